@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+# What muster's own targets have in common: the language, the warnings, where programs go.
+
+set(MUSTER_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+if(MUSTER_WERROR)
+    list(APPEND MUSTER_WARNINGS -Werror)
+endif()
+
+function(muster_language target)
+    target_compile_features(${target} PUBLIC cxx_std_20)
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+    target_compile_options(${target} PRIVATE ${MUSTER_WARNINGS})
+endfunction()
+
+function(muster_library target)
+    muster_language(${target})
+    set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX POSITION_INDEPENDENT_CODE ON)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+endfunction()
+
+# A program of the project's own (a tool, an example, a test): links muster, and muster::http if one of its sources
+# includes the header. Sets <target>_skipped in the caller when it needs muster::http and there is none.
+function(muster_program target)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+    set(${target}_skipped FALSE PARENT_SCOPE)
+    muster_includes(uses_http "muster/http\\.hpp" ${arg_SOURCES})
+    if(uses_http)
+        if(NOT TARGET muster_http)
+            message(STATUS "muster: ${target} needs muster::http and is left out")
+            set(${target}_skipped TRUE PARENT_SCOPE)
+            return()
+        endif()
+        list(APPEND arg_LIBRARIES muster_http)
+    endif()
+    add_executable(${target} ${arg_SOURCES})
+    muster_language(${target})
+    target_link_libraries(${target} PRIVATE muster ${arg_LIBRARIES})
+endfunction()
+
+# Sets `result` to whether one of the files has an #include that matches.
+function(muster_includes result regex)
+    set(found FALSE)
+    foreach(file IN LISTS ARGN)
+        file(STRINGS ${file} lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]${regex}[>\"]")
+        if(lines)
+            set(found TRUE)
+        endif()
+        # An #include that comes or goes must be noticed without somebody running cmake by hand.
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    endforeach()
+    set(${result} ${found} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# ./go demo            set up what is missing, build, and run `muster demo`
+# ./go test [PRESET]   the same, and run all tests of a preset: release (default), debug, clang, asan, tsan
+# ./go build [PRESET]  the same without running anything
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    sed -n '3,5s/^# //p' "$0" >&2
+    exit 2
+}
+
+# Sets up and builds: PRESET [TARGET...]
+build() {
+    local preset=$1 folder=build/$1 fresh=()
+    shift
+    scripts/setup "$preset"
+    # A build folder that was made elsewhere (the checkout was copied or moved) can't be used.
+    if [[ -f $folder/CMakeCache.txt ]] &&
+        ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" "$folder/CMakeCache.txt"; then
+        fresh=(--fresh)
+    fi
+    if [[ ! -f $folder/build.ninja || ${#fresh[@]} -gt 0 ]]; then
+        # The presets that name no compiler are meant for g++; CXX overrides it.
+        CXX=${CXX:-g++} cmake --preset "$preset" "${fresh[@]}"
+    fi
+    cmake --build --preset "$preset" ${1:+--target "$@"}
+}
+
+(($# >= 1 && $# <= 2)) || usage
+preset=${2:-release}
+case $1 in
+demo)
+    (($# == 1)) || usage
+    build release muster_command
+    exec build/release/bin/muster demo
+    ;;
+build)
+    build "$preset"
+    ;;
+test)
+    build "$preset"
+    exec ctest --preset "$preset"
+    ;;
+*)
+    usage
+    ;;
+esac

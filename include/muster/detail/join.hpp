@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The one piece behind gather, settle, map, races and quorums: it starts children, counts how each ended, decides
+/// what a failure does to the others, and wakes the one who waits when all have ended. It knows no value type: a
+/// child writes its outcome where its promise was told to, and what concerns values is done at the edges.
+///
+/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). Decisions are carried out in a
+/// turn's entry of the join's own, so that children started together all run their first step, as in asyncio.
+
+#include <muster/config.hpp>
+#include <muster/detail/completable.hpp>
+#include <muster/detail/fiber.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/detail/task_locals.hpp>
+#include <muster/outcome.hpp>
+#include <muster/report.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <vector>
+
+namespace muster::detail {
+
+inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
+/// What the first failure does.
+enum class on_failure : std::uint8_t {
+    cancel_siblings, ///< the others are cancelled and waited for; it is thrown as itself
+    leave_siblings,  ///< it is thrown at once; the others go on
+    finish_siblings, ///< all run to the end; a group of all failures is thrown
+    settle,          ///< nothing is thrown: the outcomes are the result
+};
+
+/// How to try again. Made by retry_policy.
+struct retry_rule {
+    std::size_t times = 0; ///< further attempts after the first
+    nanoseconds first_delay{0};
+    nanoseconds longest_delay{std::chrono::seconds(30)};
+    double factor = 2.0;
+    double jitter = 0.0; ///< 0..1: how much of the delay is random
+    std::function<bool(const std::exception_ptr&)> retries; ///< empty: every error
+};
+
+struct join_options {
+    explicit join_options(std::source_location where) noexcept : site(where) {}
+
+    on_failure policy = on_failure::cancel_siblings;
+    std::size_t limit = unlimited;       ///< how many run at once
+    std::size_t max_failures = unlimited; ///< stop once so many have failed
+    std::size_t quorum = 0;              ///< stop once so many have succeeded; 0: never
+    std::optional<nanoseconds> each_within; ///< one child's time, all its attempts each
+    std::optional<nanoseconds> within;      ///< everybody's time
+    std::size_t rate = 0;                   ///< starts in rate_window; 0: any
+    nanoseconds rate_window{std::chrono::seconds(1)};
+    std::unique_ptr<retry_rule> retry;
+    std::string name;
+    std::source_location site;
+};
+
+struct ledger {
+    std::size_t succeeded = 0;
+    std::size_t failed = 0;
+    std::size_t cancelled = 0;
+    std::size_t not_started = 0;
+    std::size_t retries = 0;
+};
+
+class join;
+struct child_clock;
+
+/// A child that is a task. `out_` is where its outcome is when it has ended.
+struct join_slot : fiber {
+    join_slot() noexcept = default;
+
+    outcome_base* out_ = nullptr;
+    std::uint64_t index_ = 0;
+    nanoseconds began_{0};
+    child_clock* clock_ = nullptr; ///< only where there is a time limit or a retry
+    join_slot* next_free_ = nullptr;
+    bool in_use_ = false;
+};
+
+/// What a child with a time limit or retries has beside its fiber.
+struct child_clock : timer {
+    child_clock() noexcept : timer(&fired) {}
+    static void fired(timer& t) noexcept;
+
+    join* join_ = nullptr;
+    join_slot* slot_ = nullptr;
+    std::size_t attempts_ = 0;
+    bool expired_ = false;  ///< its time was up, and its cancellation is ours
+    bool backing_off_ = false;
+};
+
+/// A child that is a handle or a future.
+struct join_watch : watcher {
+    join_watch() noexcept : watcher(&told, &ended) {}
+    static void told(watcher& w) noexcept;
+    static void ended(call_entry& c, bool run) noexcept;
+
+    counted<completable> on_;
+    join* join_ = nullptr;
+    std::uint64_t index_ = 0;
+    bool counted_ = false;
+};
+
+class join : public suspension, public call_entry, public fiber_owner {
+public:
+    explicit join(join_options options) noexcept;
+    ~join();
+
+    /// Everything is in place: the children start after `h`'s fiber has suspended.
+    void begin(fiber& parent, std::coroutine_handle<> h) noexcept;
+
+    // ---- set by the edges before begin() ----
+    join_slot* slots_ = nullptr; ///< contiguous
+    std::size_t slot_count_ = 0;
+    join_watch* watches_ = nullptr;
+    std::size_t watch_count_ = 0;
+    std::size_t total_ = 0;   ///< how many were submitted; for an unsized input, how many were pulled
+    bool sized_ = true;       ///< total_ was known from the start
+    /// Puts the next child into a slot: adopts its task, sets out_. *Returns* false when the input has ended.
+    /// Null if the slots hold all children already. What it throws ends the join with that error.
+    bool (*pull_)(join&, join_slot&) = nullptr;
+    /// Makes a slot's task anew for another attempt.
+    void (*again_)(join&, join_slot&) = nullptr;
+    /// Called with each ended child, before its slot is used again; may be null. What it throws ends the join.
+    void (*harvest_)(join&, join_slot&) = nullptr;
+    void* edge_ = nullptr; ///< theirs
+
+    // ---- read by the edges after the wait ----
+    /// How child i ended; null if it never began. Set by the edges.
+    const outcome_base* (*outcome_at_)(const join&, std::size_t i) = nullptr;
+    /// Throws what the policy says is to be thrown, and reports the failures that are not. Returns if there is none.
+    void conclude();
+    /// The same for the forms that give outcomes: only the waiter's own cancellation and a broken input are thrown.
+    void conclude_settled();
+    [[nodiscard]] bool deadline_struck() const noexcept { return deadline_struck_; }
+    [[nodiscard]] bool exhausted() const noexcept { return exhausted_; }
+    [[nodiscard]] cancel_reason stop_reason() const noexcept { return stop_request_.reason; }
+    [[nodiscard]] cancel_text_ptr stop_text() const noexcept { return stop_request_.text; }
+    [[nodiscard]] std::size_t begun_children() const noexcept { return next_; }
+
+    [[nodiscard]] std::string child_name(std::size_t index) const;
+    [[nodiscard]] std::string name() const;
+    [[nodiscard]] bool begun() const noexcept { return begun_; }
+
+    join_options options_;
+    ledger counts_;
+    scheduler* loop_ = nullptr;
+    nanoseconds began_{0};
+    std::vector<nanoseconds> durations_; ///< by index, where wanted
+    bool wants_durations_ = false;
+
+private:
+    friend struct join_watch;
+    friend struct child_clock;
+
+    static const suspension_kind kind_of;
+    static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
+    static fiber* last_child(suspension& s) noexcept;
+    static void act(call_entry& c, bool run) noexcept;
+    static void child_ended(fiber_owner& o, fiber& f) noexcept;
+    static std::string slot_name(const fiber_owner& o, const fiber& f);
+
+    /// The waiter's own cancellation, if one is due: thrown, or kept for its next wait where an error goes first.
+    void throw_own_cancellation();
+    void keep_own_cancellation() noexcept;
+    void suppress_failures(std::size_t except) const noexcept;
+    [[noreturn]] void throw_group();
+
+    void fill() noexcept;
+    bool start_next() noexcept;
+    void run_slot(join_slot& s) noexcept;
+    [[nodiscard]] bool try_again(join_slot& s) noexcept;
+    void watch_ended(join_watch& w) noexcept;
+    void count(const outcome_base& o, std::size_t index) noexcept;
+    void free_slot(join_slot& s) noexcept;
+    void stop(cancel_reason reason, cancel_text_ptr text = {}) noexcept;
+    void cancel_running() noexcept;
+    void drop_unstarted() noexcept;
+    void settle_if_done() noexcept;
+    [[nodiscard]] bool rate_allows() noexcept;
+    void make_attempt(join_slot& s) noexcept;
+    void slot_ended(join_slot& s) noexcept;
+    void strike_deadline() noexcept;
+    void cancel_running_and_theirs() noexcept;
+    void fail_edge(std::exception_ptr error) noexcept;
+
+    struct owned_timer : timer {
+        owned_timer(timer::fire_function f, join& j) noexcept : timer(f), join_(&j) {}
+        join* join_;
+    };
+
+    fiber* parent_ = nullptr;
+    std::size_t next_ = 0;    ///< slots or inputs begun
+    std::size_t running_ = 0;  ///< slots begun and not ended
+    std::size_t watching_ = 0; ///< watches not ended
+    std::size_t ended_ = 0;
+    std::size_t decisive_ = unlimited;
+    std::size_t destroy_from_ = 0;
+    join_slot* free_ = nullptr;
+    std::exception_ptr edge_error_;
+    cancel_request stop_request_{cancel_reason::none};
+    join* next_to_cancel_ = nullptr;
+    std::unique_ptr<owned_timer> deadline_;
+    std::unique_ptr<owned_timer> pace_;
+    std::vector<nanoseconds> recent_starts_; ///< a ring of the last `rate` starts
+    cancel_request parent_request_{cancel_reason::none};
+    bool begun_ = false;
+    bool filling_ = false;
+    bool stopping_ = false;      ///< no more are started; those that run have been asked to stop, or will be
+    bool stop_carried_out_ = false;
+    bool exhausted_ = false;
+    bool done_ = false;
+    bool cancelled_by_parent_ = false;
+    bool deadline_struck_ = false;
+};
+
+} // namespace muster::detail

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What runs fibers on one thread: a queue of what is ready, a heap of timers, and a mailbox for other threads.
+/// Where the time comes from and how it waits for the outside world is a backend's: event_loop or manual_loop.
+/// One turn runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in asyncio.
+///
+///     scheduler.post(fiber);
+///     scheduler.arm(timer, scheduler.now() + 10ms);
+
+#include <muster/config.hpp>
+#include <muster/detail/completable.hpp>
+#include <muster/detail/fiber.hpp>
+#include <muster/detail/mailbox.hpp>
+#include <muster/detail/timer_heap.hpp>
+#include <muster/report.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace muster::detail {
+
+class join;
+class task_base;
+
+/// Intrusive, first in first out. Not for use across threads. A copy is the same list.
+class run_queue {
+public:
+    [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+
+    void push(runnable& r) noexcept {
+        r.next_ = nullptr;
+        if (head_ == nullptr)
+            head_ = &r;
+        else
+            tail_->next_ = &r;
+        tail_ = &r;
+    }
+    [[nodiscard]] runnable* take_all() noexcept {
+        runnable* all = head_;
+        head_ = tail_ = nullptr;
+        return all;
+    }
+
+private:
+    runnable* head_ = nullptr;
+    runnable* tail_ = nullptr;
+};
+
+class scheduler {
+public:
+    scheduler(const scheduler&) = delete;
+    scheduler& operator=(const scheduler&) = delete;
+
+    /// The one that runs on this thread, or null.
+    [[nodiscard]] static scheduler* current() noexcept { return current_; }
+    /// *Errors*: invalid_state_error if no loop runs on this thread; `what` says what was tried.
+    [[nodiscard]] static scheduler& require(const char* what);
+
+    void post(fiber& f) noexcept { ready_.push(f); }
+    void post(call_entry& c) noexcept {
+        if (!c.queued_) {
+            c.queued_ = true;
+            ready_.push(c);
+        }
+    }
+
+    /// Takes off all queued entries that were marked with `drop`. *Complexity*: O(what is ready).
+    void drop_marked() noexcept;
+
+    /// Loop time, read once a turn. Starts near zero.
+    [[nodiscard]] nanoseconds now() const noexcept { return now_; }
+
+    /// *Returns* false if there is no memory for it; the timer is then not armed.
+    [[nodiscard]] bool arm(timer& t, nanoseconds when) noexcept;
+    void disarm(timer& t) noexcept {
+        if (t.armed())
+            timers_.remove(t);
+    }
+
+    /// Work outside (a pool's job, a look-up, a promise on another thread) that will post to this loop: while there
+    /// is any, a loop with nothing to do waits instead of reporting a deadlock.
+    void begin_external_work() noexcept { ++external_work_; }
+    void end_external_work() noexcept { --external_work_; }
+
+    /// The way in for other threads. Outlives the loop.
+    [[nodiscard]] const std::shared_ptr<mailbox>& inbox() const noexcept { return link_->inbox; }
+    [[nodiscard]] loop_link* link() const noexcept { return link_; }
+
+    /// Runs turns until `done(context)`; *returns* false on a deadlock: nothing ready, no timer, nothing outside.
+    bool run_until(bool (*done)(void*), void* context);
+    /// One turn: timers that are due, then what was ready. Does not wait.
+    void run_turn() noexcept;
+
+    // ---- the tasks that the loop owns, in order of creation ----
+    void enlist(task_base& t) noexcept;
+    void delist(task_base& t) noexcept;
+    [[nodiscard]] task_base* first_task() const noexcept { return first_task_; }
+    [[nodiscard]] std::size_t live_tasks() const noexcept { return live_tasks_; }
+    [[nodiscard]] std::uint64_t next_number() noexcept { return ++numbered_; }
+    [[nodiscard]] std::string describe_fiber(const fiber& f) const;
+    /// Steps that take longer are reported; zero, the default, measures nothing.
+    void report_slow_steps(nanoseconds limit) noexcept { slow_step_ = limit; }
+    /// "NAME (made at FILE:LINE) waits for WHAT" for each task that has not ended.
+    [[nodiscard]] std::vector<std::string> describe_waiters() const;
+
+    [[nodiscard]] report_sink& reports() noexcept { return reports_; }
+
+    fiber* running_ = nullptr; ///< the fiber whose step this is
+
+    /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
+    join* joins_to_cancel_ = nullptr;
+    bool cancelling_joins_ = false;
+
+    /// A random number, for jitter. The same sequence in each run on a virtual clock.
+    [[nodiscard]] std::uint64_t random() noexcept {
+        random_state_ += 0x9e3779b97f4a7c15u;
+        std::uint64_t z = random_state_;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+    void seed_random(std::uint64_t seed) noexcept { random_state_ = seed; }
+
+    using interrupt_function = void (*)(void* context) noexcept;
+    /// Calls `interrupted` once, on the loop's thread, when the program is asked to stop by SIGINT; then SIGINT is
+    /// the system's again. *Returns* false where that is not possible.
+    virtual bool watch_interrupt(interrupt_function interrupted, void* context) = 0;
+    virtual void unwatch_interrupt() noexcept = 0;
+
+protected:
+    scheduler(mailbox::wake_function wake, void* context);
+    virtual ~scheduler();
+
+    /// Destroys what never ended, children before parents, and reports it. For the backend's destructor.
+    void destroy_tasks() noexcept;
+    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
+    [[nodiscard]] bool external_work_left() const noexcept;
+    [[nodiscard]] bool external_work_in_progress() const noexcept { return external_work_ > 0; }
+    [[nodiscard]] std::optional<nanoseconds> next_timer() const noexcept {
+        return timers_.empty() ? std::nullopt : std::optional(timers_.earliest());
+    }
+
+    /// The time now, for the start of a turn.
+    [[nodiscard]] virtual nanoseconds read_clock() noexcept = 0;
+    /// Looks for events. If `may_wait`, waits for one, or until `until`. *Returns* false if nothing can ever happen.
+    virtual bool poll(bool may_wait, std::optional<nanoseconds> until) = 0;
+
+private:
+    friend class current_loop_scope;
+    friend class fiber;
+
+    void drain_inbox() noexcept;
+    void drop_ready() noexcept;
+    void timed_step(fiber& f) noexcept;
+
+    static constinit thread_local scheduler* current_;
+
+    run_queue ready_;
+    runnable* batch_ = nullptr; ///< what is left of this turn
+    timer_heap timers_;
+    nanoseconds now_{0};
+    loop_link* link_;
+    std::int64_t external_work_ = 0;
+    task_base* first_task_ = nullptr;
+    task_base* last_task_ = nullptr;
+    std::size_t live_tasks_ = 0;
+    std::uint64_t numbered_ = 0;
+    std::uint32_t turns_without_poll_ = 0;
+    nanoseconds slow_step_{0};
+    std::uint64_t random_state_ = 0;
+    report_sink reports_;
+};
+
+/// Destroys a fiber's frames, innermost first, and before them its children's; without recursion.
+void destroy_fiber_tree(fiber& root) noexcept;
+
+/// While it lives, `s` is this thread's loop, and reports go to its sink.
+class current_loop_scope {
+public:
+    explicit current_loop_scope(scheduler& s) noexcept;
+    ~current_loop_scope();
+    current_loop_scope(const current_loop_scope&) = delete;
+    current_loop_scope& operator=(const current_loop_scope&) = delete;
+
+private:
+    scheduler* loop_before_;
+    report_sink* sink_before_;
+};
+
+inline void fiber::wake() noexcept {
+    op_ = nullptr;
+    state_ = fiber_state::queued;
+    loop_->post(*this);
+}
+
+inline void fiber::yield(std::coroutine_handle<> h) noexcept {
+    leaf_ = h;
+    state_ = fiber_state::queued;
+    loop_->post(*this);
+}
+
+} // namespace muster::detail

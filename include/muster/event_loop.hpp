@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The loop of the real world: steady time, and libuv underneath for wake-ups, signals and I/O. Most programs never
+/// name it: muster::run makes one. Make one yourself to run several tasks one after the other on the same loop.
+///
+///     muster::event_loop loop;
+///     int answer = loop.run(compute());
+
+#include <muster/config.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/run_options.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <utility>
+
+namespace muster {
+
+/// *Lifetime*: when it is destroyed, tasks that have not ended are destroyed with it, innermost frame first, and
+/// reported. *Thread safety*: one thread, the one that runs it; other threads use a loop_handle.
+class event_loop final : public detail::scheduler {
+public:
+    /// *Errors*: std::system_error if the system has no descriptors left for it.
+    event_loop();
+    ~event_loop() override;
+
+    /// Runs the task as muster::run does. *Errors*: as muster::run.
+    template <class T>
+    T run(task<T> main, const run_options& options = {},
+          std::source_location site = std::source_location::current()) {
+        return detail::run_on(*this, std::move(main), options, site);
+    }
+
+    /// For the library's own I/O: the uv_loop_t underneath.
+    [[nodiscard]] void* native() noexcept;
+
+private:
+    struct backend;
+    explicit event_loop(std::unique_ptr<backend> b);
+
+    detail::nanoseconds read_clock() noexcept override;
+    bool poll(bool may_wait, std::optional<detail::nanoseconds> until) override;
+    bool watch_interrupt(interrupt_function interrupted, void* context) override;
+    void unwatch_interrupt() noexcept override;
+
+    std::unique_ptr<backend> backend_;
+};
+
+} // namespace muster

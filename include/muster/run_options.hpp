@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// How a run behaves: strictness, where its reports go, how long what is left at the end may take.
+///
+///     muster::run(serve(), muster::run_options().strict().grace(1s));
+
+#include <muster/config.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/report.hpp>
+#include <muster/task_handle.hpp>
+
+#include <chrono>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace muster {
+
+/// Thrown by a strict run that would otherwise have ended well although something was reported.
+class strict_error : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Each may be set in a chain: `run_options().strict().grace(1s)`.
+class run_options {
+public:
+    run_options() {}
+
+    /// Any report makes run throw strict_error.
+    run_options& strict(bool on = true) {
+        strict_ = on;
+        return *this;
+    }
+    /// Where this loop's reports go.
+    run_options& on_report(report_handler handler) {
+        on_report_ = std::move(handler);
+        return *this;
+    }
+    /// How long tasks left at the end may take to end once cancelled; then they are named and destroyed.
+    run_options& grace(std::chrono::nanoseconds time) {
+        if (time.count() < 0)
+            throw std::invalid_argument("run_options::grace: the time must not be negative");
+        grace_ = time;
+        return *this;
+    }
+    /// Whether SIGINT cancels main (once; a second SIGINT is the system's). On by default.
+    run_options& handle_interrupt(bool on) {
+        handle_interrupt_ = on;
+        return *this;
+    }
+    /// Steps that keep the loop busy for longer are reported. Off by default; asyncio's debug mode takes 100 ms.
+    run_options& report_slow_steps(std::chrono::nanoseconds limit = std::chrono::milliseconds(100)) {
+        slow_step_ = limit;
+        return *this;
+    }
+
+    [[nodiscard]] bool is_strict() const noexcept { return strict_; }
+    [[nodiscard]] const report_handler& report_handler_set() const noexcept { return on_report_; }
+    [[nodiscard]] std::chrono::nanoseconds grace_time() const noexcept { return grace_; }
+    [[nodiscard]] bool handles_interrupt() const noexcept { return handle_interrupt_; }
+    [[nodiscard]] std::chrono::nanoseconds slow_step_limit() const noexcept { return slow_step_; }
+
+private:
+    report_handler on_report_;
+    std::chrono::nanoseconds grace_{std::chrono::seconds(10)};
+    std::chrono::nanoseconds slow_step_{0};
+    bool strict_ = false;
+    bool handle_interrupt_ = true;
+};
+
+namespace detail {
+
+/// Runs until `main` has ended, then until nothing is left. *Errors*: deadlock_error.
+void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& options);
+/// Throws strict_error if the run was strict and there were reports.
+void check_strict(scheduler& loop, const run_options& options);
+/// *Errors*: invalid_state_error if a loop runs on this thread.
+void require_no_loop();
+
+template <class T>
+T run_on(scheduler& loop, task<T> main, const run_options& options, std::source_location site) {
+    require_no_loop();
+    auto handle = [&] {
+        const current_loop_scope scope(loop);
+        auto h = spawn(loop, std::move(main), site);
+        h.set_name("main");
+        return h;
+    }();
+    run_to_the_end(loop, handle, options);
+    if (handle.state().ended_as().succeeded())
+        check_strict(loop, options);
+    if constexpr (std::is_void_v<T>) {
+        handle.result();
+    } else if constexpr (std::is_reference_v<T>) {
+        return handle.result();
+    } else {
+        static_cast<void>(handle.result());
+        return static_cast<task_state<T>&>(handle.state()).result_.take();
+    }
+}
+
+} // namespace detail
+} // namespace muster

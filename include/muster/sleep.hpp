@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Waiting for time to pass, on the loop's clock. A sleep allocates nothing: its timer is part of the waiting frame.
+///
+///     co_await muster::sleep_for(20ms);
+///     co_await muster::yield();        // lets what is ready run first
+
+#include <muster/config.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/task.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+
+namespace muster {
+
+/// The loop's clock: nanoseconds since the loop was made; virtual in tests. Read once a turn.
+struct loop_clock {
+    using rep = std::chrono::nanoseconds::rep;
+    using period = std::chrono::nanoseconds::period;
+    using duration = std::chrono::nanoseconds;
+    using time_point = std::chrono::time_point<loop_clock>;
+    static constexpr bool is_steady = true;
+    /// *Errors*: invalid_state_error if no loop runs on this thread.
+    static time_point now() { return time_point(detail::scheduler::require("loop_clock::now").now()); }
+};
+
+namespace detail {
+
+class [[nodiscard("nothing is waited for until it is awaited: co_await sleep_for(...)")]] sleep_awaiter final
+    : public library_awaitable, public suspension {
+public:
+    explicit sleep_awaiter(nanoseconds when, bool absolute) noexcept
+        : suspension(kind_of), timer_(*this), when_(when), absolute_(absolute) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        begin(*h.promise().fiber_, h);
+    }
+    void await_resume() {
+        if (fiber_->cancellation_due() || no_memory_) [[unlikely]]
+            fail();
+    }
+
+private:
+    struct wake_timer : timer {
+        explicit wake_timer(sleep_awaiter& s) noexcept : timer(&fired), sleep(&s) {}
+        static void fired(timer& t) noexcept { static_cast<wake_timer&>(t).sleep->fiber_->wake(); }
+        sleep_awaiter* sleep;
+    };
+
+    void begin(fiber& f, std::coroutine_handle<> h) noexcept;
+    void fail();
+    static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
+    static const suspension_kind kind_of;
+
+    wake_timer timer_;
+    nanoseconds when_;
+    bool absolute_;
+    bool no_memory_ = false;
+};
+
+template <class Rep, class Period>
+constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d) noexcept {
+    // Durations that do not fit, such as hours::max(), mean "for ever"; half of the range leaves room to add.
+    constexpr auto most = std::chrono::duration<double>(nanoseconds::max() / 2);
+    if (std::chrono::duration<double>(d) >= most)
+        return nanoseconds::max() / 2;
+    if (std::chrono::duration<double>(d) <= -most)
+        return -(nanoseconds::max() / 2);
+    return std::chrono::ceil<nanoseconds>(d);
+}
+
+} // namespace detail
+
+/// Suspends the task for `time`; zero or less lets what is ready run once and goes on, as asyncio's sleep(0).
+/// *Errors*: std::bad_alloc if there is no memory for another timer. *Cancellation*: ends it at once.
+/// *Complexity*: O(log n) in armed timers. *Source*: asyncio.sleep.
+template <class Rep, class Period>
+detail::sleep_awaiter sleep_for(std::chrono::duration<Rep, Period> time) noexcept {
+    return detail::sleep_awaiter(detail::clamp_to_nanoseconds(time), false);
+}
+
+/// Suspends the task until the loop's clock says `when`. Otherwise as sleep_for.
+inline detail::sleep_awaiter sleep_until(loop_clock::time_point when) noexcept {
+    return detail::sleep_awaiter(when.time_since_epoch(), true);
+}
+
+/// Lets what is ready run once, then goes on: a cancellation point. *Source*: asyncio.sleep(0).
+inline detail::sleep_awaiter yield() noexcept {
+    return detail::sleep_awaiter(detail::nanoseconds(0), false);
+}
+
+} // namespace muster

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A task that runs on its own: create_task gives it to the loop and gives you a handle. The handle can be copied,
+/// awaited more than once, asked, cancelled, and dropped; dropping it changes nothing, except that a failure which
+/// nobody looked at is then reported.
+///
+///     auto h = muster::create_task(load("a"), "load a");
+///     h.cancel("no longer needed");
+///     auto page = co_await h;              // const page&; co_await std::move(h) moves it out
+
+#include <muster/config.hpp>
+#include <muster/detail/completable.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/detail/task_locals.hpp>
+#include <muster/task.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace muster {
+
+template <class T>
+class task_handle;
+
+/// Names a callback that was added, to remove it.
+enum class callback_id : std::uint64_t {};
+
+/// A handle whose type of value is forgotten: what sets of handles hold, and what a done callback receives.
+/// Two handles are equal if they refer to the same task.
+/// *Thread safety*: the loop's thread, except request_cancel(). May be used after its loop has ended.
+class any_handle {
+public:
+    /// Refers to nothing; only valid() and comparison may be called.
+    any_handle() = default;
+
+    [[nodiscard]] bool valid() const noexcept { return static_cast<bool>(state_); }
+    [[nodiscard]] bool done() const noexcept { return state_->done(); }
+    /// True if it ended by a cancellation, whether or not its body had begun.
+    [[nodiscard]] bool cancelled() const noexcept { return done() && state_->ended_as().was_cancelled(); }
+    /// *Returns* its failure, null if it has none. The failure counts as looked at.
+    /// *Errors*: invalid_state_error if it has not ended; cancelled_error if it was cancelled.
+    [[nodiscard]] std::exception_ptr exception() const;
+
+    /// Asks it to stop: what it waits for ends with a cancelled_error, which it may clean up on, or catch.
+    /// *Returns* false if it had ended. *Source*: asyncio's Task.cancel; cancelling a future ends it at once.
+    bool cancel(std::string message = {}) const;
+    /// The same from any thread; carried out by the loop. This handle must live until the call returns.
+    /// *Returns* false if the loop has ended, or if there is no memory for the request.
+    bool request_cancel(std::string message = {}) const noexcept;
+    /// How often cancel was called, less uncancel. Zero for a future.
+    [[nodiscard]] int cancelling() const noexcept;
+    /// Takes one request back. *Returns* what is left. As CPython 3.13: at zero an undelivered request is dropped.
+    int uncancel() const noexcept;
+
+    [[nodiscard]] std::string name() const { return state_->name(); }
+    void set_name(std::string name) const { state_->set_name(std::move(name)); }
+    /// Where it was created.
+    [[nodiscard]] std::source_location site() const noexcept { return state_->site(); }
+    /// What report::id says of it.
+    [[nodiscard]] const void* id() const noexcept { return state_.get(); }
+
+    /// Called by the loop after it has ended, in a turn of its own, callbacks in the order in which they were added.
+    /// *Errors*: what a callback throws is reported (callback_failed); without a loop any more nothing is called.
+    callback_id add_done_callback(std::function<void(const any_handle&)> callback) const;
+    /// *Returns* false if there was none, or if it has ended.
+    bool remove_done_callback(callback_id id) const noexcept;
+
+    friend bool operator==(const any_handle& a, const any_handle& b) noexcept {
+        return a.state_.get() == b.state_.get();
+    }
+
+    /// For the library.
+    [[nodiscard]] detail::completable& state() const noexcept { return *state_; }
+
+protected:
+    explicit any_handle(detail::counted<detail::completable> state) noexcept : state_(std::move(state)) {}
+
+    /// The result is asked for: throws what went wrong.
+    void require_value() const;
+
+private:
+    detail::counted<detail::completable> state_;
+    friend struct detail_handle_access;
+};
+
+struct detail_handle_access {
+    static any_handle make(detail::completable& c) noexcept {
+        return any_handle(detail::counted<detail::completable>(&c));
+    }
+};
+
+namespace detail {
+
+/// Waits for a completable. Cancelling the waiter cancels what it waits for, as in asyncio.
+class completion_wait : public library_awaitable, public suspension {
+public:
+    explicit completion_wait(counted<completable> c);
+
+    [[nodiscard]] bool await_ready() const noexcept { return on_->done(); }
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        watch_.watch(*on_);
+        h.promise().fiber_->wait(*this, h);
+    }
+
+protected:
+    /// After the wait: throws the waiter's own cancellation, or what the awaited ended with.
+    void finish();
+
+    counted<completable> on_;
+
+private:
+    static cancel_effect pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept;
+    static void told(watcher& w) noexcept;
+    static const suspension_kind kind_of;
+
+    struct waker : watcher {
+        explicit waker(completion_wait& w) noexcept;
+        completion_wait& wait;
+    };
+    waker watch_;
+};
+
+/// `Given` is what the await gives: const T& from a handle that is kept, T from one that is moved from.
+template <class State, class Given>
+class value_wait final : public completion_wait {
+public:
+    using completion_wait::completion_wait;
+    Given await_resume() {
+        finish();
+        auto& result = static_cast<State&>(*on_).result_;
+        if constexpr (std::is_void_v<Given>)
+            return;
+        else if constexpr (std::is_reference_v<Given>)
+            return *result.value_if();
+        else
+            return result.take();
+    }
+};
+
+template <class T>
+using const_ref = std::conditional_t<std::is_void_v<T>, void,
+                                     std::conditional_t<std::is_reference_v<T>, T, std::add_lvalue_reference_t<const T>>>;
+
+template <class T>
+task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site);
+
+} // namespace detail
+
+/// A handle to a task that ends with a T. *Lifetime*: of its own; the loop owns the task.
+template <class T>
+class task_handle : public any_handle {
+public:
+    using value_type = T;
+
+    task_handle() = default;
+
+    /// *Returns* the value. *Errors*: throws the task's failure or cancelled_error; invalid_state_error if it has
+    /// not ended.
+    [[nodiscard]] detail::const_ref<T> result() const {
+        require_value();
+        if constexpr (!std::is_void_v<T>)
+            return *result_state().result_.value_if();
+    }
+    /// *Returns* how it ended, without a throw. A failure counts as looked at. *Errors*: as result(), not ended.
+    [[nodiscard]] const outcome<T>& ended_as() const {
+        if (!done())
+            throw invalid_state_error("task '" + name() + "' has not ended: await it first");
+        state().mark_retrieved();
+        return result_state().result_;
+    }
+
+    /// *Cancellation*: passed on into the task; write `co_await shield(h)` to wait without that.
+    auto operator co_await() const& {
+        return detail::value_wait<detail::task_state<T>, detail::const_ref<T>>(
+            detail::counted<detail::completable>(&state()));
+    }
+    auto operator co_await() && {
+        return detail::value_wait<detail::task_state<T>, T>(detail::counted<detail::completable>(&state()));
+    }
+
+private:
+    template <class U>
+    friend task_handle<U> detail::spawn(detail::scheduler&, task<U>, std::source_location);
+
+    explicit task_handle(detail::counted<detail::completable> s) noexcept : any_handle(std::move(s)) {}
+    detail::task_state<T>& result_state() const noexcept { return static_cast<detail::task_state<T>&>(state()); }
+};
+
+namespace detail {
+
+template <class T>
+task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site) {
+    if (!t.valid())
+        throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
+    auto* state = new task_state<T>(loop, site);
+    auto handle = task_handle<T>(counted<completable>(state)); // the first count is the loop's
+    if (loop.running_ != nullptr)
+        state->locals_ = retain_locals(loop.running_->locals_);
+    auto frame = std::move(t).release();
+    if (frame.address() == &no_memory_tag) {
+        detail_outcome_access::set_error(state->result_, std::make_exception_ptr(std::bad_alloc()));
+        state->end_without_running();
+        return handle;
+    }
+    state->adopt(frame, state->result_);
+    state->state_ = fiber_state::unstarted;
+    loop.post(static_cast<fiber&>(*state));
+    return handle;
+}
+
+} // namespace detail
+
+/// Gives the task to the loop of this thread, which runs it after what is ready now: never before the caller
+/// suspends. *Returns* its handle. *Errors*: invalid_state_error if no loop runs on this thread, or for a task that
+/// was awaited before. A frame that could not be made gives a task that has failed with std::bad_alloc.
+/// *Source*: asyncio's create_task.
+template <class T>
+task_handle<T> create_task(task<T> t, std::string name = {},
+                           std::source_location site = std::source_location::current()) {
+    auto handle = detail::spawn(detail::scheduler::require("create_task"), std::move(t), site);
+    if (!name.empty())
+        handle.set_name(std::move(name));
+    return handle;
+}
+
+/// What is known of the running task.
+namespace this_task {
+
+/// *Returns* the task's name; empty outside a task. A combinator's child is "gather[3]".
+[[nodiscard]] std::string name();
+/// How often this task was asked to stop, less uncancel().
+[[nodiscard]] int cancelling();
+/// Takes one request back. *Returns* what is left. *Errors*: invalid_state_error outside a task.
+int uncancel();
+/// Asks the running task itself to stop: the next thing it waits for ends with cancelled_error.
+void cancel(std::string message = {});
+
+} // namespace this_task
+
+/// *Returns* handles to all tasks of this thread's loop that have not ended. *Complexity*: O(tasks).
+[[nodiscard]] std::vector<any_handle> all_tasks();
+
+} // namespace muster

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""check_docs.py ROOT [--fix | --run BIN]: what README.md and docs/ show is compiled, and what they say to type runs.
+
+A ```cpp block must be a region of a source file that the build compiles, named in a comment above the block:
+`<!-- region: examples/01_hello.cpp name -->` stands for the lines between `// [name]` and `// [/name]`, without their
+common indentation. A block of another language may be a region too (`# [name]` where `#` begins comments).
+--fix copies the regions into the blocks.
+
+A ```sh block is run by `--run BIN`, in an empty folder with BIN first in PATH, if the comment above it is `<!-- run -->`
+(it must exit with 0) or `<!-- run: status N -->`. Otherwise the comment is `<!-- not run: reason -->`, or every command
+stands in tests/docs_commands.txt, which lists what is run by other means.
+"""
+import argparse
+import difflib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+CPP = {"cpp", "c++", "cxx", "cc", "hpp"}
+SHELL = {"sh", "bash", "shell", "console", "zsh"}
+COMPILED = ("examples/*.cpp", "tests/*_test.cpp", "tests/consumer/*.cpp", "benchmarks/*.cpp", "tools/muster/*.cpp", "src/*.cpp")
+FENCE = re.compile(r"^( *)(```+|~~~+)[ ]*([^\s`]*)")
+REGION = re.compile(r"^<!-- region: (\S+) (\S+) -->$")
+RUN = re.compile(r"^<!-- run(?:: status (\d+))? -->$")
+NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
+MARKER = re.compile(r"^\s*(?://|#) \[/?[\w-]+\]\s*$")
+
+
+class block:
+    """A fenced block: lines[first:last] of its page, without the fences."""
+
+    def __init__(self, page, language, comment, first, indent):
+        self.page, self.language, self.comment, self.first, self.indent = page, language, comment, first, indent
+        self.last, self.lines = first, []
+
+    def where(self):
+        return f"{self.page}:{self.first}"
+
+
+def blocks_of(page, lines):
+    found, open_block, fence, comment = [], None, "", ""
+    for number, line in enumerate(lines):
+        match = FENCE.match(line)
+        if open_block is None and match:
+            fence = match[2]
+            open_block = block(page, match[3].lower(), comment, number + 1, match[1])
+        elif open_block is not None and line.strip() == fence[0] * max(len(fence), len(line.strip())):
+            open_block.last = number
+            open_block.lines = [l[len(open_block.indent) :] for l in lines[open_block.first : number]]
+            found.append(open_block)
+            open_block, comment = None, ""
+        elif open_block is None and line.strip():
+            comment = line.strip()
+    return found, open_block
+
+
+def region_of(root, file, name):
+    """The region's lines, or a text that says what is wrong."""
+    path = root / file
+    if not path.is_file():
+        return f"{file} does not exist"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    begins = [i for i, l in enumerate(lines) if l.strip() in (f"// [{name}]", f"# [{name}]")]
+    ends = [i for i, l in enumerate(lines) if l.strip() in (f"// [/{name}]", f"# [/{name}]")]
+    if len(begins) != 1 or len(ends) != 1 or ends[0] < begins[0]:
+        return f"{file} has not exactly one region {name}"
+    inside = [l for l in lines[begins[0] + 1 : ends[0]] if not MARKER.match(l)]
+    return textwrap.dedent("\n".join(inside)).strip("\n").split("\n")
+
+
+def commands_of(lines):
+    text = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    commands = (re.sub(r"^\$ ", "", l.strip()) for l in text.splitlines())
+    return [c for c in commands if c and not c.startswith("#")]
+
+
+def check(b, root, listed):
+    """The errors of one block."""
+    region = REGION.match(b.comment)
+    if not b.language:
+        return [f"{b.where()}: say the block's language (`text` if it has none)"]
+    if b.language in CPP and not region:
+        return [f"{b.where()}: a C++ block needs '<!-- region: FILE NAME -->' above it"]
+    if region:
+        if b.language in CPP and not any(pathlib.PurePath(region[1]).match(p) for p in COMPILED):
+            return [f"{b.where()}: {region[1]} is not compiled by the build"]
+        want = region_of(root, region[1], region[2])
+        if isinstance(want, str):
+            return [f"{b.where()}: {want}"]
+        if want != b.lines:
+            diff = difflib.unified_diff(want, b.lines, f"{region[1]} [{region[2]}]", b.where(), lineterm="")
+            return [f"{b.where()}: differs from its region (--fix copies it):"] + list(diff)
+    if b.language in SHELL and not region and not RUN.match(b.comment) and not NOT_RUN.match(b.comment):
+        unknown = [c for c in commands_of(b.lines) if c not in listed]
+        return [f"{b.where()}: neither marked nor listed in tests/docs_commands.txt: {c}" for c in unknown]
+    return []
+
+
+def run(b, folder):
+    """The errors of one block that is marked to be run."""
+    want = int(RUN.match(b.comment)[1] or 0)
+    script = "\n".join(re.sub(r"^\$ ", "", l) for l in b.lines)
+    try:
+        done = subprocess.run(["bash", "-c", f"set -eo pipefail\n{script}"], cwd=folder, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    except subprocess.TimeoutExpired:
+        return [f"{b.where()}: no end within 300 s"]
+    if done.returncode != want:
+        return [f"{b.where()}: exit status {done.returncode}, expected {want}:", done.stdout.decode(errors="replace")]
+    return []
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("root", type=pathlib.Path)
+    parser.add_argument("--fix", action="store_true")
+    parser.add_argument("--run", metavar="BIN", type=pathlib.Path)
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
+    list_file = root / "tests" / "docs_commands.txt"
+    listed = set(commands_of(list_file.read_text(encoding="utf-8").splitlines())) if list_file.exists() else set()
+
+    errors, count, ran = [], 0, 0
+    for path in [p for p in [root / "README.md"] if p.exists()] + sorted((root / "docs").rglob("*.md")):
+        page = path.relative_to(root).as_posix()
+        lines = path.read_text(encoding="utf-8").splitlines()
+        blocks, unclosed = blocks_of(page, lines)
+        if unclosed:
+            errors.append(f"{unclosed.where()}: the block is never closed")
+        count += len(blocks)
+        if arguments.fix:
+            for b in reversed(blocks):
+                region = REGION.match(b.comment)
+                text = region_of(root, region[1], region[2]) if region else None
+                if isinstance(text, list):
+                    lines[b.first : b.last] = [(b.indent + l).rstrip() for l in text]
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            blocks, _ = blocks_of(page, lines)
+        if arguments.run:
+            with tempfile.TemporaryDirectory(prefix="docs-") as folder:
+                os.environ["PATH"] = f"{arguments.run.resolve()}:{os.environ['PATH']}"
+                for b in blocks:
+                    if b.language in SHELL and RUN.match(b.comment):
+                        ran += 1
+                        errors += run(b, folder)
+        else:
+            for b in blocks:
+                errors += check(b, root, listed)
+
+    print("\n".join(errors + [f"{count} blocks, {ran} run" if arguments.run else f"{count} blocks"]))
+    sys.exit(bool(errors))
+
+
+main()

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include <muster/detail/fiber.hpp>
+
+#include <muster/detail/scheduler.hpp>
+#include <muster/report.hpp>
+#include <muster/task.hpp>
+
+#include <utility>
+
+namespace muster::detail {
+
+void fiber::step() noexcept {
+    if (must_cancel_ && state_ == fiber_state::unstarted) [[unlikely]] {
+        // Asked to stop before its body began: it is cancelled, and nothing of it ever runs.
+        const auto request = take_cancellation();
+        auto& links = promise_links::of(leaf_);
+        detail_outcome_access::set_cancelled(*links.out_, outcome_state::cancelled, request.reason, request.text);
+        state_ = fiber_state::ended;
+    } else {
+        loop_->running_ = this;
+        state_ = fiber_state::running;
+        do
+            leaf_.resume();
+        while (state_ == fiber_state::running);
+        if (state_ != fiber_state::ended) {
+            loop_->running_ = nullptr;
+            return;
+        }
+    }
+    std::exchange(leaf_, nullptr).destroy();
+    loop_->running_ = nullptr;
+    owner_->ended_(*owner_, *this);
+}
+
+void fiber::wait(suspension& op, std::coroutine_handle<> h) noexcept {
+    leaf_ = h;
+    op_ = &op;
+    op.fiber_ = this;
+    state_ = fiber_state::waiting;
+    if (must_cancel_ && held_ == 0) [[unlikely]] {
+        const auto request = take_cancellation();
+        deliver(request);
+    }
+}
+
+bool fiber::cancel(const cancel_request& request) noexcept {
+    if (ended())
+        return false;
+    ++cancels_;
+    return deliver(request);
+}
+
+bool fiber::deliver(const cancel_request& request) noexcept {
+    // A loop, because tasks that wait for tasks may form a chain of any length.
+    fiber* next = deliver_here(request);
+    while (next != nullptr && !next->ended()) {
+        ++next->cancels_;
+        next = next->deliver_here(request);
+    }
+    return true;
+}
+
+fiber* fiber::deliver_here(const cancel_request& request) noexcept {
+    if (state_ != fiber_state::waiting || held_ != 0) {
+        // It runs, or is about to: the cancellation waits for the next wait. One on its way already keeps its text.
+        must_cancel_ = true;
+        if (!interrupted_)
+            set_request(request);
+        return nullptr;
+    }
+    fiber* goes_on_to = nullptr;
+    switch (op_->kind_->cancel(*op_, request, goes_on_to)) {
+    case cancel_effect::interrupted:
+        set_request(request);
+        interrupted_ = true;
+        wake();
+        break;
+    case cancel_effect::passed_on: break;
+    case cancel_effect::held:
+        set_request(request);
+        must_cancel_ = true;
+        break;
+    }
+    return goes_on_to;
+}
+
+cancel_request fiber::take_cancellation() noexcept {
+    cancel_request request(reason_, cancel_text_ptr::adopt(std::exchange(text_, nullptr)));
+    interrupted_ = must_cancel_ = false;
+    return request;
+}
+
+void fiber::throw_cancelled() {
+    auto request = take_cancellation();
+    throw cancelled_error(request.reason, std::move(request.text));
+}
+
+void fiber::put_back(const cancel_request& request) noexcept {
+    set_request(request);
+    must_cancel_ = true;
+}
+
+int fiber::uncancel() noexcept {
+    if (cancels_ != 0 && --cancels_ == 0)
+        must_cancel_ = false;
+    return static_cast<int>(cancels_);
+}
+
+void destroy_unstarted(std::coroutine_handle<> frame) noexcept {
+    if (std::uncaught_exceptions() == 0) {
+        const auto function = promise_links::of(frame).function_;
+        report r(report_kind::never_awaited);
+        r.name = function.function_name();
+        r.site = function;
+        r.detail = "coroutine function at";
+        r.id = frame.address();
+        frame.destroy();
+        send_report(r);
+    } else {
+        frame.destroy();
+    }
+}
+
+} // namespace muster::detail

@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: MIT
+#include <muster/detail/join.hpp>
+
+#include <muster/exception_group.hpp>
+#include <muster/task.hpp>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace muster::detail {
+
+const suspension_kind join::kind_of{"its children", &join::cancel, &join::last_child};
+
+join::join(join_options options) noexcept
+    : suspension(kind_of), call_entry(&act), fiber_owner(&child_ended, &slot_name), options_(std::move(options)) {
+    if (options_.policy == on_failure::cancel_siblings && options_.max_failures != unlimited)
+        options_.policy = on_failure::finish_siblings;
+}
+
+join::~join() {
+    if (loop_ == nullptr)
+        return;
+    bool queued = queued_;
+    if (queued)
+        drop_ = true;
+    for (std::size_t i = 0; i != watch_count_; ++i) {
+        auto& w = watches_[i];
+        if (w.watching())
+            w.unwatch();
+        if (w.queued_) {
+            w.drop_ = true;
+            queued = true;
+        }
+    }
+    if (queued)
+        loop_->drop_marked();
+    if (deadline_)
+        loop_->disarm(*deadline_);
+    if (pace_)
+        loop_->disarm(*pace_);
+    for (std::size_t i = 0; i != slot_count_; ++i) {
+        auto& s = slots_[i];
+        if (s.clock_ != nullptr)
+            loop_->disarm(*s.clock_);
+        if (s.leaf_ && s.state_ == fiber_state::unstarted)
+            std::exchange(s.leaf_, nullptr).destroy();
+        release_locals(std::exchange(s.locals_, nullptr));
+    }
+}
+
+std::string join::name() const {
+    return options_.name.empty() ? "gather" : options_.name;
+}
+
+std::string join::child_name(std::size_t index) const {
+    return name() + '[' + std::to_string(index) + ']';
+}
+
+std::string join::slot_name(const fiber_owner& o, const fiber& f) {
+    return static_cast<const join&>(o).child_name(static_cast<const join_slot&>(f).index_);
+}
+
+// ---- beginning ----
+
+void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
+    parent_ = &parent;
+    loop_ = parent.loop_;
+    began_ = loop_->now();
+    begun_ = true;
+    destroy_from_ = slot_count_;
+    if (pull_ != nullptr) {
+        for (std::size_t i = slot_count_; i != 0; --i) {
+            slots_[i - 1].next_free_ = free_;
+            free_ = &slots_[i - 1];
+        }
+    } else {
+        for (std::size_t i = 0; i != slot_count_; ++i)
+            slots_[i].in_use_ = true;
+    }
+    for (std::size_t i = 0; i != watch_count_; ++i) {
+        watches_[i].join_ = this;
+        watches_[i].watch(*watches_[i].on_);
+    }
+    watching_ = watch_count_;
+    loop_->post(static_cast<call_entry&>(*this));
+    if (options_.within) {
+        deadline_.reset(new (std::nothrow) owned_timer(
+            [](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
+        if (!deadline_ || !loop_->arm(*deadline_, loop_->now() + *options_.within))
+            fail_edge(std::make_exception_ptr(std::bad_alloc()));
+    }
+    parent.wait(*this, h);
+}
+
+void join::act(call_entry& c, bool run) noexcept {
+    if (!run)
+        return;
+    auto& j = static_cast<join&>(c);
+    if (j.done_)
+        return;
+    // What is decided while children start is carried out in the next entry.
+    const bool was_stopping = j.stopping_;
+    if (!was_stopping)
+        j.fill();
+    if (was_stopping && !j.stop_carried_out_) {
+        j.stop_carried_out_ = true;
+        j.cancel_running_and_theirs();
+        j.drop_unstarted();
+    }
+    j.settle_if_done();
+}
+
+void join::fill() noexcept {
+    // Without limits all start in one go, even if the first fails at once, as asyncio's do; what is pulled lazily
+    // stops at once. A limit also bounds how many start in one turn, so that children that end at once leave the
+    // loop room for its timers.
+    const bool all_at_once = pull_ == nullptr && options_.limit == unlimited && options_.rate == 0;
+    std::size_t budget = options_.limit;
+    filling_ = true;
+    while (!exhausted_ && (all_at_once || !stopping_)) {
+        if (running_ >= options_.limit || !rate_allows())
+            break;
+        if (budget-- == 0) {
+            loop_->post(static_cast<call_entry&>(*this));
+            break;
+        }
+        if (!start_next())
+            exhausted_ = true;
+    }
+    filling_ = false;
+}
+
+bool join::start_next() noexcept {
+    if (pull_ == nullptr) {
+        if (next_ == slot_count_)
+            return false;
+        run_slot(slots_[next_++]);
+        return true;
+    }
+    join_slot& s = *free_;
+    s.index_ = next_;
+    s.state_ = fiber_state::ended;
+    try {
+        if (!pull_(*this, s))
+            return false;
+    } catch (...) {
+        fail_edge(std::current_exception());
+        return false;
+    }
+    free_ = s.next_free_;
+    s.in_use_ = true;
+    ++next_;
+    if (!sized_)
+        total_ = next_;
+    run_slot(s);
+    return true;
+}
+
+void join::run_slot(join_slot& s) noexcept {
+    ++running_;
+    s.began_ = loop_->now();
+    if (s.clock_ != nullptr)
+        s.clock_->attempts_ = 0;
+    make_attempt(s);
+}
+
+void join::make_attempt(join_slot& s) noexcept {
+    s.loop_ = loop_;
+    s.owner_ = this;
+    if (s.ended()) {
+        // Its function threw when it was called, or there was no memory for its frame: it has ended already.
+        slot_ended(s);
+        return;
+    }
+    if (parent_->locals_ != nullptr)
+        s.locals_ = retain_locals(parent_->locals_);
+    if (s.clock_ != nullptr) {
+        s.clock_->expired_ = false;
+        if (options_.each_within && !loop_->arm(*s.clock_, loop_->now() + *options_.each_within)) {
+            std::exchange(s.leaf_, nullptr).destroy();
+            s.state_ = fiber_state::ended;
+            detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
+            slot_ended(s);
+            return;
+        }
+    }
+    s.step();
+}
+
+bool join::rate_allows() noexcept {
+    if (options_.rate == 0)
+        return true;
+    const std::size_t place = next_ % options_.rate;
+    if (recent_starts_.size() < options_.rate) {
+        try {
+            recent_starts_.push_back(loop_->now());
+        } catch (const std::bad_alloc&) {
+            fail_edge(std::current_exception());
+            return false;
+        }
+        return true;
+    }
+    const nanoseconds free_at = recent_starts_[place] + options_.rate_window;
+    if (free_at <= loop_->now()) {
+        recent_starts_[place] = loop_->now();
+        return true;
+    }
+    if (!pace_)
+        pace_.reset(new (std::nothrow) owned_timer(
+            [](timer& t) noexcept {
+                auto& j = *static_cast<owned_timer&>(t).join_;
+                j.loop_->post(static_cast<call_entry&>(j));
+            },
+            *this));
+    if (!pace_ || (!pace_->armed() && !loop_->arm(*pace_, free_at)))
+        fail_edge(std::make_exception_ptr(std::bad_alloc()));
+    return false;
+}
+
+// ---- ending ----
+
+void join::child_ended(fiber_owner& o, fiber& f) noexcept {
+    static_cast<join&>(o).slot_ended(static_cast<join_slot&>(f));
+}
+
+void join::slot_ended(join_slot& s) noexcept {
+    if (s.locals_ != nullptr)
+        release_locals(std::exchange(s.locals_, nullptr));
+    if (s.clock_ != nullptr) {
+        loop_->disarm(*s.clock_);
+        if (s.clock_->expired_ && s.out_->was_cancelled())
+            detail_outcome_access::set_error(
+                *s.out_, std::make_exception_ptr(timeout_error("the child's own time limit was exceeded")));
+        if (try_again(s))
+            return;
+    }
+    --running_;
+    const std::size_t index = s.index_;
+    if (wants_durations_)
+        durations_[index] = loop_->now() - s.began_;
+    count(*s.out_, index);
+    if (harvest_ != nullptr) {
+        try {
+            harvest_(*this, s);
+        } catch (...) {
+            fail_edge(std::current_exception());
+        }
+    }
+    free_slot(s);
+    if (filling_)
+        return;
+    if (exhausted_ || stopping_)
+        settle_if_done();
+    else
+        loop_->post(static_cast<call_entry&>(*this));
+}
+
+void join::free_slot(join_slot& s) noexcept {
+    s.in_use_ = false;
+    if (pull_ == nullptr)
+        return;
+    s.cancels_ = 0;
+    s.interrupted_ = s.must_cancel_ = false;
+    s.set_request(cancel_request(cancel_reason::none));
+    s.next_free_ = free_;
+    free_ = &s;
+}
+
+bool join::try_again(join_slot& s) noexcept {
+    const retry_rule* rule = options_.retry.get();
+    if (rule == nullptr || stopping_ || !s.out_->failed() || s.clock_->attempts_ >= rule->times)
+        return false;
+    if (rule->retries && !rule->retries(s.out_->error()))
+        return false;
+    auto delay = static_cast<double>(rule->first_delay.count());
+    for (std::size_t i = 0; i != s.clock_->attempts_; ++i)
+        delay = std::min(delay * rule->factor, static_cast<double>(rule->longest_delay.count()));
+    const double random = static_cast<double>(loop_->random() >> 11) * 0x1.0p-53;
+    delay *= 1.0 - rule->jitter * random;
+    s.clock_->backing_off_ = true;
+    if (!loop_->arm(*s.clock_, loop_->now() + nanoseconds(static_cast<std::int64_t>(delay)))) {
+        s.clock_->backing_off_ = false;
+        return false;
+    }
+    ++s.clock_->attempts_;
+    ++counts_.retries;
+    return true;
+}
+
+void child_clock::fired(timer& t) noexcept {
+    auto& clock = static_cast<child_clock&>(t);
+    auto& s = *clock.slot_;
+    auto& j = *clock.join_;
+    if (!clock.backing_off_) {
+        clock.expired_ = true;
+        s.cancel(cancel_request(cancel_reason::deadline));
+        return;
+    }
+    clock.backing_off_ = false;
+    s.cancels_ = 0;
+    s.interrupted_ = s.must_cancel_ = false;
+    s.state_ = fiber_state::ended;
+    try {
+        j.again_(j, s);
+    } catch (...) {
+        detail_outcome_access::set_thrown(*s.out_, std::current_exception());
+    }
+    j.make_attempt(s);
+}
+
+void join::count(const outcome_base& o, std::size_t index) noexcept {
+    ++ended_;
+    switch (o.state()) {
+    case outcome_state::value:
+        if (++counts_.succeeded == options_.quorum)
+            stop(cancel_reason::race_lost);
+        return;
+    case outcome_state::error: ++counts_.failed; break;
+    case outcome_state::cancelled: ++counts_.cancelled; break;
+    case outcome_state::not_started: ++counts_.not_started; return;
+    }
+    const bool failed = o.failed();
+    // Asked to stop by this join, or by its caller: that it ended so decides nothing.
+    const bool decides = failed || !stopping_;
+    switch (options_.policy) {
+    case on_failure::cancel_siblings:
+        if (options_.quorum == 0 && decides && decisive_ == unlimited) {
+            decisive_ = index;
+            stop(cancel_reason::sibling_failed);
+        }
+        break;
+    case on_failure::leave_siblings:
+        if (decisive_ == unlimited) {
+            decisive_ = index;
+            settle_if_done();
+        }
+        break;
+    case on_failure::finish_siblings:
+    case on_failure::settle:
+        if (failed && counts_.failed >= options_.max_failures)
+            stop(cancel_reason::stopped);
+        break;
+    }
+}
+
+void join::settle_if_done() noexcept {
+    if (done_)
+        return;
+    const bool early = options_.policy == on_failure::leave_siblings && decisive_ != unlimited;
+    if (!early) {
+        const bool all_begun = pull_ == nullptr ? next_ == slot_count_ : (exhausted_ || stop_carried_out_);
+        if (running_ != 0 || watching_ != 0 || !all_begun || (stopping_ && !stop_carried_out_))
+            return;
+    }
+    done_ = true;
+    if (deadline_)
+        loop_->disarm(*deadline_);
+    if (pace_)
+        loop_->disarm(*pace_);
+    parent_->wake();
+}
+
+void join_watch::told(watcher& w) noexcept {
+    auto& self = static_cast<join_watch&>(w);
+    self.join_->loop_->post(static_cast<call_entry&>(self));
+}
+
+void join_watch::ended(call_entry& c, bool run) noexcept {
+    auto& self = static_cast<join_watch&>(c);
+    if (run)
+        self.join_->watch_ended(self);
+}
+
+void join::watch_ended(join_watch& w) noexcept {
+    if (w.counted_ || done_)
+        return;
+    w.counted_ = true;
+    --watching_;
+    if (wants_durations_)
+        durations_[w.index_] = loop_->now() - began_;
+    count(w.on_->ended_as(), w.index_);
+    if (stopping_ && !stop_carried_out_)
+        return; // the entry that carries it out comes next, and settles
+    settle_if_done();
+}
+
+// ---- stopping ----
+
+void join::stop(cancel_reason reason, cancel_text_ptr text) noexcept {
+    if (stopping_)
+        return;
+    stopping_ = true;
+    stop_request_ = cancel_request(reason, std::move(text));
+    loop_->post(static_cast<call_entry&>(*this));
+}
+
+void join::strike_deadline() noexcept {
+    if (done_ || stopping_)
+        return;
+    deadline_struck_ = true;
+    stop(cancel_reason::deadline);
+    cancel_running_and_theirs();
+}
+
+void join::fail_edge(std::exception_ptr error) noexcept {
+    if (!edge_error_)
+        edge_error_ = std::move(error);
+    stop(cancel_reason::stopped);
+}
+
+cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&) noexcept {
+    auto& j = static_cast<join&>(s);
+    j.cancelled_by_parent_ = true;
+    j.parent_request_ = request;
+    if (!j.stopping_)
+        j.stop(cancel_reason::parent_cancelled, request.text);
+    else
+        j.stop_request_ = cancel_request(cancel_reason::parent_cancelled, request.text);
+    j.cancel_running_and_theirs();
+    return cancel_effect::passed_on;
+}
+
+void join::cancel_running_and_theirs() noexcept {
+    next_to_cancel_ = std::exchange(loop_->joins_to_cancel_, this);
+    if (loop_->cancelling_joins_)
+        return;
+    loop_->cancelling_joins_ = true;
+    while (join* j = loop_->joins_to_cancel_) {
+        loop_->joins_to_cancel_ = j->next_to_cancel_;
+        j->cancel_running();
+    }
+    loop_->cancelling_joins_ = false;
+}
+
+void join::cancel_running() noexcept {
+    const auto request = stop_request_;
+    const std::size_t begun = pull_ == nullptr ? next_ : slot_count_;
+    for (std::size_t i = 0; i != begun; ++i) {
+        auto& s = slots_[i];
+        if (!s.in_use_)
+            continue;
+        if (s.clock_ != nullptr && s.clock_->backing_off_) {
+            // It waits to be tried again: there will be no other attempt, and its last failure stands.
+            s.clock_->backing_off_ = false;
+            loop_->disarm(*s.clock_);
+            s.clock_->attempts_ = unlimited;
+            slot_ended(s);
+        } else if (!s.ended()) {
+            s.cancel(request);
+        }
+    }
+    for (std::size_t i = 0; i != watch_count_; ++i)
+        if (!watches_[i].counted_)
+            watches_[i].on_->cancel(request);
+}
+
+void join::drop_unstarted() noexcept {
+    if (pull_ != nullptr)
+        return;
+    for (; next_ != slot_count_; ++next_) {
+        auto& s = slots_[next_];
+        s.in_use_ = false;
+        if (s.leaf_)
+            std::exchange(s.leaf_, nullptr).destroy();
+        s.state_ = fiber_state::ended;
+        if (!s.out_->failed())
+            detail_outcome_access::set_cancelled(*s.out_, outcome_state::cancelled, stop_request_.reason,
+                                                 stop_request_.text);
+        count(*s.out_, s.index_);
+    }
+}
+
+fiber* join::last_child(suspension& s) noexcept {
+    auto& j = static_cast<join&>(s);
+    while (j.destroy_from_ != 0) {
+        auto& slot = j.slots_[j.destroy_from_ - 1];
+        if (slot.in_use_ && slot.leaf_ && slot.state_ != fiber_state::unstarted)
+            return &slot;
+        --j.destroy_from_;
+    }
+    return nullptr;
+}
+
+// ---- after the wait ----
+
+void join::throw_own_cancellation() {
+    if (cancelled_by_parent_) {
+        cancelled_by_parent_ = false;
+        if (parent_->cancellation_due())
+            static_cast<void>(parent_->take_cancellation());
+        throw cancelled_error(parent_request_.reason, parent_request_.text);
+    }
+    parent_->throw_if_cancelled();
+}
+
+void join::keep_own_cancellation() noexcept {
+    if (cancelled_by_parent_)
+        parent_->put_back(parent_request_);
+    cancelled_by_parent_ = false;
+}
+
+void join::suppress_failures(std::size_t except) const noexcept {
+    for (std::size_t i = 0; i != watch_count_; ++i)
+        if (watches_[i].index_ != except)
+            watches_[i].on_->mark_suppressed();
+    if (counts_.failed == 0)
+        return;
+    const auto report_one = [&](std::size_t index, const outcome_base* o) {
+        if (index == except || o == nullptr || !o->failed())
+            return;
+        report r(report_kind::suppressed);
+        r.name = name();
+        r.site = options_.site;
+        r.index = index;
+        r.error = o->error();
+        r.detail = "another result of the same combinator was delivered";
+        send_report(r);
+    };
+    if (pull_ == nullptr) {
+        for (std::size_t i = 0; i != slot_count_; ++i)
+            report_one(slots_[i].index_, slots_[i].out_);
+    } else {
+        for (std::size_t i = 0; i != next_; ++i)
+            report_one(i, outcome_at_(*this, i));
+    }
+}
+
+void join::throw_group() {
+    std::vector<std::exception_ptr> failures;
+    failures.reserve(counts_.failed);
+    const std::size_t all = pull_ == nullptr ? total_ : next_;
+    for (std::size_t i = 0; i != all; ++i)
+        if (const auto* o = outcome_at_(*this, i); o != nullptr && o->failed())
+            failures.push_back(o->error());
+    for (std::size_t i = 0; i != watch_count_; ++i)
+        watches_[i].on_->mark_retrieved();
+    throw exception_group(std::to_string(failures.size()) + " of " + std::to_string(total_) + " failed in " + name(),
+                          std::move(failures));
+}
+
+void join::conclude() {
+    if (edge_error_) {
+        suppress_failures(unlimited);
+        keep_own_cancellation();
+        std::rethrow_exception(edge_error_);
+    }
+    const bool quorum_missed = options_.quorum != 0 && counts_.succeeded < options_.quorum;
+    if (counts_.failed != 0 && ((options_.policy == on_failure::finish_siblings) || quorum_missed)) {
+        keep_own_cancellation();
+        throw_group();
+    }
+    const outcome_base* decided = decisive_ == unlimited ? nullptr : outcome_at_(*this, decisive_);
+    suppress_failures(decided != nullptr && decided->failed() ? decisive_ : unlimited);
+    if (decided != nullptr && decided->failed()) {
+        for (std::size_t i = 0; i != watch_count_; ++i)
+            if (watches_[i].index_ == decisive_)
+                watches_[i].on_->mark_retrieved();
+        keep_own_cancellation();
+        decided->rethrow();
+    }
+    throw_own_cancellation();
+    if (decided != nullptr)
+        decided->rethrow();
+    if (deadline_struck_)
+        throw timeout_error(name() + ": the deadline struck with " + std::to_string(counts_.succeeded) + " of " +
+                            std::to_string(total_) + " done");
+    const bool short_of_all = options_.quorum == 0 ? counts_.succeeded < total_ : quorum_missed;
+    if (short_of_all)
+        for (std::size_t i = 0; i != total_; ++i)
+            if (const auto* o = outcome_at_(*this, i); o != nullptr && o->was_cancelled())
+                o->rethrow();
+}
+
+void join::conclude_settled() {
+    if (edge_error_ || cancelled_by_parent_ || parent_->cancellation_due()) {
+        suppress_failures(unlimited);
+        if (edge_error_) {
+            keep_own_cancellation();
+            std::rethrow_exception(edge_error_);
+        }
+        throw_own_cancellation();
+    }
+    for (std::size_t i = 0; i != watch_count_; ++i)
+        watches_[i].on_->mark_retrieved();
+}
+
+} // namespace muster::detail

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#include <muster/run.hpp>
+
+#include <muster/detail/completable.hpp>
+
+#include <utility>
+#include <vector>
+
+namespace muster::detail {
+
+namespace {
+
+/// Says when main has ended, in an entry of its own: what was ready beside it still gets its turn, as in asyncio.
+class end_of_main final : public watcher {
+public:
+    explicit end_of_main(scheduler& loop) noexcept : watcher(&told, &call), loop_(loop) {}
+    ~end_of_main() { unwatch(); }
+
+    static bool reached(void* context) { return static_cast<end_of_main*>(context)->reached_; }
+
+private:
+    static void told(watcher& w) noexcept {
+        auto& self = static_cast<end_of_main&>(w);
+        self.loop_.post(static_cast<call_entry&>(self));
+    }
+    static void call(call_entry& c, bool run) noexcept {
+        if (run)
+            static_cast<end_of_main&>(c).reached_ = true;
+    }
+
+    scheduler& loop_;
+    bool reached_ = false;
+};
+
+class grace_timer final : public timer {
+public:
+    explicit grace_timer(scheduler& loop) noexcept
+        : timer([](timer& t) noexcept { static_cast<grace_timer&>(t).over_ = true; }), loop_(loop) {}
+    ~grace_timer() { loop_.disarm(*this); }
+    [[nodiscard]] bool over() const noexcept { return over_; }
+
+private:
+    scheduler& loop_;
+    bool over_ = false;
+};
+
+class interrupt_scope {
+public:
+    interrupt_scope(scheduler& loop, const any_handle& main, bool wanted) : loop_(loop) {
+        if (wanted)
+            watching_ = loop.watch_interrupt(&interrupted, const_cast<any_handle*>(&main));
+    }
+    ~interrupt_scope() {
+        if (watching_)
+            loop_.unwatch_interrupt();
+    }
+    interrupt_scope(const interrupt_scope&) = delete;
+    interrupt_scope& operator=(const interrupt_scope&) = delete;
+
+private:
+    static void interrupted(void* context) noexcept {
+        static_cast<const any_handle*>(context)->cancel("interrupted by SIGINT");
+    }
+    scheduler& loop_;
+    bool watching_ = false;
+};
+
+void report_failed_shutdown(const any_handle& h) {
+    auto& state = h.state();
+    if (!state.done() || !state.ended_as().failed())
+        return;
+    state.mark_retrieved();
+    report r(report_kind::shutdown_failure);
+    r.name = h.name();
+    r.site = h.site();
+    r.error = state.ended_as().error();
+    r.id = h.id();
+    send_report(r);
+}
+
+void name_those_that_stay(scheduler& loop) {
+    for (auto* t = loop.first_task(); t != nullptr; t = t->after_) {
+        report r(report_kind::ignores_cancellation);
+        r.name = t->name();
+        r.site = t->site();
+        r.id = t;
+        r.detail = t->state_ == fiber_state::waiting
+                       ? std::string("was cancelled and waits for ") + t->op_->kind_->what
+                       : std::string("was cancelled and goes on running");
+        send_report(r);
+    }
+}
+
+/// Cancels and awaits what is left. *Returns* false if it got stuck, or the grace period ended first.
+bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
+    grace_timer limit(loop);
+    struct state {
+        scheduler& loop;
+        grace_timer& limit;
+    } s{loop, limit};
+    // Tasks that are made while others are cancelled are cancelled in the next round.
+    while (loop.first_task() != nullptr) {
+        std::vector<any_handle> left;
+        for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
+            left.push_back(detail_handle_access::make(*t));
+        const cancel_request request(cancel_reason::shutdown);
+        for (const auto& h : left)
+            h.state().cancel(request);
+        if (!limit.armed())
+            static_cast<void>(loop.arm(limit, loop.now() + grace));
+        struct round {
+            state& s;
+            std::vector<any_handle>& left;
+        } r{s, left};
+        const bool ended = loop.run_until(
+            [](void* context) {
+                auto& self = *static_cast<round*>(context);
+                if (self.s.limit.over())
+                    return true;
+                while (!self.left.empty() && self.left.back().done()) {
+                    report_failed_shutdown(self.left.back());
+                    self.left.pop_back();
+                }
+                return self.left.empty();
+            },
+            &r);
+        for (const auto& h : left)
+            report_failed_shutdown(h);
+        if (!ended || limit.over())
+            return false;
+    }
+    return true;
+}
+
+} // namespace
+
+void require_no_loop() {
+    if (scheduler::current() != nullptr)
+        throw invalid_state_error("a loop runs on this thread already: await the task instead of calling run");
+}
+
+void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& options) {
+    const current_loop_scope scope(loop);
+    loop.reports().handler = options.report_handler_set();
+    loop.report_slow_steps(options.slow_step_limit());
+    std::vector<std::string> stuck;
+    {
+        end_of_main end(loop);
+        end.watch(main.state());
+        const interrupt_scope interrupt(loop, main, options.handles_interrupt());
+        if (!loop.run_until(&end_of_main::reached, &end))
+            stuck = loop.describe_waiters();
+    }
+    if (!wind_up(loop, options.grace_time()))
+        name_those_that_stay(loop);
+    if (!stuck.empty())
+        throw deadlock_error(std::move(stuck));
+}
+
+void check_strict(scheduler& loop, const run_options& options) {
+    if (options.is_strict() && loop.reports().reports != 0)
+        throw strict_error("the run ended well, but there were " + std::to_string(loop.reports().reports) +
+                           " reports; the first: " + loop.reports().first);
+}
+
+} // namespace muster::detail

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#include <muster/task_handle.hpp>
+
+#include <muster/report.hpp>
+
+#include <utility>
+
+namespace muster {
+
+namespace {
+
+/// One done callback: owned by the state it watches, then by the ready queue, then gone.
+class user_callback final : public detail::watcher {
+public:
+    user_callback(detail::completable& state, std::function<void(const any_handle&)> f, std::uint64_t number) noexcept
+        : watcher(&told, &call), state_(&state), function_(std::move(f)), number_(number) {}
+
+    static bool remove(detail::completable& state, std::uint64_t number) noexcept {
+        for (auto* w = state.first_watcher(); w != nullptr; w = w->after()) {
+            if (w->call_ == &call && static_cast<user_callback*>(w)->number_ == number) {
+                w->unwatch();
+                delete static_cast<user_callback*>(w);
+                return true;
+            }
+        }
+        return false;
+    }
+
+private:
+    static void told(watcher& w) noexcept {
+        auto& self = static_cast<user_callback&>(w);
+        if (auto* loop = self.state_->loop()) {
+            self.held_ = detail_handle_access::make(*self.state_);
+            loop->post(self);
+        } else {
+            delete &self;
+        }
+    }
+
+    static void call(call_entry& c, bool run) noexcept {
+        const std::unique_ptr<user_callback> self(static_cast<user_callback*>(&c));
+        if (!run)
+            return;
+        try {
+            self->function_(self->held_);
+        } catch (...) {
+            report r(report_kind::callback_failed);
+            r.name = self->held_.name();
+            r.site = self->held_.site();
+            r.error = std::current_exception();
+            r.id = self->held_.id();
+            detail::send_report(r);
+        }
+    }
+
+    detail::completable* state_;
+    any_handle held_;
+    std::function<void(const any_handle&)> function_;
+    std::uint64_t number_;
+};
+
+} // namespace
+
+namespace detail {
+
+std::string running_task_name() {
+    const auto* loop = scheduler::current();
+    return loop != nullptr && loop->running_ != nullptr ? loop->describe_fiber(*loop->running_) : std::string();
+}
+
+} // namespace detail
+
+std::exception_ptr any_handle::exception() const {
+    if (!done())
+        throw invalid_state_error("'" + name() + "' has not ended: there is no exception to ask for yet");
+    const auto& ended = state_->ended_as();
+    if (ended.was_cancelled())
+        ended.rethrow();
+    state_->mark_retrieved();
+    return ended.error();
+}
+
+void any_handle::require_value() const {
+    if (!done())
+        throw invalid_state_error("'" + name() + "' has not ended: await it, or ask done() first");
+    state_->mark_retrieved();
+    if (!state_->ended_as().succeeded())
+        state_->ended_as().rethrow();
+}
+
+bool any_handle::cancel(std::string message) const {
+    if (done())
+        return false;
+    return state_->cancel(detail::cancel_request(
+        cancel_reason::requested, detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
+}
+
+bool any_handle::request_cancel(std::string message) const noexcept {
+    return state_->request_cancel(std::move(message));
+}
+
+int any_handle::cancelling() const noexcept {
+    const auto* f = state_->as_fiber();
+    return f != nullptr ? static_cast<int>(f->cancels_) : 0;
+}
+
+int any_handle::uncancel() const noexcept {
+    auto* f = state_->as_fiber();
+    return f != nullptr ? f->uncancel() : 0;
+}
+
+callback_id any_handle::add_done_callback(std::function<void(const any_handle&)> callback) const {
+    if (!callback)
+        throw std::invalid_argument("add_done_callback needs a function to call: this one is empty");
+    static constinit thread_local std::uint64_t last_number = 0;
+    const auto number = ++last_number;
+    auto* added = new user_callback(*state_, std::move(callback), number);
+    added->watch(*state_);
+    return callback_id{number};
+}
+
+bool any_handle::remove_done_callback(callback_id id) const noexcept {
+    return user_callback::remove(*state_, static_cast<std::uint64_t>(id));
+}
+
+namespace detail {
+
+const suspension_kind completion_wait::kind_of{"a task or future", &pass_on};
+
+completion_wait::waker::waker(completion_wait& w) noexcept : watcher(&told, nullptr), wait(w) {}
+
+completion_wait::completion_wait(counted<completable> c) : suspension(kind_of), on_(std::move(c)), watch_(*this) {
+    if (!on_)
+        throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
+    const auto* f = on_->as_fiber();
+    if (f != nullptr && f->loop_ != nullptr && f->loop_->running_ == f && !on_->done())
+        throw invalid_state_error("task '" + on_->name() + "' can't await itself: it would wait for ever");
+}
+
+void completion_wait::told(watcher& w) noexcept {
+    static_cast<waker&>(w).wait.fiber_->wake();
+}
+
+cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept {
+    auto& self = static_cast<completion_wait&>(s);
+    goes_on_to = self.on_->as_fiber();
+    if (goes_on_to == nullptr)
+        self.on_->cancel(request);
+    return cancel_effect::passed_on;
+}
+
+void completion_wait::finish() {
+    if (fiber_ != nullptr)
+        fiber_->throw_if_cancelled();
+    on_->mark_retrieved();
+    if (!on_->ended_as().succeeded())
+        on_->ended_as().rethrow();
+}
+
+} // namespace detail
+
+namespace this_task {
+
+namespace {
+detail::fiber& running(const char* what) {
+    auto& loop = detail::scheduler::require(what);
+    if (loop.running_ == nullptr)
+        throw invalid_state_error(std::string(what) + " needs a running task");
+    return *loop.running_;
+}
+} // namespace
+
+std::string name() {
+    return detail::running_task_name();
+}
+
+int cancelling() {
+    const auto* loop = detail::scheduler::current();
+    return loop != nullptr && loop->running_ != nullptr ? static_cast<int>(loop->running_->cancels_) : 0;
+}
+
+int uncancel() {
+    return running("this_task::uncancel").uncancel();
+}
+
+void cancel(std::string message) {
+    auto& f = running("this_task::cancel");
+    f.cancel(detail::cancel_request(cancel_reason::requested,
+                                    detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
+}
+
+} // namespace this_task
+
+std::vector<any_handle> all_tasks() {
+    std::vector<any_handle> all;
+    const auto& loop = detail::scheduler::require("all_tasks");
+    all.reserve(loop.live_tasks());
+    for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
+        all.push_back(detail_handle_access::make(*t));
+    return all;
+}
+
+} // namespace muster

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#include <muster/testing/manual_loop.hpp>
+
+#include <muster/detail/frame_allocator.hpp>
+
+namespace muster::testing {
+
+manual_loop::manual_loop()
+    : scheduler(
+          [](void* context) noexcept {
+              auto& self = *static_cast<manual_loop*>(context);
+              const std::lock_guard lock(self.lock_);
+              self.wake_ = true;
+              self.woken_.notify_one();
+          },
+          this) {}
+
+manual_loop::~manual_loop() {
+    destroy_tasks();
+}
+
+void manual_loop::wait_for_letter() {
+    std::unique_lock lock(lock_);
+    woken_.wait(lock, [this] { return wake_; });
+    wake_ = false;
+}
+
+bool manual_loop::poll(bool may_wait, std::optional<detail::nanoseconds> until) {
+    if (!may_wait || !inbox()->empty())
+        return true;
+    // A job on another thread takes no virtual time: it is waited for before the clock moves. What may never come
+    // (a promise that somebody holds) is waited for only when there is no timer.
+    if (external_work_in_progress() || (!until && external_work_left())) {
+        wait_for_letter();
+        return true;
+    }
+    if (!until)
+        return false;
+    clock_ = std::max(clock_, *until);
+    return true;
+}
+
+void manual_loop::run_ready() {
+    const detail::current_loop_scope scope(*this);
+    do
+        run_turn();
+    while (has_ready() || !inbox()->empty());
+}
+
+void manual_loop::advance(std::chrono::nanoseconds time) {
+    const auto end = clock_ + time;
+    run_ready();
+    for (auto next = next_timer(); next && *next <= end; next = next_timer()) {
+        clock_ = std::max(clock_, *next);
+        run_ready();
+    }
+    clock_ = end;
+}
+
+std::int64_t live_frames() noexcept {
+    return detail::live_frames();
+}
+
+} // namespace muster::testing
