@@ -19,15 +19,24 @@ namespace muster {
 
 std::string_view to_string(cancel_reason reason) noexcept {
     switch (reason) {
-    case cancel_reason::none: return "not cancelled";
-    case cancel_reason::requested: return "requested";
-    case cancel_reason::parent_cancelled: return "parent cancelled";
-    case cancel_reason::sibling_failed: return "sibling failed";
-    case cancel_reason::race_lost: return "race lost";
-    case cancel_reason::stopped: return "stopped after failures";
-    case cancel_reason::deadline: return "deadline";
-    case cancel_reason::shutdown: return "shutdown";
-    case cancel_reason::raised: return "raised";
+    case cancel_reason::none:
+        return "not cancelled";
+    case cancel_reason::requested:
+        return "requested";
+    case cancel_reason::parent_cancelled:
+        return "parent cancelled";
+    case cancel_reason::sibling_failed:
+        return "sibling failed";
+    case cancel_reason::race_lost:
+        return "race lost";
+    case cancel_reason::stopped:
+        return "stopped after failures";
+    case cancel_reason::deadline:
+        return "deadline";
+    case cancel_reason::shutdown:
+        return "shutdown";
+    case cancel_reason::raised:
+        return "raised";
     }
     return "unknown reason";
 }
@@ -36,15 +45,23 @@ const char* cancelled_error::what() const noexcept {
     if (!message().empty())
         return text_.c_str();
     switch (reason_) {
-    case cancel_reason::requested: return "cancelled (requested)";
-    case cancel_reason::parent_cancelled: return "cancelled (parent cancelled)";
-    case cancel_reason::sibling_failed: return "cancelled (sibling failed)";
-    case cancel_reason::race_lost: return "cancelled (race lost)";
-    case cancel_reason::stopped: return "cancelled (stopped after failures)";
-    case cancel_reason::deadline: return "cancelled (deadline)";
-    case cancel_reason::shutdown: return "cancelled (shutdown)";
+    case cancel_reason::requested:
+        return "cancelled (requested)";
+    case cancel_reason::parent_cancelled:
+        return "cancelled (parent cancelled)";
+    case cancel_reason::sibling_failed:
+        return "cancelled (sibling failed)";
+    case cancel_reason::race_lost:
+        return "cancelled (race lost)";
+    case cancel_reason::stopped:
+        return "cancelled (stopped after failures)";
+    case cancel_reason::deadline:
+        return "cancelled (deadline)";
+    case cancel_reason::shutdown:
+        return "cancelled (shutdown)";
     case cancel_reason::none:
-    case cancel_reason::raised: break;
+    case cancel_reason::raised:
+        break;
     }
     return "cancelled";
 }
@@ -63,9 +80,9 @@ std::string deadlock_text(const std::vector<std::string>& waiters) {
 
 } // namespace
 
-deadlock_error::deadlock_error(std::vector<std::string> waiters) :
-    std::runtime_error(deadlock_text(waiters)),
-    waiters_(std::make_shared<const std::vector<std::string>>(std::move(waiters))) {}
+deadlock_error::deadlock_error(std::vector<std::string> waiters)
+    : std::runtime_error(deadlock_text(waiters)),
+      waiters_(std::make_shared<const std::vector<std::string>>(std::move(waiters))) {}
 
 namespace detail {
 namespace {

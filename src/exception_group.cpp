@@ -67,8 +67,9 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 
 } // namespace
 
-group_state::group_state(std::string text, exception_list held) :
-    message(std::move(text)), exceptions(std::move(held)) {
+group_state::group_state(std::string text, exception_list held)
+    : message(std::move(text)),
+      exceptions(std::move(held)) {
     if (exceptions.empty())
         throw std::invalid_argument("an exception group must hold at least one exception");
     for (std::size_t i = 0; i != exceptions.size(); ++i) {
@@ -224,8 +225,8 @@ bool find_leaf(const exception_list& exceptions, exception_test visit) {
 
 } // namespace detail
 
-base_exception_group::base_exception_group(std::string message, std::vector<std::exception_ptr> exceptions) :
-    state_(std::make_shared<const detail::group_state>(std::move(message), std::move(exceptions))) {}
+base_exception_group::base_exception_group(std::string message, std::vector<std::exception_ptr> exceptions)
+    : state_(std::make_shared<const detail::group_state>(std::move(message), std::move(exceptions))) {}
 
 const std::string& base_exception_group::message() const noexcept { return state_->message; }
 
@@ -271,8 +272,8 @@ std::exception_ptr base_exception_group::pointer() const {
     return detail::derive_checked(*this, exceptions());
 }
 
-exception_group::exception_group(std::string message, std::vector<std::exception_ptr> exceptions) :
-    base_exception_group(std::move(message), std::move(exceptions)) {
+exception_group::exception_group(std::string message, std::vector<std::exception_ptr> exceptions)
+    : base_exception_group(std::move(message), std::move(exceptions)) {
     if (holds_cancellation())
         throw std::invalid_argument("an exception_group is a std::exception and cannot hold a cancellation: "
                                     "make_exception_group and throw_exception_group choose the right type");
@@ -363,8 +364,7 @@ std::exception_ptr group_dispatch::outcome() const {
         std::unordered_set<const void*> kept;
         const auto keep = [&](const std::exception_ptr& error) {
             if (const auto* group = as_group(error))
-                group->for_each_leaf(
-                    [&](const std::exception_ptr& leaf) { kept.insert(detail::thrown_object(leaf)); });
+                group->for_each_leaf([&](const std::exception_ptr& leaf) { kept.insert(detail::thrown_object(leaf)); });
         };
         std::for_each(reraised_.begin(), reraised_.end(), keep);
         keep(rest_);

@@ -2,6 +2,7 @@
 #include <muster/detail/join.hpp>
 
 #include <muster/exception_group.hpp>
+#include <muster/detail/join_options.hpp>
 #include <muster/task.hpp>
 
 #include <algorithm>
@@ -288,6 +289,15 @@ bool join::try_again(join_slot& s) noexcept {
     return true;
 }
 
+void report_never_awaited(const join_options& options) noexcept {
+    if (std::uncaught_exceptions() != 0)
+        return;
+    report r(report_kind::never_awaited);
+    r.name = options.name;
+    r.site = options.site;
+    send_report(r);
+}
+
 void child_clock::fired(timer& t) noexcept {
     auto& clock = static_cast<child_clock&>(t);
     auto& s = *clock.slot_;
@@ -315,6 +325,8 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     case outcome_state::value:
         if (++counts_.succeeded == options_.quorum)
             stop(cancel_reason::race_lost);
+        if (options_.leave == leave_at::any_end)
+            break;
         return;
     case outcome_state::error: ++counts_.failed; break;
     case outcome_state::cancelled: ++counts_.cancelled; break;
@@ -325,13 +337,14 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     const bool decides = failed || !stopping_;
     switch (options_.policy) {
     case on_failure::cancel_siblings:
-        if (options_.quorum == 0 && decides && decisive_ == unlimited) {
+        if (decides && decisive_ == unlimited) {
             decisive_ = index;
             stop(cancel_reason::sibling_failed);
         }
         break;
     case on_failure::leave_siblings:
-        if (decisive_ == unlimited) {
+        if (decisive_ == unlimited && (options_.leave == leave_at::any_end || options_.leave == leave_at::no_value ||
+                                       (failed && options_.leave == leave_at::error))) {
             decisive_ = index;
             settle_if_done();
         }
@@ -339,6 +352,9 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     case on_failure::finish_siblings:
     case on_failure::settle:
         if (failed && counts_.failed >= options_.max_failures)
+            stop(cancel_reason::stopped);
+        // The quorum can't be reached any more.
+        if (options_.quorum != 0 && sized_ && total_ - counts_.failed - counts_.cancelled < options_.quorum)
             stop(cancel_reason::stopped);
         break;
     }
@@ -399,6 +415,11 @@ void join::strike_deadline() noexcept {
     if (done_ || stopping_)
         return;
     deadline_struck_ = true;
+    if (!options_.owns_children) {
+        done_ = true;
+        parent_->wake();
+        return;
+    }
     stop(cancel_reason::deadline);
     cancel_running_and_theirs();
 }
@@ -411,6 +432,10 @@ void join::fail_edge(std::exception_ptr error) noexcept {
 
 cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&) noexcept {
     auto& j = static_cast<join&>(s);
+    if (!j.options_.owns_children) {
+        j.done_ = true;
+        return cancel_effect::interrupted;
+    }
     j.cancelled_by_parent_ = true;
     j.parent_request_ = request;
     if (!j.stopping_)
@@ -546,7 +571,8 @@ void join::conclude() {
         std::rethrow_exception(edge_error_);
     }
     const bool quorum_missed = options_.quorum != 0 && counts_.succeeded < options_.quorum;
-    if (counts_.failed != 0 && ((options_.policy == on_failure::finish_siblings) || quorum_missed)) {
+    const bool all_wanted = options_.quorum == 0 && options_.policy == on_failure::finish_siblings;
+    if (counts_.failed != 0 && (all_wanted || quorum_missed)) {
         keep_own_cancellation();
         throw_group();
     }

@@ -250,8 +250,7 @@ TEST(error, a_cancellation_is_no_std_exception) {
     try {
         try {
             throw cancelled_error(cancel_reason::requested);
-        } catch (const std::exception&) {
-        }
+        } catch (const std::exception&) {}
     } catch (const cancelled_error& e) {
         swallowed = false;
         EXPECT_EQ(e.reason(), cancel_reason::requested);
@@ -322,7 +321,8 @@ TEST(error, a_deadlock_lists_who_waits) {
     EXPECT_STREQ(copy.what(), "deadlock: nothing is left that could run, and 2 tasks wait:\n"
                               "  task 'a' waits for an event\n"
                               "  task 'b' waits for task 'a'");
-    EXPECT_STREQ(muster::deadlock_error({"x"}).what(), "deadlock: nothing is left that could run, and 1 task waits:\n  x");
+    EXPECT_STREQ(
+        muster::deadlock_error({"x"}).what(), "deadlock: nothing is left that could run, and 1 task waits:\n  x");
     EXPECT_STREQ(muster::deadlock_error({}).what(), "deadlock: nothing is left that could run");
 }
 

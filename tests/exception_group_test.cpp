@@ -39,14 +39,30 @@ struct error : std::exception {
 private:
     std::string text_;
 };
-struct value_error : error { using error::error; };
-struct type_error : error { using error::error; };
-struct run_error : error { using error::error; };
-struct lookup_error : error { using error::error; };
-struct key_error : lookup_error { using lookup_error::lookup_error; };
-struct os_error : error { using error::error; };
-struct connection_error : os_error { using os_error::os_error; };
-struct late_error : os_error { using os_error::os_error; };
+struct value_error : error {
+    using error::error;
+};
+struct type_error : error {
+    using error::error;
+};
+struct run_error : error {
+    using error::error;
+};
+struct lookup_error : error {
+    using error::error;
+};
+struct key_error : lookup_error {
+    using lookup_error::lookup_error;
+};
+struct os_error : error {
+    using error::error;
+};
+struct connection_error : os_error {
+    using os_error::os_error;
+};
+struct late_error : os_error {
+    using os_error::os_error;
+};
 struct bare {
     std::string text;
 };
@@ -122,7 +138,8 @@ TEST(exception_group, a_group_that_holds_a_cancellation_is_no_std_exception) {
 }
 
 TEST(exception_group, whatever_else_is_thrown_is_an_error) {
-    EXPECT_EQ(show(group("eg", {std::make_exception_ptr(3), std::make_exception_ptr(bare{"x"})})), "eg('eg', [3, bare])");
+    EXPECT_EQ(
+        show(group("eg", {std::make_exception_ptr(3), std::make_exception_ptr(bare{"x"})})), "eg('eg', [3, bare])");
 }
 
 TEST(exception_group, a_nested_group_that_holds_cancellations_is_shown_whole) {
@@ -193,8 +210,9 @@ TEST(exception_group, copies_share_what_they_hold) {
 
 TEST(exception_group, what_shows_the_tree) {
     const auto eg = group("2 of 3 uploads failed",
-        {one<value_error>("bad header"), group("mirror", {std::make_exception_ptr(5), one<os_error>("a\nb"),
-                                                             group("", {one<cancelled_error>("late")})}),
+        {one<value_error>("bad header"),
+            group("mirror",
+                {std::make_exception_ptr(5), one<os_error>("a\nb"), group("", {one<cancelled_error>("late")})}),
             std::make_exception_ptr(bare{"x"})});
     EXPECT_STREQ(as_group(eg)->what(), "2 of 3 uploads failed (3 sub-exceptions)\n"
                                        "|- value_error: bad header\n"
@@ -235,8 +253,9 @@ TEST(exception_group, what_may_be_asked_on_two_threads_at_once) {
 // ---- looking inside
 
 TEST(exception_group, leaves_are_visited_in_order_through_nested_groups) {
-    const auto eg = group("g", {one<value_error>("1"), group("h", {group("i", {one<type_error>("2")}), one<os_error>("3")}),
-                                   one<value_error>("4")});
+    const auto eg =
+        group("g", {one<value_error>("1"), group("h", {group("i", {one<type_error>("2")}), one<os_error>("3")}),
+                       one<value_error>("4")});
     texts leaves;
     as_group(eg)->for_each_leaf([&](const std::exception_ptr& leaf) { leaves.push_back(show(leaf)); });
     EXPECT_EQ(leaves, (texts{"value_error('1')", "type_error('2')", "os_error('3')", "value_error('4')"}));
@@ -245,8 +264,8 @@ TEST(exception_group, leaves_are_visited_in_order_through_nested_groups) {
 }
 
 TEST(exception_group, error_types_names_each_type_once_in_order) {
-    const exception_group eg("g", {one<value_error>("1"), group("h", {one<os_error>("2"), one<value_error>("3")}),
-                                      std::make_exception_ptr(4)});
+    const exception_group eg("g",
+        {one<value_error>("1"), group("h", {one<os_error>("2"), one<value_error>("3")}), std::make_exception_ptr(4)});
     EXPECT_EQ(eg.error_types(), (texts{"value_error", "os_error", "int"}));
 }
 
@@ -303,7 +322,8 @@ TEST(exception_group, split_keeps_the_shape_and_drops_groups_that_become_empty) 
 }
 
 TEST(exception_group, split_by_a_base_class_finds_the_derived_ones) {
-    const auto st = group("st", {one<connection_error>("c"), one<type_error>("T"), one<os_error>("o"), one<late_error>("t")});
+    const auto st =
+        group("st", {one<connection_error>("c"), one<type_error>("T"), one<os_error>("o"), one<late_error>("t")});
     EXPECT_EQ(show(as_group(st)->split<os_error>()),
         "match eg('st', [connection_error('c'), os_error('o'), late_error('t')]) rest eg('st', [type_error('T')])");
     const auto keys = group("st", {one<key_error>("k"), one<value_error>("1")});
@@ -320,7 +340,8 @@ TEST(exception_group, split_by_types_of_a_deeper_tree) {
     const auto all = show(eg);
     const std::string values = "eg('msg3', [eg('msg2', [eg('msg1', [value_error('6'), value_error('7')]), eg('msg1', "
                                "[value_error('7'), value_error('8')]), value_error('8')]), value_error('7')])";
-    const std::string types = "eg('msg3', [eg('msg2', [eg('msg1', [type_error('int')]), eg('msg1', [type_error('int')])])])";
+    const std::string types =
+        "eg('msg3', [eg('msg2', [eg('msg1', [type_error('int')]), eg('msg1', [type_error('int')])])])";
     const auto& g = *as_group(eg);
     EXPECT_EQ(show(g.split<os_error>()), "match none rest " + all);
     EXPECT_EQ(show(g.split(anything)), "match " + all + " rest none");
@@ -338,16 +359,19 @@ TEST(exception_group, split_changes_the_type_of_a_part_by_what_it_holds) {
 }
 
 TEST(exception_group, a_predicate_sees_the_group_then_what_it_holds) {
-    const auto eg = group("g", {one<value_error>("1"), group("h", {one<type_error>("2")}), group("i", {one<type_error>("3")})});
+    const auto eg =
+        group("g", {one<value_error>("1"), group("h", {one<type_error>("2")}), group("i", {one<type_error>("3")})});
     texts asked;
     const auto parts = as_group(eg)->split([&](const std::exception_ptr& e) {
         asked.push_back(show(e));
         const auto* nested = as_group(e);
         return nested != nullptr && nested->message() == "h";
     });
-    EXPECT_EQ(asked, (texts{"eg('g', [value_error('1'), eg('h', [type_error('2')]), eg('i', [type_error('3')])])",
-                         "value_error('1')", "eg('h', [type_error('2')])", "eg('i', [type_error('3')])", "type_error('3')"}));
-    EXPECT_EQ(show(parts), "match eg('g', [eg('h', [type_error('2')])]) rest eg('g', [value_error('1'), eg('i', [type_error('3')])])");
+    EXPECT_EQ(
+        asked, (texts{"eg('g', [value_error('1'), eg('h', [type_error('2')]), eg('i', [type_error('3')])])",
+                   "value_error('1')", "eg('h', [type_error('2')])", "eg('i', [type_error('3')])", "type_error('3')"}));
+    EXPECT_EQ(show(parts),
+        "match eg('g', [eg('h', [type_error('2')])]) rest eg('g', [value_error('1'), eg('i', [type_error('3')])])");
 }
 
 TEST(exception_group, parts_hold_the_exceptions_themselves) {
@@ -378,8 +402,9 @@ TEST(exception_group, derive_keeps_the_message_and_chooses_the_type) {
 
 class upload_errors : public exception_group {
 public:
-    upload_errors(std::string message, std::vector<std::exception_ptr> exceptions, int attempt) :
-        exception_group(std::move(message), std::move(exceptions)), attempt_(attempt) {}
+    upload_errors(std::string message, std::vector<std::exception_ptr> exceptions, int attempt)
+        : exception_group(std::move(message), std::move(exceptions)),
+          attempt_(attempt) {}
     [[nodiscard]] int attempt() const { return attempt_; }
     [[nodiscard]] std::exception_ptr derive(std::vector<std::exception_ptr> exceptions) const override {
         return std::make_exception_ptr(upload_errors(message(), std::move(exceptions), attempt_));
@@ -398,16 +423,16 @@ TEST(exception_group, a_derived_class_keeps_what_it_adds_in_its_parts) {
     EXPECT_EQ(get_if<upload_errors>(rest)->attempt(), 3);
     EXPECT_EQ(show(rest), "eg('up', [type_error('2')])");
 
-    const auto left = left_by([&] {
-        handle_group(std::make_exception_ptr(errors), on<value_error>([] { throw; }), on<type_error>([] {}));
-    });
+    const auto left = left_by(
+        [&] { handle_group(std::make_exception_ptr(errors), on<value_error>([] { throw; }), on<type_error>([] {})); });
     ASSERT_NE(get_if<upload_errors>(left), nullptr);
     EXPECT_EQ(show(left), "eg('up', [value_error('1')])");
 }
 
 class group_of_all : public base_exception_group {
 public:
-    explicit group_of_all(std::vector<std::exception_ptr> exceptions) : base_exception_group("all", std::move(exceptions)) {}
+    explicit group_of_all(std::vector<std::exception_ptr> exceptions)
+        : base_exception_group("all", std::move(exceptions)) {}
     [[nodiscard]] std::exception_ptr derive(std::vector<std::exception_ptr>) const override {
         return one<value_error>("no group");
     }
@@ -461,8 +486,8 @@ TEST(handle_group, a_group_that_matches_whole_is_not_wrapped) {
 
 TEST(handle_group, handlers_run_in_their_order_with_what_is_theirs) {
     texts parts;
-    handle_group(group("eg", {one<type_error>("T"), one<value_error>("1")}),
-        on<type_error>(seen(parts)), on<value_error>(seen(parts)));
+    handle_group(group("eg", {one<type_error>("T"), one<value_error>("1")}), on<type_error>(seen(parts)),
+        on<value_error>(seen(parts)));
     EXPECT_EQ(parts, (texts{"eg('eg', [type_error('T')])", "eg('eg', [value_error('1')])"}));
 }
 
@@ -506,8 +531,8 @@ TEST(handle_group, a_handler_for_two_types_takes_both_from_nested_groups) {
 
 TEST(handle_group, a_later_handler_for_a_base_class_gets_what_an_earlier_one_left) {
     texts parts;
-    handle_group(group("mm", {one<os_error>("os"), one<connection_error>("io")}),
-        on<connection_error>(seen(parts)), on<os_error>(seen(parts)));
+    handle_group(group("mm", {one<os_error>("os"), one<connection_error>("io")}), on<connection_error>(seen(parts)),
+        on<os_error>(seen(parts)));
     EXPECT_EQ(parts, (texts{"eg('mm', [connection_error('io')])", "eg('mm', [os_error('os')])"}));
 }
 
@@ -576,9 +601,8 @@ TEST(handle_group, a_cancellation_that_a_handler_raises_makes_the_result_a_base_
 }
 
 TEST(handle_group, what_is_raised_alone_is_thrown_as_itself) {
-    EXPECT_EQ(show(left_by([] {
-        handle_group(one<value_error>("V"), on<value_error>([] { throw run_error("3"); }));
-    })), "run_error('3')");
+    EXPECT_EQ(show(left_by([] { handle_group(one<value_error>("V"), on<value_error>([] { throw run_error("3"); })); })),
+        "run_error('3')");
 }
 
 TEST(handle_group, two_that_are_raised_are_a_group) {
@@ -606,14 +630,16 @@ TEST(handle_group, a_copy_of_the_part_that_is_thrown_is_raised_and_not_reraised)
     EXPECT_EQ(show(left_by([&] {
         handle_group(group("eg", {one<type_error>("T"), one<value_error>("2"), one<os_error>("3")}),
             on<type_error>(throw_copy), on<value_error>([] {}));
-    })), "eg('', [eg('eg', [type_error('T')]), eg('eg', [os_error('3')])])");
+    })),
+        "eg('', [eg('eg', [type_error('T')]), eg('eg', [os_error('3')])])");
     EXPECT_EQ(show(left_by([&] { handle_group(group("eg", {one<type_error>("T")}), on<type_error>(throw_copy)); })),
         "eg('eg', [type_error('T')])");
 }
 
 TEST(handle_group, what_is_raised_is_thrown_beside_the_rest) {
     const auto left = left_by([] {
-        handle_group(group("eg", {one<value_error>("1"), one<os_error>("2")}), on<os_error>([] { throw type_error("3"); }));
+        handle_group(
+            group("eg", {one<value_error>("1"), one<os_error>("2")}), on<os_error>([] { throw type_error("3"); }));
     });
     EXPECT_EQ(show(left), "eg('', [type_error('3'), eg('eg', [value_error('1')])])");
 }
@@ -642,7 +668,8 @@ TEST(handle_group, what_is_reraised_goes_back_to_its_place_in_nested_groups) {
 TEST(handle_group, groups_of_one_are_kept) {
     texts parts;
     const auto left = left_by([&] {
-        handle_group(group("j1", {group("j2", {group("j3", {one<value_error>("V1")}), group("j4", {one<type_error>("T")})})}),
+        handle_group(
+            group("j1", {group("j2", {group("j3", {one<value_error>("V1")}), group("j4", {one<type_error>("T")})})}),
             on<type_error>(seen(parts)));
     });
     EXPECT_EQ(parts, texts{"eg('j1', [eg('j2', [eg('j4', [type_error('T')])])])"});
@@ -652,7 +679,8 @@ TEST(handle_group, groups_of_one_are_kept) {
 TEST(handle_group, what_a_task_group_throws_is_sorted_by_type) {
     texts parts;
     const auto left = left_by([&] {
-        handle_group(group("unhandled errors in a TaskGroup", {one<value_error>("a"), one<os_error>("b"), one<type_error>("c")}),
+        handle_group(
+            group("unhandled errors in a TaskGroup", {one<value_error>("a"), one<os_error>("b"), one<type_error>("c")}),
             on<value_error>(seen(parts)), on<type_error>(seen(parts)));
     });
     EXPECT_EQ(parts, (texts{"eg('unhandled errors in a TaskGroup', [value_error('a')])",
@@ -725,7 +753,8 @@ TEST(handle_group, an_exception_that_is_in_the_group_and_thrown_alone_is_raised)
 
 TEST(handle_group, the_original_that_a_handler_throws_again_is_thrown_once) {
     const auto original = simple();
-    const auto left = left_by([&] { handle_group(original, on<value_error>([&] { std::rethrow_exception(original); })); });
+    const auto left =
+        left_by([&] { handle_group(original, on<value_error>([&] { std::rethrow_exception(original); })); });
     EXPECT_EQ(left, original);
 }
 

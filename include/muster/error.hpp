@@ -49,11 +49,13 @@ public:
     cancelled_error() noexcept = default;
     explicit cancelled_error(cancel_reason reason) noexcept : reason_(reason) {}
     explicit cancelled_error(std::string message) : text_(detail::cancel_text_ptr::make(std::move(message), {})) {}
-    cancelled_error(cancel_reason reason, std::string message, std::string requested_by = {}) :
-        text_(detail::cancel_text_ptr::make(std::move(message), std::move(requested_by))), reason_(reason) {}
+    cancelled_error(cancel_reason reason, std::string message, std::string requested_by = {})
+        : text_(detail::cancel_text_ptr::make(std::move(message), std::move(requested_by))),
+          reason_(reason) {}
     /// For the library: shares the text of the request.
-    cancelled_error(cancel_reason reason, detail::cancel_text_ptr text) noexcept :
-        text_(std::move(text)), reason_(reason) {}
+    cancelled_error(cancel_reason reason, detail::cancel_text_ptr text) noexcept
+        : text_(std::move(text)),
+          reason_(reason) {}
 
     cancelled_error(const cancelled_error&) noexcept = default;
     cancelled_error& operator=(const cancelled_error&) noexcept = default;

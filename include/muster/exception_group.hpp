@@ -32,8 +32,9 @@ class base_exception_group;
 /// What a group falls into; null where there is nothing. `auto [match, rest] = group.split<http_error>();`
 struct group_split {
     group_split() noexcept = default;
-    group_split(std::exception_ptr matching, std::exception_ptr other) noexcept :
-        match(std::move(matching)), rest(std::move(other)) {}
+    group_split(std::exception_ptr matching, std::exception_ptr other) noexcept
+        : match(std::move(matching)),
+          rest(std::move(other)) {}
 
     std::exception_ptr match;
     std::exception_ptr rest;
@@ -52,9 +53,9 @@ class exception_test {
 public:
     template <exception_predicate P>
         requires(!std::is_same_v<std::remove_const_t<P>, exception_test>)
-    explicit exception_test(P& predicate) noexcept :
-        predicate_(const_cast<void*>(static_cast<const void*>(std::addressof(predicate)))),
-        call_([](void* p, const std::exception_ptr& e) -> bool { return (*static_cast<P*>(p))(e); }) {}
+    explicit exception_test(P& predicate) noexcept
+        : predicate_(const_cast<void*>(static_cast<const void*>(std::addressof(predicate)))),
+          call_([](void* p, const std::exception_ptr& e) -> bool { return (*static_cast<P*>(p))(e); }) {}
 
     bool operator()(const std::exception_ptr& error) const { return call_(predicate_, error); }
 

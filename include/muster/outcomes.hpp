@@ -322,6 +322,11 @@ public:
         return std::get<I>(own_);
     }
     template <std::size_t I>
+    [[nodiscard]] auto& get() & noexcept {
+        static_cast<void>(look(I));
+        return std::get<I>(own_);
+    }
+    template <std::size_t I>
     [[nodiscard]] auto get() && noexcept {
         static_cast<void>(look(I));
         return std::move(std::get<I>(own_));

@@ -229,7 +229,7 @@ class Run:
             for warning in warned:
                 subject, _, complaint = str(warning.message).rpartition("' ")
                 if complaint == "was never awaited":
-                    self.accounts.append(f"! never-awaited {subject.partition("'")[2]}")
+                    self.accounts.append("! never-awaited " + subject.partition("'")[2])
         if self.unforeseen:
             raise Fault(self.unforeseen[0])
         events = sorted(self.events, key=lambda event: event[:2])  # stable: a task's own lines keep their order

@@ -10,6 +10,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/frame_allocator.hpp>
+#include <muster/detail/mailbox.hpp>
 #include <muster/outcome.hpp>
 
 #include <atomic>
@@ -23,7 +24,6 @@
 namespace muster::detail {
 
 class completable;
-class mailbox;
 class scheduler;
 
 /// What tasks and futures know of their loop; it outlives the loop. Owned by count, on the loop's thread.
@@ -33,6 +33,9 @@ struct loop_link {
     std::uint32_t owners = 1;
 
     void release() noexcept {
+        // The loop itself is the first to come here without a loop: what it held for others goes then.
+        if (loop == nullptr) [[unlikely]]
+            inbox->give_back_all();
         if (--owners == 0)
             delete this;
     }

@@ -40,6 +40,9 @@ enum class on_failure : std::uint8_t {
     settle,          ///< nothing is thrown: the outcomes are the result
 };
 
+/// With leave_siblings: which end lets the caller go on.
+enum class leave_at : std::uint8_t { never, error, no_value, any_end };
+
 /// How to try again. Made by retry_policy.
 struct retry_rule {
     std::size_t times = 0; ///< further attempts after the first
@@ -54,6 +57,8 @@ struct join_options {
     explicit join_options(std::source_location where) noexcept : site(where) {}
 
     on_failure policy = on_failure::cancel_siblings;
+    leave_at leave = leave_at::no_value;
+    bool owns_children = true; ///< false: a cancellation or deadline ends the wait and leaves the children alone
     std::size_t limit = unlimited;       ///< how many run at once
     std::size_t max_failures = unlimited; ///< stop once so many have failed
     std::size_t quorum = 0;              ///< stop once so many have succeeded; 0: never

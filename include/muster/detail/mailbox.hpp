@@ -29,6 +29,18 @@ struct letter {
     function open_; ///< called on the loop's thread
 };
 
+/// What a loop holds on behalf of others and gives back when it ends. Held by address; the loop's thread only.
+struct loop_share {
+    using function = void (*)(loop_share&) noexcept;
+    explicit loop_share(function loop_ended) noexcept : loop_ended_(loop_ended) {}
+    loop_share(const loop_share&) = delete;
+    loop_share& operator=(const loop_share&) = delete;
+
+    loop_share* before_ = nullptr;
+    loop_share* after_ = nullptr;
+    function loop_ended_; ///< called when it has been taken off the list
+};
+
 class mailbox {
 public:
     using wake_function = void (*)(void* context) noexcept;
@@ -39,12 +51,13 @@ public:
 
     /// *Returns* false if the loop has ended: the letter was not taken. *Thread safety*: any thread.
     [[nodiscard]] bool post(letter& l) noexcept {
-        letter* head = head_.load(std::memory_order_relaxed);
+        // Acquires, so that one who is refused sees what the loop's thread wrote before it closed the box.
+        letter* head = head_.load(std::memory_order_acquire);
         do {
             if (head == closed())
                 return false;
             l.next_ = head;
-        } while (!head_.compare_exchange_weak(head, &l, std::memory_order_release, std::memory_order_relaxed));
+        } while (!head_.compare_exchange_weak(head, &l, std::memory_order_release, std::memory_order_acquire));
         if (head == nullptr) {
             const std::lock_guard lock(waking_);
             if (context_ != nullptr)
@@ -67,6 +80,27 @@ public:
         const std::lock_guard lock(waking_);
         context_ = nullptr;
         return rest == closed() ? nullptr : in_order(rest);
+    }
+    [[nodiscard]] bool is_closed() noexcept { return head_.load(std::memory_order_acquire) == closed(); }
+
+    /// *Thread safety*: these three are for the loop's thread.
+    void keep(loop_share& s) noexcept {
+        s.before_ = nullptr;
+        s.after_ = shares_;
+        if (shares_ != nullptr)
+            shares_->before_ = &s;
+        shares_ = &s;
+    }
+    void give_back(loop_share& s) noexcept {
+        (s.before_ != nullptr ? s.before_->after_ : shares_) = s.after_;
+        if (s.after_ != nullptr)
+            s.after_->before_ = s.before_;
+    }
+    void give_back_all() noexcept {
+        while (loop_share* s = shares_) {
+            give_back(*s);
+            s->loop_ended_(*s);
+        }
     }
 
     /// What lives outside and may still post: promises, loop handles, guards. Counted from any thread.
@@ -96,6 +130,7 @@ private:
     letter* closed() noexcept { return reinterpret_cast<letter*>(this); }
 
     std::atomic<letter*> head_{nullptr};
+    loop_share* shares_ = nullptr;
     std::mutex waking_;
     wake_function wake_;
     void* context_;

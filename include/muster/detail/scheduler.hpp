@@ -177,6 +177,9 @@ private:
     report_sink reports_;
 };
 
+/// The name of the task whose step this is; empty outside.
+[[nodiscard]] std::string running_task_name();
+
 /// Destroys a fiber's frames, innermost first, and before them its children's; without recursion.
 void destroy_fiber_tree(fiber& root) noexcept;
 

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The handles of a set one after the other, as they end: the original handles, so that you know which one it is.
+///
+///     muster::as_completed each(handles);
+///     while (true) {
+///         auto h = co_await each.next();
+///         if (!h) break;
+///         use(h->result());
+///     }
+
+#include <muster/config.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/sleep.hpp>
+#include <muster/task.hpp>
+#include <muster/task_handle.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace muster {
+
+namespace detail {
+
+/// The untyped half: which of the watched have ended and were not taken, and who waits for the next.
+class completion_order {
+public:
+    completion_order(std::size_t count, std::optional<nanoseconds> timeout);
+    ~completion_order();
+    completion_order(const completion_order&) = delete;
+    completion_order& operator=(const completion_order&) = delete;
+
+    void watch(std::size_t i, completable& c);
+
+    class next_wait : public suspension {
+    public:
+        explicit next_wait(completion_order& order) noexcept;
+        [[nodiscard]] bool ready() const noexcept { return settled_; }
+        void begin(fiber& f, std::coroutine_handle<> h) noexcept;
+        /// *Returns* the index of one that has ended; nothing at the end. *Errors*: timeout_error, cancelled_error.
+        std::optional<std::size_t> finish();
+
+    private:
+        friend class completion_order;
+        static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
+        static const suspension_kind kind_of;
+
+        completion_order* order_;
+        next_wait* after_ = nullptr;
+        std::optional<std::size_t> index_;
+        bool settled_ = false;
+        bool timed_out_ = false;
+    };
+
+private:
+    struct watch_one : watcher {
+        watch_one() noexcept;
+        completion_order* order = nullptr;
+        std::size_t index = 0;
+        counted<completable> on;
+        bool ended = false;
+    };
+    struct limit_timer : timer {
+        explicit limit_timer(completion_order& o) noexcept;
+        completion_order* order;
+    };
+
+    void one_ended(std::size_t index) noexcept;
+    void time_is_up() noexcept;
+    void serve() noexcept;
+    void settle(next_wait& w) noexcept;
+
+    scheduler& loop_;
+    std::unique_ptr<watch_one[]> watches_;
+    std::size_t count_;
+    std::size_t asked_ = 0;   ///< calls of next()
+    std::size_t pending_;     ///< not ended
+    std::vector<std::size_t> ended_; ///< in order; room for all from the start
+    std::size_t given_ = 0;
+    next_wait* first_ = nullptr;
+    next_wait* last_ = nullptr;
+    bool timed_out_ = false;
+    limit_timer limit_;
+};
+
+} // namespace detail
+
+/// Held by address: immovable. The watched are not owned and not cancelled.
+/// *Thread safety*: the loop's thread. *Complexity*: O(1) for each next(). *Source*: asyncio.as_completed.
+template <std::derived_from<any_handle> Handle>
+class as_completed {
+public:
+    /// A handle that occurs twice is given once. *Errors*: invalid_state_error outside a running loop.
+    template <std::ranges::input_range Range>
+        requires std::convertible_to<std::ranges::range_reference_t<Range>, const Handle&>
+    explicit as_completed(Range&& handles, std::optional<std::chrono::nanoseconds> timeout = std::nullopt)
+        : handles_(unique(handles)), order_(handles_.size(), timeout) {
+        for (std::size_t i = 0; i != handles_.size(); ++i)
+            order_.watch(i, handles_[i].state());
+    }
+
+    class [[nodiscard("nothing is waited for until it is awaited: co_await each.next()")]] next_awaiter final
+        : public detail::library_awaitable {
+    public:
+        explicit next_awaiter(as_completed& all) noexcept : all_(&all), wait_(all.order_) {}
+        [[nodiscard]] bool await_ready() const noexcept { return wait_.ready(); }
+        template <std::derived_from<detail::promise_links> Promise>
+        void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+            wait_.begin(*h.promise().fiber_, h);
+        }
+        std::optional<Handle> await_resume() {
+            const auto index = wait_.finish();
+            return index ? std::optional<Handle>(all_->handles_[*index]) : std::nullopt;
+        }
+
+    private:
+        as_completed* all_;
+        detail::completion_order::next_wait wait_;
+    };
+
+    /// *Returns*, awaited, the next that has ended, however it ended; nothing once all were given.
+    /// *Errors*: timeout_error for each that had not ended when the time was up. *Cancellation*: ends the wait.
+    next_awaiter next() noexcept { return next_awaiter(*this); }
+
+private:
+    template <class Range>
+    static std::vector<Handle> unique(Range& handles) {
+        std::vector<Handle> all;
+        for (const Handle& h : handles)
+            all.push_back(h);
+        std::vector<const void*> seen;
+        for (const auto& h : all)
+            seen.push_back(h.id());
+        std::sort(seen.begin(), seen.end());
+        seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+        if (seen.size() == all.size())
+            return all;
+        std::vector<Handle> once;
+        for (const auto& h : all) {
+            const auto place = std::lower_bound(seen.begin(), seen.end(), h.id());
+            if (place != seen.end() && *place == h.id()) {
+                seen.erase(place);
+                once.push_back(h);
+            }
+        }
+        return once;
+    }
+
+    std::vector<Handle> handles_;
+    detail::completion_order order_;
+};
+
+template <std::ranges::input_range Range>
+as_completed(Range&&) -> as_completed<std::ranges::range_value_t<Range>>;
+template <std::ranges::input_range Range, class Timeout>
+as_completed(Range&&, Timeout) -> as_completed<std::ranges::range_value_t<Range>>;
+
+} // namespace muster

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Several children given as arguments, each of a type of its own.
+
+#include <muster/config.hpp>
+#include <muster/detail/join_children.hpp>
+#include <muster/detail/join_result.hpp>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace muster::detail {
+
+template <class... As>
+class wired_tuple;
+
+/// The arguments, until they are awaited.
+template <class... As>
+class tuple_input {
+public:
+    explicit tuple_input(As... as) : children_(child_of<As>::store(std::forward<As>(as))...) {}
+
+    template <class Result>
+    using awaiter = join_awaiter<wired_tuple<As...>, Result>;
+
+    void discard() noexcept {
+        std::apply([](auto&... c) { (discard_child(c), ...); }, children_);
+    }
+
+    std::tuple<typename child_of<As>::stored...> children_;
+};
+
+template <class... As>
+class wired_tuple {
+    static constexpr std::size_t count = sizeof...(As);
+    static constexpr std::size_t handles = (std::size_t{child_of<As>::is_handle} + ... + 0);
+    static constexpr std::size_t tasks = count - handles;
+    static constexpr bool is_handle_at[count + 1] = {child_of<As>::is_handle..., false};
+    template <std::size_t I>
+    using value_at = std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
+
+public:
+    wired_tuple(tuple_input<As...>&& input, join_options options) : join_(std::move(options)), input_(std::move(input)) {
+        if (handles != 0 && join_.options_.policy == on_failure::leave_siblings && tasks != 0)
+            throw_bad_option("leave_siblings is for handles: start the tasks with create_task and pass those");
+        if (tasks != 0 && join_.options_.policy == on_failure::leave_siblings)
+            throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
+        if (handles != 0 && (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
+            throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return count == 0; }
+
+    void wire() {
+        join_.total_ = count;
+        join_.slots_ = slots_.data();
+        join_.slot_count_ = tasks;
+        join_.watches_ = watches_.data();
+        join_.watch_count_ = handles;
+        join_.edge_ = this;
+        join_.outcome_at_ = [](const join& j, std::size_t i) {
+            const auto& self = *static_cast<const wired_tuple*>(j.edge_);
+            return self.outcome_pointer(i, std::make_index_sequence<count>());
+        };
+        if (join_.wants_durations_)
+            join_.durations_.resize(count);
+        if (join_.options_.each_within)
+            add_clocks();
+        [&]<std::size_t... I>(std::index_sequence<I...>) { (wire_one<I>(), ...); }(std::make_index_sequence<count>());
+    }
+
+    auto give(as_values) {
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+            return std::tuple<or_nothing<value_at<I>>...>(take_or_nothing(ended<I>())...);
+        }(std::make_index_sequence<count>());
+    }
+    auto give(as_outcomes) {
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (ended<I>(), ...);
+            return outcome_tuple<value_at<I>...>(info_of(join_),
+                                                 std::tuple<outcome<value_at<I>>...>(std::move(std::get<I>(out_))...));
+        }(std::make_index_sequence<count>());
+    }
+    auto give(as_winners) {
+        using first = or_nothing<value_at<0>>;
+        static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
+                      "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
+        std::vector<winner<first>> winners;
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            ((ended<I>().succeeded() && winners.size() < join_.options_.quorum
+                  ? static_cast<void>(winners.emplace_back(I, take_or_nothing(std::get<I>(out_))))
+                  : void()),
+             ...);
+        }(std::make_index_sequence<count>());
+        return winners;
+    }
+
+    join join_;
+
+private:
+    static constexpr std::size_t place(std::size_t i) noexcept {
+        std::size_t before = 0;
+        for (std::size_t k = 0; k != i; ++k)
+            before += is_handle_at[k] == is_handle_at[i];
+        return before;
+    }
+
+    template <std::size_t I>
+    void wire_one() noexcept {
+        auto& child = std::get<I>(input_.children_);
+        if constexpr (is_handle_at[I]) {
+            watches_[place(I)].on_ = counted<completable>(&child.state());
+            watches_[place(I)].index_ = I;
+        } else {
+            auto& slot = slots_[place(I)];
+            slot.index_ = I;
+            adopt_child(slot, std::move(child), std::get<I>(out_));
+        }
+    }
+
+    void add_clocks() {
+        clocks_ = std::make_unique<child_clock[]>(tasks);
+        for (std::size_t i = 0; i != tasks; ++i) {
+            clocks_[i].join_ = &join_;
+            clocks_[i].slot_ = &slots_[i];
+            slots_[i].clock_ = &clocks_[i];
+        }
+    }
+
+    template <std::size_t... I>
+    const outcome_base* outcome_pointer(std::size_t i, std::index_sequence<I...>) const noexcept {
+        if constexpr (handles != 0)
+            if (is_handle_at[i])
+                return watches_[place(i)].on_->done() ? &watches_[place(i)].on_->ended_as() : nullptr;
+        const outcome_base* found = nullptr;
+        ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);
+        return found;
+    }
+
+    /// The outcome in its final place.
+    template <std::size_t I>
+    outcome<value_at<I>>& ended() {
+        if constexpr (is_handle_at[I])
+            if (watches_[place(I)].on_->done())
+                std::get<I>(out_) = outcome_of<value_at<I>>(*watches_[place(I)].on_);
+        return std::get<I>(out_);
+    }
+
+    tuple_input<As...> input_;
+    std::tuple<outcome<typename child_of<As>::value_type>...> out_;
+    std::unique_ptr<child_clock[]> clocks_;
+    std::array<join_watch, handles> watches_;
+    std::array<join_slot, tasks> slots_;
+};
+
+} // namespace muster::detail

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Calls that are made somewhere else: what an executor is, and how a task waits for a call that one makes. Nothing
+/// here is about threads: a thread_pool is one executor, processes or other machines can be others.
+///
+///     auto page = co_await muster::run_in_executor(pool, [path] { return read_file(path); });
+///     auto handle = muster::start_in_executor(pool, hash_all);   // begins now; await it later
+
+#include <muster/config.hpp>
+#include <muster/detail/completable.hpp>
+#include <muster/detail/fiber.hpp>
+#include <muster/detail/mailbox.hpp>
+#include <muster/task.hpp>
+#include <muster/task_handle.hpp>
+
+#include <atomic>
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace muster {
+
+namespace detail {
+class job_wait;
+} // namespace detail
+
+/// What an executor is given: one call to make, and where to say that it is over. Held by address from submit() to
+/// finish() or refuse(), or to a withdraw() that succeeded. *Thread safety*: any thread, one at a time.
+class executor_job : private detail::letter {
+public:
+    /// From now on it can't be withdrawn: the call is being made.
+    void begin() noexcept { begun_.store(true, std::memory_order_release); }
+    /// The call has been made and its outcome is in place. The job may be gone when this returns.
+    void finish() noexcept;
+    /// The call was not made and never will be: who waits for it gets a cancelled_error with the reason. The job may be
+    /// gone when this returns.
+    void refuse(cancel_reason why) noexcept;
+
+    executor_job* before_ = nullptr; ///< the executor's, while it holds the job
+    executor_job* after_ = nullptr;
+
+protected:
+    explicit executor_job(outcome_base& result) noexcept : letter(&arrived), result_(&result) {}
+    ~executor_job() = default;
+
+private:
+    friend class detail::job_wait;
+    /// What a job has that may be left behind: a life of its own.
+    struct afterlife {
+        explicit afterlife(void (*f)(executor_job&) noexcept) noexcept : free(f) {}
+        std::atomic<std::uint32_t> owners{1};
+        void (*free)(executor_job&) noexcept;
+        std::string name;
+        std::source_location site;
+    };
+
+    static void arrived(detail::letter& l, detail::scheduler& loop) noexcept;
+    void send() noexcept;
+    void drop() noexcept;
+    void report_dropped_failure() const noexcept;
+
+    outcome_base* result_;
+    std::shared_ptr<detail::mailbox> inbox_;
+    detail::job_wait* waiter_ = nullptr; ///< the loop's thread only
+    std::unique_ptr<afterlife> afterlife_;
+    std::atomic<bool> begun_{false};
+    bool undelivered_ = false; ///< guarded by a lock of its own: see executor.cpp
+};
+
+/// An executor makes calls and says when they are over.
+///  - `Ex::job` is what it holds of a call, derived from executor_job.
+///  - `Ex::call<F>` is a call of an F, derived from `Ex::job` and made from an F: it has a `result_type`, `result()`,
+///    the outcome<result_type> that is filled in before finish(), and `request_stop()`, which asks a call that has
+///    begun to end early and may do nothing. An executor whose calls leave the process defines it for what it can send.
+///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
+///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
+template <class Ex>
+concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
+    ex.submit(j);
+    { ex.withdraw(j) } noexcept -> std::same_as<bool>;
+};
+
+/// What a call of an F on an Ex gives.
+template <executor Ex, class F>
+using executor_result = typename Ex::template call<F>::result_type;
+
+namespace detail {
+
+/// The task's side of a job.
+class job_wait : public library_awaitable, public suspension {
+public:
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+protected:
+    /// What depends on the executor and the callable.
+    struct operations {
+        void (*submit)(job_wait&); ///< may throw
+        bool (*withdraw)(job_wait&) noexcept;
+        void (*request_stop)(job_wait&) noexcept;
+    };
+
+    job_wait(const operations& ops, std::source_location site) noexcept
+        : suspension(kind_of), operations_(&ops), site_(site) {}
+    ~job_wait() = default;
+
+    void begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noexcept;
+    /// After the wait: throws what is to be thrown, if anything.
+    void finish();
+    /// Called before the job is destroyed: nobody else uses it any more when this has returned.
+    void part_with_job() noexcept;
+    /// The call was given away before it was awaited.
+    void give_away();
+    [[nodiscard]] std::source_location site() const noexcept { return site_; }
+
+    /// The job lives as long as this wait or, if it is left behind, as long as the executor needs it.
+    static void may_be_left_behind(executor_job& job, void (*free)(executor_job&) noexcept);
+    static void drop(executor_job& job) noexcept { job.drop(); }
+
+private:
+    friend class muster::executor_job;
+    enum class stage : std::uint8_t { made, given_away, not_taken, outstanding, arrived, withdrawn, left_behind };
+
+    static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
+    void arrived(scheduler& loop) noexcept;
+    [[nodiscard]] bool withdraw() noexcept;
+    [[noreturn]] void throw_cancelled();
+    static const suspension_kind kind_of;
+
+    const operations* operations_;
+    executor_job* job_ = nullptr;
+    std::exception_ptr error_; ///< why it was not taken
+    std::source_location site_;
+    stage stage_ = stage::made;
+};
+
+template <executor Ex, class F>
+task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site);
+
+/// Waits for a call that may be left behind: it lives on the heap.
+template <executor Ex, class F>
+class [[nodiscard("nothing is called until it is awaited")]] abandonable_call final : public job_wait {
+public:
+    using value_type = executor_result<Ex, F>;
+
+    abandonable_call(Ex& ex, F f, std::source_location where)
+        : job_wait(operations_of, where), executor_(&ex), call_(new call(std::move(f))) {
+        may_be_left_behind(*call_, [](executor_job& job) noexcept {
+            delete static_cast<call*>(static_cast<typename Ex::job*>(&job));
+        });
+    }
+    ~abandonable_call() {
+        part_with_job();
+        drop(*call_);
+    }
+
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        begin(*call_, *h.promise().fiber_, h);
+    }
+    value_type await_resume() {
+        finish();
+        return call_->result().take();
+    }
+
+private:
+    using call = typename Ex::template call<F>;
+    static abandonable_call& self(job_wait& w) noexcept { return static_cast<abandonable_call&>(w); }
+    static constexpr operations operations_of{
+        [](job_wait& w) { self(w).executor_->submit(*self(w).call_); },
+        [](job_wait& w) noexcept { return self(w).executor_->withdraw(*self(w).call_); },
+        [](job_wait& w) noexcept { self(w).call_->request_stop(); }};
+
+    Ex* executor_;
+    call* call_;
+};
+
+/// Waits for a call; the call is part of the waiting frame.
+template <executor Ex, class F>
+class [[nodiscard("nothing is called until it is awaited")]] executor_call : public job_wait {
+public:
+    using value_type = executor_result<Ex, F>;
+
+    executor_call(Ex& ex, F f, std::source_location where)
+        : job_wait(operations_of, where), executor_(&ex), call_(std::move(f)) {}
+    ~executor_call() { part_with_job(); }
+
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        begin(call_, *h.promise().fiber_, h);
+    }
+    value_type await_resume() {
+        finish();
+        return call_.result().take();
+    }
+
+    /// The same call, which a cancellation leaves behind once it has begun: the task goes on at once, the call ends
+    /// when it ends. It must own what it uses. What it returns then is dropped, what it throws is reported.
+    [[nodiscard]] abandonable_call<Ex, F> abandon() && {
+        give_away();
+        return abandonable_call<Ex, F>(*executor_, std::move(call_).callable(), site());
+    }
+
+    /// The same call as a task: for gather, create_task and whatever else takes tasks.
+    [[nodiscard]] task<value_type> as_task() && {
+        give_away();
+        return call_as_task(*executor_, std::move(call_).callable(), site());
+    }
+    operator task<value_type>() && { return std::move(*this).as_task(); }
+
+private:
+    using call = typename Ex::template call<F>;
+    static executor_call& self(job_wait& w) noexcept { return static_cast<executor_call&>(w); }
+    static constexpr operations operations_of{
+        [](job_wait& w) { self(w).executor_->submit(self(w).call_); },
+        [](job_wait& w) noexcept { return self(w).executor_->withdraw(self(w).call_); },
+        [](job_wait& w) noexcept { self(w).call_.request_stop(); }};
+
+    Ex* executor_;
+    call call_;
+};
+
+template <executor Ex, class F>
+task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site) {
+    using result = executor_result<Ex, F>;
+    executor_call<Ex, F> call(ex, std::move(f), site);
+    if constexpr (std::is_void_v<result>) {
+        co_await call;
+    } else if constexpr (std::is_reference_v<result>) {
+        auto& value = co_await call;
+        co_return value;
+    } else {
+        auto value = co_await call;
+        co_return value;
+    }
+}
+
+} // namespace detail
+
+/// Awaiting it calls `f` on the executor. Calls wait for their turn in the order in which they were submitted.
+/// *Returns* what f returns: a value, a reference, or nothing; an exception object that f *returned* is a value.
+/// *Errors*: what f throws, as itself; what the executor throws if it does not take the call.
+/// *Cancellation*: a call that has not begun is taken back, and never made. One that has begun is waited for; then
+/// cancelled_error is thrown, what f returned is dropped, and what it threw is reported (suppressed). If f takes a
+/// std::stop_token, that is stopped meanwhile. `.abandon()` leaves a call that has begun behind.
+/// *Lifetime*: f lives in the waiting frame; the executor must outlive the call. *Complexity*: no allocation.
+/// *Source*: asyncio's loop.run_in_executor, but lazy: start_in_executor begins at once.
+template <executor Ex, class F>
+[[nodiscard("nothing is called until it is awaited")]] detail::executor_call<Ex, std::decay_t<F>>
+run_in_executor(Ex& ex, F&& f, std::source_location site = std::source_location::current()) {
+    return detail::executor_call<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site);
+}
+
+/// The same as a task of the loop's own, which submits the call as soon as the caller suspends.
+/// *Returns* its handle, which can be gathered, and read after the loop has ended. *Errors*: as create_task.
+template <executor Ex, class F>
+task_handle<executor_result<Ex, std::decay_t<F>>>
+start_in_executor(Ex& ex, F&& f, std::string name = {},
+                  std::source_location site = std::source_location::current()) {
+    return create_task(detail::call_as_task<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site), std::move(name), site);
+}
+
+} // namespace muster

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A result that somebody sets: the bridge from callbacks to tasks. A future is read, awaited, cancelled and called
+/// back as a task's handle is, by any number of readers, and set once, on its loop's thread; promise.hpp has the
+/// setter for other threads.
+///
+///     auto reply = muster::make_future<std::string>("reply");
+///     connection.on_reply([reply](std::string text) { reply.set_value(std::move(text)); });
+///     auto text = co_await reply;
+
+#include <muster/config.hpp>
+#include <muster/detail/completable.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/error.hpp>
+#include <muster/task_handle.hpp>
+
+#include <concepts>
+#include <exception>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace muster {
+
+namespace detail {
+
+/// *Errors*: invalid_state_error if it has ended.
+void require_settable(const completable& future);
+/// *Errors*: std::invalid_argument if it is null or a cancellation.
+void require_error(const std::exception_ptr& error);
+
+/// What can be made into the value of a future or promise of T.
+template <class T, class... Args>
+concept gives_value = (std::is_void_v<T> && sizeof...(Args) == 0) ||
+                      (std::is_reference_v<T> && sizeof...(Args) == 1 && (std::is_convertible_v<Args, T> && ...)) ||
+                      (!std::is_void_v<T> && !std::is_reference_v<T> && std::is_constructible_v<T, Args...>);
+
+/// `to` holds no value. What moving the value throws is the error then.
+template <class T>
+void move_outcome(outcome<T>& from, outcome<T>& to) noexcept {
+    if (from.succeeded()) {
+        try {
+            if constexpr (std::is_void_v<T>) {
+                to.emplace();
+            } else if constexpr (std::is_reference_v<T>) {
+                T value = from.take();
+                to.emplace(value);
+            } else {
+                to.emplace(from.take());
+            }
+        } catch (...) {
+            detail_outcome_access::set_error(to, std::current_exception());
+        }
+    } else if (from.failed()) {
+        detail_outcome_access::set_error(to, from.error());
+    } else {
+        detail_outcome_access::set_cancelled(to, from.state(), from.reason(), detail_outcome_access::text(from));
+    }
+}
+
+} // namespace detail
+
+/// `T` may be void, a reference, or move-only. Copies refer to the same result.
+/// *Lifetime*: of its own; may be read and set after its loop has ended. A failure that nobody looked at is reported
+/// when the last copy is gone (never_retrieved). *Thread safety*: the loop's thread, except request_cancel().
+/// *Source*: asyncio.Future.
+template <class T>
+class [[nodiscard("nobody else has this future yet")]] future : public any_handle {
+public:
+    using value_type = T;
+
+    /// Refers to nothing; only valid() and comparison may be called.
+    future() = default;
+
+    /// Ends it with a value, made in place from `args`; for a T& from the object.
+    /// *Errors*: invalid_state_error if it has ended, also by a cancellation; what making the value throws, and it
+    /// has then not ended.
+    template <class... Args>
+        requires detail::gives_value<T, Args...>
+    void set_value(Args&&... args) const {
+        detail::require_settable(state());
+        result_state().result_.emplace(std::forward<Args>(args)...);
+        result_state().finish();
+    }
+    /// asyncio's name for set_value.
+    template <class... Args>
+        requires detail::gives_value<T, Args...>
+    void set_result(Args&&... args) const {
+        set_value(std::forward<Args>(args)...);
+    }
+
+    /// Ends it with an error. *Errors*: invalid_state_error if it has ended; std::invalid_argument for null, and for
+    /// a cancelled_error: a future is cancelled by cancel().
+    void set_exception(std::exception_ptr error) const {
+        detail::require_error(error);
+        detail::require_settable(state());
+        detail_outcome_access::set_error(result_state().result_, std::move(error));
+        result_state().finish();
+    }
+    template <class E>
+        requires(!std::same_as<std::remove_cvref_t<E>, std::exception_ptr> &&
+                 !std::same_as<std::remove_cvref_t<E>, std::nullptr_t>)
+    void set_exception(E&& error) const {
+        set_exception(std::make_exception_ptr(std::forward<E>(error)));
+    }
+
+    /// *Returns* the value. *Errors*: throws what it failed with, or cancelled_error; invalid_state_error if it has
+    /// not ended.
+    [[nodiscard]] detail::const_ref<T> result() const {
+        require_value();
+        if constexpr (!std::is_void_v<T>)
+            return *result_state().result_.value_if();
+    }
+    /// *Returns* how it ended, without a throw. A failure counts as looked at. *Errors*: as result(), not ended.
+    [[nodiscard]] const outcome<T>& ended_as() const {
+        if (!done())
+            throw invalid_state_error("future '" + name() + "' has not ended: await it first");
+        state().mark_retrieved();
+        return result_state().result_;
+    }
+
+    /// Gives const T&; `co_await std::move(f)` gives T and moves it out.
+    /// *Cancellation*: cancels the future, for all who wait for it; write `co_await shield(f)` to wait without that.
+    auto operator co_await() const& {
+        return detail::value_wait<detail::future_state<T>, detail::const_ref<T>>(shared());
+    }
+    auto operator co_await() && { return detail::value_wait<detail::future_state<T>, T>(shared()); }
+
+    /// *Returns* a pending future of this thread's loop. *Errors*: invalid_state_error if none runs.
+    static future make(std::string name = {}, std::source_location site = std::source_location::current()) {
+        return make_on(detail::scheduler::require("make_future"), std::move(name), site);
+    }
+
+    /// For the library.
+    static future make_on(detail::scheduler& loop, std::string name, std::source_location site) {
+        auto* state = new detail::future_state<T>(loop.link(), site, loop.next_number());
+        future made(detail::counted<detail::completable>::adopt(state));
+        if (!name.empty())
+            made.set_name(std::move(name));
+        return made;
+    }
+
+private:
+    explicit future(detail::counted<detail::completable> s) noexcept : any_handle(std::move(s)) {}
+    detail::future_state<T>& result_state() const noexcept { return static_cast<detail::future_state<T>&>(state()); }
+    detail::counted<detail::completable> shared() const {
+        return detail::counted<detail::completable>(valid() ? &state() : nullptr);
+    }
+};
+
+/// *Returns* a pending future of this thread's loop, to be set by whoever has a copy.
+/// *Errors*: invalid_state_error if no loop runs on this thread. *Source*: asyncio's loop.create_future.
+template <class T>
+[[nodiscard]] future<T> make_future(std::string name = {},
+                                    std::source_location site = std::source_location::current()) {
+    return future<T>::make(std::move(name), site);
+}
+
+} // namespace muster

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Runs a function that gives a task over a range of inputs, pulled lazily: at most `limit` children are alive, and
+/// the memory is theirs, not the input's. Retries, rate and time limits, early stops; every outcome collected, or
+/// streamed with memory that does not grow.
+///
+///     auto outcomes = co_await muster::map(urls, call).limit(100).each_within(2s).retry(3).settle();
+///     auto summary  = co_await muster::map(lines, call).limit(100).for_each(sink);
+
+#include <muster/config.hpp>
+#include <muster/detail/join_options.hpp>
+#include <muster/detail/map_join.hpp>
+#include <muster/summary.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <ranges>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace muster {
+
+/// *Returns*, awaited: the vector of values in input order (nothing for void).
+/// *Errors*: the first failure, as itself, after the others were cancelled and have ended; other forms as they say.
+/// What the input range throws ends the map with that error. std::invalid_argument for a bad option.
+/// *Cancellation*: cancels the children, waits for them; what was not pulled is not started.
+/// *Lifetime*: a range given as an lvalue is referred to and must outlive the await; an rvalue is kept. The function
+/// is taken by value. *Complexity*: memory in the limit for the streamed forms, in the results for the others.
+/// *Source*: none in asyncio; a pool that keeps the ledger.
+template <class Range, class F>
+class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")]] map
+    : public detail::join_words<map<Range, F>> {
+    using words = detail::join_words<map<Range, F>>;
+    using view_type = std::views::all_t<Range>;
+    using input_type = detail::map_input<view_type, std::decay_t<F>>;
+    using value_type = typename detail::map_types<view_type, std::decay_t<F>>::value_type;
+
+public:
+    map(Range range, F f, std::source_location site = std::source_location::current())
+        : words(detail::join_options(site), "map"), input_(std::views::all(std::forward<Range>(range)), std::forward<F>(f)) {}
+    map(map&&) = default;
+    map& operator=(map&&) = delete;
+    ~map() {
+        if (guard_.armed())
+            detail::report_never_awaited(this->options_);
+    }
+
+    /// Up to n further attempts for a child that fails, at once.
+    map retry(std::size_t n) && { return std::move(*this).retry(retry_policy(n)); }
+    /// Further attempts as the policy says. The function is called again with the same element.
+    map retry(const retry_policy& policy) && {
+        static_assert(std::ranges::forward_range<view_type>,
+                      "retry reads an element again: the input must be a forward range, for example a container");
+        this->options_.retry = std::make_unique<detail::retry_rule>(policy.rule());
+        return std::move(*this);
+    }
+    /// Let all run to the end, then throw an exception_group of all failures.
+    map finish_siblings() && {
+        this->options_.policy = detail::on_failure::finish_siblings;
+        return std::move(*this);
+    }
+    /// Never throw for a child: awaited, it gives every outcome. Memory in the length of the input.
+    [[nodiscard("nothing runs until it is awaited")]] auto settle() && {
+        guard_.disarm();
+        return detail::pending_join<input_type, detail::as_outcomes>(std::move(input_), std::move(this->options_));
+    }
+    /// End when k have succeeded: the others are cancelled (race_lost), no more are pulled.
+    [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k) && {
+        guard_.disarm();
+        this->options_.quorum = detail::checked_quorum(k);
+        this->options_.policy = detail::on_failure::finish_siblings;
+        return detail::pending_join<input_type, detail::as_winners>(std::move(input_), std::move(this->options_));
+    }
+    /// quorum(1).
+    [[nodiscard("nothing runs until it is awaited")]] auto first_success() && { return std::move(*this).quorum(1); }
+
+    /// The streamed form: `sink(index, outcome<T>&&)` is called as each child ends; awaited, it gives a summary.
+    /// Failures count as delivered to the sink. *Errors*: what the sink throws ends the map with that error.
+    template <class Sink>
+        requires std::invocable<Sink&, std::size_t, outcome<value_type>&&>
+    [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink sink) && {
+        guard_.disarm();
+        using streamed = detail::streamed_input<view_type, std::decay_t<F>, Sink>;
+        return detail::pending_join<streamed, detail::as_outcomes>(streamed(std::move(input_), std::move(sink)),
+                                                                   std::move(this->options_));
+    }
+    /// The streamed form without a sink: only the summary. Failures count as looked at once they are read in it.
+    [[nodiscard("nothing runs until it is awaited")]] auto summarize() && {
+        guard_.disarm();
+        using streamed = detail::streamed_input<view_type, std::decay_t<F>, detail::no_sink>;
+        return detail::pending_join<streamed, detail::as_outcomes>(streamed(std::move(input_), detail::no_sink()),
+                                                                   std::move(this->options_));
+    }
+
+    auto operator co_await() && {
+        guard_.disarm();
+        return typename input_type::template awaiter<detail::as_values>(std::move(input_), std::move(this->options_));
+    }
+
+private:
+    input_type input_;
+    detail::await_guard guard_;
+};
+
+template <class Range, class F>
+map(Range&&, F&&) -> map<Range, F>;
+
+} // namespace muster

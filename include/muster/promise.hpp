@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The setter of a future for any thread: made together on the loop, then moved to whoever will know the result.
+/// While it lives the loop waits for it; a promise that is destroyed without having been kept fails its future, so
+/// nobody waits for ever.
+///
+///     auto [kept, reply] = muster::make_promise<int>();
+///     std::jthread worker([kept = std::move(kept)]() mutable { kept.set_value(compute()); });
+///     auto n = co_await reply;
+
+#include <muster/config.hpp>
+#include <muster/detail/mailbox.hpp>
+#include <muster/future.hpp>
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace muster {
+
+/// What a future fails with whose promise was destroyed without having been set. *Source*: std::future_error.
+class broken_promise_error : public std::runtime_error {
+public:
+    broken_promise_error() : std::runtime_error("the promise was destroyed without having been set") {}
+    explicit broken_promise_error(const std::string& what) : std::runtime_error(what) {}
+};
+
+namespace detail {
+
+/// Between a promise, on any thread, and its future's state, on the loop's. The loop's side lets go when the future
+/// has ended or the loop does; the last of the two sides frees it.
+class promise_channel : public letter, public watcher, public loop_share {
+public:
+    using free_function = void (*)(promise_channel&) noexcept;
+
+    /// The promise's side lets go.
+    void drop() noexcept {
+        if (sides_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+            free_(*this);
+    }
+    /// *Returns* false if the future has ended, or the loop has.
+    [[nodiscard]] bool wanted() const noexcept { return wanted_.load(std::memory_order_acquire); }
+    /// Sends what `result` holds. *Returns* false if the loop has ended.
+    bool send() noexcept;
+
+protected:
+    promise_channel(scheduler& loop, completable& target, letter::function arrived, free_function f) noexcept;
+    ~promise_channel() = default;
+
+    /// An error that was on its way when the future was cancelled.
+    static void report_unwanted(const outcome_base& result) noexcept;
+    [[nodiscard]] counted<completable>& target() noexcept { return target_; }
+
+private:
+    static void target_ended(watcher& w) noexcept;
+    static void loop_ended(loop_share& s) noexcept;
+    void detach() noexcept; ///< the loop's side lets go
+
+    free_function free_;
+    std::shared_ptr<mailbox> inbox_;
+    counted<completable> target_; ///< the loop's thread only
+    std::atomic<std::uint32_t> sides_{2};
+    std::atomic<bool> wanted_{true};
+};
+
+template <class T>
+class typed_channel final : public promise_channel {
+public:
+    typed_channel(scheduler& loop, completable& target) noexcept
+        : promise_channel(loop, target, &arrived, [](promise_channel& c) noexcept {
+              delete static_cast<typed_channel*>(&c);
+          }) {}
+
+    outcome<T> result_;
+
+private:
+    static void arrived(letter& l, scheduler&) noexcept {
+        auto& self = static_cast<typed_channel&>(l);
+        // The last owner of the future may be this channel.
+        if (const auto target = self.target(); target) {
+            auto& state = static_cast<future_state<T>&>(*target);
+            move_outcome(self.result_, state.result_);
+            state.finish();
+        } else {
+            report_unwanted(self.result_);
+        }
+        self.drop();
+    }
+};
+
+} // namespace detail
+
+/// Move-only. *Lifetime*: destroyed unset, its future fails with broken_promise_error. It may outlive its loop.
+/// *Thread safety*: any thread, one at a time.
+template <class T>
+class [[nodiscard("a promise that is dropped fails its future")]] promise {
+public:
+    using value_type = T;
+
+    promise() = default;
+    promise(promise&& other) noexcept : channel_(std::exchange(other.channel_, nullptr)) {}
+    promise& operator=(promise&& other) noexcept {
+        promise taken(std::move(other));
+        std::swap(channel_, taken.channel_);
+        return *this;
+    }
+    ~promise() {
+        if (channel_ != nullptr)
+            break_it();
+    }
+
+    /// False once it was set or moved from.
+    [[nodiscard]] bool valid() const noexcept { return channel_ != nullptr; }
+    /// False when setting it would be of no use: the future was cancelled, or the loop has ended.
+    [[nodiscard]] bool wanted() const noexcept { return channel_ != nullptr && channel_->wanted(); }
+
+    /// Sends a value, made in place from `args`, to the future. *Returns* false if nobody will get it: the future was
+    /// cancelled, or the loop has ended. *Errors*: invalid_state_error if it was set or moved from before; what making
+    /// the value throws, and it is then not set. *Complexity*: no allocation of its own.
+    template <class... Args>
+        requires detail::gives_value<T, Args...>
+    bool set_value(Args&&... args) {
+        require_valid();
+        if (channel_->wanted())
+            channel_->result_.emplace(std::forward<Args>(args)...);
+        return send();
+    }
+    /// Fails the future. *Returns* and *Errors*: as set_value; std::invalid_argument for null and for a
+    /// cancelled_error: who no longer wants a result cancels the future.
+    bool set_exception(std::exception_ptr error) {
+        detail::require_error(error);
+        require_valid();
+        detail_outcome_access::set_error(channel_->result_, std::move(error));
+        return send();
+    }
+    template <class E>
+        requires(!std::same_as<std::remove_cvref_t<E>, std::exception_ptr> &&
+                 !std::same_as<std::remove_cvref_t<E>, std::nullptr_t>)
+    bool set_exception(E&& error) {
+        return set_exception(std::make_exception_ptr(std::forward<E>(error)));
+    }
+
+    /// For the library.
+    explicit promise(detail::typed_channel<T>* channel) noexcept : channel_(channel) {}
+
+private:
+    void require_valid() const {
+        if (channel_ == nullptr)
+            throw invalid_state_error("this promise was set or moved from before: it is set once");
+    }
+    bool send() noexcept {
+        auto* channel = std::exchange(channel_, nullptr);
+        return channel->send();
+    }
+    void break_it() noexcept {
+        if (channel_->wanted())
+            detail_outcome_access::set_error(channel_->result_, std::make_exception_ptr(broken_promise_error()));
+        static_cast<void>(send());
+    }
+
+    detail::typed_channel<T>* channel_ = nullptr;
+};
+
+/// *Returns* a promise and its future, as a std::pair. Until the promise is set or destroyed, a loop with nothing to
+/// do waits for it. *Errors*: invalid_state_error if no loop runs on this thread.
+template <class T>
+[[nodiscard]] std::pair<promise<T>, future<T>>
+make_promise(std::string name = {}, std::source_location site = std::source_location::current()) {
+    auto& loop = detail::scheduler::require("make_promise");
+    auto f = future<T>::make_on(loop, std::move(name), site);
+    promise<T> p(new detail::typed_channel<T>(loop, f.state()));
+    return {std::move(p), std::move(f)};
+}
+
+} // namespace muster

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Queues between tasks: first in first out, last in first out, or smallest first. A queue with a maxsize is a bounded
+/// channel: putting waits while it is full. Shutting it down ends those that wait, and lets the rest be taken.
+///
+///     muster::queue<job> jobs(100);
+///     co_await jobs.put(std::move(j));             // in one task
+///     while (true) {                               // in another
+///         auto next = co_await jobs.next();
+///         if (!next) break;                        // shut down, and empty
+///         co_await handle(std::move(*next));
+///     }
+
+#include <muster/config.hpp>
+#include <muster/detail/queue_store.hpp>
+#include <muster/detail/wait_list.hpp>
+#include <muster/error.hpp>
+#include <muster/event.hpp>
+#include <muster/task.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <utility>
+
+namespace muster {
+
+namespace detail {
+
+/// Starts `child`, which was made only now, as what `awaiter` awaits. Without memory for it the coroutine goes on at
+/// once, and finish() throws.
+template <class T, class Promise>
+void run_inline(inline_awaiter<T>& awaiter, task<T> child, std::coroutine_handle<Promise> h) noexcept {
+    awaiter.child_ = std::move(child).release();
+    if (awaiter.await_ready()) [[unlikely]]
+        h.promise().fiber_->transfer(h);
+    else
+        awaiter.await_suspend(h);
+}
+
+} // namespace detail
+
+/// What the queues have in common and what does not depend on the items.
+class queue_base {
+public:
+    queue_base(const queue_base&) = delete;
+    queue_base& operator=(const queue_base&) = delete;
+
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    /// True if put() would have to wait; never, without a maxsize.
+    [[nodiscard]] bool full() const noexcept { return maxsize_ != 0 && size_ >= maxsize_; }
+    /// Zero if there is no limit.
+    [[nodiscard]] std::size_t maxsize() const noexcept { return maxsize_; }
+    [[nodiscard]] bool is_shut_down() const noexcept { return shut_down_; }
+
+    /// An item that was taken has been dealt with. *Errors*: std::out_of_range if it was called for every item.
+    void task_done();
+    /// Waits until task_done() was called for every item that was put. *Cancellation*: ends the wait; none if nothing
+    /// is left to do.
+    [[nodiscard]] detail::event_wait join() noexcept { return detail::event_wait(all_done_, joiners_, join_kind); }
+
+protected:
+    explicit queue_base(std::ptrdiff_t maxsize) noexcept
+        : maxsize_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : 0) {}
+
+    class turn_to_get;
+    class turn_to_put;
+
+    void item_was_put() noexcept {
+        ++size_;
+        ++unfinished_;
+        all_done_ = false;
+        getters_.grant_first();
+    }
+    void item_was_taken() noexcept {
+        --size_;
+        putters_.grant_first();
+    }
+    void item_was_dropped() noexcept {
+        --size_;
+        if (unfinished_ > 0)
+            --unfinished_;
+    }
+    void end_all_waits(bool immediate) noexcept;
+    [[noreturn]] static void throw_full();
+    [[noreturn]] static void throw_empty();
+    [[noreturn]] static void throw_shut_down();
+
+    bool shut_down_ = false;
+
+private:
+    void finish_if_done() noexcept;
+    static const detail::suspension_kind join_kind;
+
+    bool all_done_ = true; ///< asyncio's `finished` event
+    std::size_t maxsize_;
+    std::size_t size_ = 0;
+    std::size_t unfinished_ = 0;
+    detail::wait_list getters_;
+    detail::wait_list putters_;
+    detail::wait_list joiners_;
+};
+
+/// Waits for an item, or for the end. It is woken when there was an item, and has to look again.
+class queue_base::turn_to_get final : public detail::list_waiter {
+public:
+    explicit turn_to_get(queue_base& q) noexcept : list_waiter(q.getters_, kind_of), queue_(&q) {}
+    void await_resume();
+
+private:
+    queue_base* queue_;
+    static const detail::suspension_kind kind_of;
+};
+
+/// Waits for room, or for the end.
+class queue_base::turn_to_put final : public detail::list_waiter {
+public:
+    explicit turn_to_put(queue_base& q) noexcept : list_waiter(q.putters_, kind_of), queue_(&q) {}
+    void await_resume();
+
+private:
+    queue_base* queue_;
+    static const detail::suspension_kind kind_of;
+};
+
+/// The queues: `Store` says in which order items are taken. Use queue, lifo_queue or priority_queue.
+/// Immovable: it is held by address. Items need only be movable.
+/// *Lifetime*: if it is destroyed while tasks wait for it, they can only be cancelled.
+/// *Thread safety*: one loop's thread. *Complexity*: O(1), O(log n) in a priority_queue; no allocation but for the
+/// items, and for a coroutine frame in a get or put that has to wait. *Source*: asyncio.Queue of 3.13.
+template <std::movable T, class Store>
+class basic_queue : public queue_base {
+public:
+    using value_type = T;
+    class put_awaiter;
+    class get_awaiter;
+    class next_awaiter;
+
+    /// Zero or less: without a limit.
+    explicit basic_queue(std::ptrdiff_t maxsize = 0) : queue_base(maxsize) {}
+
+    /// Puts an item, once there is room. *Errors*: queue_shut_down. *Cancellation*: ends the wait, and the turn goes
+    /// to the next; none if there is room. *Lifetime*: until it is in the queue, the item is part of what is awaited.
+    /// So it is destroyed with it if the put fails; to keep it, name the put:
+    /// `auto putting = q.put(std::move(x)); co_await putting;`, and after an error `putting.item()` is x, and it may
+    /// be awaited again.
+    [[nodiscard]] put_awaiter put(T item) { return put_awaiter(*this, std::move(item)); }
+    /// Takes an item, once there is one. *Errors*: queue_shut_down if it was shut down and nothing is left.
+    /// *Cancellation*: ends the wait, and the turn goes to the next; none if there is an item: no item is ever lost.
+    [[nodiscard]] get_awaiter get() noexcept { return get_awaiter(*this); }
+    /// The same, for loops. *Returns* std::nullopt instead if it was shut down and nothing is left.
+    [[nodiscard]] next_awaiter next() noexcept { return next_awaiter(*this); }
+
+    /// *Errors*: queue_full, queue_shut_down; the item is then as it was.
+    void put_nowait(T&& item) { insert(std::move(item)); }
+    void put_nowait(const T& item)
+        requires std::copy_constructible<T>
+    {
+        insert(item);
+    }
+    /// *Errors*: queue_empty; queue_shut_down if it was shut down and nothing is left.
+    [[nodiscard]] T get_nowait() {
+        if (empty())
+            shut_down_ ? throw_shut_down() : throw_empty();
+        return take();
+    }
+
+    /// From now on nothing can be put; what is in it can be taken, or is dropped if `immediate` and counts as dealt
+    /// with. All that wait to get or put look again: they end, unless there is an item left to get.
+    void shutdown(bool immediate = false) noexcept {
+        shut_down_ = true;
+        while (immediate && !empty()) {
+            item_was_dropped();
+            static_cast<void>(items_.take());
+        }
+        end_all_waits(immediate);
+    }
+
+private:
+    template <class U>
+    void insert(U&& item) {
+        if (shut_down_)
+            throw_shut_down();
+        if (full())
+            throw_full();
+        items_.insert(std::forward<U>(item));
+        item_was_put();
+    }
+    T take() {
+        T item = items_.take();
+        item_was_taken();
+        return item;
+    }
+    /// A get that has to wait. Whoever is woken may find that another task was faster, and waits again.
+    task<std::optional<T>> take_when_there_is_one() {
+        while (empty()) {
+            if (shut_down_)
+                co_return std::nullopt;
+            co_await turn_to_get(*this);
+        }
+        co_return take();
+    }
+    task<> put_when_there_is_room(T& item) {
+        while (full() && !shut_down_)
+            co_await turn_to_put(*this);
+        insert(std::move(item));
+    }
+
+    Store items_;
+};
+
+/// First in, first out. *Source*: asyncio.Queue.
+template <std::movable T>
+using queue = basic_queue<T, detail::fifo_store<T>>;
+
+/// Last in, first out. *Source*: asyncio.LifoQueue.
+template <std::movable T>
+using lifo_queue = basic_queue<T, detail::lifo_store<T>>;
+
+/// Smallest first, as `Compare` says; among equals in no particular order. *Source*: asyncio.PriorityQueue.
+template <std::movable T, std::strict_weak_order<const T&, const T&> Compare = std::less<T>>
+using priority_queue = basic_queue<T, detail::heap_store<T, Compare>>;
+
+/// What `co_await q.put(x)` awaits.
+template <std::movable T, class Store>
+class [[nodiscard("nothing is put until it is awaited: co_await q.put(x)")]] basic_queue<T, Store>::put_awaiter final
+    : public detail::inline_awaiter<void> {
+public:
+    explicit put_awaiter(basic_queue& q, T&& item) : inline_awaiter(nullptr), queue_(&q), item_(std::move(item)) {}
+
+    /// What was to be put; moved from once it is in the queue.
+    [[nodiscard]] T& item() noexcept { return item_; }
+
+    [[nodiscard]] bool await_ready() const noexcept { return !queue_->full() || queue_->is_shut_down(); }
+    template <std::derived_from<detail::promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        this->result_.clear();
+        detail::run_inline(*this, queue_->put_when_there_is_room(item_), h);
+    }
+    void await_resume() {
+        if (!this->child_) {
+            queue_->insert(std::move(item_));
+            return;
+        }
+        this->finish();
+        if (!this->result_.succeeded()) [[unlikely]]
+            this->result_.rethrow();
+    }
+
+private:
+    basic_queue* queue_;
+    T item_;
+};
+
+/// What `co_await q.next()` awaits.
+template <std::movable T, class Store>
+class [[nodiscard("nothing is taken until it is awaited: co_await q.next()")]] basic_queue<T, Store>::next_awaiter
+    : public detail::inline_awaiter<std::optional<T>> {
+public:
+    explicit next_awaiter(basic_queue& q) noexcept
+        : detail::inline_awaiter<std::optional<T>>(nullptr), queue_(&q) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return !queue_->empty() || queue_->is_shut_down(); }
+    template <std::derived_from<detail::promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        detail::run_inline(*this, queue_->take_when_there_is_one(), h);
+    }
+    std::optional<T> await_resume() {
+        if (!this->child_)
+            return queue_->empty() ? std::nullopt : std::optional<T>(queue_->take());
+        this->finish();
+        if (!this->result_.succeeded()) [[unlikely]]
+            this->result_.rethrow();
+        return this->result_.take();
+    }
+
+private:
+    basic_queue* queue_;
+};
+
+/// What `co_await q.get()` awaits.
+template <std::movable T, class Store>
+class [[nodiscard("nothing is taken until it is awaited: co_await q.get()")]] basic_queue<T, Store>::get_awaiter final
+    : public next_awaiter {
+public:
+    using next_awaiter::next_awaiter;
+    T await_resume() {
+        auto item = next_awaiter::await_resume();
+        if (!item)
+            throw_shut_down();
+        return std::move(*item);
+    }
+};
+
+} // namespace muster

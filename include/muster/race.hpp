@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The first to succeed wins; the others are cancelled and waited for. A failure does not end the race while
+/// somebody can still win; if nobody does, all failures are thrown as one exception_group.
+///
+///     auto first = co_await muster::race(ask(mirror_a), ask(mirror_b));
+///     use(first.index(), first.value());
+
+#include <muster/config.hpp>
+#include <muster/gather.hpp>
+
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace muster {
+
+/// *Returns*, awaited: the winner, with its index. *Errors*: exception_group of all failures if nobody succeeded;
+/// failures of those that lost are reported (suppressed) unless the race is settled.
+/// *Cancellation*: as gather. `.settle()` gives every outcome and why it lost. *Source*: trio's and tokio's select.
+template <class... As>
+class [[nodiscard("nothing runs until it is awaited: co_await muster::race(...)")]] race
+    : public detail::join_words<race<As...>> {
+    using words = detail::join_words<race<As...>>;
+    using input_type = typename detail::gather_input<As...>::type;
+
+public:
+    race(As... as, std::source_location site = std::source_location::current())
+        : words(detail::join_options(site), "race"), input_(std::forward<As>(as)...) {
+        this->options_.policy = detail::on_failure::finish_siblings;
+        this->options_.quorum = 1;
+    }
+    race(race&&) = default;
+    race& operator=(race&&) = delete;
+    ~race() {
+        if (guard_.armed()) {
+            detail::report_never_awaited(this->options_);
+            input_.discard();
+        }
+    }
+
+    /// Every outcome: the winner's value, and for each other its failure or cancelled{race_lost}.
+    [[nodiscard("nothing runs until it is awaited")]] auto settle() && {
+        guard_.disarm();
+        return detail::pending_join<input_type, detail::as_outcomes>(std::move(input_), std::move(this->options_));
+    }
+
+    auto operator co_await() && {
+        guard_.disarm();
+        return typename input_type::template awaiter<detail::as_first>(std::move(input_), std::move(this->options_));
+    }
+
+private:
+    input_type input_;
+    detail::await_guard guard_;
+};
+
+template <class... As>
+race(As&&...) -> race<As...>;
+
+} // namespace muster

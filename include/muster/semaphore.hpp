@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A number of permits: who takes one while none is left waits until one is given back. It is fair: permits go out in
+/// the order in which they were asked for, and a task that is cancelled while its turn comes passes it on.
+///
+///     muster::semaphore connections(100);
+///     auto permit = co_await connections.scoped_acquire();
+///     co_await fetch(url);                 // at most 100 at a time
+
+#include <muster/config.hpp>
+#include <muster/detail/wait_list.hpp>
+
+#include <cstddef>
+#include <limits>
+#include <utility>
+
+namespace muster {
+
+/// Immovable: it is held by address. *Lifetime*: it must outlive the permits that scoped_acquire() gave. If it is
+/// destroyed while tasks wait for it, they can only be cancelled.
+/// *Thread safety*: one loop's thread. *Source*: asyncio.Semaphore.
+class semaphore {
+public:
+    class permit;
+    class acquire_awaiter;
+    class scoped_acquire_awaiter;
+
+    /// *Errors*: std::invalid_argument if `permits` is negative.
+    explicit semaphore(std::ptrdiff_t permits = 1);
+    semaphore(const semaphore&) = delete;
+    semaphore& operator=(const semaphore&) = delete;
+
+    /// Waits for a permit and takes it; release() gives it back. *Cancellation*: ends the wait, and the turn goes to
+    /// the next; none if a permit can be had at once. *Complexity*: O(1), no allocation.
+    [[nodiscard]] acquire_awaiter acquire() noexcept;
+    /// The same. *Returns* a permit that is given back when it is destroyed.
+    [[nodiscard]] scoped_acquire_awaiter scoped_acquire() noexcept;
+    /// Takes a permit if one is left and nobody waits for one. *Returns* whether it did.
+    [[nodiscard]] bool try_acquire() noexcept {
+        if (locked())
+            return false;
+        --value_;
+        return true;
+    }
+    /// Gives a permit back, or adds one: the one that has waited longest gets it.
+    /// *Errors*: std::out_of_range, and nothing is changed, if a bounded_semaphore then had more than at first.
+    void release() {
+        if (value_ >= bound_) [[unlikely]]
+            throw_released_too_often();
+        ++value_;
+        if (waiters_.grant_first())
+            --value_;
+    }
+    /// True if acquire() would have to wait: no permit is left, or others are before.
+    [[nodiscard]] bool locked() const noexcept {
+        return value_ == 0 || !waiters_.empty() || waiters_.granted() != 0;
+    }
+    /// How many permits are left that no waiter was promised.
+    [[nodiscard]] std::ptrdiff_t available() const noexcept { return value_; }
+
+protected:
+    semaphore(std::ptrdiff_t permits, std::ptrdiff_t bound);
+
+private:
+    /// Those who came while others were about to get theirs may have waited although permits were left.
+    void grant_what_is_left() noexcept {
+        while (value_ > 0 && waiters_.grant_first())
+            --value_;
+    }
+    [[noreturn]] static void throw_released_too_often();
+
+    detail::wait_list waiters_;
+    std::ptrdiff_t value_;
+    std::ptrdiff_t bound_ = std::numeric_limits<std::ptrdiff_t>::max();
+};
+
+/// A semaphore that never has more permits than at first: giving one back that was not taken is an error.
+/// *Source*: asyncio.BoundedSemaphore.
+class bounded_semaphore : public semaphore {
+public:
+    /// *Errors*: std::invalid_argument if `permits` is negative.
+    explicit bounded_semaphore(std::ptrdiff_t permits = 1) : semaphore(permits, permits) {}
+};
+
+/// What `co_await s.acquire()` awaits.
+class [[nodiscard("no permit is taken until it is awaited: co_await s.acquire()")]] semaphore::acquire_awaiter
+    : public detail::list_waiter {
+public:
+    explicit acquire_awaiter(semaphore& s) noexcept : list_waiter(s.waiters_, kind_of), semaphore_(&s) {}
+    /// A permit that was granted to a task which is destroyed before it has run goes back.
+    ~acquire_awaiter() {
+        if (linked() && where() == detail::turn::granted)
+            ++semaphore_->value_;
+    }
+
+    [[nodiscard]] bool await_ready() const noexcept { return semaphore_->try_acquire(); }
+    void await_resume() {
+        if (where() == detail::turn::none)
+            return;
+        if (!linked() || fiber_->cancellation_due()) [[unlikely]]
+            fail();
+        list_->leave(*this);
+        semaphore_->grant_what_is_left();
+    }
+
+protected:
+    semaphore* semaphore_;
+
+private:
+    [[noreturn]] void fail();
+    static const detail::suspension_kind kind_of;
+};
+
+/// Holds a permit. Movable; one that was moved from holds none. If it holds one of a bounded_semaphore that has got
+/// all of its permits back already, its destruction ends the program.
+class [[nodiscard("the permit is given back at once if it is dropped: name it")]] semaphore::permit {
+public:
+    permit() = default;
+    /// Takes over a permit that was acquired.
+    explicit permit(semaphore& of) noexcept : semaphore_(&of) {}
+    permit(permit&& other) noexcept : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
+    permit& operator=(permit&& other) noexcept {
+        permit old(std::move(*this));
+        semaphore_ = std::exchange(other.semaphore_, nullptr);
+        return *this;
+    }
+    ~permit() {
+        if (semaphore_ != nullptr)
+            semaphore_->release();
+    }
+
+    [[nodiscard]] bool holds() const noexcept { return semaphore_ != nullptr; }
+    /// Gives it back early. *Errors*: invalid_state_error if it holds none; std::out_of_range as release().
+    void release();
+
+private:
+    semaphore* semaphore_ = nullptr;
+};
+
+/// What `co_await s.scoped_acquire()` awaits.
+class [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]] semaphore::
+    scoped_acquire_awaiter final : public acquire_awaiter {
+public:
+    using acquire_awaiter::acquire_awaiter;
+    permit await_resume() {
+        acquire_awaiter::await_resume();
+        return permit(*semaphore_);
+    }
+};
+
+inline semaphore::acquire_awaiter semaphore::acquire() noexcept { return acquire_awaiter(*this); }
+inline semaphore::scoped_acquire_awaiter semaphore::scoped_acquire() noexcept { return scoped_acquire_awaiter(*this); }
+
+} // namespace muster

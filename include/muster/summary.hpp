@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The ledger of a streamed combinator: the four counts, failures by type with the first few of each as examples,
+/// and the slowest few. Its size does not depend on how many there were.
+///
+///     auto summary = co_await muster::map(lines, handle).limit(100).for_each(sink);
+///     for (const auto& type : summary.failures_by_type()) print(type.name, type.count);
+
+#include <muster/config.hpp>
+#include <muster/error.hpp>
+#include <muster/outcome.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <source_location>
+#include <string>
+#include <typeinfo>
+#include <vector>
+
+namespace muster {
+
+/// Failures of one type: how many, and the first few.
+struct failure_type {
+    explicit failure_type(std::string type_name) : name(std::move(type_name)) {}
+
+    struct example {
+        example(std::size_t where, std::exception_ptr what) : index(where), error(std::move(what)) {}
+        std::size_t index;
+        std::exception_ptr error;
+    };
+    std::string name;
+    std::size_t count = 0;
+    std::vector<example> examples; ///< at most summary::examples_kept
+};
+
+/// Move-only. Failures are reported (one report for all) if they were neither given to a sink nor looked at here.
+class summary {
+public:
+    static constexpr std::size_t examples_kept = 3;
+    static constexpr std::size_t slowest_kept = 5;
+
+    struct timing {
+        timing(std::size_t where, std::chrono::nanoseconds took) : index(where), duration(took) {}
+        std::size_t index;
+        std::chrono::nanoseconds duration;
+    };
+
+    summary() = default;
+    summary(summary&& other) noexcept;
+    summary& operator=(summary&& other) noexcept;
+    ~summary();
+
+    [[nodiscard]] std::size_t submitted() const noexcept { return submitted_; }
+    [[nodiscard]] std::size_t succeeded() const noexcept { return succeeded_; }
+    [[nodiscard]] std::size_t failed() const noexcept { return failed_; }
+    [[nodiscard]] std::size_t cancelled() const noexcept { return cancelled_; }
+    [[nodiscard]] std::size_t not_started() const noexcept { return submitted_ - succeeded_ - failed_ - cancelled_; }
+    [[nodiscard]] std::size_t retries() const noexcept { return retries_; }
+    [[nodiscard]] bool all_succeeded() const noexcept { return succeeded_ == submitted_; }
+    /// False if an input of unknown length was not pulled to its end.
+    [[nodiscard]] bool exhausted() const noexcept { return exhausted_; }
+    [[nodiscard]] bool deadline_struck() const noexcept { return deadline_struck_; }
+
+    /// In the order of their first failure. Counts as looking at all failures.
+    [[nodiscard]] const std::vector<failure_type>& failures_by_type() const noexcept {
+        looked_ = true;
+        return types_;
+    }
+    /// Slowest first; loop time.
+    [[nodiscard]] const std::vector<timing>& slowest() const noexcept { return slowest_; }
+
+    // ---- for the library ----
+    void add(std::size_t index, const outcome_base& o, std::chrono::nanoseconds took);
+    void close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck, std::string name,
+               std::source_location site);
+    void mark_looked_at() const noexcept { looked_ = true; }
+
+private:
+    void report_unread() noexcept;
+
+    std::size_t submitted_ = 0;
+    std::size_t succeeded_ = 0;
+    std::size_t failed_ = 0;
+    std::size_t cancelled_ = 0;
+    std::size_t retries_ = 0;
+    bool exhausted_ = true;
+    bool deadline_struck_ = false;
+    mutable bool looked_ = false;
+    std::vector<const std::type_info*> infos_; ///< of types_, to find them fast
+    std::vector<failure_type> types_;
+    std::vector<timing> slowest_;
+    std::string name_;
+    std::source_location site_;
+};
+
+} // namespace muster

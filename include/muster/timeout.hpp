@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Time limits. A limit that is exceeded is an error, timeout_error, and never a cancellation. Limits nest, and what
+/// is cancelled because of one has ended before the error is thrown.
+///
+///     auto page = co_await muster::wait_for(load(url), 2s);
+///     auto body = [&]() -> muster::task<> { ... };
+///     co_await muster::timeout(5s, body);
+
+#include <muster/config.hpp>
+#include <muster/detail/call_body.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/sleep.hpp>
+#include <muster/task.hpp>
+#include <muster/task_handle.hpp>
+#include <muster/wait.hpp>
+
+#include <chrono>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace muster {
+
+/// A scope with a time limit that can be moved. Held by address: immovable.
+/// *Source*: asyncio.timeout of CPython 3.13, except that a cancellation which was already pending at its start is
+/// never taken for its own.
+class timeout_scope {
+public:
+    /// Without a limit until reschedule() sets one.
+    timeout_scope() noexcept : timer_(*this), at_once_(*this) {}
+    template <class Rep, class Period>
+    explicit timeout_scope(std::chrono::duration<Rep, Period> limit) : timeout_scope() {
+        when_ = loop_clock::now() + detail::clamp_to_nanoseconds(limit);
+    }
+    explicit timeout_scope(std::optional<loop_clock::time_point> when) noexcept : timeout_scope() { when_ = when; }
+    ~timeout_scope();
+    timeout_scope(const timeout_scope&) = delete;
+    timeout_scope& operator=(const timeout_scope&) = delete;
+
+    /// Runs `body(scope)` or `body()` in the caller's task.
+    /// *Returns* what it returns. *Errors*: timeout_error if the limit struck and ended the body; what the body
+    /// throws; invalid_state_error if the scope was run before.
+    /// *Cancellation*: reaches the body; it is told from the limit's own even in the same instant.
+    template <class F>
+    auto run(F body) -> task<detail::body_result<F, timeout_scope>> {
+        using result_type = detail::body_result<F, timeout_scope>;
+        enter();
+        auto running = detail::call_body(body, *this);
+        auto ended = co_await as_outcome(std::move(running));
+        leave(ended);
+        if constexpr (std::is_void_v<result_type>)
+            ended.value();
+        else
+            co_return std::move(ended).value();
+    }
+
+    /// Moves the limit; nullopt takes it off. A limit in the past strikes as soon as the body waits.
+    /// *Errors*: invalid_state_error before the scope runs, once it has struck, or after its end.
+    void reschedule(std::optional<loop_clock::time_point> when);
+
+    [[nodiscard]] std::optional<loop_clock::time_point> when() const noexcept { return when_; }
+    /// True once the limit has struck.
+    [[nodiscard]] bool expired() const noexcept { return state_ == state::expiring || state_ == state::expired; }
+
+private:
+    enum class state : std::uint8_t { created, entered, expiring, expired, exited };
+
+    struct limit_timer : detail::timer {
+        explicit limit_timer(timeout_scope& s) noexcept
+            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).scope->strike(); }), scope(&s) {}
+        timeout_scope* scope;
+    };
+    struct limit_entry : detail::call_entry {
+        explicit limit_entry(timeout_scope& s) noexcept
+            : call_entry([](call_entry& c, bool run) noexcept {
+                  if (run)
+                      static_cast<limit_entry&>(c).scope->strike();
+              }),
+              scope(&s) {}
+        timeout_scope* scope;
+    };
+
+    void enter();
+    void leave(const outcome_base& ended);
+    void strike() noexcept;
+    void disarm() noexcept;
+    void arm();
+
+    std::optional<loop_clock::time_point> when_;
+    detail::fiber* fiber_ = nullptr;
+    limit_timer timer_;
+    limit_entry at_once_;
+    std::uint32_t cancels_before_ = 0;
+    bool was_pending_ = false;
+    state state_ = state::created;
+};
+
+namespace detail {
+
+template <class F>
+task<body_result<F, timeout_scope>> run_until_limit(F body, std::optional<loop_clock::time_point> when) {
+    timeout_scope scope(when);
+    auto running = scope.run(std::move(body));
+    if constexpr (std::is_void_v<body_result<F, timeout_scope>>) {
+        co_await std::move(running);
+    } else {
+        auto&& result = co_await std::move(running);
+        co_return std::forward<decltype(result)>(result);
+    }
+}
+
+template <class A>
+task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
+    if constexpr (handle_like<A>) {
+        if (limit.count() <= 0 && !awaitable.done()) {
+            awaitable.cancel();
+            std::vector<any_handle> one;
+            one.push_back(awaitable);
+            auto waiting = wait(std::move(one));
+            co_await std::move(waiting);
+            if (awaitable.cancelled())
+                throw timeout_error("its time was up before it was waited for");
+        }
+    } else {
+        if (limit.count() <= 0) {
+            if constexpr (is_task<A>)
+                discard_child(awaitable);
+            throw timeout_error("its time was up before it began");
+        }
+    }
+    auto body = [&awaitable]() -> task<awaited_t<A>> { return await_as_task<A>(std::move(awaitable)); };
+    timeout_scope scope(loop_clock::now() + limit);
+    auto running = scope.run(body);
+    if constexpr (std::is_void_v<awaited_t<A>>) {
+        co_await std::move(running);
+    } else {
+        auto&& result = co_await std::move(running);
+        co_return std::forward<decltype(result)>(result);
+    }
+}
+
+} // namespace detail
+
+/// Awaits anything for at most `limit`. *Returns* its value. *Errors*: timeout_error when the limit strikes, after
+/// what was awaited has been cancelled and has ended (a handle's task too); its own failure.
+/// *Cancellation*: passed on. *Source*: asyncio.wait_for of CPython 3.12 and later.
+template <class A, class Rep, class Period>
+task<detail::awaited_t<std::remove_cvref_t<A>>> wait_for(A&& awaitable, std::chrono::duration<Rep, Period> limit) {
+    static_assert(!std::is_lvalue_reference_v<A> || std::copy_constructible<std::remove_cvref_t<A>>,
+                  "wait_for takes what it awaits by value: write `wait_for(std::move(t), limit)`");
+    return detail::wait_no_longer<std::remove_cvref_t<A>>(std::forward<A>(awaitable),
+                                                          detail::clamp_to_nanoseconds(limit));
+}
+
+/// Runs a body with a time limit: see timeout_scope::run.
+template <class Rep, class Period, class F>
+task<detail::body_result<F, timeout_scope>> timeout(std::chrono::duration<Rep, Period> limit, F body) {
+    return detail::run_until_limit(std::move(body),
+                                   std::optional(loop_clock::now() + detail::clamp_to_nanoseconds(limit)));
+}
+/// The same until a time of the loop's clock.
+template <class F>
+task<detail::body_result<F, timeout_scope>> timeout_at(loop_clock::time_point when, F body) {
+    return detail::run_until_limit(std::move(body), std::optional(when));
+}
+
+} // namespace muster

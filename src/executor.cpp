@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+#include <muster/executor.hpp>
+
+#include <muster/detail/scheduler.hpp>
+#include <muster/report.hpp>
+
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <utility>
+
+namespace muster {
+
+namespace {
+
+/// A job whose loop has ended is over: the frame that holds it may be waiting to be destroyed.
+struct late_jobs {
+    std::mutex lock;
+    std::condition_variable over;
+};
+
+late_jobs& late() {
+    // Never destroyed: executors may end after static objects have.
+    static auto* the = new late_jobs;
+    return *the;
+}
+
+constexpr const char* never_ran = "the call had not begun, and was never made";
+
+} // namespace
+
+void executor_job::finish() noexcept {
+    send();
+}
+
+void executor_job::refuse(cancel_reason why) noexcept {
+    begin();
+    detail_outcome_access::set_cancelled(*result_, outcome_state::not_started, why, {});
+    send();
+}
+
+void executor_job::send() noexcept {
+    // The box is kept here: once it is posted, the job may be gone, and its loop.
+    const std::shared_ptr<detail::mailbox> box = std::move(inbox_);
+    if (box->post(*this))
+        return;
+    if (afterlife_) {
+        // It was left behind, or the frame that waited is gone or about to go: nobody else will look at it.
+        report_dropped_failure();
+        drop();
+        return;
+    }
+    auto& l = late();
+    const std::lock_guard lock(l.lock);
+    undelivered_ = true;
+    l.over.notify_all();
+}
+
+void executor_job::drop() noexcept {
+    if (afterlife_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1)
+        afterlife_->free(*this);
+}
+
+void executor_job::report_dropped_failure() const noexcept {
+    if (!result_->failed())
+        return;
+    report r(report_kind::suppressed);
+    r.error = result_->error();
+    if (afterlife_) {
+        r.name = afterlife_->name;
+        r.site = afterlife_->site;
+    }
+    r.detail = "the call had been left behind when it failed";
+    detail::send_report(r);
+}
+
+void executor_job::arrived(detail::letter& l, detail::scheduler& loop) noexcept {
+    auto& job = static_cast<executor_job&>(l);
+    if (job.waiter_ != nullptr)
+        job.waiter_->arrived(loop);
+    else
+        job.report_dropped_failure();
+    if (job.afterlife_)
+        job.drop();
+}
+
+namespace detail {
+
+const suspension_kind job_wait::kind_of{"a call on an executor", &job_wait::cancel};
+
+void job_wait::may_be_left_behind(executor_job& job, void (*free)(executor_job&) noexcept) {
+    try {
+        job.afterlife_ = std::make_unique<executor_job::afterlife>(free);
+    } catch (...) {
+        free(job);
+        throw;
+    }
+}
+
+void job_wait::begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noexcept {
+    scheduler& loop = *f.loop_;
+    if (stage_ != stage::made) {
+        // An await_suspend that throws breaks g++ 12: errors are kept for await_resume.
+        error_ = std::make_exception_ptr(invalid_state_error("this call was awaited or given away before"));
+        f.transfer(h);
+        return;
+    }
+    job_ = &job;
+    if (f.cancellation_due()) [[unlikely]] {
+        stage_ = stage::withdrawn;
+        f.wait(*this, h);
+        return;
+    }
+    try {
+        job.inbox_ = loop.inbox();
+        job.waiter_ = this;
+        if (job.afterlife_)
+            job.afterlife_->owners.fetch_add(1, std::memory_order_relaxed);
+        operations_->submit(*this);
+    } catch (...) {
+        if (job.afterlife_)
+            job.afterlife_->owners.fetch_sub(1, std::memory_order_relaxed);
+        error_ = std::current_exception();
+        stage_ = stage::not_taken;
+        f.transfer(h);
+        return;
+    }
+    stage_ = stage::outstanding;
+    loop.begin_external_work();
+    f.wait(*this, h);
+}
+
+void job_wait::arrived(scheduler& loop) noexcept {
+    stage_ = stage::arrived;
+    loop.end_external_work();
+    // A loop that is being destroyed runs nobody any more.
+    if (!loop.inbox()->is_closed())
+        fiber_->wake();
+}
+
+bool job_wait::withdraw() noexcept {
+    // An executor that has begun the call may be gone when the letter has yet to be opened.
+    if (job_->begun_.load(std::memory_order_acquire) || !operations_->withdraw(*this))
+        return false;
+    stage_ = stage::withdrawn;
+    if (job_->afterlife_)
+        job_->drop();
+    fiber_->loop_->end_external_work();
+    return true;
+}
+
+cancel_effect job_wait::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
+    auto& self = static_cast<job_wait&>(s);
+    if (self.stage_ == stage::withdrawn || self.withdraw())
+        return cancel_effect::interrupted;
+    self.operations_->request_stop(self);
+    auto* after = self.job_->afterlife_.get();
+    if (after == nullptr)
+        return cancel_effect::held;
+    try {
+        after->name = self.fiber_->loop_->describe_fiber(*self.fiber_);
+    } catch (const std::bad_alloc&) {
+        after->name.clear(); // a report without the name is better than none
+    }
+    after->site = self.site_;
+    self.job_->waiter_ = nullptr;
+    self.stage_ = stage::left_behind;
+    self.fiber_->loop_->end_external_work();
+    return cancel_effect::interrupted;
+}
+
+void job_wait::throw_cancelled() {
+    auto request = fiber_->take_cancellation();
+    if (stage_ == stage::arrived && job_->result_->failed()) {
+        report r(report_kind::suppressed);
+        r.name = fiber_->loop_->describe_fiber(*fiber_);
+        r.site = site_;
+        r.error = job_->result_->error();
+        r.detail = "the task that waited for this call had been cancelled";
+        send_report(r);
+    }
+    // What somebody said on cancelling goes through as it is.
+    if (stage_ == stage::withdrawn && request.text.message().empty())
+        throw cancelled_error(request.reason, never_ran, std::string(request.text.requested_by()));
+    throw cancelled_error(request.reason, std::move(request.text));
+}
+
+void job_wait::finish() {
+    if (error_)
+        std::rethrow_exception(std::exchange(error_, nullptr));
+    if (fiber_->cancellation_due()) [[unlikely]]
+        throw_cancelled();
+    if (!job_->result_->succeeded())
+        job_->result_->rethrow();
+}
+
+void job_wait::give_away() {
+    if (stage_ != stage::made)
+        throw invalid_state_error("this call was awaited or given away before");
+    stage_ = stage::given_away;
+}
+
+void job_wait::part_with_job() noexcept {
+    if (stage_ == stage::made) {
+        if (std::uncaught_exceptions() == 0) {
+            report r(report_kind::never_awaited);
+            r.name = "call on an executor";
+            r.site = site_;
+            r.detail = "made at";
+            send_report(r);
+        }
+        return;
+    }
+    if (stage_ != stage::outstanding || withdraw())
+        return;
+    // The frame is destroyed with its loop while the call is being made.
+    operations_->request_stop(*this);
+    job_->waiter_ = nullptr;
+    fiber_->loop_->end_external_work();
+    stage_ = stage::left_behind;
+    if (job_->afterlife_)
+        return;
+    auto& l = late();
+    std::unique_lock lock(l.lock);
+    l.over.wait(lock, [this] { return job_->undelivered_; });
+    lock.unlock();
+    job_->report_dropped_failure();
+}
+
+} // namespace detail
+} // namespace muster

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include <muster/shield.hpp>
+
+namespace muster::detail {
+
+const suspension_kind shielded_wait::kind_of{"a shielded task or future", &shielded_wait::cancel};
+
+shielded_wait::entry::entry(shielded_wait& w) noexcept
+    : watcher(
+          [](watcher& told) noexcept {
+              auto& self = static_cast<entry&>(told);
+              self.wait->fiber_->loop_->post(static_cast<call_entry&>(self));
+          },
+          [](call_entry& c, bool run) noexcept {
+              if (run)
+                  static_cast<entry&>(c).wait->fiber_->wake();
+          }),
+      wait(&w) {}
+
+shielded_wait::shielded_wait(counted<completable> c) : suspension(kind_of), on_(std::move(c)), watch_(*this) {
+    if (!on_)
+        throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
+}
+
+shielded_wait::~shielded_wait() {
+    watch_.unwatch();
+    if (watch_.queued_) {
+        watch_.drop_ = true;
+        fiber_->loop_->drop_marked();
+    }
+}
+
+cancel_effect shielded_wait::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
+    auto& self = static_cast<shielded_wait&>(s);
+    self.watch_.unwatch();
+    if (self.watch_.queued_) {
+        self.watch_.drop_ = true;
+        self.fiber_->loop_->drop_marked();
+    }
+    self.on_->mark_suppressed();
+    return cancel_effect::interrupted;
+}
+
+void shielded_wait::finish() {
+    if (fiber_ != nullptr)
+        fiber_->throw_if_cancelled();
+}
+
+cancellation_hold::cancellation_hold() : fiber_(*scheduler::require("hold_cancellation").running_) {
+    ++fiber_.held_;
+}
+
+cancellation_hold::~cancellation_hold() {
+    --fiber_.held_;
+}
+
+} // namespace muster::detail

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include <muster/task_group.hpp>
+
+#include <utility>
+
+namespace muster {
+
+using detail::cancel_request;
+
+const detail::suspension_kind task_group::child_wait::kind_of{"the tasks of its group", &child_wait::cancel};
+
+detail::cancel_effect task_group::child_wait::cancel(suspension& s, const cancel_request&, detail::fiber*&) noexcept {
+    static_cast<child_wait&>(s).group_->waiting_ = nullptr;
+    return detail::cancel_effect::interrupted;
+}
+
+bool task_group::child_wait::await_resume() noexcept {
+    if (fiber_ == nullptr || !fiber_->cancellation_due())
+        return false;
+    group_->waiting_ = nullptr;
+    auto request = fiber_->take_cancellation();
+    if (!group_->aborting_) {
+        group_->own_cancellation_ = std::move(request);
+        group_->has_own_cancellation_ = true;
+    }
+    return true;
+}
+
+task_group::member::member(task_group& g, const any_handle& h)
+    : watcher(
+          [](watcher& w) noexcept {
+              auto& self = static_cast<member&>(w);
+              self.group->parent_->loop_->post(static_cast<call_entry&>(self));
+          },
+          [](call_entry& c, bool run) noexcept {
+              auto& self = static_cast<member&>(c);
+              if (run)
+                  self.group->member_ended(self);
+          }),
+      group(&g), handle(h) {}
+
+task_group::task_group(std::source_location site) : site_(site) {}
+
+task_group::~task_group() {
+    bool queued = false;
+    for (member* m = first_; m != nullptr; m = m->after) {
+        m->unwatch();
+        if (m->queued_)
+            queued = m->drop_ = true;
+    }
+    if (queued)
+        parent_->loop_->drop_marked();
+    while (first_ != nullptr)
+        delete std::exchange(first_, first_->after);
+}
+
+void task_group::enter() {
+    if (entered_)
+        throw invalid_state_error("this task_group was run before: make a new one for each scope");
+    auto& loop = detail::scheduler::require("task_group::run");
+    entered_ = true;
+    parent_ = loop.running_;
+}
+
+void task_group::check_open() const {
+    if (!entered_)
+        throw invalid_state_error("this task_group has not been entered: start tasks in the body given to run()");
+    if (exiting_ && running_ == 0)
+        throw invalid_state_error("this task_group has ended: its tasks must be started in its body, or by its tasks");
+    if (aborting_)
+        throw invalid_state_error("this task_group is shutting down: a failure or cancel() ended it");
+}
+
+void task_group::add(const any_handle& h) {
+    auto* m = new member(*this, h);
+    m->before = last_;
+    (last_ != nullptr ? last_->after : first_) = m;
+    last_ = m;
+    ++running_;
+    m->watch(h.state());
+}
+
+void task_group::leave_body(outcome_base& ended) {
+    exiting_ = true;
+    if (ended.succeeded())
+        return;
+    if (ended.was_cancelled()) {
+        has_own_cancellation_ = true;
+        own_cancellation_ = cancel_request(ended.reason(), detail_outcome_access::text(ended));
+        if (!aborting_)
+            abort(cancel_request(cancel_reason::parent_cancelled, own_cancellation_.text));
+    } else {
+        body_error_ = ended.error();
+        if (!aborting_)
+            abort(cancel_request(cancel_reason::sibling_failed));
+    }
+}
+
+void task_group::note_cancellation(bool cancelled) {
+    if (cancelled && !aborting_)
+        abort(cancel_request(cancel_reason::parent_cancelled, own_cancellation_.text));
+}
+
+void task_group::abort(cancel_request request) {
+    aborting_ = true;
+    for (member* m = first_; m != nullptr; m = m->after)
+        m->handle.state().cancel(request);
+}
+
+void task_group::cancel(std::string message) {
+    if (aborting_)
+        return;
+    abort(cancel_request(cancel_reason::requested,
+                         detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
+}
+
+void task_group::member_ended(member& m) noexcept {
+    const any_handle ended = m.handle;
+    (m.before != nullptr ? m.before->after : first_) = m.after;
+    (m.after != nullptr ? m.after->before : last_) = m.before;
+    delete &m;
+    if (--running_ == 0 && waiting_ != nullptr)
+        std::exchange(waiting_, nullptr)->fiber_->wake();
+    const auto& outcome = ended.state().ended_as();
+    if (!outcome.failed())
+        return;
+    try {
+        errors_.push_back(outcome.error());
+        ended.state().mark_retrieved();
+    } catch (const std::bad_alloc&) {
+        // It stays unseen and is reported when its last handle goes.
+        ended.state().mark_suppressed();
+    }
+    if (aborting_ || cancelled_parent_)
+        return;
+    abort(cancel_request(cancel_reason::sibling_failed));
+    cancelled_parent_ = true;
+    parent_->cancel(cancel_request(cancel_reason::sibling_failed));
+}
+
+void task_group::conclude() {
+    if (cancelled_parent_ && parent_->uncancel() == 0)
+        has_own_cancellation_ = false;
+    if (has_own_cancellation_ && errors_.empty() && !body_error_)
+        throw cancelled_error(own_cancellation_.reason, own_cancellation_.text);
+    if (body_error_)
+        errors_.push_back(std::exchange(body_error_, nullptr));
+    if (errors_.empty())
+        return;
+    // The caller was cancelled beside: the failures go first, and the cancellation comes at its next wait.
+    if (parent_->cancels_ != 0) {
+        parent_->uncancel();
+        parent_->cancel(own_cancellation_.reason == cancel_reason::none ? cancel_request(cancel_reason::requested)
+                                                                       : own_cancellation_);
+    }
+    throw exception_group("unhandled errors in a task_group", std::exchange(errors_, {}));
+}
+
+} // namespace muster

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include <muster/timeout.hpp>
+
+#include <new>
+
+namespace muster {
+
+timeout_scope::~timeout_scope() {
+    disarm();
+}
+
+void timeout_scope::enter() {
+    if (state_ != state::created)
+        throw invalid_state_error("this timeout_scope was run before: make a new one for each scope");
+    auto& loop = detail::scheduler::require("timeout_scope::run");
+    fiber_ = loop.running_;
+    cancels_before_ = fiber_->cancels_;
+    was_pending_ = fiber_->must_cancel_;
+    state_ = state::entered;
+    arm();
+}
+
+void timeout_scope::arm() {
+    if (!when_)
+        return;
+    auto& loop = *fiber_->loop_;
+    if (when_->time_since_epoch() <= loop.now())
+        loop.post(static_cast<detail::call_entry&>(at_once_));
+    else if (!loop.arm(timer_, when_->time_since_epoch()))
+        throw std::bad_alloc();
+}
+
+void timeout_scope::disarm() noexcept {
+    if (fiber_ == nullptr)
+        return;
+    fiber_->loop_->disarm(timer_);
+    if (at_once_.queued_) {
+        at_once_.drop_ = true;
+        fiber_->loop_->drop_marked();
+    }
+}
+
+void timeout_scope::reschedule(std::optional<loop_clock::time_point> when) {
+    if (state_ == state::created)
+        throw invalid_state_error("this timeout_scope has not been entered: reschedule it in the body given to run()");
+    if (state_ != state::entered)
+        throw invalid_state_error(expired() ? "this timeout_scope has struck: it can't be moved any more"
+                                            : "this timeout_scope has ended: it can't be moved any more");
+    when_ = when;
+    disarm();
+    arm();
+}
+
+void timeout_scope::strike() noexcept {
+    state_ = state::expiring;
+    fiber_->cancel(detail::cancel_request(cancel_reason::deadline));
+}
+
+void timeout_scope::leave(const outcome_base& ended) {
+    disarm();
+    if (state_ != state::expiring) {
+        state_ = state::exited;
+        return;
+    }
+    state_ = state::expired;
+    const bool ours = static_cast<std::uint32_t>(fiber_->uncancel()) <= cancels_before_;
+    if (!ours || !ended.was_cancelled())
+        return;
+    // A cancellation that was pending when the scope began is somebody else's, though the limit struck as well.
+    if (was_pending_ && ended.reason() != cancel_reason::deadline)
+        return;
+    throw timeout_error();
+}
+
+} // namespace muster

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include <muster/wait.hpp>
+
+#include <stdexcept>
+
+namespace muster::detail {
+
+namespace {
+
+join_options options_for(wait_until until, std::optional<nanoseconds> timeout, std::source_location site) {
+    join_options options(site);
+    options.name = "wait";
+    options.policy = on_failure::leave_siblings;
+    options.owns_children = false;
+    options.within = timeout;
+    switch (until) {
+    case wait_until::all_completed: options.leave = leave_at::never; break;
+    case wait_until::first_completed: options.leave = leave_at::any_end; break;
+    case wait_until::first_exception: options.leave = leave_at::error; break;
+    }
+    return options;
+}
+
+} // namespace
+
+wait_core::wait_core(std::size_t count, wait_until until, std::optional<nanoseconds> timeout, std::source_location site)
+    : join_(options_for(until, timeout, site)) {
+    if (count == 0)
+        throw std::invalid_argument("wait needs at least one handle: the set is empty");
+    watches_ = std::make_unique<join_watch[]>(count);
+    join_.watches_ = watches_.get();
+    join_.watch_count_ = count;
+    join_.total_ = count;
+}
+
+void wait_core::watch(std::size_t i, completable& c) noexcept {
+    watches_[i].on_ = counted<completable>(&c);
+    watches_[i].index_ = i;
+}
+
+} // namespace muster::detail
