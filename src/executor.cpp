@@ -180,8 +180,14 @@ void job_wait::throw_cancelled() {
         send_report(r);
     }
     // What somebody said on cancelling goes through as it is.
-    if (stage_ == stage::withdrawn && request.text.message().empty())
-        throw cancelled_error(request.reason, never_ran, std::string(request.text.requested_by()));
+    if (stage_ == stage::withdrawn && request.text.message().empty()) {
+        try {
+            request.text = cancel_text_ptr::make(never_ran, std::string(request.text.requested_by()));
+        } catch (const std::bad_alloc&) {
+            // Without memory the cancellation says less, but it is delivered.
+            throw cancelled_error(request.reason, std::move(request.text));
+        }
+    }
     throw cancelled_error(request.reason, std::move(request.text));
 }
 

@@ -106,7 +106,8 @@ void join::act(call_entry& c, bool run) noexcept {
         j.fill();
     if (was_stopping && !j.stop_carried_out_) {
         j.stop_carried_out_ = true;
-        j.cancel_running_and_theirs();
+        if (!j.children_cancelled_)
+            j.cancel_running_and_theirs();
         j.drop_unstarted();
     }
     j.settle_if_done();
@@ -459,6 +460,7 @@ void join::cancel_running_and_theirs() noexcept {
 }
 
 void join::cancel_running() noexcept {
+    children_cancelled_ = true;
     const auto request = stop_request_;
     const std::size_t begun = pull_ == nullptr ? next_ : slot_count_;
     for (std::size_t i = 0; i != begun; ++i) {

@@ -57,8 +57,8 @@ public:
 
 private:
     fiber* fiber_ = nullptr;
-    join join_;
     std::unique_ptr<join_watch[]> watches_;
+    join join_; // last, so that it goes before what it refers to
 };
 
 template <class Handle>

@@ -224,7 +224,8 @@ private:
     bool begun_ = false;
     bool filling_ = false;
     bool stopping_ = false;      ///< no more are started; those that run have been asked to stop, or will be
-    bool stop_carried_out_ = false;
+    bool children_cancelled_ = false; ///< those that run have been asked
+    bool stop_carried_out_ = false;   ///< and those that had not begun are accounted for
     bool exhausted_ = false;
     bool done_ = false;
     bool cancelled_by_parent_ = false;

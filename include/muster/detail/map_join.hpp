@@ -69,7 +69,7 @@ protected:
     using iterator = std::ranges::iterator_t<View>;
 
 public:
-    wired_map_base(map_input<View, F>&& in, join_options options) : join_(std::move(options)), in_(std::move(in)) {
+    wired_map_base(map_input<View, F>&& in, join_options options) : in_(std::move(in)), join_(std::move(options)) {
         if (join_.options_.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
         constexpr bool sized = std::ranges::sized_range<View>;
@@ -83,8 +83,6 @@ public:
     }
 
     [[nodiscard]] bool empty() const noexcept { return join_.sized_ && join_.total_ == 0; }
-
-    join join_;
 
 protected:
     void wire_slots() {
@@ -158,6 +156,9 @@ protected:
     std::unique_ptr<outcome<value_type>[]> out_;
     std::unique_ptr<child_clock[]> clocks_;
     std::unique_ptr<join_slot[]> slots_;
+
+public:
+    join join_; ///< last, so that it goes before what it refers to
 };
 
 /// The collected form.

@@ -95,7 +95,7 @@ class wired_range {
     static constexpr bool of_handles = child::is_handle;
 
 public:
-    wired_range(input&& in, join_options options) : join_(std::move(options)), input_(std::move(in)) {
+    wired_range(input&& in, join_options options) : input_(std::move(in)), join_(std::move(options)) {
         if (!of_handles && join_.options_.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
         if (of_handles && (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
@@ -179,8 +179,6 @@ public:
         return winners;
     }
 
-    join join_;
-
 private:
     void take_from_handles() {
         if constexpr (of_handles)
@@ -194,6 +192,9 @@ private:
     std::unique_ptr<child_clock[]> clocks_;
     std::unique_ptr<join_watch[]> watches_;
     std::unique_ptr<join_slot[]> slots_;
+
+public:
+    join join_; ///< last, so that it goes before what it refers to
 };
 
 } // namespace muster::detail

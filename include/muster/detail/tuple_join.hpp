@@ -46,7 +46,7 @@ class wired_tuple {
     using value_at = std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
 
 public:
-    wired_tuple(tuple_input<As...>&& input, join_options options) : join_(std::move(options)), input_(std::move(input)) {
+    wired_tuple(tuple_input<As...>&& input, join_options options) : input_(std::move(input)), join_(std::move(options)) {
         if (handles != 0 && join_.options_.policy == on_failure::leave_siblings && tasks != 0)
             throw_bad_option("leave_siblings is for handles: start the tasks with create_task and pass those");
         if (tasks != 0 && join_.options_.policy == on_failure::leave_siblings)
@@ -100,8 +100,6 @@ public:
         }(std::make_index_sequence<count>());
         return winners;
     }
-
-    join join_;
 
 private:
     static constexpr std::size_t place(std::size_t i) noexcept {
@@ -157,6 +155,9 @@ private:
     std::unique_ptr<child_clock[]> clocks_;
     std::array<join_watch, handles> watches_;
     std::array<join_slot, tasks> slots_;
+
+public:
+    join join_; ///< last, so that it goes before what it refers to
 };
 
 } // namespace muster::detail

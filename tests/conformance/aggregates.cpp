@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT
+
+// The ops that wait for many at once, with a time limit or shielded, and those for task groups.
+
+#include "interpreter.hpp"
+
+#include <muster/as_completed.hpp>
+#include <muster/exception_group.hpp>
+#include <muster/gather.hpp>
+#include <muster/shield.hpp>
+#include <muster/task_group.hpp>
+#include <muster/timeout.hpp>
+#include <muster/wait.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace conformance {
+
+void interpreter::add_aggregate_ops(op_table& ops) {
+    ops["gather"] = &interpreter::gather;
+    ops["gather_future"] = &interpreter::gather_future;
+    ops["tally"] = &interpreter::tally;
+    ops["compound"] = &interpreter::compound;
+    ops["wait"] = &interpreter::wait;
+    ops["as_completed"] = &interpreter::as_completed;
+    ops["as_completed_list"] = &interpreter::as_completed_list;
+    ops["wait_for"] = &interpreter::wait_for;
+    ops["shield"] = &interpreter::shield;
+    ops["shield_future"] = &interpreter::shield_future;
+    ops["group"] = &interpreter::group;
+    ops["group_new"] = &interpreter::group_new;
+    ops["start"] = &interpreter::start;
+    ops["timeout"] = &interpreter::timeout;
+    ops["timeout_new"] = &interpreter::timeout_new;
+    ops["timeout_at"] = &interpreter::timeout_at;
+    ops["timeout_info"] = &interpreter::timeout_info;
+    ops["reschedule"] = &interpreter::reschedule;
+}
+
+namespace {
+
+std::optional<std::chrono::nanoseconds> limit_of(const json& ms) {
+    if (ms.is_null())
+        return std::nullopt;
+    return std::chrono::round<std::chrono::nanoseconds>(milliseconds(ms.get<double>()));
+}
+
+/// Failures as `tally` and `compound` see them: a cancellation is none.
+bool is_failure(const value& v) {
+    const auto error = v.error();
+    return error && matches(error, "Exception");
+}
+
+} // namespace
+
+// ------------------------------------------------------------------------------------------------------------- gather
+
+muster::task<value> interpreter::gathered(std::vector<awaitable> children, bool return_exceptions) {
+    if (!return_exceptions) {
+        auto all = muster::gather(std::move(children)).leave_siblings();
+        auto values = co_await std::move(all);
+        co_return value(std::move(values));
+    }
+    auto all = muster::settle(std::move(children));
+    const auto outcomes = co_await std::move(all);
+    std::vector<value> values;
+    for (const auto& outcome : outcomes)
+        values.push_back(outcome.succeeded() ? *outcome : value(outcome.as_exception()));
+    co_return value(std::move(values));
+}
+
+muster::task<flow> interpreter::gather(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    auto waiting = gathered(sources(st.at(3), label), st.at(2) == "return_exceptions");
+    auto values = co_await std::move(waiting);
+    note("gather " + label + " -> " + show(values));
+    vars_.insert_or_assign(label, std::move(values));
+    co_return flow();
+}
+
+muster::task<value> interpreter::gather_later(std::shared_ptr<gathering> all, bool return_exceptions) {
+    all->begun = true;
+    auto waiting = gathered(all->children, return_exceptions);
+    auto values = co_await std::move(waiting);
+    co_return values;
+}
+
+flow interpreter::gather_future(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const auto all = std::make_shared<gathering>(sources(st.at(3), label));
+    auto task = muster::create_task(gather_later(all, st.at(2) == "return_exceptions"), label);
+    bare_futures_.insert(task.id());
+    own_tasks_.insert(task.id());
+    vars_.insert_or_assign(label, awaitable(std::move(task), all));
+    return {};
+}
+
+flow interpreter::tally(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const auto type = st.at(2).get<std::string>();
+    std::vector<value> successes;
+    std::vector<value> failures;
+    std::vector<value> chosen;
+    for (const value& v : var_as<value>(st[1]).list()) {
+        (is_failure(v) ? failures : successes).push_back(v);
+        if (is_failure(v) && matches(v.error(), type))
+            chosen.push_back(v);
+    }
+    note("tally " + label + " successes " + show(successes) + " failures " + show(failures) + " counts " +
+         std::to_string(successes.size()) + "+" + std::to_string(failures.size()) + " of-type " + type + " " +
+         show(chosen));
+    return {};
+}
+
+flow interpreter::compound(const json& st, const scope&) {
+    std::vector<std::exception_ptr> failures;
+    for (const value& v : var_as<value>(st.at(1)).list())
+        if (is_failure(v))
+            failures.push_back(v.error());
+    if (!failures.empty())
+        throw muster::exception_group(st.at(2).get<std::string>(), std::move(failures));
+    return {};
+}
+
+// -------------------------------------------------------------------------------------- wait, as_completed, wait_for
+
+namespace {
+
+muster::wait_until until(const std::string& when) {
+    if (when == "FIRST_COMPLETED")
+        return muster::wait_until::first_completed;
+    if (when == "FIRST_EXCEPTION")
+        return muster::wait_until::first_exception;
+    if (when == "ALL_COMPLETED")
+        return muster::wait_until::all_completed;
+    throw value_error("Invalid return_when value: " + when);
+}
+
+/// "[a, b]", sorted.
+std::string names_of(const std::vector<awaitable>& some, const std::map<const void*, std::string>& names) {
+    std::vector<std::string> sorted;
+    for (const auto& h : some)
+        sorted.push_back(names.at(h.id()));
+    std::sort(sorted.begin(), sorted.end());
+    std::string text = "[";
+    for (const auto& name : sorted)
+        text += (text.size() > 1 ? ", " : "") + name;
+    return text + "]";
+}
+
+} // namespace
+
+muster::task<flow> interpreter::wait(const json& st, const scope&) {
+    std::vector<awaitable> handles;
+    std::map<const void*, std::string> names; // a task with two variables is called by the last of them
+    for (const json& name : st.at(1)) {
+        const awaitable& h = var_as<awaitable>(name);
+        if (!names.contains(h.id()))
+            handles.push_back(h);
+        names[h.id()] = name.get<std::string>();
+    }
+    const auto when = until(st.at(3).get<std::string>());
+    const auto limit = limit_of(st.at(2));
+    if (handles.empty())
+        throw value_error("Set of Tasks/Futures is empty.");
+    auto waiting = muster::wait(std::move(handles), when, limit);
+    const auto ended = co_await waiting;
+    note("wait done " + names_of(ended.done, names) + " pending " + names_of(ended.pending, names));
+    co_return flow();
+}
+
+/// *Errors*: what the next that ends fails with; timeout_error.
+muster::task<value> interpreter::next_of(muster::as_completed<awaitable>* each) {
+    const auto next = co_await each->next();
+    co_return next.value().result();
+}
+
+muster::task<flow> interpreter::as_completed(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const auto handles = sources(st.at(2), label);
+    std::set<const void*> each_once;
+    for (const auto& h : handles)
+        each_once.insert(h.id());
+    muster::as_completed<awaitable> each(handles, limit_of(st.at(3)));
+    for (std::size_t i = 0; i != each_once.size(); ++i) {
+        auto waiting = next_of(&each);
+        const auto ended = co_await muster::as_outcome(std::move(waiting));
+        if (ended.was_cancelled())
+            ended.rethrow();
+        if (ended.failed_with<muster::timeout_error>()) {
+            note("next " + label + " timed out");
+            break;
+        }
+        if (ended.failed())
+            note("next " + label + " raised " + show(ended.error()));
+        else
+            note("next " + label + " -> " + show(*ended));
+    }
+    co_return flow();
+}
+
+flow interpreter::as_completed_list(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const auto handles = sources(st.at(2), label);
+    std::set<const void*> each_once;
+    for (const auto& h : handles)
+        each_once.insert(h.id());
+    const auto each = std::make_shared<muster::as_completed<awaitable>>(handles, limit_of(st.at(3)));
+    for (std::size_t i = 0; i != each_once.size(); ++i)
+        make_var<next_completed>(label + "." + std::to_string(i), each);
+    return {};
+}
+
+muster::task<flow> interpreter::wait_for(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const auto limit = limit_of(st.at(3));
+    value result;
+    {
+        const awaitable h = source(st.at(2), label);
+        auto waiting = !limit       ? result_of(h)
+                       : h.task()   ? muster::wait_for(*h.task(), *limit)
+                                    : muster::wait_for(*h.future(), *limit);
+        result = co_await std::move(waiting);
+    }
+    note("wait_for " + label + " -> " + show(result));
+    co_return flow();
+}
+
+// ------------------------------------------------------------------------------------------------------------- shield
+
+muster::task<flow> interpreter::shield(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const awaitable inner = source(st.at(2), label);
+    vars_.insert_or_assign(label, inner);
+    auto waiting = muster::shield(inner);
+    const value result = co_await std::move(waiting);
+    note("shield " + label + " -> " + show(result));
+    co_return flow();
+}
+
+/// Ends `outer` as `inner` ends, unless it was cancelled before. Not to be stopped: it only looks on.
+muster::task<> interpreter::shield_later(awaitable inner, muster::future<value> outer) {
+    while (!inner.done()) {
+        const auto wait = [](awaitable h) -> muster::task<value> {
+            auto waiting = muster::shield(h);
+            const value result = co_await std::move(waiting);
+            co_return result;
+        };
+        auto waiting = wait(inner);
+        static_cast<void>(co_await muster::as_outcome(std::move(waiting)));
+    }
+    if (outer.done())
+        co_return;
+    try {
+        outer.set_result(inner.result());
+    } catch (const muster::cancelled_error& e) {
+        outer.cancel(std::string(e.message()));
+    } catch (...) {
+        outer.set_exception(std::current_exception());
+    }
+}
+
+flow interpreter::shield_future(const json& st, const scope&) {
+    const auto label = st.at(1).get<std::string>();
+    const awaitable inner = source(st.at(2), label + ".0");
+    if (inner.done()) {
+        vars_.insert_or_assign(label, inner);
+        return {};
+    }
+    const auto outer = muster::make_future<value>();
+    bare_futures_.insert(outer.id());
+    const auto task = muster::create_task(shield_later(inner, outer), label);
+    own_tasks_.insert(task.id());
+    vars_.insert_or_assign(label, awaitable(outer));
+    return {};
+}
+
+// ------------------------------------------------------------------------------------------------- groups and timeouts
+
+muster::task<flow> interpreter::group(const json& st, const scope& in) {
+    muster::task_group made;
+    scope inner = in;
+    inner.group = &made;
+    const auto body = [&] { return block(&st.at(1), &inner); };
+    auto running = made.run(body);
+    auto left = co_await std::move(running);
+    co_return left;
+}
+
+flow interpreter::group_new(const json& st, const scope&) {
+    make_var<muster::task_group>(st.at(1));
+    return {};
+}
+
+flow interpreter::start(const json& st, const scope& in) {
+    auto* const group = st.size() > 3 ? var_as<std::shared_ptr<muster::task_group>>(st[3]).get() : in.group;
+    if (group == nullptr)
+        throw fault("start outside a group");
+    const auto task = st.at(1).get<std::string>();
+    const auto record = std::make_shared<task_record>(task);
+    auto h = misuse_is<runtime_error>("the TaskGroup is not active", [&] {
+        return group->create_task(coroutine(st.at(2).get<std::string>(), record), task);
+    });
+    bare_futures_.erase(h.id());
+    own_tasks_.erase(h.id());
+    records_.push_back(record);
+    track(h, record);
+    vars_.insert_or_assign(task, awaitable(std::move(h)));
+    return {};
+}
+
+std::optional<muster::loop_clock::time_point> interpreter::deadline(const json& ms) const {
+    const auto limit = limit_of(ms);
+    if (!limit)
+        return std::nullopt;
+    return muster::loop_clock::time_point(loop_.elapsed() + *limit);
+}
+
+muster::task<flow> interpreter::timeout(const json& st, const scope& in) {
+    muster::timeout_scope made(deadline(st.at(1)));
+    scope inner = in;
+    inner.timeouts.push_back(&made);
+    const auto body = [&] { return block(&st.at(2), &inner); };
+    auto running = made.run(body);
+    auto left = co_await std::move(running);
+    co_return left;
+}
+
+flow interpreter::timeout_new(const json& st, const scope&) {
+    make_var<muster::timeout_scope>(st.at(1), deadline(st.at(2)));
+    return {};
+}
+
+flow interpreter::timeout_at(const json& st, const scope&) {
+    std::optional<muster::loop_clock::time_point> when;
+    if (const auto time = limit_of(st.at(2)))
+        when = muster::loop_clock::time_point(*time);
+    make_var<muster::timeout_scope>(st.at(1), when);
+    return {};
+}
+
+flow interpreter::timeout_info(const json& st, const scope&) {
+    const auto& limit = *var_as<std::shared_ptr<muster::timeout_scope>>(st.at(1));
+    std::string when = "none";
+    if (const auto time = limit.when())
+        when = std::to_string(std::llround(milliseconds(time->time_since_epoch()).count()));
+    note("timeout " + st[1].get<std::string>() + " when " + when + " expired " + show(value(limit.expired())));
+    return {};
+}
+
+flow interpreter::reschedule(const json& st, const scope& in) {
+    muster::timeout_scope* limit = nullptr;
+    if (st.size() > 2)
+        limit = var_as<std::shared_ptr<muster::timeout_scope>>(st[2]).get();
+    else if (!in.timeouts.empty())
+        limit = in.timeouts.back();
+    if (limit == nullptr)
+        throw fault("reschedule outside a timeout");
+    misuse_is<runtime_error>("Cannot change state of this Timeout", [&] { limit->reschedule(deadline(st.at(1))); });
+    return {};
+}
+
+} // namespace conformance

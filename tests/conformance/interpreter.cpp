@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+#include "interpreter.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+namespace conformance {
+
+/// Marks a task's record when its coroutine is left, in whichever way.
+class interpreter::end_of_task {
+public:
+    end_of_task(interpreter& of, std::shared_ptr<task_record> record) : of_(of), record_(std::move(record)) {
+        if (record_)
+            record_->begun = true;
+    }
+    end_of_task(const end_of_task&) = delete;
+    end_of_task& operator=(const end_of_task&) = delete;
+    ~end_of_task() {
+        if (record_)
+            record_->ended = !of_.shutting_down();
+    }
+
+private:
+    interpreter& of_;
+    std::shared_ptr<task_record> record_;
+};
+
+interpreter::interpreter(json scenario) : scenario_(std::move(scenario)) {
+    if (!scenario_.is_object() || !scenario_.contains("coroutines") || !scenario_["coroutines"].contains("main"))
+        throw fault("holds no scenario");
+}
+
+const interpreter::op_table& interpreter::ops() {
+    static const op_table all = [] {
+        op_table made;
+        add_control_ops(made);
+        add_task_ops(made);
+        add_aggregate_ops(made);
+        add_lock_ops(made);
+        return made;
+    }();
+    return all;
+}
+
+// ---------------------------------------------------------------------------------------------------------- the trace
+
+std::int64_t interpreter::now() const {
+    return std::llround(milliseconds(loop_.elapsed()).count());
+}
+
+void interpreter::note(std::string text) {
+    note(muster::this_task::name(), std::move(text));
+}
+
+void interpreter::note(std::string task, std::string text) {
+    events_.push_back(event{now(), std::move(task), std::move(text)});
+}
+
+void interpreter::take_report(const muster::report& r) {
+    using enum muster::report_kind;
+    const bool no_task = bare_futures_.contains(r.id);
+    const std::string who = no_task ? "-" : r.name;
+    if (r.kind == never_retrieved || (r.kind == shutdown_failure && no_task)) {
+        // A gather that is a variable is a task here and none in asyncio, whose shutdown then does not look at it.
+        accounts_.push_back("! never-retrieved " + who + " " + show(r.error));
+    } else if (r.kind == shutdown_failure) {
+        accounts_.push_back("! shutdown " + who + " " + show(r.error));
+    } else if (r.kind == suppressed) {
+        accounts_.push_back("! suppressed " + who + " " + show(r.error));
+    } else if (r.kind == never_awaited && coroutine_names_.contains(r.id)) {
+        accounts_.push_back("! never-awaited " + coroutine_names_[r.id]);
+    } else {
+        accounts_.push_back("! unforeseen " + muster::to_string(r));
+    }
+}
+
+std::string interpreter::assemble(const std::string& ending) {
+    events_.push_back(event{end_of_main_, "main", ending});
+    std::stable_sort(events_.begin(), events_.end(), [](const event& a, const event& b) {
+        return std::tie(a.time, a.task) < std::tie(b.time, b.task);
+    });
+    std::string lines;
+    for (const event& e : events_)
+        lines += std::to_string(e.time) + " " + e.task + " " + e.text + "\n";
+
+    std::vector<std::string> left;
+    for (const auto& record : records_)
+        if (!record->ended)
+            left.push_back(record->name);
+    std::sort(left.begin(), left.end());
+    for (const auto& name : left)
+        lines += "left " + name + "\n";
+
+    std::sort(accounts_.begin(), accounts_.end());
+    for (const auto& account : accounts_)
+        lines += account + "\n";
+    return lines;
+}
+
+std::string interpreter::trace() {
+    // Set for the program and not for the run alone: what the variables hold is let go after the run.
+    const auto handler = [this](const muster::report& r) { take_report(r); };
+    const auto before = muster::set_report_handler(handler);
+    std::string ending;
+    bool stuck = false;
+    try {
+        const value result = loop_.run(main_body());
+        ending = "result " + show(result);
+    } catch (const muster::deadlock_error&) {
+        stuck = true;
+    } catch (const muster::cancelled_error&) {
+        ending = "cancelled";
+    } catch (...) {
+        ending = "raised " + show(std::current_exception());
+    }
+    shutdown_ = {};
+    vars_.clear();
+    muster::set_report_handler(before);
+    if (!fault_.empty())
+        throw fault(fault_);
+    return stuck ? "deadlock\n" : assemble(ending);
+}
+
+// ----------------------------------------------------------------------------------------------- coroutines and tasks
+
+muster::task<value> interpreter::coroutine(const std::string& name, std::shared_ptr<task_record> record) {
+    const json& coroutines = scenario_["coroutines"];
+    const auto found = coroutines.find(name);
+    if (found == coroutines.end())
+        throw fault("no such coroutine: " + name);
+    auto made = body(&*found, std::move(record));
+    coroutine_names_[made.id()] = name;
+    return made;
+}
+
+muster::task<value> interpreter::body(const json* statements, std::shared_ptr<task_record> record) {
+    const end_of_task at_end(*this, std::move(record));
+    const scope outermost;
+    const auto left = co_await block(statements, &outermost);
+    co_return left.result();
+}
+
+muster::task<value> interpreter::main_body() {
+    shutdown_ = muster::make_future<value>();
+    bare_futures_.insert(shutdown_.id());
+    const auto watchman = muster::create_task(wait_for_shutdown(), "watchman");
+    own_tasks_.insert(watchman.id());
+
+    auto main = coroutine("main");
+    const auto ended = co_await muster::as_outcome(std::move(main));
+    end_of_main_ = now();
+    co_return ended.value();
+}
+
+/// Run cancels the tasks that are left all at once, before any of them goes on; this one passes it on to the future
+/// at once. So the others can see, whenever they end, whether it was before or after.
+muster::task<> interpreter::wait_for_shutdown() {
+    co_await shutdown_;
+}
+
+std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::string& task) {
+    return records_.emplace_back(std::make_shared<task_record>(task));
+}
+
+/// A task that is cancelled before it begins never gets to its end_of_task.
+void interpreter::track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record) {
+    const auto ended = [record](const muster::any_handle& handle) {
+        if (!record->begun && handle.cancelled()) {
+            try {
+                static_cast<void>(handle.exception());
+            } catch (const muster::cancelled_error& e) {
+                record->ended = e.reason() != muster::cancel_reason::shutdown;
+            }
+        }
+    };
+    h.add_done_callback(ended);
+}
+
+muster::task_handle<value> interpreter::spawn(const std::string& task, const std::string& coroutine_name) {
+    const auto record = new_record(task);
+    auto h = muster::create_task(coroutine(coroutine_name, record), task);
+    // Its id may have been that of something which is gone.
+    bare_futures_.erase(h.id());
+    own_tasks_.erase(h.id());
+    track(h, record);
+    return h;
+}
+
+muster::task<flow> interpreter::block(const json* statements, const scope* in) {
+    for (const json& st : *statements) {
+        flow left;
+        try {
+            const auto found = ops().find(st.at(0).get<std::string>());
+            if (found == ops().end())
+                throw fault("unknown op '" + st[0].get<std::string>() + "'");
+            if (const auto* plain = std::get_if<plain_op>(&found->second)) {
+                left = (this->**plain)(st, *in);
+            } else {
+                auto running = (this->*std::get<awaiting_op>(found->second))(st, *in);
+                auto ended = co_await std::move(running);
+                left = std::move(ended);
+            }
+        } catch (const fault& problem) {
+            fault_ = problem.what();
+            throw;
+        } catch (const json::exception& problem) {
+            fault_ = "wrong arguments in " + st.dump() + ": " + problem.what();
+            throw fault(fault_);
+        }
+        if (left.leaves())
+            co_return left;
+    }
+    co_return flow();
+}
+
+// ---------------------------------------------------------------------------------------------------------- variables
+
+variable& interpreter::var(const json& name) {
+    const auto found = vars_.find(name.get<std::string>());
+    if (found == vars_.end())
+        throw key_error(name.get<std::string>());
+    return found->second;
+}
+
+awaitable interpreter::source(const json& aw, const std::string& task) {
+    const std::string text = aw.get<std::string>();
+    if (text.starts_with('@'))
+        return var_as<awaitable>(text.substr(1));
+    return awaitable(spawn(task, text));
+}
+
+std::vector<awaitable> interpreter::sources(const json& aws, const std::string& label) {
+    std::vector<awaitable> all;
+    for (const json& aw : aws)
+        all.push_back(source(aw, label + "." + std::to_string(all.size())));
+    return all;
+}
+
+std::string interpreter::state_of(const awaitable& h) {
+    if (!h.done())
+        return "pending";
+    if (h.cancelled()) {
+        // asyncio's gather ends with the cancellation as its exception: it counts as failed, not as cancelled.
+        if (!h.gather())
+            return "cancelled";
+        try {
+            static_cast<void>(h.exception());
+        } catch (...) {
+            return "exception " + show(std::current_exception());
+        }
+    }
+    if (const auto error = h.exception())
+        return "exception " + show(error);
+    return "result " + show(h.result());
+}
+
+} // namespace conformance
