@@ -30,8 +30,8 @@ private:
 
 barrier::barrier(std::ptrdiff_t parties) : parties_(static_cast<std::size_t>(parties)) {
     if (parties < 1)
-        throw std::invalid_argument("barrier: the number of parties must be positive, and is " +
-                                    std::to_string(parties) + ": pass 1 or more");
+        throw std::invalid_argument(
+            "barrier: the number of parties must be positive, and is " + std::to_string(parties) + ": pass 1 or more");
 }
 
 task<std::size_t> barrier::wait() {

@@ -121,7 +121,11 @@ void join::fill() noexcept {
     std::size_t budget = options_.limit;
     filling_ = true;
     while (!exhausted_ && (all_at_once || !stopping_)) {
-        if (running_ >= options_.limit || !rate_allows())
+        if (pull_ != nullptr && sized_ && next_ == total_) {
+            exhausted_ = true;
+            break;
+        }
+        if (running_ >= options_.limit || (pull_ != nullptr && free_ == nullptr) || !rate_allows())
             break;
         if (budget-- == 0) {
             loop_->post(static_cast<call_entry&>(*this));
@@ -448,13 +452,15 @@ cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&
 }
 
 void join::cancel_running_and_theirs() noexcept {
-    next_to_cancel_ = std::exchange(loop_->joins_to_cancel_, this);
+    if (times_to_cancel_++ == 0)
+        next_to_cancel_ = std::exchange(loop_->joins_to_cancel_, this);
     if (loop_->cancelling_joins_)
         return;
     loop_->cancelling_joins_ = true;
     while (join* j = loop_->joins_to_cancel_) {
         loop_->joins_to_cancel_ = j->next_to_cancel_;
-        j->cancel_running();
+        for (auto times = std::exchange(j->times_to_cancel_, 0); times != 0; --times)
+            j->cancel_running();
     }
     loop_->cancelling_joins_ = false;
 }

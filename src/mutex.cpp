@@ -49,8 +49,8 @@ void mutex::lock_awaiter::finish_wait() {
         fiber_->throw_cancelled();
 }
 
-detail::cancel_effect mutex::lock_awaiter::interrupt(detail::suspension& s, const detail::cancel_request&,
-    detail::fiber*&) noexcept {
+detail::cancel_effect mutex::lock_awaiter::interrupt(
+    detail::suspension& s, const detail::cancel_request&, detail::fiber*&) noexcept {
     auto& self = static_cast<lock_awaiter&>(s);
     if (self.linked())
         --self.mutex_->wanted_;

@@ -91,6 +91,20 @@ void name_those_that_stay(scheduler& loop) {
     }
 }
 
+/// The done callbacks of what has just ended are called, and what they wake runs once, as in asyncio.
+void run_last_callbacks(scheduler& loop) {
+    struct state {
+        scheduler& loop;
+        int turns = 2;
+    } s{loop};
+    static_cast<void>(loop.run_until(
+        [](void* context) {
+            auto& self = *static_cast<state*>(context);
+            return !self.loop.has_ready() || self.turns-- == 0;
+        },
+        &s));
+}
+
 /// Cancels and awaits what is left. *Returns* false if it got stuck, or the grace period ended first.
 bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
     grace_timer limit(loop);
@@ -128,6 +142,7 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
             report_failed_shutdown(h);
         if (!ended || limit.over())
             return false;
+        run_last_callbacks(loop);
     }
     return true;
 }

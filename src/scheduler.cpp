@@ -186,6 +186,8 @@ void destroy_fiber_tree(fiber& root) noexcept {
                 link->child_ = nullptr;
             }
             frame.destroy();
+            // A destructor in the frame may have woken somebody, whose fiber may be part of a frame that goes next.
+            f->loop_->drop_ready();
             frame = parent;
         }
         f = up;

@@ -37,7 +37,6 @@ cancel_effect shielded_wait::cancel(suspension& s, const cancel_request&, fiber*
         self.watch_.drop_ = true;
         self.fiber_->loop_->drop_marked();
     }
-    self.on_->mark_suppressed();
     return cancel_effect::interrupted;
 }
 

@@ -80,6 +80,16 @@ void task_group::add(const any_handle& h) {
     m->watch(h.state());
 }
 
+namespace {
+
+/// The tasks hear who asked, but not what the group's own task was told: as asyncio's.
+cancel_request for_tasks(const cancel_request& own) {
+    return cancel_request(cancel_reason::parent_cancelled,
+                          detail::cancel_text_ptr::make({}, std::string(own.text.requested_by())));
+}
+
+} // namespace
+
 void task_group::leave_body(outcome_base& ended) {
     exiting_ = true;
     if (ended.succeeded())
@@ -88,7 +98,7 @@ void task_group::leave_body(outcome_base& ended) {
         has_own_cancellation_ = true;
         own_cancellation_ = cancel_request(ended.reason(), detail_outcome_access::text(ended));
         if (!aborting_)
-            abort(cancel_request(cancel_reason::parent_cancelled, own_cancellation_.text));
+            abort(for_tasks(own_cancellation_));
     } else {
         body_error_ = ended.error();
         if (!aborting_)
@@ -98,7 +108,7 @@ void task_group::leave_body(outcome_base& ended) {
 
 void task_group::note_cancellation(bool cancelled) {
     if (cancelled && !aborting_)
-        abort(cancel_request(cancel_reason::parent_cancelled, own_cancellation_.text));
+        abort(for_tasks(own_cancellation_));
 }
 
 void task_group::abort(cancel_request request) {
@@ -153,7 +163,7 @@ void task_group::conclude() {
         parent_->cancel(own_cancellation_.reason == cancel_reason::none ? cancel_request(cancel_reason::requested)
                                                                        : own_cancellation_);
     }
-    throw exception_group("unhandled errors in a task_group", std::exchange(errors_, {}));
+    throw_exception_group("unhandled errors in a task_group", std::exchange(errors_, {}));
 }
 
 } // namespace muster

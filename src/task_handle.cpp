@@ -150,8 +150,13 @@ cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& requ
 }
 
 void completion_wait::finish() {
-    if (fiber_ != nullptr)
-        fiber_->throw_if_cancelled();
+    if (fiber_ != nullptr && fiber_->cancellation_due()) {
+        // What was waited for had been cancelled before this task was: as in asyncio, the two are delivered as one,
+        // with the text of the first.
+        if (fiber_->interrupted_ || !on_->done() || !on_->ended_as().was_cancelled())
+            fiber_->throw_cancelled();
+        static_cast<void>(fiber_->take_cancellation());
+    }
     on_->mark_retrieved();
     if (!on_->ended_as().succeeded())
         on_->ended_as().rethrow();

@@ -43,14 +43,15 @@ struct stage {
         else
             say(std::to_string(o.value()));
     }
-    muster::task_handle<void> visitor(const std::string& name, std::chrono::milliseconds after = 0ms,
-        int times = 1) {
-        return muster::create_task([](stage& s, std::chrono::milliseconds t, int n) -> task<> {
-            if (t > 0ms)
-                co_await muster::sleep_for(t);
-            for (int i = 0; i < n; ++i)
-                co_await s.visit();
-        }(*this, after, times), name);
+    muster::task_handle<void> visitor(const std::string& name, std::chrono::milliseconds after = 0ms, int times = 1) {
+        return muster::create_task(
+            [](stage& s, std::chrono::milliseconds t, int n) -> task<> {
+                if (t > 0ms)
+                    co_await muster::sleep_for(t);
+                for (int i = 0; i < n; ++i)
+                    co_await s.visit();
+            }(*this, after, times),
+            name);
     }
     template <class Body>
     void run(Body body) {
@@ -263,8 +264,8 @@ TEST(barrier, that_is_aborted_by_one_who_fails_after_it_fails_for_those_who_have
             co_await h;
         EXPECT_BARRIER(st.b, 0u, true);
     });
-    EXPECT_EQ(s.said, (lines{"0 t4 4", "0 t0 0", "0 t1 1", "0 t3 broken", "0 t4 broken", "0 t0 broken",
-                          "0 t1 broken"}));
+    EXPECT_EQ(
+        s.said, (lines{"0 t4 4", "0 t0 0", "0 t1 1", "0 t3 broken", "0 t4 broken", "0 t0 broken", "0 t1 broken"}));
 }
 
 TEST(barrier, visits_of_a_loop_that_is_destroyed_are_gone) {

@@ -35,18 +35,22 @@ struct stage {
         said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
     }
     muster::task_handle<void> waiter(const std::string& name) {
-        return muster::create_task([](stage& s) -> task<> {
-            auto guard = co_await s.c.scoped_lock();
-            co_await s.c.wait();
-            s.say("was notified");
-        }(*this), name);
+        return muster::create_task(
+            [](stage& s) -> task<> {
+                auto guard = co_await s.c.scoped_lock();
+                co_await s.c.wait();
+                s.say("was notified");
+            }(*this),
+            name);
     }
     /// A task that locks without a guard, waits, and ends holding the mutex.
     muster::task_handle<void> keeper(const std::string& name) {
-        return muster::create_task([](stage& s) -> task<> {
-            co_await s.c.lock();
-            co_await s.c.wait();
-        }(*this), name);
+        return muster::create_task(
+            [](stage& s) -> task<> {
+                co_await s.c.lock();
+                co_await s.c.wait();
+            }(*this),
+            name);
     }
     template <class Body>
     void run(Body body) {

@@ -34,10 +34,12 @@ struct stage {
         said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
     }
     muster::task_handle<void> waiter(const std::string& name) {
-        return muster::create_task([](stage& s) -> task<> {
-            co_await s.e.wait();
-            s.say("went on");
-        }(*this), name);
+        return muster::create_task(
+            [](stage& s) -> task<> {
+                co_await s.e.wait();
+                s.say("went on");
+            }(*this),
+            name);
     }
     template <class Body>
     void run(Body body) {

@@ -36,19 +36,23 @@ struct stage {
     }
     /// A task that takes the mutex and ends without giving it back.
     muster::task_handle<void> taker(const std::string& name) {
-        return muster::create_task([](stage& s) -> task<> {
-            co_await s.m.lock();
-            s.say("has it");
-        }(*this), name);
+        return muster::create_task(
+            [](stage& s) -> task<> {
+                co_await s.m.lock();
+                s.say("has it");
+            }(*this),
+            name);
     }
     /// A task that holds the mutex for a time.
     muster::task_handle<void> holder(const std::string& name, std::chrono::milliseconds time) {
-        return muster::create_task([](stage& s, std::chrono::milliseconds t) -> task<> {
-            auto guard = co_await s.m.scoped_lock();
-            s.say("has it");
-            if (t > 0ms)
-                co_await muster::sleep_for(t);
-        }(*this, time), name);
+        return muster::create_task(
+            [](stage& s, std::chrono::milliseconds t) -> task<> {
+                auto guard = co_await s.m.scoped_lock();
+                s.say("has it");
+                if (t > 0ms)
+                    co_await muster::sleep_for(t);
+            }(*this, time),
+            name);
     }
     template <class Body>
     void run(Body body) {

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -39,24 +40,30 @@ struct basic_stage {
         said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
     }
     muster::task_handle<void> putter(const std::string& name, int item) {
-        return muster::create_task([](basic_stage& s, int n) -> task<> {
-            co_await s.q.put(n);
-            s.say("put " + std::to_string(n));
-        }(*this, item), name);
+        return muster::create_task(
+            [](basic_stage& s, int n) -> task<> {
+                co_await s.q.put(n);
+                s.say("put " + std::to_string(n));
+            }(*this, item),
+            name);
     }
     muster::task_handle<void> getter(const std::string& name, int times = 1) {
-        return muster::create_task([](basic_stage& s, int n) -> task<> {
-            for (int i = 0; i < n; ++i) {
-                auto item = co_await s.q.get();
-                s.say("got " + std::to_string(item));
-            }
-        }(*this, times), name);
+        return muster::create_task(
+            [](basic_stage& s, int n) -> task<> {
+                for (int i = 0; i < n; ++i) {
+                    auto item = co_await s.q.get();
+                    s.say("got " + std::to_string(item));
+                }
+            }(*this, times),
+            name);
     }
     muster::task_handle<void> joiner(const std::string& name) {
-        return muster::create_task([](basic_stage& s) -> task<> {
-            co_await s.q.join();
-            s.say("joined");
-        }(*this), name);
+        return muster::create_task(
+            [](basic_stage& s) -> task<> {
+                co_await s.q.join();
+                s.say("joined");
+            }(*this),
+            name);
     }
     template <class Body>
     void run(Body body) {
@@ -575,6 +582,34 @@ TEST(queue, waits_of_a_loop_that_is_destroyed_are_gone_and_its_items_stay) {
     s.q.put_nowait(3);
     EXPECT_EQ(s.q.get_nowait(), 3);
     static_cast<void>(muster::set_report_handler(before));
+}
+
+TEST(queue, wait_for_which_there_is_no_memory_fails_and_the_item_is_kept) {
+    basic_stage<muster::queue<std::unique_ptr<int>>> s(1);
+    s.run([](auto& st) -> task<> {
+        bool refused_get = false;
+        muster::detail::set_frame_fault_hook([](void*) noexcept { return false; }, nullptr);
+        try {
+            auto item = co_await st.q.get();
+        } catch (const std::bad_alloc&) {
+            refused_get = true;
+        }
+        EXPECT_TRUE(refused_get);
+        st.q.put_nowait(std::make_unique<int>(0));
+        auto putting = st.q.put(std::make_unique<int>(1));
+        bool refused_put = false;
+        try {
+            co_await putting;
+        } catch (const std::bad_alloc&) {
+            refused_put = true;
+        }
+        muster::detail::set_frame_fault_hook(nullptr, nullptr);
+        EXPECT_TRUE(refused_put);
+        EXPECT_EQ(*putting.item(), 1);
+        EXPECT_EQ(*st.q.get_nowait(), 0);
+        co_await putting;
+        EXPECT_EQ(*st.q.get_nowait(), 1);
+    });
 }
 
 TEST(queue, passes_a_hundred_thousand_items_through_a_small_room) {

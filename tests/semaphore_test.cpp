@@ -39,10 +39,12 @@ struct stage {
     }
     /// A task that takes a permit and ends without giving it back.
     muster::task_handle<void> taker(const std::string& name) {
-        return muster::create_task([](stage& s) -> task<> {
-            co_await s.sem.acquire();
-            s.say("has one");
-        }(*this), name);
+        return muster::create_task(
+            [](stage& s) -> task<> {
+                co_await s.sem.acquire();
+                s.say("has one");
+            }(*this),
+            name);
     }
     template <class Body>
     void run(Body body) {
@@ -148,8 +150,8 @@ TEST(semaphore, is_shared_fairly_by_tasks_that_ask_again) {
         co_await c3;
     });
     EXPECT_EQ(s.loop->elapsed(), 60ms);
-    EXPECT_EQ(s.said, (lines{"0 c1 has one", "10 c2 has one", "20 c3 has one", "30 c1 has one", "40 c2 has one",
-                          "50 c3 has one"}));
+    EXPECT_EQ(s.said,
+        (lines{"0 c1 has one", "10 c2 has one", "20 c3 has one", "30 c1 has one", "40 c2 has one", "50 c3 has one"}));
 }
 
 TEST(semaphore, waiter_that_is_cancelled_takes_no_permit) {

@@ -113,7 +113,7 @@ public:
     [[nodiscard]] detail::const_ref<T> result() const {
         require_value();
         if constexpr (!std::is_void_v<T>)
-            return *result_state().result_.value_if();
+            return std::as_const(result_state().result_).value();
     }
     /// *Returns* how it ended, without a throw. A failure counts as looked at. *Errors*: as result(), not ended.
     [[nodiscard]] const outcome<T>& ended_as() const {

@@ -100,6 +100,8 @@ public:
     [[nodiscard]] bool done() const noexcept;
     void set_done() noexcept;
     [[nodiscard]] mailbox& inbox() const noexcept { return *inbox_; }
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    [[nodiscard]] std::source_location site() const noexcept { return site_; }
 
     counted<completable> task_; ///< while it runs; the loop's thread only
     bool seen_ = false;         ///< the waiting thread's

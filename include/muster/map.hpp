@@ -10,6 +10,7 @@
 ///     auto summary  = co_await muster::map(lines, call).limit(100).for_each(sink);
 
 #include <muster/config.hpp>
+#include <muster/detail/callable.hpp>
 #include <muster/detail/join_options.hpp>
 #include <muster/detail/map_join.hpp>
 #include <muster/summary.hpp>
@@ -41,7 +42,10 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")
 
 public:
     map(Range range, F f, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "map"), input_(std::views::all(std::forward<Range>(range)), std::forward<F>(f)) {}
+        : words(detail::join_options(site), "map"),
+          input_(std::views::all(std::forward<Range>(range)), std::forward<F>(f)) {
+        detail::refuse_lambda_in_co_await<F>();
+    }
     map(map&&) = default;
     map& operator=(map&&) = delete;
     ~map() {
@@ -81,12 +85,13 @@ public:
     /// The streamed form: `sink(index, outcome<T>&&)` is called as each child ends; awaited, it gives a summary.
     /// Failures count as delivered to the sink. *Errors*: what the sink throws ends the map with that error.
     template <class Sink>
-        requires std::invocable<Sink&, std::size_t, outcome<value_type>&&>
-    [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink sink) && {
+        requires std::invocable<std::decay_t<Sink>&, std::size_t, outcome<value_type>&&>
+    [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink&& sink) && {
+        detail::refuse_lambda_in_co_await<Sink>();
         guard_.disarm();
-        using streamed = detail::streamed_input<view_type, std::decay_t<F>, Sink>;
-        return detail::pending_join<streamed, detail::as_outcomes>(streamed(std::move(input_), std::move(sink)),
-                                                                   std::move(this->options_));
+        using streamed = detail::streamed_input<view_type, std::decay_t<F>, std::decay_t<Sink>>;
+        return detail::pending_join<streamed, detail::as_outcomes>(
+            streamed(std::move(input_), std::forward<Sink>(sink)), std::move(this->options_));
     }
     /// The streamed form without a sink: only the summary. Failures count as looked at once they are read in it.
     [[nodiscard("nothing runs until it is awaited")]] auto summarize() && {

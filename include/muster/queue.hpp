@@ -148,7 +148,7 @@ public:
     /// to the next; none if there is room. *Lifetime*: until it is in the queue, the item is part of what is awaited.
     /// So it is destroyed with it if the put fails; to keep it, name the put:
     /// `auto putting = q.put(std::move(x)); co_await putting;`, and after an error `putting.item()` is x, and it may
-    /// be awaited again.
+    /// be awaited again. With g++ 12, name an item that is an aggregate before this call.
     [[nodiscard]] put_awaiter put(T item) { return put_awaiter(*this, std::move(item)); }
     /// Takes an item, once there is one. *Errors*: queue_shut_down if it was shut down and nothing is left.
     /// *Cancellation*: ends the wait, and the turn goes to the next; none if there is an item: no item is ever lost.

@@ -14,6 +14,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
+#include <muster/detail/callable.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -53,9 +54,22 @@ public:
     /// if the caller was cancelled and nothing failed; invalid_state_error if the group was run before.
     /// *Cancellation*: cancels body and tasks, and waits for them.
     /// *Lifetime*: the body is taken by value and lives until the group has ended. With g++ 12, name a lambda that
-    /// captures by value before the co_await expression: docs/compilers.md.
+    /// captures by value first; written inside the co_await expression it does not compile.
     template <class F>
-    auto run(F body) -> task<detail::body_result<F, task_group>> {
+    task<detail::body_result<std::decay_t<F>, task_group>> run(F&& body) {
+        detail::refuse_lambda_in_co_await<F>();
+        return run_body<std::decay_t<F>>(std::forward<F>(body));
+    }
+
+    /// Cancels the tasks and lets the group end; the body goes on. What was cancelled so is no failure.
+    void cancel(std::string message = {});
+
+    /// How many tasks have not ended.
+    [[nodiscard]] std::size_t running() const noexcept { return running_; }
+
+private:
+    template <class F>
+    task<detail::body_result<F, task_group>> run_body(F body) {
         enter();
         outcome<detail::body_result<F, task_group>> ended;
         {
@@ -73,13 +87,6 @@ public:
             co_return ended.take();
     }
 
-    /// Cancels the tasks and lets the group end; the body goes on. What was cancelled so is no failure.
-    void cancel(std::string message = {});
-
-    /// How many tasks have not ended.
-    [[nodiscard]] std::size_t running() const noexcept { return running_; }
-
-private:
     struct member;
     class [[nodiscard]] child_wait final : public detail::library_awaitable, public detail::suspension {
     public:
@@ -152,7 +159,7 @@ namespace detail {
 template <class F>
 task<body_result<F, task_group>> run_in_group(F body, std::source_location site) {
     task_group group(site);
-    auto running = group.run(std::move(body));
+    auto running = group.run(take(body));
     if constexpr (std::is_void_v<body_result<F, task_group>>) {
         co_await std::move(running);
     } else {
@@ -165,9 +172,10 @@ task<body_result<F, task_group>> run_in_group(F body, std::source_location site)
 
 /// Makes a group and runs `body(group)` in it: see task_group::run.
 template <class F>
-task<detail::body_result<F, task_group>> with_task_group(F body,
-                                                         std::source_location site = std::source_location::current()) {
-    return detail::run_in_group(std::move(body), site);
+task<detail::body_result<std::decay_t<F>, task_group>>
+with_task_group(F&& body, std::source_location site = std::source_location::current()) {
+    detail::refuse_lambda_in_co_await<F>();
+    return detail::run_in_group<std::decay_t<F>>(std::forward<F>(body), site);
 }
 
 } // namespace muster

@@ -11,6 +11,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
+#include <muster/detail/callable.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
@@ -35,7 +36,7 @@ public:
     explicit timeout_scope(std::chrono::duration<Rep, Period> limit) : timeout_scope() {
         when_ = loop_clock::now() + detail::clamp_to_nanoseconds(limit);
     }
-    explicit timeout_scope(std::optional<loop_clock::time_point> when) noexcept : timeout_scope() { when_ = when; }
+    explicit timeout_scope(std::optional<loop_clock::time_point> when) : timeout_scope() { when_ = when; }
     ~timeout_scope();
     timeout_scope(const timeout_scope&) = delete;
     timeout_scope& operator=(const timeout_scope&) = delete;
@@ -45,16 +46,9 @@ public:
     /// throws; invalid_state_error if the scope was run before.
     /// *Cancellation*: reaches the body; it is told from the limit's own even in the same instant.
     template <class F>
-    auto run(F body) -> task<detail::body_result<F, timeout_scope>> {
-        using result_type = detail::body_result<F, timeout_scope>;
-        enter();
-        auto running = detail::call_body(body, *this);
-        auto ended = co_await as_outcome(std::move(running));
-        leave(ended);
-        if constexpr (std::is_void_v<result_type>)
-            ended.value();
-        else
-            co_return std::move(ended).value();
+    task<detail::body_result<std::decay_t<F>, timeout_scope>> run(F&& body) {
+        detail::refuse_lambda_in_co_await<F>();
+        return run_body<std::decay_t<F>>(std::forward<F>(body));
     }
 
     /// Moves the limit; nullopt takes it off. A limit in the past strikes as soon as the body waits.
@@ -66,6 +60,19 @@ public:
     [[nodiscard]] bool expired() const noexcept { return state_ == state::expiring || state_ == state::expired; }
 
 private:
+    template <class F>
+    task<detail::body_result<F, timeout_scope>> run_body(F body) {
+        using result_type = detail::body_result<F, timeout_scope>;
+        enter();
+        auto running = detail::call_body(body, *this);
+        auto ended = co_await as_outcome(std::move(running));
+        leave(ended);
+        if constexpr (std::is_void_v<result_type>)
+            ended.value();
+        else
+            co_return std::move(ended).value();
+    }
+
     enum class state : std::uint8_t { created, entered, expiring, expired, exited };
 
     struct limit_timer : detail::timer {
@@ -103,7 +110,7 @@ namespace detail {
 template <class F>
 task<body_result<F, timeout_scope>> run_until_limit(F body, std::optional<loop_clock::time_point> when) {
     timeout_scope scope(when);
-    auto running = scope.run(std::move(body));
+    auto running = scope.run(take(body));
     if constexpr (std::is_void_v<body_result<F, timeout_scope>>) {
         co_await std::move(running);
     } else {
@@ -112,7 +119,18 @@ task<body_result<F, timeout_scope>> run_until_limit(F body, std::optional<loop_c
     }
 }
 
+/// Awaits a handle that somebody keeps: its value is copied.
 template <class A>
+task<awaited_t<A>> await_kept(const A& handle) {
+    if constexpr (std::is_void_v<awaited_t<A>>) {
+        co_await handle;
+    } else {
+        auto&& value = co_await handle;
+        co_return value;
+    }
+}
+
+template <bool Keep, class A>
 task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
     if constexpr (handle_like<A>) {
         if (limit.count() <= 0 && !awaitable.done()) {
@@ -131,7 +149,12 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
             throw timeout_error("its time was up before it began");
         }
     }
-    auto body = [&awaitable]() -> task<awaited_t<A>> { return await_as_task<A>(std::move(awaitable)); };
+    auto body = [&awaitable]() -> task<awaited_t<A>> {
+        if constexpr (Keep && handle_like<A>)
+            return await_kept<A>(awaitable);
+        else
+            return await_as_task<A>(std::move(awaitable));
+    };
     timeout_scope scope(loop_clock::now() + limit);
     auto running = scope.run(body);
     if constexpr (std::is_void_v<awaited_t<A>>) {
@@ -151,20 +174,22 @@ template <class A, class Rep, class Period>
 task<detail::awaited_t<std::remove_cvref_t<A>>> wait_for(A&& awaitable, std::chrono::duration<Rep, Period> limit) {
     static_assert(!std::is_lvalue_reference_v<A> || std::copy_constructible<std::remove_cvref_t<A>>,
                   "wait_for takes what it awaits by value: write `wait_for(std::move(t), limit)`");
-    return detail::wait_no_longer<std::remove_cvref_t<A>>(std::forward<A>(awaitable),
-                                                          detail::clamp_to_nanoseconds(limit));
+    return detail::wait_no_longer<std::is_lvalue_reference_v<A>, std::remove_cvref_t<A>>(
+        std::forward<A>(awaitable), detail::clamp_to_nanoseconds(limit));
 }
 
 /// Runs a body with a time limit: see timeout_scope::run.
 template <class Rep, class Period, class F>
-task<detail::body_result<F, timeout_scope>> timeout(std::chrono::duration<Rep, Period> limit, F body) {
-    return detail::run_until_limit(std::move(body),
-                                   std::optional(loop_clock::now() + detail::clamp_to_nanoseconds(limit)));
+task<detail::body_result<std::decay_t<F>, timeout_scope>> timeout(std::chrono::duration<Rep, Period> limit, F&& body) {
+    detail::refuse_lambda_in_co_await<F>();
+    return detail::run_until_limit<std::decay_t<F>>(
+        std::forward<F>(body), std::optional(loop_clock::now() + detail::clamp_to_nanoseconds(limit)));
 }
 /// The same until a time of the loop's clock.
 template <class F>
-task<detail::body_result<F, timeout_scope>> timeout_at(loop_clock::time_point when, F body) {
-    return detail::run_until_limit(std::move(body), std::optional(when));
+task<detail::body_result<std::decay_t<F>, timeout_scope>> timeout_at(loop_clock::time_point when, F&& body) {
+    detail::refuse_lambda_in_co_await<F>();
+    return detail::run_until_limit<std::decay_t<F>>(std::forward<F>(body), std::optional(when));
 }
 
 } // namespace muster

@@ -90,6 +90,14 @@ muster::task<value> interpreter::gather_later(std::shared_ptr<gathering> all, bo
 flow interpreter::gather_future(const json& st, const scope&) {
     const auto label = st.at(1).get<std::string>();
     const auto all = std::make_shared<gathering>(sources(st.at(3), label));
+    if (all->children.empty()) {
+        // Of nothing, asyncio's gather has ended when it is made; a task would first have to begin.
+        const auto nothing = muster::make_future<value>();
+        bare_futures_.insert(nothing.id());
+        nothing.set_value(std::vector<value>());
+        vars_.insert_or_assign(label, awaitable(nothing));
+        return {};
+    }
     auto task = muster::create_task(gather_later(all, st.at(2) == "return_exceptions"), label);
     bare_futures_.insert(task.id());
     own_tasks_.insert(task.id());
@@ -177,6 +185,16 @@ muster::task<value> interpreter::next_of(muster::as_completed<awaitable>* each) 
     co_return next.value().result();
 }
 
+/// A wait of a list: in asyncio a coroutine.
+muster::task<value> interpreter::await_next(std::shared_ptr<next_completed> next, std::shared_ptr<task_record> record) {
+    const end_of_task at_end(*this, std::move(record));
+    if (std::exchange(next->awaited, true))
+        throw runtime_error("cannot reuse already awaited coroutine");
+    auto waiting = next_of(next->each.get());
+    auto result = co_await std::move(waiting);
+    co_return result;
+}
+
 muster::task<flow> interpreter::as_completed(const json& st, const scope&) {
     const auto label = st.at(1).get<std::string>();
     const auto handles = sources(st.at(2), label);
@@ -240,26 +258,28 @@ muster::task<flow> interpreter::shield(const json& st, const scope&) {
     co_return flow();
 }
 
-/// Ends `outer` as `inner` ends, unless it was cancelled before. Not to be stopped: it only looks on.
+/// Ends `outer` as `inner` ends, unless it is cancelled before.
 muster::task<> interpreter::shield_later(awaitable inner, muster::future<value> outer) {
-    while (!inner.done()) {
-        const auto wait = [](awaitable h) -> muster::task<value> {
-            auto waiting = muster::shield(h);
-            const value result = co_await std::move(waiting);
-            co_return result;
-        };
-        auto waiting = wait(inner);
-        static_cast<void>(co_await muster::as_outcome(std::move(waiting)));
+    const auto wait = [](awaitable h) -> muster::task<value> {
+        auto waiting = muster::shield(h);
+        const value result = co_await std::move(waiting);
+        co_return result;
+    };
+    auto waiting = wait(inner);
+    auto ended = co_await muster::as_outcome(std::move(waiting));
+    // At the end of the run this is cancelled; asyncio, where it is no task, would see how another task then ends.
+    if (!inner.done() && !outer.done() && inner.task() != nullptr) {
+        auto again = wait(inner);
+        ended = co_await muster::as_outcome(std::move(again));
     }
     if (outer.done())
         co_return;
-    try {
-        outer.set_result(inner.result());
-    } catch (const muster::cancelled_error& e) {
-        outer.cancel(std::string(e.message()));
-    } catch (...) {
-        outer.set_exception(std::current_exception());
-    }
+    if (ended.succeeded())
+        outer.set_value(*ended);
+    else if (ended.failed())
+        outer.set_exception(ended.error());
+    else
+        outer.cancel(std::string(ended.message()));
 }
 
 flow interpreter::shield_future(const json& st, const scope&) {
@@ -273,6 +293,8 @@ flow interpreter::shield_future(const json& st, const scope&) {
     bare_futures_.insert(outer.id());
     const auto task = muster::create_task(shield_later(inner, outer), label);
     own_tasks_.insert(task.id());
+    const auto stop_looking = [task](const muster::any_handle&) { task.cancel(); };
+    outer.add_done_callback(stop_looking);
     vars_.insert_or_assign(label, awaitable(outer));
     return {};
 }
@@ -299,13 +321,12 @@ flow interpreter::start(const json& st, const scope& in) {
     if (group == nullptr)
         throw fault("start outside a group");
     const auto task = st.at(1).get<std::string>();
-    const auto record = std::make_shared<task_record>(task);
+    const auto record = new_record(task);
     auto h = misuse_is<runtime_error>("the TaskGroup is not active", [&] {
         return group->create_task(coroutine(st.at(2).get<std::string>(), record), task);
     });
     bare_futures_.erase(h.id());
     own_tasks_.erase(h.id());
-    records_.push_back(record);
     track(h, record);
     vars_.insert_or_assign(task, awaitable(std::move(h)));
     return {};

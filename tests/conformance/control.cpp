@@ -120,9 +120,10 @@ muster::task<flow> interpreter::try_(const json& st, const scope& in) {
     auto ended = co_await muster::as_outcome(std::move(running));
     auto cleaning = block(&st[4], &in);
     auto override = co_await std::move(cleaning);
+    auto left = std::move(ended).value(); // an error goes on, also past a `return` in the clean-up
     if (override.leaves())
         co_return override;
-    co_return std::move(ended).value();
+    co_return left;
 }
 
 muster::task<flow> interpreter::try_star(const json& st, const scope& in) {

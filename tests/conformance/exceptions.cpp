@@ -31,7 +31,14 @@ bool is_os_error(const made& e) {
 bool is_runtime_error(const made& e) {
     return is<runtime_error>(e) || is<muster::broken_barrier_error>(e);
 }
+/// muster takes a BaseException in a group for an error as any other.
+bool is_exception_group(const made& e) {
+    const auto* group = muster::get_if<muster::exception_group>(e);
+    return group != nullptr && !group->contains<base_exception>();
+}
 bool is_exception(const made& e) {
+    if (is<muster::base_exception_group>(e))
+        return is_exception_group(e);
     return is<std::exception>(e) && !is<fault>(e);
 }
 bool is_base_exception(const made& e) {
@@ -60,7 +67,7 @@ constexpr std::array kinds{
     kind{"QueueFull", &is<muster::queue_full>, &speaking<spoken_as<muster::queue_full>>},
     kind{"InvalidStateError", &is<muster::invalid_state_error>, &speaking<spoken_as<muster::invalid_state_error>>},
     kind{"CancelledError", &is<muster::cancelled_error>, &speaking<muster::cancelled_error>},
-    kind{"ExceptionGroup", &is<muster::exception_group>, nullptr},
+    kind{"ExceptionGroup", &is_exception_group, nullptr},
     kind{"BaseExceptionGroup", &is<muster::base_exception_group>, nullptr},
     kind{"Exception", &is_exception, &speaking<plain_error>},
     kind{"BaseException", &is_base_exception, &speaking<base_exception>},
@@ -88,6 +95,13 @@ made make_group(bool of_exceptions, const std::string& text, const json& specs) 
     } catch (const std::invalid_argument&) {
         throw type_error("Cannot nest BaseExceptions in an ExceptionGroup");
     }
+}
+
+/// muster's words, where asyncio's are another's.
+std::string message_of(const muster::base_exception_group& group) {
+    if (group.message() == "unhandled errors in a task_group")
+        return "unhandled errors in a TaskGroup";
+    return group.message();
 }
 
 std::string text_of(const made& error) {
@@ -137,7 +151,7 @@ std::string show(const std::exception_ptr& error) {
     if (!error)
         return "none";
     if (const auto* group = muster::as_group(error)) {
-        std::string text = type_of(error) + "('" + group->message() + "', [";
+        std::string text = type_of(error) + "('" + message_of(*group) + "', [";
         bool first = true;
         for (const auto& member : group->exceptions()) {
             text += (first ? "" : ", ") + show(member);

@@ -8,25 +8,6 @@
 
 namespace conformance {
 
-/// Marks a task's record when its coroutine is left, in whichever way.
-class interpreter::end_of_task {
-public:
-    end_of_task(interpreter& of, std::shared_ptr<task_record> record) : of_(of), record_(std::move(record)) {
-        if (record_)
-            record_->begun = true;
-    }
-    end_of_task(const end_of_task&) = delete;
-    end_of_task& operator=(const end_of_task&) = delete;
-    ~end_of_task() {
-        if (record_)
-            record_->ended = !of_.shutting_down();
-    }
-
-private:
-    interpreter& of_;
-    std::shared_ptr<task_record> record_;
-};
-
 interpreter::interpreter(json scenario) : scenario_(std::move(scenario)) {
     if (!scenario_.is_object() || !scenario_.contains("coroutines") || !scenario_["coroutines"].contains("main"))
         throw fault("holds no scenario");
@@ -106,7 +87,8 @@ std::string interpreter::trace() {
     std::string ending;
     bool stuck = false;
     try {
-        const value result = loop_.run(main_body());
+        // What is left at the end may take as long as it takes.
+        const value result = loop_.run(main_body(), muster::run_options().grace(std::chrono::hours(24 * 365)));
         ending = "result " + show(result);
     } catch (const muster::deadlock_error&) {
         stuck = true;
@@ -161,7 +143,9 @@ muster::task<> interpreter::wait_for_shutdown() {
 }
 
 std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::string& task) {
-    return records_.emplace_back(std::make_shared<task_record>(task));
+    const auto record = records_.emplace_back(std::make_shared<task_record>(task));
+    record->ended = shutting_down(); // what is made only then was not left by main
+    return record;
 }
 
 /// A task that is cancelled before it begins never gets to its end_of_task.
@@ -226,9 +210,16 @@ variable& interpreter::var(const json& name) {
 
 awaitable interpreter::source(const json& aw, const std::string& task) {
     const std::string text = aw.get<std::string>();
-    if (text.starts_with('@'))
-        return var_as<awaitable>(text.substr(1));
-    return awaitable(spawn(task, text));
+    if (!text.starts_with('@'))
+        return awaitable(spawn(task, text));
+    const json name = text.substr(1);
+    if (const auto* wait = std::get_if<std::shared_ptr<next_completed>>(&var(name))) {
+        const auto record = new_record(task);
+        auto h = muster::create_task(await_next(*wait, record), task);
+        track(h, record);
+        return awaitable(std::move(h));
+    }
+    return var_as<awaitable>(name);
 }
 
 std::vector<awaitable> interpreter::sources(const json& aws, const std::string& label) {

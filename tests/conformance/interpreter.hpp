@@ -123,6 +123,7 @@ private:
     muster::task<value> gather_later(std::shared_ptr<gathering> all, bool return_exceptions);
     muster::task<> shield_later(awaitable inner, muster::future<value> outer);
     muster::task<value> next_of(muster::as_completed<awaitable>* each);
+    muster::task<value> await_next(std::shared_ptr<next_completed> next, std::shared_ptr<task_record> record = nullptr);
     bool cancel(const awaitable& h, const json* text);
 
     // ---- variables ----
@@ -248,6 +249,25 @@ private:
     muster::future<value> shutdown_; ///< cancelled when run cancels what is left
     std::int64_t end_of_main_ = 0;
     std::string fault_;
+};
+
+/// Marks a task's record when its coroutine is left, in whichever way.
+class interpreter::end_of_task {
+public:
+    end_of_task(interpreter& of, std::shared_ptr<task_record> record) : of_(of), record_(std::move(record)) {
+        if (record_)
+            record_->begun = true;
+    }
+    end_of_task(const end_of_task&) = delete;
+    end_of_task& operator=(const end_of_task&) = delete;
+    ~end_of_task() {
+        if (record_)
+            record_->ended = !of_.shutting_down();
+    }
+
+private:
+    interpreter& of_;
+    std::shared_ptr<task_record> record_;
 };
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include "interpreter.hpp"
 
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -279,16 +280,16 @@ flow interpreter::barrier(const json& st, const scope&) {
     return {};
 }
 
-/// Waits at a barrier; the errors get asyncio's texts.
+/// Waits at a barrier; the errors get asyncio's texts, which say whether it was broken before the wait.
 muster::task<std::size_t> interpreter::meet(std::shared_ptr<muster::barrier> b) {
     using broken = spoken_as<muster::broken_barrier_error>;
-    const bool was_broken = b->broken();
     try {
         auto waiting = b->wait();
         const auto place = co_await std::move(waiting);
         co_return place;
-    } catch (const muster::broken_barrier_error&) {
-        throw broken(was_broken ? "Barrier aborted" : "Abort or reset of barrier");
+    } catch (const muster::broken_barrier_error& e) {
+        const bool before = std::string_view(e.what()).ends_with("reset it first");
+        throw broken(before ? "Barrier aborted" : "Abort or reset of barrier");
     }
 }
 

@@ -54,8 +54,14 @@ flow interpreter::drop(const json& st, const scope&) {
 /// Awaits a task or a future.
 muster::task<value> interpreter::result_of(awaitable h) {
     if (const auto* task = h.task()) {
-        auto result = co_await *task;
-        co_return result;
+        try {
+            auto result = co_await *task;
+            co_return result;
+        } catch (const not_yet&) {
+            throw; // the task's own
+        } catch (const muster::invalid_state_error&) {
+            throw runtime_error("Task cannot await on itself");
+        }
     }
     auto result = co_await *h.future();
     co_return result;
@@ -65,10 +71,7 @@ muster::task<flow> interpreter::await_(const json& st, const scope&) {
     const auto name = st.at(1).get<std::string>();
     value result;
     if (const auto* wait = std::get_if<std::shared_ptr<next_completed>>(&var(st[1]))) {
-        const auto next = *wait;
-        if (std::exchange(next->awaited, true))
-            throw runtime_error("cannot reuse already awaited coroutine");
-        auto waiting = next_of(next->each.get());
+        auto waiting = await_next(*wait);
         result = co_await std::move(waiting);
     } else {
         auto waiting = result_of(var_as<awaitable>(st[1]));

@@ -217,6 +217,7 @@ private:
     std::exception_ptr edge_error_;
     cancel_request stop_request_{cancel_reason::none};
     join* next_to_cancel_ = nullptr;
+    std::uint32_t times_to_cancel_ = 0; ///< while it is in the loop's list; a child given twice is cancelled twice
     std::unique_ptr<owned_timer> deadline_;
     std::unique_ptr<owned_timer> pace_;
     std::vector<nanoseconds> recent_starts_; ///< a ring of the last `rate` starts

@@ -27,6 +27,7 @@ namespace muster::detail {
 
 class join;
 class task_base;
+void destroy_fiber_tree(fiber& root) noexcept;
 
 /// Intrusive, first in first out. Not for use across threads. A copy is the same list.
 class run_queue {
@@ -111,6 +112,9 @@ public:
 
     [[nodiscard]] report_sink& reports() noexcept { return reports_; }
 
+    /// Whether the next turn has anything to run.
+    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
+
     fiber* running_ = nullptr; ///< the fiber whose step this is
 
     /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
@@ -139,7 +143,6 @@ protected:
 
     /// Destroys what never ended, children before parents, and reports it. For the backend's destructor.
     void destroy_tasks() noexcept;
-    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
     [[nodiscard]] bool external_work_left() const noexcept;
     [[nodiscard]] bool external_work_in_progress() const noexcept { return external_work_ > 0; }
     [[nodiscard]] std::optional<nanoseconds> next_timer() const noexcept {
@@ -153,7 +156,7 @@ protected:
 
 private:
     friend class current_loop_scope;
-    friend class fiber;
+    friend void destroy_fiber_tree(fiber& root) noexcept;
 
     void drain_inbox() noexcept;
     void drop_ready() noexcept;

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What an HTTP request can fail with, one type for each way. Every one is an http::error, which knows the URL, and
+/// also what it is elsewhere: a standard runtime error, a muster::timeout_error, an invalid argument.
+///
+///     try { auto page = co_await client.get(url); page.throw_if_error(); }
+///     catch (const muster::timeout_error&) { use_the_cache(); }
+///     catch (const muster::http::status_error& e) { log(e.status(), e.url()); }
+///     catch (const muster::http::error& e) { log(e.what()); }
+
+#include <muster/config.hpp>
+#include <muster/error.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace muster::http {
+
+/// What all of them have in common. No std::exception by itself, so that a time-out can be a muster::timeout_error
+/// as well; each concrete type is one. Copying never throws.
+class error {
+public:
+    virtual ~error() = default;
+
+    /// *Returns* the URL and what went wrong with it.
+    [[nodiscard]] virtual const char* what() const noexcept = 0;
+    /// The URL that was asked for. *Lifetime*: as long as any copy of this.
+    [[nodiscard]] const std::string& url() const noexcept { return text_->url; }
+    /// What went wrong, without the URL.
+    [[nodiscard]] const std::string& problem() const noexcept { return text_->problem; }
+
+protected:
+    error(std::string url, std::string problem)
+        : text_(std::make_shared<const text>(std::move(url), std::move(problem))) {}
+    error(const error&) noexcept = default;
+    error& operator=(const error&) noexcept = default;
+
+private:
+    struct text {
+        text(std::string u, std::string p) : url(std::move(u)), problem(std::move(p)) {}
+        std::string url;
+        std::string problem;
+    };
+    std::shared_ptr<const text> text_;
+};
+
+/// An http::error that is a `Base`, too.
+template <class Base>
+class error_that_is : public Base, public error {
+public:
+    error_that_is(std::string url, std::string problem)
+        : Base(url + ": " + problem), error(std::move(url), std::move(problem)) {}
+    [[nodiscard]] const char* what() const noexcept override { return Base::what(); }
+};
+
+/// The URL is malformed or its scheme is not http or https. Thrown before anything is sent.
+class url_error final : public error_that_is<std::invalid_argument> {
+public:
+    using error_that_is<std::invalid_argument>::error_that_is;
+};
+
+/// The name of the server, or of its proxy, has no address.
+class resolve_error final : public error_that_is<std::runtime_error> {
+public:
+    using error_that_is<std::runtime_error>::error_that_is;
+};
+
+/// No connection could be made.
+class connect_error final : public error_that_is<std::runtime_error> {
+public:
+    connect_error(std::string url, std::string problem, std::error_code code = {})
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), code_(code) {}
+    /// The system's reason, such as std::errc::connection_refused; zero if there is none.
+    [[nodiscard]] std::error_code code() const noexcept { return code_; }
+
+private:
+    std::error_code code_;
+};
+
+/// The TLS handshake failed, or the certificate is not to be trusted.
+class tls_error final : public error_that_is<std::runtime_error> {
+public:
+    using error_that_is<std::runtime_error>::error_that_is;
+};
+
+/// The request, or its connection, took longer than it was given.
+class timeout_error final : public error_that_is<muster::timeout_error> {
+public:
+    using error_that_is<muster::timeout_error>::error_that_is;
+};
+
+/// The connection broke before the answer was complete.
+class reset_error final : public error_that_is<std::runtime_error> {
+public:
+    reset_error(std::string url, std::string problem, std::error_code code = {})
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), code_(code) {}
+    [[nodiscard]] std::error_code code() const noexcept { return code_; }
+
+private:
+    std::error_code code_;
+};
+
+/// The server does not keep to HTTP: garbage, a body shorter than announced, bad chunks, redirects without an end.
+class protocol_error final : public error_that_is<std::runtime_error> {
+public:
+    using error_that_is<std::runtime_error>::error_that_is;
+};
+
+/// The body, or the headers, are larger than the limit that was set.
+class too_large_error final : public error_that_is<std::runtime_error> {
+public:
+    too_large_error(std::string url, std::string problem, std::uint64_t limit)
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), limit_(limit) {}
+    [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
+
+private:
+    std::uint64_t limit_;
+};
+
+/// The server answered with a status of 400 or more; see response::throw_if_error.
+class status_error final : public error_that_is<std::runtime_error> {
+public:
+    status_error(std::string url, std::string problem, int status, std::optional<std::chrono::seconds> retry_after)
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          status_(status),
+          retry_after_(retry_after) {}
+    [[nodiscard]] int status() const noexcept { return status_; }
+    /// How long the server asks to be left alone before another attempt.
+    [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept { return retry_after_; }
+
+private:
+    int status_;
+    std::optional<std::chrono::seconds> retry_after_;
+};
+
+/// Whatever else went wrong with a transfer; also: the client was destroyed while the request was under way.
+class transfer_error final : public error_that_is<std::runtime_error> {
+public:
+    using error_that_is<std::runtime_error>::error_that_is;
+};
+
+} // namespace muster::http

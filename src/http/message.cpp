@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include <muster/http.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace muster::http {
+
+namespace {
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool same_name(std::string_view a, std::string_view b) noexcept {
+    return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+/// RFC 9110's token: what a method or the name of a header is made of.
+bool is_token(std::string_view s) noexcept {
+    return !s.empty() && std::ranges::all_of(s, [](char c) {
+        return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
+               std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+    });
+}
+
+std::chrono::nanoseconds require_positive(std::chrono::nanoseconds d, const char* what) {
+    if (d.count() <= 0)
+        throw std::invalid_argument(std::string(what) + " must be longer than zero");
+    return d;
+}
+
+std::size_t require_some(std::size_t n, const char* what) {
+    if (n == 0)
+        throw std::invalid_argument(std::string(what) + "(0) would allow none: give at least 1");
+    return n;
+}
+
+} // namespace
+
+const std::string* header_list::find(std::string_view name) const noexcept {
+    const auto at = std::ranges::find_if(all_, [&](const header& h) { return same_name(h.name, name); });
+    return at != all_.end() ? &at->value : nullptr;
+}
+
+std::vector<std::string> header_list::find_all(std::string_view name) const {
+    std::vector<std::string> values;
+    for (const auto& h : all_)
+        if (same_name(h.name, name))
+            values.push_back(h.value);
+    return values;
+}
+
+request& request::method(std::string name) {
+    if (!is_token(name))
+        throw std::invalid_argument("request::method: '" + name + "' is no method");
+    method_ = std::move(name);
+    return *this;
+}
+
+request& request::header(std::string name, std::string value) {
+    if (!is_token(name))
+        throw std::invalid_argument("request::header: '" + name + "' is no name of a header");
+    if (value.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+        throw std::invalid_argument("request::header: the value of '" + name + "' has a line break or a NUL in it");
+    headers_.add(std::move(name), std::move(value));
+    return *this;
+}
+
+request& request::body(std::string bytes) {
+    body_ = std::move(bytes);
+    return *this;
+}
+
+request& request::timeout(std::chrono::nanoseconds limit) {
+    timeout_ = require_positive(limit, "request::timeout");
+    return *this;
+}
+
+request& request::body_to(body_sink sink) {
+    sink_ = std::move(sink);
+    return *this;
+}
+
+request& request::body_limit(std::uint64_t bytes) noexcept {
+    body_limit_ = bytes;
+    return *this;
+}
+
+void response::throw_if_error() const {
+    if (!is_error())
+        return;
+    std::string text = std::to_string(status);
+    if (const auto phrase = reason_phrase(status); !phrase.empty())
+        text.append(" ").append(phrase);
+    throw status_error(url, std::move(text), status, retry_after);
+}
+
+std::string_view reason_phrase(int status) noexcept {
+    switch (status) {
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 425: return "Too Early";
+    case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 451: return "Unavailable For Legal Reasons";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    default: return {};
+    }
+}
+
+client_options& client_options::connections_per_host(std::size_t n) {
+    connections_per_host_ = require_some(n, "client_options::connections_per_host");
+    return *this;
+}
+
+client_options& client_options::connections(std::size_t n) {
+    connections_ = require_some(n, "client_options::connections");
+    return *this;
+}
+
+client_options& client_options::user_agent(std::string name) {
+    if (name.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+        throw std::invalid_argument("client_options::user_agent: there is a line break or a NUL in it");
+    user_agent_ = std::move(name);
+    return *this;
+}
+
+client_options& client_options::redirects(std::size_t n) noexcept {
+    redirects_ = n;
+    return *this;
+}
+
+client_options& client_options::body_limit(std::uint64_t bytes) noexcept {
+    body_limit_ = bytes;
+    return *this;
+}
+
+client_options& client_options::header_limit(std::uint64_t bytes) noexcept {
+    header_limit_ = bytes;
+    return *this;
+}
+
+client_options& client_options::connect_timeout(std::chrono::nanoseconds limit) {
+    connect_timeout_ = require_positive(limit, "client_options::connect_timeout");
+    return *this;
+}
+
+client_options& client_options::timeout(std::chrono::nanoseconds limit) {
+    timeout_ = require_positive(limit, "client_options::timeout");
+    return *this;
+}
+
+} // namespace muster::http
