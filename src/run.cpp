@@ -2,7 +2,11 @@
 #include <muster/run.hpp>
 
 #include <muster/detail/completable.hpp>
+#include <muster/exception_group.hpp>
 
+#include <cstdio>
+#include <cstdlib>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -176,6 +180,19 @@ void check_strict(scheduler& loop, const run_options& options) {
     if (options.is_strict() && loop.reports().reports != 0)
         throw strict_error("the run ended well, but there were " + std::to_string(loop.reports().reports) +
                            " reports; the first: " + loop.reports().first);
+}
+
+int print_failure_of_main(const std::exception_ptr& error) noexcept {
+    try {
+        const auto* group = as_group(error);
+        const std::string text = (group != nullptr ? type_name(error) + ": " + group->what() : describe(error)) + '\n';
+        // What the program has printed so far comes first where both end up in one place.
+        static_cast<void>(std::fflush(stdout));
+        static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
+    } catch (...) {
+        std::fputs("main failed, and there is no memory to say with what\n", stderr);
+    }
+    return EXIT_FAILURE;
 }
 
 } // namespace muster::detail

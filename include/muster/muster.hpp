@@ -23,7 +23,9 @@
 // Running many.
 #include <muster/as_completed.hpp> // one after the other, as they end
 #include <muster/cleanup.hpp>      // with_cleanup: clean-up that may await
+#include <muster/expected.hpp>     // std::expected and its like as failures
 #include <muster/gather.hpp>       // gather, settle
+#include <muster/generator.hpp>    // asynchronous generators, for_each
 #include <muster/map.hpp>          // a function over inputs, lazily, with limits and retries
 #include <muster/race.hpp>         // the first to succeed
 #include <muster/shield.hpp>       // shield, hold_cancellation

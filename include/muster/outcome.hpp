@@ -158,7 +158,7 @@ struct detail_outcome_access {
 };
 
 /// `T` may be void, a reference, move-only, or an exception type. Movable; copyable if T is.
-template <class T>
+template <class T = void>
 class [[nodiscard("an outcome says whether it failed: look at it")]] outcome : public outcome_base {
     using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>;
 

@@ -5,6 +5,8 @@
 /// Runs a task from plain code to its end, on a loop of its own, and leaves nothing behind: tasks still running then
 /// are cancelled and waited for, and what fails in that time is reported.
 ///
+///     int main() { return muster::run_main(serve()); }   // what nobody handles is printed, the exit status is 1
+///
 ///     int main() {
 ///         try { return muster::run(serve()); }
 ///         catch (const config_error& e) { ... }
@@ -14,7 +16,10 @@
 #include <muster/event_loop.hpp>
 #include <muster/run_options.hpp>
 
+#include <concepts>
+#include <exception>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 namespace muster {
@@ -29,6 +34,34 @@ T run(task<T> main, const run_options& options = {}, std::source_location site =
     detail::require_no_loop();
     event_loop loop;
     return loop.run(std::move(main), options, site);
+}
+
+namespace detail {
+
+/// Writes "TYPE: what" to standard error, a group with all that it holds. *Returns* EXIT_FAILURE.
+int print_failure_of_main(const std::exception_ptr& error) noexcept;
+
+} // namespace detail
+
+/// For a `main` that has nobody to throw to: run(), and whatever comes out of it that nobody handled is printed as the
+/// last of standard error, type first. Locals are destroyed and the loop has wound up: nothing aborts.
+/// *Returns* the program's exit status: the task's int, or 0 for a task of void; 1 after a failure or a cancellation.
+/// *Source*: the interpreter's way with an exception that leaves asyncio.run.
+template <class T>
+int run_main(task<T> main, const run_options& options = {},
+             std::source_location site = std::source_location::current()) noexcept {
+    static_assert(std::is_void_v<T> || std::same_as<T, int>,
+                  "run_main takes a muster::task<> or, for an exit status of its own, a muster::task<int>");
+    try {
+        if constexpr (std::is_void_v<T>) {
+            run(std::move(main), options, site);
+            return 0;
+        } else {
+            return run(std::move(main), options, site);
+        }
+    } catch (...) {
+        return detail::print_failure_of_main(std::current_exception());
+    }
 }
 
 } // namespace muster

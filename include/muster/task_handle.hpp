@@ -29,7 +29,7 @@
 
 namespace muster {
 
-template <class T>
+template <class T = void>
 class task_handle;
 
 /// Names a callback that was added, to remove it.

@@ -20,14 +20,18 @@ struct socket_watch {
     engine* of = nullptr;
     curl_socket_t socket = CURL_SOCKET_BAD;
     int events = 0;               ///< CURL_CSELECT_*, seen and not yet told libcurl
+    bool failed = false;          ///< libuv stopped watching because of an error on it
     bool listed = false;          ///< in the engine's list
     socket_watch* next = nullptr; ///< there
 
     static void ready(uv_poll_t* p, int status, int uv_events) {
         auto& self = *static_cast<socket_watch*>(p->data);
         int events = 0;
-        if (status < 0)
-            events = CURL_CSELECT_ERR;
+        if (status < 0) {
+            // libuv does not say what is wrong. libcurl finds out when it reads or writes, and then can tell.
+            self.failed = true;
+            events = CURL_CSELECT_IN | CURL_CSELECT_OUT;
+        }
         if ((uv_events & UV_READABLE) != 0)
             events |= CURL_CSELECT_IN;
         if ((uv_events & UV_WRITABLE) != 0)
@@ -157,6 +161,7 @@ bool engine::watch(curl_socket_t s, int what) noexcept {
         return false;
     }
     const int events = ((what & CURL_POLL_IN) != 0 ? UV_READABLE : 0) | ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0);
+    watches_[place]->failed = false;
     return uv_poll_start(&watches_[place]->poll, events, &socket_watch::ready) == 0;
 }
 
@@ -165,6 +170,7 @@ void engine::unwatch(curl_socket_t s) noexcept {
     if (place >= watches_.size() || watches_[place] == nullptr)
         return;
     uv_poll_stop(&watches_[place]->poll);
+    watches_[place]->failed = false;
     // What was seen on it is nobody's: the number may be another socket's by the time it would be told.
     watches_[place]->events = 0;
 }
@@ -191,6 +197,11 @@ void engine::turn() noexcept {
         const int events = std::exchange(w->events, 0);
         if (events != 0 && !broken_)
             check(curl_multi_socket_action(multi_.get(), w->socket, events, &running));
+        if (w->failed && events != 0 && !broken_) {
+            // It has not found out, and nobody watches the socket any more.
+            w->failed = false;
+            check(curl_multi_socket_action(multi_.get(), w->socket, CURL_CSELECT_ERR, &running));
+        }
     }
     in_curl_ = false;
     after_curl();

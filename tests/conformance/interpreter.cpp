@@ -143,19 +143,20 @@ muster::task<> interpreter::wait_for_shutdown() {
 }
 
 std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::string& task) {
-    const auto record = records_.emplace_back(std::make_shared<task_record>(task));
+    const auto record = std::make_shared<task_record>(task);
     record->ended = shutting_down(); // what is made only then was not left by main
     return record;
 }
 
 /// A task that is cancelled before it begins never gets to its end_of_task.
 void interpreter::track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record) {
+    records_.push_back(record);
     const auto ended = [record](const muster::any_handle& handle) {
         if (!record->begun && handle.cancelled()) {
             try {
                 static_cast<void>(handle.exception());
             } catch (const muster::cancelled_error& e) {
-                record->ended = e.reason() != muster::cancel_reason::shutdown;
+                record->ended = record->ended || e.reason() != muster::cancel_reason::shutdown;
             }
         }
     };

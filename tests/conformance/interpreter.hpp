@@ -261,8 +261,8 @@ public:
     end_of_task(const end_of_task&) = delete;
     end_of_task& operator=(const end_of_task&) = delete;
     ~end_of_task() {
-        if (record_)
-            record_->ended = !of_.shutting_down();
+        if (record_ && !of_.shutting_down())
+            record_->ended = true;
     }
 
 private:

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Ten tasks that sleep for a second; task 0 fails. Each coroutine handles its own exception, so that
+// none of them fails and `gather` has nothing to say: all ten run to their end.
+// What is a failure for the program is then the coroutine's to decide, and to print.
+
+#include <muster/muster.hpp>
+
+#include <chrono>
+#include <fmt/core.h>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+// [handled_in_each]
+muster::task<> work(int number) {
+    try {
+        fmt::print(">task {} executing\n", number);
+        co_await muster::sleep_for(1s);
+        if (number == 0)
+            throw std::runtime_error("Something bad happened");
+    } catch (const std::exception& e) { // not a cancellation: that is no std::exception, and passes
+        fmt::print(">task {} failed: {}\n", number, e.what());
+    }
+}
+// [/handled_in_each]
+
+muster::task<> run_ten() {
+    fmt::print("main starting\n");
+    std::vector<muster::task<>> tasks;
+    for (int i = 0; i != 10; ++i)
+        tasks.push_back(work(i));
+    co_await muster::gather(std::move(tasks));
+    fmt::print("main done\n");
+}
+
+int main() {
+    return muster::run_main(run_ten());
+}
