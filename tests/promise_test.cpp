@@ -36,10 +36,10 @@ TEST(promise, sends_a_value_from_another_thread_while_the_loop_waits) {
     manual_loop loop;
     loop.run([]() -> muster::task<> {
         auto [p, f] = muster::make_promise<std::string>();
-        std::jthread worker([p = std::move(p)]() mutable {
+        std::jthread worker([mine = std::move(p)]() mutable {
             std::this_thread::sleep_for(5ms);
-            EXPECT_TRUE(p.set_value("kept"));
-            EXPECT_FALSE(p.valid());
+            EXPECT_TRUE(mine.set_value("kept"));
+            EXPECT_FALSE(mine.valid());
         });
         auto& text = co_await f;
         EXPECT_EQ(text, "kept");
@@ -55,10 +55,10 @@ TEST(promise, gives_void_references_and_move_only_values) {
         auto [reference, r] = muster::make_promise<int&>();
         auto [owner, o] = muster::make_promise<std::unique_ptr<int>>();
         std::jthread worker(
-            [nothing = std::move(nothing), reference = std::move(reference), owner = std::move(owner)]() mutable {
-                nothing.set_value();
-                reference.set_value(object);
-                owner.set_value(std::make_unique<int>(7));
+            [first = std::move(nothing), second = std::move(reference), third = std::move(owner)]() mutable {
+                first.set_value();
+                second.set_value(object);
+                third.set_value(std::make_unique<int>(7));
             });
         co_await n;
         auto& same = co_await r;
@@ -71,7 +71,7 @@ TEST(promise, gives_void_references_and_move_only_values) {
 TEST(promise, sends_an_exception_as_itself) {
     muster::run([]() -> muster::task<> {
         auto [p, f] = muster::make_promise<int>();
-        std::jthread worker([p = std::move(p)]() mutable { p.set_exception(std::out_of_range("too far")); });
+        std::jthread worker([mine = std::move(p)]() mutable { mine.set_exception(std::out_of_range("too far")); });
         bool caught = false;
         try {
             co_await f;
@@ -86,7 +86,7 @@ TEST(promise, that_is_destroyed_unset_fails_its_future) {
     manual_loop loop;
     loop.run([]() -> muster::task<> {
         auto [p, f] = muster::make_promise<int>();
-        std::jthread worker([p = std::move(p)] {});
+        std::jthread worker([mine = std::move(p)] {});
         bool broken = false;
         try {
             co_await f;
@@ -206,7 +206,7 @@ TEST(promise, that_outlives_its_loop_is_set_in_vain) {
         co_return;
     }());
     EXPECT_FALSE(p.wanted());
-    std::jthread worker([p = std::move(p)]() mutable { EXPECT_FALSE(p.set_value(std::make_unique<int>(1))); });
+    std::jthread worker([mine = std::move(p)]() mutable { EXPECT_FALSE(mine.set_value(std::make_unique<int>(1))); });
     worker.join();
     EXPECT_FALSE(f.done());
 }
@@ -222,13 +222,17 @@ TEST(promise, that_outlives_its_loop_may_be_dropped_with_its_future) {
 }
 
 TEST(promise, its_value_is_readable_when_the_loop_ended_with_it_on_its_way) {
-    auto f = muster::run([]() -> muster::task<muster::future<int>> {
-        auto [p, its] = muster::make_promise<int>();
-        its.add_done_callback([](const muster::any_handle&) { ADD_FAILURE() << "there is no loop to call this"; });
-        p.set_value(9); // nothing runs any more before the loop ends
+    std::optional<manual_loop> loop(std::in_place);
+    muster::promise<int> p;
+    auto f = loop->run([](muster::promise<int>& out) -> muster::task<muster::future<int>> {
+        auto [made, its] = muster::make_promise<int>();
+        out = std::move(made);
         co_return its;
-    }());
-    EXPECT_TRUE(!f.done() || f.result() == 9);
+    }(p));
+    f.add_done_callback([](const muster::any_handle&) { ADD_FAILURE() << "there is no loop to call this"; });
+    EXPECT_TRUE(p.set_value(9)); // nothing runs any more before the loop ends
+    loop.reset();
+    EXPECT_EQ(f.result(), 9);
 }
 
 TEST(promise, many_threads_keep_theirs_while_futures_are_cancelled) {
@@ -246,9 +250,9 @@ TEST(promise, many_threads_keep_theirs_while_futures_are_cancelled) {
             for (int i = 0; i != threads; ++i) {
                 auto [p, f] = muster::make_promise<int>();
                 futures.push_back(f);
-                workers.emplace_back([p = std::move(p), go, i]() mutable {
+                workers.emplace_back([mine = std::move(p), go, i]() mutable {
                     go->arrive_and_wait();
-                    p.set_value(i);
+                    mine.set_value(i);
                 });
             }
             go->arrive_and_wait();
@@ -276,8 +280,8 @@ TEST(promise, may_be_set_while_its_loop_ends) {
         std::jthread worker;
         muster::run([](std::jthread& w) -> muster::task<> {
             auto [p, f] = muster::make_promise<std::string>();
-            w = std::jthread([p = std::move(p)]() mutable {
-                static_cast<void>(p.set_value("a string that is too long to be kept without an allocation"));
+            w = std::jthread([mine = std::move(p)]() mutable {
+                static_cast<void>(mine.set_value("a string that is too long to be kept without an allocation"));
             });
             co_await muster::yield();
         }(worker));

@@ -6,8 +6,8 @@
 /// While it lives the loop waits for it; a promise that is destroyed without having been kept fails its future, so
 /// nobody waits for ever.
 ///
-///     auto [kept, reply] = muster::make_promise<int>();
-///     std::jthread worker([kept = std::move(kept)]() mutable { kept.set_value(compute()); });
+///     auto [promised, reply] = muster::make_promise<int>();
+///     std::jthread worker([p = std::move(promised)]() mutable { p.set_value(compute()); });
 ///     auto n = co_await reply;
 
 #include <muster/config.hpp>
