@@ -54,7 +54,6 @@ event_loop::event_loop(std::unique_ptr<backend> b)
         uv_loop_close(&backend_->loop);
         require_uv(status, "no wake-up for an event loop can be made");
     }
-    uv_unref(reinterpret_cast<uv_handle_t*>(&backend_->wake));
     seed_random((std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}());
 }
 
@@ -81,8 +80,15 @@ bool event_loop::poll(bool may_wait, std::optional<nanoseconds> until) {
     uv_run(&loop, UV_RUN_NOWAIT);
     if (!may_wait || has_ready() || !inbox()->empty())
         return true;
-    if (!until && !external_work_left() && uv_loop_alive(&loop) == 0)
-        return false;
+    if (!until && !external_work_left()) {
+        // The wake-up counts as alive, or uv_run would not look at it; here it must not count.
+        auto* wake = reinterpret_cast<uv_handle_t*>(&backend_->wake);
+        uv_unref(wake);
+        const bool alive = uv_loop_alive(&loop) != 0;
+        uv_ref(wake);
+        if (!alive)
+            return false;
+    }
     // libuv counts in milliseconds; waiting on its descriptor ourselves keeps timers exact.
     timespec wait{};
     timespec* limit = nullptr;

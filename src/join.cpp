@@ -20,8 +20,13 @@ join::join(join_options options) noexcept
 }
 
 join::~join() {
-    if (loop_ == nullptr)
+    if (loop_ == nullptr) {
+        // Never begun: what it was given goes quietly.
+        for (std::size_t i = 0; i != slot_count_; ++i)
+            if (slots_[i].leaf_)
+                std::exchange(slots_[i].leaf_, nullptr).destroy();
         return;
+    }
     bool queued = queued_;
     if (queued)
         drop_ = true;
@@ -100,6 +105,11 @@ void join::act(call_entry& c, bool run) noexcept {
     auto& j = static_cast<join&>(c);
     if (j.done_)
         return;
+    if (j.deadline_struck_ && !j.options_.owns_children) {
+        j.done_ = true;
+        j.parent_->wake();
+        return;
+    }
     // What is decided while children start is carried out in the next entry.
     const bool was_stopping = j.stopping_;
     if (!was_stopping)
@@ -114,23 +124,26 @@ void join::act(call_entry& c, bool run) noexcept {
 }
 
 void join::fill() noexcept {
-    // Without limits all start in one go, even if the first fails at once, as asyncio's do; what is pulled lazily
-    // stops at once. A limit also bounds how many start in one turn, so that children that end at once leave the
+    // Without limits all start in one go, even if the first fails at once, as asyncio's do, unless one of them
+    // cancels the caller; what is pulled lazily stops at once. A limit also bounds how many start in one turn, so that children that end at once leave the
     // loop room for its timers.
     const bool all_at_once = pull_ == nullptr && options_.limit == unlimited && options_.rate == 0;
     std::size_t budget = options_.limit;
     filling_ = true;
-    while (!exhausted_ && (all_at_once || !stopping_)) {
+    while (!exhausted_ && (all_at_once ? !children_cancelled_ : !stopping_)) {
         if (pull_ != nullptr && sized_ && next_ == total_) {
             exhausted_ = true;
             break;
         }
-        if (running_ >= options_.limit || (pull_ != nullptr && free_ == nullptr) || !rate_allows())
+        if (running_ >= options_.limit || (pull_ != nullptr && free_ == nullptr))
             break;
-        if (budget-- == 0) {
+        if (budget == 0) {
             loop_->post(static_cast<call_entry&>(*this));
             break;
         }
+        if (!rate_allows())
+            break;
+        --budget;
         if (!start_next())
             exhausted_ = true;
     }
@@ -280,8 +293,10 @@ bool join::try_again(join_slot& s) noexcept {
     if (rule->retries && !rule->retries(s.out_->error()))
         return false;
     auto delay = static_cast<double>(rule->first_delay.count());
-    for (std::size_t i = 0; i != s.clock_->attempts_; ++i)
-        delay = std::min(delay * rule->factor, static_cast<double>(rule->longest_delay.count()));
+    const auto longest = static_cast<double>(rule->longest_delay.count());
+    for (std::size_t i = 0; i != s.clock_->attempts_ && delay > 0 && delay < longest && rule->factor > 1; ++i)
+        delay *= rule->factor;
+    delay = std::min(delay, longest);
     const double random = static_cast<double>(loop_->random() >> 11) * 0x1.0p-53;
     delay *= 1.0 - rule->jitter * random;
     s.clock_->backing_off_ = true;
@@ -328,8 +343,9 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     ++ended_;
     switch (o.state()) {
     case outcome_state::value:
-        if (++counts_.succeeded == options_.quorum)
-            stop(cancel_reason::race_lost);
+        ++counts_.succeeded;
+        if (counts_.succeeded <= options_.quorum)
+            note_winner(index);
         if (options_.leave == leave_at::any_end)
             break;
         return;
@@ -344,7 +360,7 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     case on_failure::cancel_siblings:
         if (decides && decisive_ == unlimited) {
             decisive_ = index;
-            stop(cancel_reason::sibling_failed);
+            stop(cancel_reason::sibling_failed, asked_by(index));
         }
         break;
     case on_failure::leave_siblings:
@@ -357,11 +373,33 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     case on_failure::finish_siblings:
     case on_failure::settle:
         if (failed && counts_.failed >= options_.max_failures)
-            stop(cancel_reason::stopped);
+            stop(cancel_reason::stopped, asked_by(index));
         // The quorum can't be reached any more.
         if (options_.quorum != 0 && sized_ && total_ - counts_.failed - counts_.cancelled < options_.quorum)
-            stop(cancel_reason::stopped);
+            stop(cancel_reason::stopped, asked_by(index));
         break;
+    }
+}
+
+void join::note_winner(std::size_t index) noexcept {
+    try {
+        winners_.push_back(index);
+    } catch (const std::bad_alloc&) {
+        fail_edge(std::current_exception());
+    }
+    if (counts_.succeeded == options_.quorum)
+        stop(cancel_reason::race_lost, asked_by(index));
+}
+
+/// Who made the others stop, for their ledger. Without memory for the name they are not told.
+cancel_text_ptr join::asked_by(std::size_t index) const noexcept {
+    try {
+        for (std::size_t i = 0; i != watch_count_; ++i)
+            if (watches_[i].index_ == index)
+                return cancel_text_ptr::make({}, watches_[i].on_->name());
+        return cancel_text_ptr::make({}, child_name(index));
+    } catch (const std::bad_alloc&) {
+        return {};
     }
 }
 
@@ -421,6 +459,11 @@ void join::strike_deadline() noexcept {
         return;
     deadline_struck_ = true;
     if (!options_.owns_children) {
+        // No time at all still lets what is ready run first: the wait ends with an entry of its own, as in asyncio.
+        if (options_.within->count() <= 0) {
+            loop_->post(static_cast<call_entry&>(*this));
+            return;
+        }
         done_ = true;
         parent_->wake();
         return;
@@ -430,8 +473,16 @@ void join::strike_deadline() noexcept {
 }
 
 void join::fail_edge(std::exception_ptr error) noexcept {
-    if (!edge_error_)
+    if (!edge_error_) {
         edge_error_ = std::move(error);
+    } else {
+        report r(report_kind::suppressed);
+        r.name = name();
+        r.site = options_.site;
+        r.error = std::move(error);
+        r.detail = "another error of the same combinator's input or sink was delivered";
+        send_report(r);
+    }
     stop(cancel_reason::stopped);
 }
 
@@ -568,8 +619,10 @@ void join::throw_group() {
             failures.push_back(o->error());
     for (std::size_t i = 0; i != watch_count_; ++i)
         watches_[i].on_->mark_retrieved();
-    throw exception_group(std::to_string(failures.size()) + " of " + std::to_string(total_) + " failed in " + name(),
-                          std::move(failures));
+    // A statement of its own: among the arguments the failures might be moved before they are counted.
+    std::string message =
+        std::to_string(failures.size()) + " of " + std::to_string(total_) + " failed in " + name();
+    throw exception_group(std::move(message), std::move(failures));
 }
 
 void join::conclude() {
@@ -604,6 +657,9 @@ void join::conclude() {
         for (std::size_t i = 0; i != total_; ++i)
             if (const auto* o = outcome_at_(*this, i); o != nullptr && o->was_cancelled())
                 o->rethrow();
+    if (quorum_missed)
+        throw_bad_option("quorum(" + std::to_string(options_.quorum) + "): the input had only " +
+                         std::to_string(total_) + " elements");
 }
 
 void join::conclude_settled() {

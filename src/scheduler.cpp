@@ -216,6 +216,7 @@ void scheduler::destroy_tasks() noexcept {
         letter* opened = std::exchange(late, late->next_);
         opened->open_(*opened, *this);
     }
+    drop_ready(); // what the letters made ready
     while (last_task_ != nullptr) {
         task_base& t = *last_task_;
         report r(report_kind::destroyed_pending);

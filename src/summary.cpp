@@ -69,14 +69,16 @@ void summary::add(std::size_t index, const outcome_base& o, std::chrono::nanosec
     }
 }
 
-void summary::close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck, std::string name,
-                    std::source_location site) {
+void summary::name_as(std::string name, std::source_location site) noexcept {
+    name_ = std::move(name);
+    site_ = site;
+}
+
+void summary::close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck) noexcept {
     submitted_ = submitted;
     retries_ = retries;
     exhausted_ = exhausted;
     deadline_struck_ = deadline_struck;
-    name_ = std::move(name);
-    site_ = site;
 }
 
 } // namespace muster

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/task_group.hpp>
 
+#include <new>
+#include <string>
 #include <utility>
 
 namespace muster {
@@ -88,6 +90,15 @@ cancel_request for_tasks(const cancel_request& own) {
                           detail::cancel_text_ptr::make({}, std::string(own.text.requested_by())));
 }
 
+/// The siblings hear whose failure it was; without memory for the name, only that there was one.
+cancel_request for_siblings(const std::string& failed) noexcept {
+    try {
+        return cancel_request(cancel_reason::sibling_failed, detail::cancel_text_ptr::make({}, failed));
+    } catch (const std::bad_alloc&) {
+        return cancel_request(cancel_reason::sibling_failed);
+    }
+}
+
 } // namespace
 
 void task_group::leave_body(outcome_base& ended) {
@@ -102,7 +113,7 @@ void task_group::leave_body(outcome_base& ended) {
     } else {
         body_error_ = ended.error();
         if (!aborting_)
-            abort(cancel_request(cancel_reason::sibling_failed));
+            abort(for_siblings(detail::running_task_name()));
     }
 }
 
@@ -143,9 +154,10 @@ void task_group::member_ended(member& m) noexcept {
     }
     if (aborting_ || cancelled_parent_)
         return;
-    abort(cancel_request(cancel_reason::sibling_failed));
+    const auto request = for_siblings(ended.name());
+    abort(request);
     cancelled_parent_ = true;
-    parent_->cancel(cancel_request(cancel_reason::sibling_failed));
+    parent_->cancel(request);
 }
 
 void task_group::conclude() {

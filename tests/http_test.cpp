@@ -96,7 +96,7 @@ protected:
     http_client() = default;
     ~http_client() override {
         EXPECT_EQ(muster::testing::live_frames(), frames_);
-        server_.stop();
+        owned_server_.reset();
         // A thread of libcurl's that looks up a name nobody waits for any more takes a moment to go.
         for (int i = 0; i != 400 && open_descriptors() != descriptors_; ++i)
             std::this_thread::sleep_for(5ms);
@@ -132,7 +132,8 @@ protected:
 
     std::size_t descriptors_ = open_descriptors();
     std::int64_t frames_ = muster::testing::live_frames();
-    faulty_server server_;
+    std::unique_ptr<faulty_server> owned_server_ = std::make_unique<faulty_server>();
+    faulty_server& server_ = *owned_server_;
 
 private:
     template <class Body>

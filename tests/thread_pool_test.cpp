@@ -317,7 +317,8 @@ TEST(run_in_executor, what_a_cancelled_call_threw_is_reported) {
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::suppressed);
     EXPECT_EQ(c.reports[0].name, "failing");
     EXPECT_EQ(c.reports[0].site.line(), line);
-    EXPECT_EQ(muster::describe(c.reports[0].error), muster::describe(std::make_exception_ptr(std::runtime_error("too late"))));
+    const auto* error = muster::get_if<std::runtime_error>(c.reports[0].error);
+    EXPECT_TRUE(error != nullptr && std::string_view(error->what()) == "too late");
 }
 
 TEST(run_in_executor, a_request_that_is_taken_back_does_not_cost_the_value) {
@@ -410,7 +411,8 @@ TEST(abandon, leaves_a_running_call_behind) {
         auto owned = std::make_shared<int>(0);
         manual_loop loop;
         loop.run([](muster::thread_pool& p, std::shared_ptr<gate> hold, std::shared_ptr<int> value) -> muster::task<> {
-            auto waits = [](muster::thread_pool& on, std::shared_ptr<gate> h, std::shared_ptr<int> v) -> muster::task<int> {
+            auto waits = [](muster::thread_pool& on, std::shared_ptr<gate> h,
+                            std::shared_ptr<int> v) -> muster::task<int> {
                 auto slow = [h, v] {
                     h->pass();
                     return ++*v;
@@ -737,6 +739,8 @@ TEST(thread_pool, a_loop_whose_grace_ends_names_the_call_that_it_waits_for) {
     gate g;
     std::vector<muster::report> reports;
     std::jthread opener;
+    const auto options =
+        muster::run_options().grace(1ms).on_report([&](const muster::report& r) { reports.push_back(r); });
     muster::run([](muster::thread_pool& p, gate& hold, std::jthread& later) -> muster::task<> {
         auto h = muster::start_in_executor(p, [&hold] { hold.pass(); }, "stubborn");
         co_await muster::yield();
@@ -745,7 +749,7 @@ TEST(thread_pool, a_loop_whose_grace_ends_names_the_call_that_it_waits_for) {
             std::this_thread::sleep_for(50ms);
             hold.open();
         });
-    }(pool, g, opener), muster::run_options().grace(1ms).on_report([&](const muster::report& r) { reports.push_back(r); }));
+    }(pool, g, opener), options);
     ASSERT_EQ(reports.size(), 2u);
     EXPECT_EQ(reports[0].kind, muster::report_kind::ignores_cancellation);
     EXPECT_EQ(reports[0].name, "stubborn");

@@ -12,6 +12,7 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
@@ -111,7 +112,7 @@ public:
             order_.watch(i, handles_[i].state());
     }
 
-    class [[nodiscard("nothing is waited for until it is awaited: co_await each.next()")]] next_awaiter final
+    class next_awaiter final
         : public detail::library_awaitable {
     public:
         explicit next_awaiter(as_completed& all) noexcept : all_(&all), wait_(all.order_) {}
@@ -132,7 +133,10 @@ public:
 
     /// *Returns*, awaited, the next that has ended, however it ended; nothing once all were given.
     /// *Errors*: timeout_error for each that had not ended when the time was up. *Cancellation*: ends the wait.
-    next_awaiter next() noexcept { return next_awaiter(*this); }
+    [[nodiscard("nothing is waited for until it is awaited: co_await each.next()")]]
+    detail::operation<next_awaiter, as_completed&> next() noexcept {
+        return detail::operation<next_awaiter, as_completed&>(*this);
+    }
 
 private:
     template <class Range>

@@ -32,8 +32,10 @@ public:
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
-    [[nodiscard]] mutex::lock_awaiter lock() noexcept { return mutex_->lock(); }
-    [[nodiscard]] mutex::scoped_lock_awaiter scoped_lock() noexcept { return mutex_->scoped_lock(); }
+    [[nodiscard("nothing is locked until it is awaited: co_await c.lock()")]] auto lock() noexcept { return mutex_->lock(); }
+    [[nodiscard("nothing is locked until it is awaited: co_await c.scoped_lock()")]] auto scoped_lock() noexcept {
+        return mutex_->scoped_lock();
+    }
     /// *Errors*: invalid_state_error if it is not locked.
     void unlock() { mutex_->unlock(); }
     [[nodiscard]] bool locked() const noexcept { return mutex_->locked(); }

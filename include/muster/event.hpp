@@ -10,6 +10,7 @@
 ///     loaded.set();                // in another
 
 #include <muster/config.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/wait_list.hpp>
 
 namespace muster {
@@ -35,6 +36,8 @@ private:
     const bool* set_;
 };
 
+using event_operation = operation<event_wait, const bool&, wait_list&, const suspension_kind&>;
+
 } // namespace detail
 
 /// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, they can only be
@@ -58,7 +61,9 @@ public:
 
     /// Waits until it is set. *Cancellation*: ends the wait; of an event that is set it is none.
     /// *Complexity*: O(1), no allocation.
-    [[nodiscard]] detail::event_wait wait() noexcept { return detail::event_wait(set_, waiters_, wait_kind); }
+    [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation wait() noexcept {
+        return detail::event_operation(set_, waiters_, wait_kind);
+    }
 
 private:
     static const detail::suspension_kind wait_kind;

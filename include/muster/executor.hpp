@@ -9,6 +9,7 @@
 ///     auto handle = muster::start_in_executor(pool, hash_all);   // begins now; await it later
 
 #include <muster/config.hpp>
+#include <muster/detail/callable.hpp>
 #include <muster/detail/completable.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/mailbox.hpp>
@@ -251,11 +252,13 @@ task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site
 /// *Cancellation*: a call that has not begun is taken back, and never made. One that has begun is waited for; then
 /// cancelled_error is thrown, what f returned is dropped, and what it threw is reported (suppressed). If f takes a
 /// std::stop_token, that is stopped meanwhile. `.abandon()` leaves a call that has begun behind.
-/// *Lifetime*: f lives in the waiting frame; the executor must outlive the call. *Complexity*: no allocation.
+/// *Lifetime*: f lives in the waiting frame; the executor must outlive the call. With g++ 12, name a lambda that
+/// captures anything but references and numbers before this call. *Complexity*: no allocation.
 /// *Source*: asyncio's loop.run_in_executor, but lazy: start_in_executor begins at once.
 template <executor Ex, class F>
 [[nodiscard("nothing is called until it is awaited")]] detail::executor_call<Ex, std::decay_t<F>>
 run_in_executor(Ex& ex, F&& f, std::source_location site = std::source_location::current()) {
+    detail::refuse_lambda_in_co_await<F>();
     return detail::executor_call<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site);
 }
 

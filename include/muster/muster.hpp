@@ -49,4 +49,5 @@
 #include <muster/run.hpp>         // from plain code
 #include <muster/sleep.hpp>       // sleep_for, sleep_until, yield
 #include <muster/stop_token.hpp>  // std::stop_token, both ways
-#include <muster/thread_pool.hpp> // blocking calls
+#include <muster/thread_pool.hpp> // threads for blocking calls
+#include <muster/to_thread.hpp>   // a blocking call on a thread

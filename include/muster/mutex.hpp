@@ -10,6 +10,7 @@
 ///     co_await rewrite(file);              // nobody else is in here
 
 #include <muster/config.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/wait_list.hpp>
 
 #include <concepts>
@@ -34,9 +35,11 @@ public:
 
     /// Waits for it, then holds it; unlock() gives it back. *Cancellation*: ends the wait, and the turn goes to the
     /// next; none if it is free. *Complexity*: O(1), no allocation.
-    [[nodiscard]] lock_awaiter lock() noexcept;
+    [[nodiscard("nothing is locked until it is awaited: co_await m.lock()")]] detail::operation<lock_awaiter, mutex&>
+    lock() noexcept;
     /// The same. *Returns* a guard that unlocks it when it is destroyed.
-    [[nodiscard]] scoped_lock_awaiter scoped_lock() noexcept;
+    [[nodiscard("nothing is locked until it is awaited: co_await m.scoped_lock()")]]
+    detail::operation<scoped_lock_awaiter, mutex&> scoped_lock() noexcept;
     /// Takes it if it is free and nobody waits for it. *Returns* whether it did.
     [[nodiscard]] bool try_lock() noexcept {
         if (locked_ || wanted_ != 0)
@@ -63,7 +66,7 @@ private:
 };
 
 /// What `co_await m.lock()` awaits.
-class [[nodiscard("nothing is locked until it is awaited: co_await m.lock()")]] mutex::lock_awaiter
+class mutex::lock_awaiter
     : public detail::waiter {
 public:
     explicit lock_awaiter(mutex& m) noexcept : waiter(kind_of), mutex_(&m) {}
@@ -128,7 +131,7 @@ private:
 };
 
 /// What `co_await m.scoped_lock()` awaits.
-class [[nodiscard("nothing is locked until it is awaited: co_await m.scoped_lock()")]] mutex::scoped_lock_awaiter final
+class mutex::scoped_lock_awaiter final
     : public lock_awaiter {
 public:
     using lock_awaiter::lock_awaiter;
@@ -138,7 +141,11 @@ public:
     }
 };
 
-inline mutex::lock_awaiter mutex::lock() noexcept { return lock_awaiter(*this); }
-inline mutex::scoped_lock_awaiter mutex::scoped_lock() noexcept { return scoped_lock_awaiter(*this); }
+inline detail::operation<mutex::lock_awaiter, mutex&> mutex::lock() noexcept {
+    return detail::operation<lock_awaiter, mutex&>(*this);
+}
+inline detail::operation<mutex::scoped_lock_awaiter, mutex&> mutex::scoped_lock() noexcept {
+    return detail::operation<scoped_lock_awaiter, mutex&>(*this);
+}
 
 } // namespace muster

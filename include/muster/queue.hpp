@@ -17,6 +17,7 @@
 #include <muster/detail/queue_store.hpp>
 #include <muster/detail/wait_list.hpp>
 #include <muster/error.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/event.hpp>
 #include <muster/task.hpp>
 
@@ -62,7 +63,9 @@ public:
     void task_done();
     /// Waits until task_done() was called for every item that was put. *Cancellation*: ends the wait; none if nothing
     /// is left to do.
-    [[nodiscard]] detail::event_wait join() noexcept { return detail::event_wait(all_done_, joiners_, join_kind); }
+    [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation join() noexcept {
+        return detail::event_operation(all_done_, joiners_, join_kind);
+    }
 
 protected:
     explicit queue_base(std::ptrdiff_t maxsize) noexcept
@@ -152,9 +155,15 @@ public:
     [[nodiscard]] put_awaiter put(T item) { return put_awaiter(*this, std::move(item)); }
     /// Takes an item, once there is one. *Errors*: queue_shut_down if it was shut down and nothing is left.
     /// *Cancellation*: ends the wait, and the turn goes to the next; none if there is an item: no item is ever lost.
-    [[nodiscard]] get_awaiter get() noexcept { return get_awaiter(*this); }
+    [[nodiscard("nothing is taken until it is awaited: co_await q.get()")]] detail::operation<get_awaiter, basic_queue&>
+    get() noexcept {
+        return detail::operation<get_awaiter, basic_queue&>(*this);
+    }
     /// The same, for loops. *Returns* std::nullopt instead if it was shut down and nothing is left.
-    [[nodiscard]] next_awaiter next() noexcept { return next_awaiter(*this); }
+    [[nodiscard("nothing is taken until it is awaited: co_await q.next()")]] detail::operation<next_awaiter, basic_queue&>
+    next() noexcept {
+        return detail::operation<next_awaiter, basic_queue&>(*this);
+    }
 
     /// *Errors*: queue_full, queue_shut_down; the item is then as it was.
     void put_nowait(T&& item) { insert(std::move(item)); }
@@ -259,7 +268,7 @@ private:
 
 /// What `co_await q.next()` awaits.
 template <std::movable T, class Store>
-class [[nodiscard("nothing is taken until it is awaited: co_await q.next()")]] basic_queue<T, Store>::next_awaiter
+class basic_queue<T, Store>::next_awaiter
     : public detail::inline_awaiter<std::optional<T>> {
 public:
     explicit next_awaiter(basic_queue& q) noexcept
@@ -285,7 +294,7 @@ private:
 
 /// What `co_await q.get()` awaits.
 template <std::movable T, class Store>
-class [[nodiscard("nothing is taken until it is awaited: co_await q.get()")]] basic_queue<T, Store>::get_awaiter final
+class basic_queue<T, Store>::get_awaiter final
     : public next_awaiter {
 public:
     using next_awaiter::next_awaiter;

@@ -10,6 +10,7 @@
 ///     co_await fetch(url);                 // at most 100 at a time
 
 #include <muster/config.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/wait_list.hpp>
 
 #include <cstddef>
@@ -34,9 +35,11 @@ public:
 
     /// Waits for a permit and takes it; release() gives it back. *Cancellation*: ends the wait, and the turn goes to
     /// the next; none if a permit can be had at once. *Complexity*: O(1), no allocation.
-    [[nodiscard]] acquire_awaiter acquire() noexcept;
+    [[nodiscard("no permit is taken until it is awaited: co_await s.acquire()")]]
+    detail::operation<acquire_awaiter, semaphore&> acquire() noexcept;
     /// The same. *Returns* a permit that is given back when it is destroyed.
-    [[nodiscard]] scoped_acquire_awaiter scoped_acquire() noexcept;
+    [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]]
+    detail::operation<scoped_acquire_awaiter, semaphore&> scoped_acquire() noexcept;
     /// Takes a permit if one is left and nobody waits for one. *Returns* whether it did.
     [[nodiscard]] bool try_acquire() noexcept {
         if (locked())
@@ -85,7 +88,7 @@ public:
 };
 
 /// What `co_await s.acquire()` awaits.
-class [[nodiscard("no permit is taken until it is awaited: co_await s.acquire()")]] semaphore::acquire_awaiter
+class semaphore::acquire_awaiter
     : public detail::list_waiter {
 public:
     explicit acquire_awaiter(semaphore& s) noexcept : list_waiter(s.waiters_, kind_of), semaphore_(&s) {}
@@ -140,8 +143,7 @@ private:
 };
 
 /// What `co_await s.scoped_acquire()` awaits.
-class [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]] semaphore::
-    scoped_acquire_awaiter final : public acquire_awaiter {
+class semaphore::scoped_acquire_awaiter final : public acquire_awaiter {
 public:
     using acquire_awaiter::acquire_awaiter;
     permit await_resume() {
@@ -150,7 +152,11 @@ public:
     }
 };
 
-inline semaphore::acquire_awaiter semaphore::acquire() noexcept { return acquire_awaiter(*this); }
-inline semaphore::scoped_acquire_awaiter semaphore::scoped_acquire() noexcept { return scoped_acquire_awaiter(*this); }
+inline detail::operation<semaphore::acquire_awaiter, semaphore&> semaphore::acquire() noexcept {
+    return detail::operation<acquire_awaiter, semaphore&>(*this);
+}
+inline detail::operation<semaphore::scoped_acquire_awaiter, semaphore&> semaphore::scoped_acquire() noexcept {
+    return detail::operation<scoped_acquire_awaiter, semaphore&>(*this);
+}
 
 } // namespace muster

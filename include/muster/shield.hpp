@@ -10,6 +10,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -53,7 +54,7 @@ private:
 };
 
 template <class Handle>
-class [[nodiscard("nothing is waited for until it is awaited: co_await shield(...)")]] shield_awaiter final
+class shield_awaiter final
     : public shielded_wait {
     using value_type = typename Handle::value_type;
 
@@ -68,19 +69,22 @@ private:
     Handle handle_;
 };
 
+template <class Handle>
+using shield_operation = operation<shield_awaiter<Handle>, Handle>;
+
 } // namespace detail
 
 /// Waits for what the handle refers to; cancelling the waiter leaves that running. *Returns*, awaited, its value,
 /// which the handle keeps. *Errors*: its failure; a failure after the waiter was cancelled is never lost: if nobody
 /// looks at it through the handle it is reported. *Source*: asyncio.shield.
 template <detail::handle_like Handle>
-detail::shield_awaiter<Handle> shield(Handle h) {
-    return detail::shield_awaiter<Handle>(std::move(h));
+detail::shield_operation<Handle> shield(Handle h) {
+    return detail::shield_operation<Handle>(std::move(h));
 }
 /// Gives the task to the loop first: it starts even if the result is never awaited.
 template <class T>
-detail::shield_awaiter<task_handle<T>> shield(task<T> t, std::source_location site = std::source_location::current()) {
-    return detail::shield_awaiter<task_handle<T>>(create_task(std::move(t), {}, site));
+detail::shield_operation<task_handle<T>> shield(task<T> t, std::source_location site = std::source_location::current()) {
+    return detail::shield_operation<task_handle<T>>(create_task(std::move(t), {}, site));
 }
 
 namespace detail {

@@ -8,6 +8,7 @@
 ///     co_await muster::yield();        // lets what is ready run first
 
 #include <muster/config.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/task.hpp>
 
@@ -30,7 +31,7 @@ struct loop_clock {
 
 namespace detail {
 
-class [[nodiscard("nothing is waited for until it is awaited: co_await sleep_for(...)")]] sleep_awaiter final
+class sleep_awaiter final
     : public library_awaitable, public suspension {
 public:
     explicit sleep_awaiter(nanoseconds when, bool absolute) noexcept
@@ -64,6 +65,8 @@ private:
     bool no_memory_ = false;
 };
 
+using sleep_operation = operation<sleep_awaiter, nanoseconds, bool>;
+
 template <class Rep, class Period>
 constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d) noexcept {
     // Durations that do not fit, such as hours::max(), mean "for ever"; half of the range leaves room to add.
@@ -81,18 +84,18 @@ constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d)
 /// *Errors*: std::bad_alloc if there is no memory for another timer. *Cancellation*: ends it at once.
 /// *Complexity*: O(log n) in armed timers. *Source*: asyncio.sleep.
 template <class Rep, class Period>
-detail::sleep_awaiter sleep_for(std::chrono::duration<Rep, Period> time) noexcept {
-    return detail::sleep_awaiter(detail::clamp_to_nanoseconds(time), false);
+detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> time) noexcept {
+    return detail::sleep_operation(detail::clamp_to_nanoseconds(time), false);
 }
 
 /// Suspends the task until the loop's clock says `when`. Otherwise as sleep_for.
-inline detail::sleep_awaiter sleep_until(loop_clock::time_point when) noexcept {
-    return detail::sleep_awaiter(when.time_since_epoch(), true);
+inline detail::sleep_operation sleep_until(loop_clock::time_point when) noexcept {
+    return detail::sleep_operation(when.time_since_epoch(), true);
 }
 
 /// Lets what is ready run once, then goes on: a cancellation point. *Source*: asyncio.sleep(0).
-inline detail::sleep_awaiter yield() noexcept {
-    return detail::sleep_awaiter(detail::nanoseconds(0), false);
+inline detail::sleep_operation yield() noexcept {
+    return detail::sleep_operation(detail::nanoseconds(0), false);
 }
 
 } // namespace muster

@@ -10,6 +10,7 @@
 ///     auto x = co_await muster::cancel_on(token, work());            // as long as work runs
 
 #include <muster/config.hpp>
+#include <muster/error.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
@@ -52,8 +53,8 @@ inline cancel_link cancel_on(std::stop_token token, const any_handle& target, st
     return cancel_link(std::move(token), target, std::move(message));
 }
 
-/// Awaits a task that a stop cancels. *Returns* what the task gives. *Errors*: the task's own; cancelled_error if it was
-/// stopped. *Cancellation*: passed on into the task.
+/// Awaits a task that a stop cancels. *Returns* what the task gives. *Errors*: the task's own; cancelled_error if it
+/// was stopped. *Cancellation*: passed on into the task.
 template <class T>
 task<T> cancel_on(std::stop_token token, task<T> work, std::string message = "stop requested",
                   std::source_location site = std::source_location::current()) {

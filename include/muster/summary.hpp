@@ -74,8 +74,8 @@ public:
 
     // ---- for the library ----
     void add(std::size_t index, const outcome_base& o, std::chrono::nanoseconds took);
-    void close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck, std::string name,
-               std::source_location site);
+    void name_as(std::string name, std::source_location site) noexcept;
+    void close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck) noexcept;
     void mark_looked_at() const noexcept { looked_ = true; }
 
 private:

@@ -91,6 +91,8 @@ public:
                 return std::forward<A>(awaitable).operator co_await();
             else
                 return foreign_awaiter<A>(std::forward<A>(awaitable));
+        } else if constexpr (has_member_co_await<bare>) {
+            static_assert(!has_member_co_await<bare>, "this is awaited once: write `co_await std::move(x)`");
         } else {
             return foreign_awaiter<A>(std::forward<A>(awaitable));
         }

@@ -142,7 +142,7 @@ public:
         if constexpr (std::is_void_v<Given>)
             return;
         else if constexpr (std::is_reference_v<Given>)
-            return *result.value_if();
+            return result.value(); // a reference to the value, or the reference that is the value
         else
             return result.take();
     }
@@ -170,7 +170,7 @@ public:
     [[nodiscard]] detail::const_ref<T> result() const {
         require_value();
         if constexpr (!std::is_void_v<T>)
-            return *result_state().result_.value_if();
+            return static_cast<const outcome<T>&>(result_state().result_).value();
     }
     /// *Returns* how it ended, without a throw. A failure counts as looked at. *Errors*: as result(), not ended.
     [[nodiscard]] const outcome<T>& ended_as() const {

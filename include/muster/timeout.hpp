@@ -64,6 +64,7 @@ private:
     task<detail::body_result<F, timeout_scope>> run_body(F body) {
         using result_type = detail::body_result<F, timeout_scope>;
         enter();
+        const stay inside(*this);
         auto running = detail::call_body(body, *this);
         auto ended = co_await as_outcome(std::move(running));
         leave(ended);
@@ -88,6 +89,21 @@ private:
               }),
               scope(&s) {}
         timeout_scope* scope;
+    };
+
+    /// The scope may outlive the task that it was run in, and what is left of it then: it forgets the task.
+    class stay {
+    public:
+        explicit stay(timeout_scope& s) noexcept : scope_(s) {}
+        stay(const stay&) = delete;
+        stay& operator=(const stay&) = delete;
+        ~stay() {
+            scope_.disarm();
+            scope_.fiber_ = nullptr;
+        }
+
+    private:
+        timeout_scope& scope_;
     };
 
     void enter();

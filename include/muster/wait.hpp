@@ -9,6 +9,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/join.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -62,7 +63,7 @@ private:
 };
 
 template <class Handle>
-class [[nodiscard("nothing is waited for until it is awaited: co_await wait(...)")]] wait_awaiter final
+class wait_awaiter final
     : public library_awaitable {
 public:
     wait_awaiter(std::vector<Handle> handles, wait_until until, std::optional<nanoseconds> timeout,
@@ -95,14 +96,16 @@ private:
 /// set. *Cancellation*: ends the wait; the handles are left alone. *Complexity*: O(n). *Source*: asyncio.wait.
 template <std::ranges::input_range Range>
     requires std::derived_from<std::ranges::range_value_t<Range>, any_handle>
-auto wait(Range&& handles, wait_until until = wait_until::all_completed,
+[[nodiscard("nothing is waited for until it is awaited: co_await wait(...)")]] auto wait(Range&& handles, wait_until until = wait_until::all_completed,
           std::optional<std::chrono::nanoseconds> timeout = std::nullopt,
           std::source_location site = std::source_location::current()) {
     using handle = std::ranges::range_value_t<Range>;
     std::vector<handle> all;
     for (auto&& h : handles)
         all.push_back(static_cast<std::conditional_t<std::is_lvalue_reference_v<Range>, const handle&, handle&&>>(h));
-    return detail::wait_awaiter<handle>(std::move(all), until, timeout, site);
+    return detail::operation<detail::wait_awaiter<handle>, std::vector<handle>, wait_until,
+                             std::optional<std::chrono::nanoseconds>, std::source_location>(std::move(all), until,
+                                                                                            timeout, site);
 }
 
 } // namespace muster

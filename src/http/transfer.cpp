@@ -2,6 +2,7 @@
 #include "transfer.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <limits>
 #include <new>
@@ -55,6 +56,15 @@ std::chrono::microseconds time_of(CURL* easy, CURLINFO what) noexcept {
     curl_off_t microseconds = 0;
     curl_easy_getinfo(easy, what, &microseconds);
     return std::chrono::microseconds(microseconds);
+}
+
+/// What the system said, if it is a reason: libcurl also remembers that a call would have had to wait.
+std::error_code system_error_of(CURL* easy) noexcept {
+    long number = 0;
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
+    if (number == EINPROGRESS || number == EAGAIN || number == EINTR)
+        number = 0;
+    return {static_cast<int>(number), std::generic_category()};
 }
 
 std::string_view without_blanks(std::string_view s) noexcept {
@@ -272,9 +282,7 @@ std::string transfer::problem(CURLcode code) const {
 }
 
 std::exception_ptr transfer::error_for(CURLcode code) const {
-    long number = 0;
-    curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
-    const std::error_code system(static_cast<int>(number), std::generic_category());
+    const std::error_code system = system_error_of(easy_.get());
     const std::string& url = answer_.url;
     const std::string text = problem(code);
     switch (code) {
@@ -305,7 +313,7 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_GOT_NOTHING: return std::make_exception_ptr(reset_error(url, text, system));
     case CURLE_RECV_ERROR:
         // libcurl has no code of its own for chunks that are none.
-        if (!system && text.find("chunk") != std::string::npos)
+        if (text.find("chunked-encoding") != std::string::npos)
             return std::make_exception_ptr(protocol_error(url, text));
         return std::make_exception_ptr(reset_error(url, text, system));
     // The scheme that was asked for is supported: this is garbage, or a redirect to another scheme.

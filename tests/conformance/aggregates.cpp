@@ -47,6 +47,18 @@ std::optional<std::chrono::nanoseconds> limit_of(const json& ms) {
     return std::chrono::round<std::chrono::nanoseconds>(milliseconds(ms.get<double>()));
 }
 
+/// What a cancelled task or future was told; empty if it ended otherwise.
+std::string message_of(const awaitable& h) {
+    if (!h.cancelled())
+        return {};
+    try {
+        static_cast<void>(h.exception());
+    } catch (const muster::cancelled_error& e) {
+        return std::string(e.message());
+    }
+    return {};
+}
+
 /// Failures as `tally` and `compound` see them: a cancellation is none.
 bool is_failure(const value& v) {
     const auto error = v.error();
@@ -58,16 +70,39 @@ bool is_failure(const value& v) {
 // ------------------------------------------------------------------------------------------------------------- gather
 
 muster::task<value> interpreter::gathered(std::vector<awaitable> children, bool return_exceptions) {
-    if (!return_exceptions) {
-        auto all = muster::gather(std::move(children)).leave_siblings();
-        auto values = co_await std::move(all);
-        co_return value(std::move(values));
-    }
-    auto all = muster::settle(std::move(children));
+    for (const auto& child : children)
+        child.mark_seen();
+    auto all = return_exceptions ? settled(children) : all_values(children);
+    auto ended = co_await muster::as_outcome(std::move(all));
+    // asyncio's gather, if it was cancelled itself, repeats what the last of its children was told, if anything.
+    const auto is_cancelled = [](const awaitable& child) { return child.cancelled(); };
+    if (ended.was_cancelled() &&
+        (return_exceptions || std::none_of(children.begin(), children.end(), is_cancelled)))
+        throw muster::cancelled_error(ended.reason(), message_of(children.back()));
+    co_return std::move(ended).value();
+}
+
+muster::task<value> interpreter::all_values(std::vector<awaitable> children) {
+    auto all = muster::gather(std::move(children)).leave_siblings();
+    auto values = co_await std::move(all);
+    co_return value(std::move(values));
+}
+
+/// The list of asyncio's return_exceptions: a cancellation is an exception there. Its text is what the task or future
+/// was told last, and a task that ended with the cancellation is told nothing then.
+muster::task<value> interpreter::settled(std::vector<awaitable> children) {
+    auto all = muster::settle(children);
     const auto outcomes = co_await std::move(all);
     std::vector<value> values;
-    for (const auto& outcome : outcomes)
-        values.push_back(outcome.succeeded() ? *outcome : value(outcome.as_exception()));
+    for (std::size_t i = 0; i != outcomes.size(); ++i) {
+        const auto& outcome = outcomes[i];
+        if (outcome.succeeded())
+            values.push_back(*outcome);
+        else if (outcome.was_cancelled() && forgets_text(children[i]))
+            values.emplace_back(std::make_exception_ptr(muster::cancelled_error(outcome.reason())));
+        else
+            values.emplace_back(outcome.as_exception());
+    }
     co_return value(std::move(values));
 }
 
@@ -83,7 +118,18 @@ muster::task<flow> interpreter::gather(const json& st, const scope&) {
 muster::task<value> interpreter::gather_later(std::shared_ptr<gathering> all, bool return_exceptions) {
     all->begun = true;
     auto waiting = gathered(all->children, return_exceptions);
-    auto values = co_await std::move(waiting);
+    auto ended = co_await muster::as_outcome(std::move(waiting));
+    // At the end of the run this is cancelled with all other tasks; asyncio's gather is none and ends as ever, unless
+    // a task that waits for it is cancelled too: then this has been told twice.
+    if (ended.was_cancelled() && ended.reason() == muster::cancel_reason::shutdown && return_exceptions &&
+        muster::this_task::cancelling() == 1) {
+        auto again = gathered(all->children, true);
+        ended = co_await muster::as_outcome(std::move(again));
+    }
+    auto values = std::move(ended).value();
+    // Cancelled before it waited: see cancel(). It ends so even if its children went on.
+    if (all->cancelled)
+        throw muster::cancelled_error(message_of(all->children.back()));
     co_return values;
 }
 
@@ -101,7 +147,8 @@ flow interpreter::gather_future(const json& st, const scope&) {
     auto task = muster::create_task(gather_later(all, st.at(2) == "return_exceptions"), label);
     bare_futures_.insert(task.id());
     own_tasks_.insert(task.id());
-    vars_.insert_or_assign(label, awaitable(std::move(task), all));
+    gatherings_.emplace_back(std::move(task), all);
+    vars_.insert_or_assign(label, gatherings_.back());
     return {};
 }
 
@@ -174,7 +221,7 @@ muster::task<flow> interpreter::wait(const json& st, const scope&) {
     if (handles.empty())
         throw value_error("Set of Tasks/Futures is empty.");
     auto waiting = muster::wait(std::move(handles), when, limit);
-    const auto ended = co_await waiting;
+    const auto ended = co_await std::move(waiting);
     note("wait done " + names_of(ended.done, names) + " pending " + names_of(ended.pending, names));
     co_return flow();
 }
@@ -182,6 +229,7 @@ muster::task<flow> interpreter::wait(const json& st, const scope&) {
 /// *Errors*: what the next that ends fails with; timeout_error.
 muster::task<value> interpreter::next_of(muster::as_completed<awaitable>* each) {
     const auto next = co_await each->next();
+    next.value().mark_seen();
     co_return next.value().result();
 }
 
@@ -211,6 +259,8 @@ muster::task<flow> interpreter::as_completed(const json& st, const scope&) {
             note("next " + label + " timed out");
             break;
         }
+        if (ended.failed() && !matches(ended.error(), "Exception"))
+            ended.rethrow();
         if (ended.failed())
             note("next " + label + " raised " + show(ended.error()));
         else
@@ -248,11 +298,24 @@ muster::task<flow> interpreter::wait_for(const json& st, const scope&) {
 
 // ------------------------------------------------------------------------------------------------------------- shield
 
+/// A cancellation of what is shielded arrives without its text, as asyncio's.
+muster::task<value> interpreter::shielded(awaitable inner) {
+    try {
+        auto waiting = muster::shield(inner);
+        const value result = co_await std::move(waiting);
+        co_return result;
+    } catch (const muster::cancelled_error& e) {
+        if (!inner.cancelled())
+            throw;
+        throw muster::cancelled_error(e.reason());
+    }
+}
+
 muster::task<flow> interpreter::shield(const json& st, const scope&) {
     const auto label = st.at(1).get<std::string>();
     const awaitable inner = source(st.at(2), label);
     vars_.insert_or_assign(label, inner);
-    auto waiting = muster::shield(inner);
+    auto waiting = shielded(inner);
     const value result = co_await std::move(waiting);
     note("shield " + label + " -> " + show(result));
     co_return flow();
@@ -260,16 +323,11 @@ muster::task<flow> interpreter::shield(const json& st, const scope&) {
 
 /// Ends `outer` as `inner` ends, unless it is cancelled before.
 muster::task<> interpreter::shield_later(awaitable inner, muster::future<value> outer) {
-    const auto wait = [](awaitable h) -> muster::task<value> {
-        auto waiting = muster::shield(h);
-        const value result = co_await std::move(waiting);
-        co_return result;
-    };
-    auto waiting = wait(inner);
+    auto waiting = shielded(inner);
     auto ended = co_await muster::as_outcome(std::move(waiting));
     // At the end of the run this is cancelled; asyncio, where it is no task, would see how another task then ends.
     if (!inner.done() && !outer.done() && inner.task() != nullptr) {
-        auto again = wait(inner);
+        auto again = shielded(inner);
         ended = co_await muster::as_outcome(std::move(again));
     }
     if (outer.done())

@@ -36,7 +36,11 @@ void interpreter::note(std::string text) {
 }
 
 void interpreter::note(std::string task, std::string text) {
-    events_.push_back(event{now(), std::move(task), std::move(text)});
+    // Where main leaves no task behind asyncio's loop ends with it; muster still has the watchman to stop.
+    const auto is_left = [](const auto& record) { return !record->ended; };
+    if (shutting_down() && std::none_of(records_.begin(), records_.end(), is_left))
+        return;
+    events_.push_back(event{now(), std::move(task), std::move(text), events_.size()});
 }
 
 void interpreter::take_report(const muster::report& r) {
@@ -58,9 +62,9 @@ void interpreter::take_report(const muster::report& r) {
 }
 
 std::string interpreter::assemble(const std::string& ending) {
-    events_.push_back(event{end_of_main_, "main", ending});
-    std::stable_sort(events_.begin(), events_.end(), [](const event& a, const event& b) {
-        return std::tie(a.time, a.task) < std::tie(b.time, b.task);
+    events_.push_back(event{end_of_main_, "main", ending, events_.size()});
+    std::sort(events_.begin(), events_.end(), [](const event& a, const event& b) {
+        return std::tie(a.time, a.task, a.number) < std::tie(b.time, b.task, b.number);
     });
     std::string lines;
     for (const event& e : events_)
@@ -97,6 +101,10 @@ std::string interpreter::trace() {
     } catch (...) {
         ending = "raised " + show(std::current_exception());
     }
+    for (const auto& g : gatherings_)
+        if (g.cancelled() && !g.gather()->seen)
+            accounts_.push_back("! never-retrieved - " + state_of(g).substr(std::string("exception ").size()));
+    gatherings_.clear();
     shutdown_ = {};
     vars_.clear();
     muster::set_report_handler(before);
@@ -121,6 +129,7 @@ muster::task<value> interpreter::body(const json* statements, std::shared_ptr<ta
     const end_of_task at_end(*this, std::move(record));
     const scope outermost;
     const auto left = co_await block(statements, &outermost);
+    at_end.returns();
     co_return left.result();
 }
 
@@ -150,6 +159,7 @@ std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::str
 
 /// A task that is cancelled before it begins never gets to its end_of_task.
 void interpreter::track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record) {
+    record->id = h.id();
     records_.push_back(record);
     const auto ended = [record](const muster::any_handle& handle) {
         if (!record->begun && handle.cancelled()) {
@@ -161,6 +171,13 @@ void interpreter::track(const muster::task_handle<value>& h, const std::shared_p
         }
     };
     h.add_done_callback(ended);
+}
+
+/// True of a task that ended with its cancellation, not of one that returned before it was delivered.
+bool interpreter::forgets_text(const awaitable& h) const {
+    const auto is_its = [&](const auto& record) { return record->id == h.id(); };
+    const auto record = std::find_if(records_.rbegin(), records_.rend(), is_its);
+    return record != records_.rend() && !(*record)->returned;
 }
 
 muster::task_handle<value> interpreter::spawn(const std::string& task, const std::string& coroutine_name) {
@@ -233,6 +250,7 @@ std::vector<awaitable> interpreter::sources(const json& aws, const std::string& 
 std::string interpreter::state_of(const awaitable& h) {
     if (!h.done())
         return "pending";
+    h.mark_seen();
     if (h.cancelled()) {
         // asyncio's gather ends with the cancellation as its exception: it counts as failed, not as cancelled.
         if (!h.gather())

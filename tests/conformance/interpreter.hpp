@@ -86,6 +86,7 @@ private:
         std::int64_t time;
         std::string task;
         std::string text;
+        std::size_t number; ///< a task's own lines keep their order
     };
     /// A task of the scenario: whether it had ended when main had.
     struct task_record {
@@ -93,6 +94,8 @@ private:
         std::string name;
         bool begun = false;
         bool ended = false;
+        bool returned = false; ///< it ended with a value, although perhaps asked to stop
+        const void* id = nullptr;
     };
     class end_of_task;
 
@@ -120,6 +123,10 @@ private:
     static std::string state_of(const awaitable& h);
     muster::task<value> result_of(awaitable h);
     muster::task<value> gathered(std::vector<awaitable> children, bool return_exceptions);
+    static muster::task<value> all_values(std::vector<awaitable> children);
+    muster::task<value> settled(std::vector<awaitable> children);
+    [[nodiscard]] bool forgets_text(const awaitable& h) const;
+    static muster::task<value> shielded(awaitable inner);
     muster::task<value> gather_later(std::shared_ptr<gathering> all, bool return_exceptions);
     muster::task<> shield_later(awaitable inner, muster::future<value> outer);
     muster::task<value> next_of(muster::as_completed<awaitable>* each);
@@ -243,6 +250,7 @@ private:
     std::vector<std::shared_ptr<task_record>> records_;
     std::map<const void*, std::string> coroutine_names_; ///< of what may never be awaited, by task::id()
     std::set<const void*> bare_futures_;                 ///< ids of what is no task in asyncio
+    std::vector<awaitable> gatherings_;                  ///< that are variables, or were
     std::set<const void*> own_tasks_;                    ///< ids of tasks that asyncio would not have
     std::map<std::string, std::vector<muster::callback_id>, std::less<>> callbacks_; ///< by handle and tag
     std::map<std::string, variable, std::less<>> vars_;
@@ -257,6 +265,10 @@ public:
     end_of_task(interpreter& of, std::shared_ptr<task_record> record) : of_(of), record_(std::move(record)) {
         if (record_)
             record_->begun = true;
+    }
+    void returns() const {
+        if (record_)
+            record_->returned = true;
     }
     end_of_task(const end_of_task&) = delete;
     end_of_task& operator=(const end_of_task&) = delete;

@@ -53,6 +53,7 @@ flow interpreter::drop(const json& st, const scope&) {
 
 /// Awaits a task or a future.
 muster::task<value> interpreter::result_of(awaitable h) {
+    h.mark_seen();
     if (const auto* task = h.task()) {
         try {
             auto result = co_await *task;
@@ -96,6 +97,7 @@ bool interpreter::cancel(const awaitable& h, const json* text) {
     bool any = false;
     for (const auto& child : all->children)
         any = cancel(child, text) || any;
+    all->cancelled = all->cancelled || any;
     return any;
 }
 
@@ -201,6 +203,7 @@ flow interpreter::exception(const json& st, const scope&) {
     const awaitable h = var_as<awaitable>(st.at(1));
     if (!h.done())
         throw not_yet("Exception is not set.");
+    h.mark_seen();
     note("exception " + st[1].get<std::string>() + " -> " + show(h.exception()));
     return {};
 }

@@ -164,6 +164,7 @@ public:
     scheduler* loop_ = nullptr;
     nanoseconds began_{0};
     std::vector<nanoseconds> durations_; ///< by index, where wanted
+    std::vector<std::size_t> winners_;   ///< with a quorum: those that made it, in order of completion
     bool wants_durations_ = false;
 
 private:
@@ -189,6 +190,8 @@ private:
     [[nodiscard]] bool try_again(join_slot& s) noexcept;
     void watch_ended(join_watch& w) noexcept;
     void count(const outcome_base& o, std::size_t index) noexcept;
+    void note_winner(std::size_t index) noexcept;
+    [[nodiscard]] cancel_text_ptr asked_by(std::size_t index) const noexcept;
     void free_slot(join_slot& s) noexcept;
     void stop(cancel_reason reason, cancel_text_ptr text = {}) noexcept;
     void cancel_running() noexcept;

@@ -52,7 +52,12 @@ struct child_of {
     using value_type = awaited_t<bare>;
     using stored = task<value_type>;
     static constexpr bool is_handle = false;
-    static stored store(A&& a) { return await_as_task<bare>(std::forward<A>(a)); }
+    static stored store(A&& a) {
+        if constexpr (requires { std::forward<A>(a).as_task(); })
+            return std::forward<A>(a).as_task();
+        else
+            return await_as_task<bare>(std::forward<A>(a));
+    }
 };
 
 template <class T>

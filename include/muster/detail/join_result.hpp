@@ -13,6 +13,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <string>
 #include <utility>
 
 namespace muster {
@@ -72,6 +73,10 @@ public:
         : wired_(std::forward<Input>(input), with_policy(std::move(options))) {
         wired_.join_.wants_durations_ = std::same_as<Result, as_outcomes>;
         wired_.wire();
+        if constexpr (std::same_as<Result, as_winners>)
+            if (wired_.join_.sized_ && wired_.join_.options_.quorum > wired_.join_.total_)
+                throw_bad_option("quorum(" + std::to_string(wired_.join_.options_.quorum) + ") of " +
+                                 std::to_string(wired_.join_.total_) + " can't be reached: give at most as many");
     }
 
     [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }

@@ -214,9 +214,8 @@ public:
     }
     auto give(as_winners) {
         std::vector<winner<or_nothing<value_type>>> winners;
-        for (std::size_t i = 0; i != all_.size(); ++i)
-            if (all_[i].succeeded() && winners.size() < join_.options_.quorum)
-                winners.emplace_back(i, take_or_nothing(all_[i]));
+        for (const std::size_t i : join_.winners_)
+            winners.emplace_back(i, take_or_nothing(all_[i]));
         return winners;
     }
 
@@ -239,6 +238,11 @@ public:
     void wire() {
         this->wire_slots();
         join_.wants_durations_ = false;
+        // Each outcome is the sink's or the summary's, which answer for it on every way out.
+        join_.outcome_at_ = [](const join&, std::size_t) -> const outcome_base* { return nullptr; };
+        summary_.name_as(join_.name(), join_.options_.site);
+        if constexpr (!std::same_as<Sink, no_sink>)
+            summary_.mark_looked_at();
         join_.harvest_ = [](join& j, join_slot& s) {
             auto& self = *static_cast<streamed_map*>(static_cast<base*>(j.edge_));
             auto& out = self.out_[self.place(s)];
@@ -249,10 +253,7 @@ public:
     }
 
     summary give(as_outcomes) {
-        summary_.close(join_.total_, join_.counts_.retries, join_.sized_ || join_.exhausted(), join_.deadline_struck(),
-                       join_.name(), join_.options_.site);
-        if constexpr (!std::same_as<Sink, no_sink>)
-            summary_.mark_looked_at();
+        summary_.close(join_.total_, join_.counts_.retries, join_.sized_ || join_.exhausted(), join_.deadline_struck());
         return std::move(summary_);
     }
 

@@ -42,9 +42,17 @@ template <class Key, class Old, class Hash, class Equal, class Alloc, class T>
 struct same_map<std::unordered_map<Key, Old, Hash, Equal, Alloc>, Key, T> {
     using type = std::unordered_map<Key, T, Hash, Equal>;
 };
+template <class Key, class Old, class Hash, class Equal, class Alloc, class T>
+struct same_map<std::unordered_multimap<Key, Old, Hash, Equal, Alloc>, Key, T> {
+    using type = std::unordered_multimap<Key, T, Hash, Equal>;
+};
 template <class Key, class Old, class Less, class Alloc, class T>
 struct same_map<std::map<Key, Old, Less, Alloc>, Key, T> {
     using type = std::map<Key, T, Less>;
+};
+template <class Key, class Old, class Less, class Alloc, class T>
+struct same_map<std::multimap<Key, Old, Less, Alloc>, Key, T> {
+    using type = std::multimap<Key, T, Less>;
 };
 
 template <class Range>
@@ -173,9 +181,8 @@ public:
     auto give(as_winners) {
         take_from_handles();
         std::vector<winner<or_nothing<value_type>>> winners;
-        for (std::size_t i = 0; i != out_.size(); ++i)
-            if (out_[i].succeeded() && winners.size() < join_.options_.quorum)
-                winners.emplace_back(i, take_or_nothing(out_[i]));
+        for (const std::size_t i : join_.winners_)
+            winners.emplace_back(i, take_or_nothing(out_[i]));
         return winners;
     }
 

@@ -149,6 +149,8 @@ protected:
         return timers_.empty() ? std::nullopt : std::optional(timers_.earliest());
     }
 
+    /// The loop's time is the clock's again, within a turn. For clocks that are set by hand.
+    void look_at_clock() noexcept { now_ = read_clock(); }
     /// The time now, for the start of a turn.
     [[nodiscard]] virtual nanoseconds read_clock() noexcept = 0;
     /// Looks for events. If `may_wait`, waits for one, or until `until`. *Returns* false if nothing can ever happen.

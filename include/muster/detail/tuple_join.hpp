@@ -92,12 +92,11 @@ public:
         static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
                       "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
         std::vector<winner<first>> winners;
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            ((ended<I>().succeeded() && winners.size() < join_.options_.quorum
-                  ? static_cast<void>(winners.emplace_back(I, take_or_nothing(std::get<I>(out_))))
-                  : void()),
-             ...);
-        }(std::make_index_sequence<count>());
+        for (const std::size_t w : join_.winners_) {
+            [&]<std::size_t... I>(std::index_sequence<I...>) {
+                ((I == w ? static_cast<void>(winners.emplace_back(I, take_or_nothing(ended<I>()))) : void()), ...);
+            }(std::make_index_sequence<count>());
+        }
         return winners;
     }
 

@@ -52,7 +52,10 @@ public:
     /// Lets `time` pass: timers fire one after the other, each at its time.
     void advance(std::chrono::nanoseconds time);
     /// Moves the clock without running anything, as a step that keeps the loop busy does.
-    void skip(std::chrono::nanoseconds time) noexcept { clock_ += time; }
+    void skip(std::chrono::nanoseconds time) noexcept {
+        clock_ += time;
+        look_at_clock();
+    }
 
     /// Virtual time since the loop was made.
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return clock_; }

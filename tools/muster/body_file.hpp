@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// -o DIR: each body in a file of its own, named after its place in the input and its URL. A file has its name only
+/// once it is complete; what is not complete is removed.
+///
+///     body_file file(folder, job.line);
+///     file.write(piece);
+///     file.finish();
+
+#include "streams.hpp"
+#include "url_source.hpp"
+
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace tool {
+
+/// Writing a body failed. The text names the file.
+class output_error : public std::system_error {
+public:
+    output_error(const std::string& path, std::error_code why) : std::system_error(why, path) {}
+};
+
+/// Makes the folder if there is none. *Errors*: usage_error if files can't be made there.
+void require_folder(const std::string& folder);
+
+/// "000017-example.org_a_b.html": letters, digits, dots, dashes and underscores, never a path.
+[[nodiscard]] std::string safe_name(const input_line& line);
+
+class body_file {
+public:
+    /// Without a folder (an empty name) what is written goes nowhere.
+    body_file(const std::string& folder, const input_line& line);
+    ~body_file();
+    body_file(const body_file&) = delete;
+    body_file& operator=(const body_file&) = delete;
+
+    /// *Errors*: output_error.
+    void write(std::string_view piece);
+    void finish();
+
+private:
+    void require_open();
+
+    std::string path_; ///< empty: nowhere
+    std::string partial_;
+    descriptor file_;
+    bool made_ = false;
+};
+
+} // namespace tool

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "ledger.hpp"
+
+#include "units.hpp"
+
+#include <muster/http.hpp>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
+namespace tool {
+
+namespace {
+
+/// For a line of text: without control characters, and not longer than fits one.
+std::string for_reading(std::string_view text, std::size_t most = 100) {
+    std::string shown;
+    for (const char c : text.substr(0, most))
+        shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    if (text.size() > most)
+        shown += "...";
+    return shown;
+}
+
+std::string kind_of(const std::exception_ptr& error) {
+    if (const auto* e = muster::get_if<muster::http::status_error>(error))
+        return fmt::format("{} {}", short_type(error), e->status());
+    return short_type(error);
+}
+
+std::string bytes_for_reading(std::uint64_t bytes) {
+    const auto number = static_cast<double>(bytes);
+    if (bytes < 10'000)
+        return fmt::format("{} bytes", bytes);
+    if (bytes < 10'000'000)
+        return fmt::format("{:.0f} KB", number / 1e3);
+    if (bytes < 10'000'000'000)
+        return fmt::format("{:.0f} MB", number / 1e6);
+    return fmt::format("{:.1f} GB", number / 1e9);
+}
+
+} // namespace
+
+std::string short_type(const std::exception_ptr& error) {
+    std::string name = muster::type_name(error);
+    for (const std::string_view shared : {"muster::http::", "muster::", "tool::"}) {
+        if (name.starts_with(shared))
+            return name.substr(shared.size());
+    }
+    return name;
+}
+
+std::string problem_of(const std::exception_ptr& error) {
+    if (const auto* e = muster::get_if<muster::http::error>(error))
+        return e->problem();
+    if (const auto* e = muster::get_if<std::exception>(error))
+        return e->what();
+    return muster::describe(error);
+}
+
+void ledger::add(const job& j, const verdict& v) {
+    switch (v.how) {
+    case ending::ok:
+        ++ok_;
+        bytes_ += j.bytes;
+        break;
+    case ending::error: {
+        ++failed_;
+        const auto name = kind_of(v.error);
+        auto at = std::ranges::find(kinds_, name, &kind::name);
+        if (at == kinds_.end())
+            at = kinds_.emplace(at, name, for_reading(j.line.text, 200), j.line.number, problem_of(v.error));
+        ++at->count;
+        break;
+    }
+    case ending::cancelled: ++cancelled_; break;
+    case ending::not_started: ++not_started_; return;
+    }
+    retries_ += j.attempts > 1 ? j.attempts - 1 : 0;
+    if (slowest_.size() == slowest_kept && slowest_.back().took >= j.took)
+        return;
+    if (slowest_.size() == slowest_kept)
+        slowest_.pop_back();
+    const auto at = std::ranges::upper_bound(slowest_, j.took, std::greater<>(), &slow::took);
+    slowest_.emplace(at, j.took, for_reading(j.line.text), j.line.number);
+}
+
+std::uint64_t ledger::failed_with(const std::string& name) const noexcept {
+    const auto at = std::ranges::find(kinds_, name, &kind::name);
+    return at != kinds_.end() ? at->count : 0;
+}
+
+std::string ledger::text(const url_source& from, std::chrono::nanoseconds elapsed) const {
+    std::string text;
+    const auto out = std::back_inserter(text);
+    fmt::format_to(out, "{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", submitted(), ok_,
+        failed_, cancelled_, not_started_);
+    fmt::format_to(out, "{} received in {}, {} {}\n", bytes_for_reading(bytes_), show_duration(elapsed), retries_,
+        retries_ == 1 ? "retry" : "retries");
+    if (!kinds_.empty()) {
+        fmt::format_to(out, "failures by type, with the first of each:\n");
+        auto kinds = kinds_;
+        std::ranges::stable_sort(kinds, std::greater<>(), &kind::count);
+        for (const auto& k : kinds)
+            fmt::format_to(out, "  {:>6}  {:<18} line {}: {}\n{:28}{}\n", k.count, k.name, k.line, k.url, "",
+                for_reading(k.problem, 200));
+    }
+    if (!slowest_.empty()) {
+        fmt::format_to(out, "slowest:\n");
+        for (const auto& s : slowest_)
+            fmt::format_to(out, "  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.url);
+    }
+    if (from.blank_lines() + from.comments() != 0)
+        fmt::format_to(out, "not counted above: {} blank lines, {} comments\n", from.blank_lines(), from.comments());
+    if (!from.exhausted())
+        fmt::format_to(out, "{} was not read to its end: lines after {} are not counted\n", from.name(),
+            from.urls() + from.blank_lines() + from.comments());
+    return text;
+}
+
+} // namespace tool

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#include "streams.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace tool {
+
+descriptor::~descriptor() {
+    static_cast<void>(close());
+}
+
+std::error_code descriptor::close() noexcept {
+    if (fd_ < 0)
+        return {};
+    if (::close(std::exchange(fd_, -1)) == 0)
+        return {};
+    return {errno, std::generic_category()};
+}
+
+std::optional<std::error_code> write_all(int fd, std::string_view text, std::size_t* written) noexcept {
+    while (!text.empty()) {
+        const auto count = ::write(fd, text.data(), text.size());
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            return std::error_code(errno, std::generic_category());
+        }
+        text.remove_prefix(static_cast<std::size_t>(count));
+        if (written != nullptr)
+            *written += static_cast<std::size_t>(count);
+    }
+    return std::nullopt;
+}
+
+void prepare_process() noexcept {
+    for (int fd = 0; fd <= 2; ++fd) {
+        // open() takes the lowest free number, which is this one.
+        if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            static_cast<void>(::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY));
+    }
+    // A pipe without a reader and a file over its limit are errors of write() then.
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+} // namespace tool
