@@ -15,7 +15,7 @@ public:
     explicit http_error(int status) : std::runtime_error("status " + std::to_string(status)) {}
 };
 
-muster::task<std::string> call(const std::string& url) {
+muster::task<std::string> call(std::string url) {
     if (url == "/slow")
         co_await muster::sleep_for(1h);
     co_await muster::sleep_for(10ms);

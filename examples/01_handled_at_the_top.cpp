@@ -6,6 +6,7 @@
 #include <muster/muster.hpp>
 
 #include <fmt/core.h>
+
 #include <stdexcept>
 
 muster::task<> fails() {

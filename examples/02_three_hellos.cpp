@@ -5,8 +5,9 @@
 
 #include <muster/muster.hpp>
 
-#include <chrono>
 #include <fmt/core.h>
+
+#include <chrono>
 
 using namespace std::chrono_literals;
 

@@ -6,6 +6,7 @@
 #include <muster/muster.hpp>
 
 #include <fmt/format.h>
+
 #include <stdexcept>
 #include <string>
 #include <utility>

@@ -5,8 +5,9 @@
 
 #include <muster/muster.hpp>
 
-#include <chrono>
 #include <fmt/core.h>
+
+#include <chrono>
 #include <stdexcept>
 #include <utility>
 #include <vector>

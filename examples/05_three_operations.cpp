@@ -5,9 +5,10 @@
 
 #include <muster/muster.hpp>
 
+#include <fmt/core.h>
+
 #include <chrono>
 #include <cstddef>
-#include <fmt/core.h>
 #include <stdexcept>
 #include <string>
 #include <utility>

@@ -5,10 +5,11 @@
 
 #include <muster/muster.hpp>
 
+#include <fmt/core.h>
+
 #include <chrono>
 #include <cstddef>
-#include <fmt/core.h>
-#include <utility>
+#include <string>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -27,7 +28,7 @@ std::vector<muster::task<int>> three() {
 
 void print(const muster::outcomes<int>& outcomes) {
     for (std::size_t i = 0; i != outcomes.size(); ++i)
-        fmt::print("  {}: {}\n", i, to_string(outcomes[i]));
+        fmt::print("  {}: {}\n", i, outcomes[i].succeeded() ? std::to_string(*outcomes[i]) : to_string(outcomes[i]));
 }
 
 // [timeouts]

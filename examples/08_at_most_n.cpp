@@ -5,9 +5,10 @@
 
 #include <muster/muster.hpp>
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <chrono>
-#include <fmt/core.h>
 #include <ranges>
 #include <utility>
 #include <vector>

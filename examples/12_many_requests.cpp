@@ -7,11 +7,12 @@
 #include <muster/muster.hpp>
 #include <muster/testing/faulty_server.hpp>
 
+#include <fmt/core.h>
+
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <exception>
-#include <fmt/core.h>
 #include <map>
 #include <string>
 #include <vector>

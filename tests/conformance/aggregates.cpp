@@ -76,8 +76,7 @@ muster::task<value> interpreter::gathered(std::vector<awaitable> children, bool 
     auto ended = co_await muster::as_outcome(std::move(all));
     // asyncio's gather, if it was cancelled itself, repeats what the last of its children was told, if anything.
     const auto is_cancelled = [](const awaitable& child) { return child.cancelled(); };
-    if (ended.was_cancelled() &&
-        (return_exceptions || std::none_of(children.begin(), children.end(), is_cancelled)))
+    if (ended.was_cancelled() && (return_exceptions || std::none_of(children.begin(), children.end(), is_cancelled)))
         throw muster::cancelled_error(ended.reason(), message_of(children.back()));
     co_return std::move(ended).value();
 }
@@ -287,9 +286,9 @@ muster::task<flow> interpreter::wait_for(const json& st, const scope&) {
     value result;
     {
         const awaitable h = source(st.at(2), label);
-        auto waiting = !limit       ? result_of(h)
-                       : h.task()   ? muster::wait_for(*h.task(), *limit)
-                                    : muster::wait_for(*h.future(), *limit);
+        auto waiting = !limit     ? result_of(h)
+                       : h.task() ? muster::wait_for(*h.task(), *limit)
+                                  : muster::wait_for(*h.future(), *limit);
         result = co_await std::move(waiting);
     }
     note("wait_for " + label + " -> " + show(result));
@@ -380,9 +379,8 @@ flow interpreter::start(const json& st, const scope& in) {
         throw fault("start outside a group");
     const auto task = st.at(1).get<std::string>();
     const auto record = new_record(task);
-    auto h = misuse_is<runtime_error>("the TaskGroup is not active", [&] {
-        return group->create_task(coroutine(st.at(2).get<std::string>(), record), task);
-    });
+    auto h = misuse_is<runtime_error>("the TaskGroup is not active",
+        [&] { return group->create_task(coroutine(st.at(2).get<std::string>(), record), task); });
     bare_futures_.erase(h.id());
     own_tasks_.erase(h.id());
     track(h, record);

@@ -52,9 +52,7 @@ flow interpreter::return_(const json& st, const scope&) {
     return flow::leaving(st.size() > 1 ? value::from_json(st[1]) : value());
 }
 
-flow interpreter::raise(const json& st, const scope&) {
-    std::rethrow_exception(make_exception(st, 1));
-}
+flow interpreter::raise(const json& st, const scope&) { std::rethrow_exception(make_exception(st, 1)); }
 
 flow interpreter::reraise(const json&, const scope& in) {
     if (!in.caught)
@@ -62,9 +60,7 @@ flow interpreter::reraise(const json&, const scope& in) {
     std::rethrow_exception(in.caught);
 }
 
-flow interpreter::raise_again(const json&, const scope&) {
-    return flow::raising_again();
-}
+flow interpreter::raise_again(const json&, const scope&) { return flow::raising_again(); }
 
 muster::task<flow> interpreter::call(const json& st, const scope&) {
     const std::string name = st.at(1).get<std::string>();

@@ -28,9 +28,7 @@ bool is_os_error(const made& e) {
     // In Python a TimeoutError is one; muster's derives from std::runtime_error.
     return is<os_error>(e) || is<muster::timeout_error>(e);
 }
-bool is_runtime_error(const made& e) {
-    return is<runtime_error>(e) || is<muster::broken_barrier_error>(e);
-}
+bool is_runtime_error(const made& e) { return is<runtime_error>(e) || is<muster::broken_barrier_error>(e); }
 /// muster takes a BaseException in a group for an error as any other.
 bool is_exception_group(const made& e) {
     const auto* group = muster::get_if<muster::exception_group>(e);
@@ -41,9 +39,7 @@ bool is_exception(const made& e) {
         return is_exception_group(e);
     return is<std::exception>(e) && !is<fault>(e);
 }
-bool is_base_exception(const made& e) {
-    return !is<fault>(e);
-}
+bool is_base_exception(const made& e) { return !is<fault>(e); }
 
 struct kind {
     std::string_view name;
@@ -129,9 +125,7 @@ std::exception_ptr make_exception(const json& spec, std::size_t from) {
     return k.make(std::move(text));
 }
 
-bool matches(const std::exception_ptr& error, const std::string& type) {
-    return kind_named(type).is(error);
-}
+bool matches(const std::exception_ptr& error, const std::string& type) { return kind_named(type).is(error); }
 
 bool matches_any(const std::exception_ptr& error, const json& types) {
     for (const json& type : types)

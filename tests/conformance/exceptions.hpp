@@ -49,14 +49,30 @@ public:
     [[nodiscard]] const char* what() const noexcept override { return text().c_str(); }
 };
 
-class value_error : public plain_error { using plain_error::plain_error; };
-class type_error : public plain_error { using plain_error::plain_error; };
-class lookup_error : public plain_error { using plain_error::plain_error; };
-class key_error : public lookup_error { using lookup_error::lookup_error; };
-class os_error : public plain_error { using plain_error::plain_error; };
-class connection_error : public os_error { using os_error::os_error; };
-class runtime_error : public plain_error { using plain_error::plain_error; };
-class transaction_error : public plain_error { using plain_error::plain_error; };
+class value_error : public plain_error {
+    using plain_error::plain_error;
+};
+class type_error : public plain_error {
+    using plain_error::plain_error;
+};
+class lookup_error : public plain_error {
+    using plain_error::plain_error;
+};
+class key_error : public lookup_error {
+    using lookup_error::lookup_error;
+};
+class os_error : public plain_error {
+    using plain_error::plain_error;
+};
+class connection_error : public os_error {
+    using os_error::os_error;
+};
+class runtime_error : public plain_error {
+    using plain_error::plain_error;
+};
+class transaction_error : public plain_error {
+    using plain_error::plain_error;
+};
 
 /// One of muster's own errors, made by a scenario or with a text that asyncio gives it.
 template <std::derived_from<std::exception> Error>

@@ -27,13 +27,9 @@ const interpreter::op_table& interpreter::ops() {
 
 // ---------------------------------------------------------------------------------------------------------- the trace
 
-std::int64_t interpreter::now() const {
-    return std::llround(milliseconds(loop_.elapsed()).count());
-}
+std::int64_t interpreter::now() const { return std::llround(milliseconds(loop_.elapsed()).count()); }
 
-void interpreter::note(std::string text) {
-    note(muster::this_task::name(), std::move(text));
-}
+void interpreter::note(std::string text) { note(muster::this_task::name(), std::move(text)); }
 
 void interpreter::note(std::string task, std::string text) {
     // Where main leaves no task behind asyncio's loop ends with it; muster still has the watchman to stop.
@@ -147,9 +143,7 @@ muster::task<value> interpreter::main_body() {
 
 /// Run cancels the tasks that are left all at once, before any of them goes on; this one passes it on to the future
 /// at once. So the others can see, whenever they end, whether it was before or after.
-muster::task<> interpreter::wait_for_shutdown() {
-    co_await shutdown_;
-}
+muster::task<> interpreter::wait_for_shutdown() { co_await shutdown_; }
 
 std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::string& task) {
     const auto record = std::make_shared<task_record>(task);

@@ -115,8 +115,7 @@ flow interpreter::cancel_self(const json& st, const scope&) {
 
 flow interpreter::cancelling(const json& st, const scope&) {
     if (st.size() > 1)
-        note("cancelling " + st[1].get<std::string>() + " -> " +
-             std::to_string(var_as<awaitable>(st[1]).cancelling()));
+        note("cancelling " + st[1].get<std::string>() + " -> " + std::to_string(var_as<awaitable>(st[1]).cancelling()));
     else
         note("cancelling -> " + std::to_string(muster::this_task::cancelling()));
     return {};
@@ -160,9 +159,8 @@ flow interpreter::callback(const json& st, const scope&) {
 flow interpreter::callback_remove(const json& st, const scope&) {
     const auto title = callback_title(st);
     const awaitable h = var_as<awaitable>(st.at(1));
-    const auto removed = std::erase_if(callbacks_[title], [&](muster::callback_id id) {
-        return h.remove_done_callback(id);
-    });
+    const auto removed =
+        std::erase_if(callbacks_[title], [&](muster::callback_id id) { return h.remove_done_callback(id); });
     note("callback_remove " + title + " -> " + std::to_string(removed));
     return {};
 }

@@ -33,9 +33,7 @@ const std::vector<value>& value::list() const {
     throw fault("wanted a list, not " + show(*this));
 }
 
-std::vector<value>& value::list() {
-    return const_cast<std::vector<value>&>(std::as_const(*this).list());
-}
+std::vector<value>& value::list() { return const_cast<std::vector<value>&>(std::as_const(*this).list()); }
 
 std::exception_ptr value::error() const {
     const auto* e = std::get_if<std::exception_ptr>(&held_);

@@ -45,8 +45,7 @@ public:
     friend std::string show(const value& v);
 
 private:
-    std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<value>, std::exception_ptr>
-        held_;
+    std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<value>, std::exception_ptr> held_;
 };
 
 /// *Returns* `[1, 'a']`.

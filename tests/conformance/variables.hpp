@@ -39,7 +39,9 @@ public:
     explicit awaitable(muster::future<value> future) : any_handle(future), held_(std::move(future)) {}
     /// A gather that is not awaited yet; in asyncio no task but a future.
     awaitable(muster::task_handle<value> task, std::shared_ptr<gathering> all)
-        : any_handle(task), held_(std::move(task)), gathering_(std::move(all)) {}
+        : any_handle(task),
+          held_(std::move(task)),
+          gathering_(std::move(all)) {}
 
     [[nodiscard]] const value& result() const {
         mark_seen();

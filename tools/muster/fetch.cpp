@@ -69,7 +69,8 @@ public:
             return *this;
         }
         void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept { return i.of_->over_; }
+        [[nodiscard]] bool at_end() const noexcept { return of_->over_; }
+        friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept { return i.at_end(); }
 
     private:
         tickets* of_;
