@@ -25,7 +25,7 @@ public:
     void close();
     /// Why writing it failed; empty if it did not. Nothing is written after a failure.
     [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
-    [[nodiscard]] bool to_standard_output() const noexcept { return !file_.open(); }
+    [[nodiscard]] bool to_standard_output() const noexcept { return fd_ == 1; }
 
 private:
     void fail(const std::error_code& why);

@@ -106,7 +106,7 @@ std::string ledger::text(const url_source& from, std::chrono::nanoseconds elapse
         auto kinds = kinds_;
         std::ranges::stable_sort(kinds, std::greater<>(), &kind::count);
         for (const auto& k : kinds)
-            fmt::format_to(out, "  {:>6}  {:<18} line {}: {}\n{:28}{}\n", k.count, k.name, k.line, k.url, "",
+            fmt::format_to(out, "  {:>6}  {:<18} line {}: {}\n{:29}{}\n", k.count, k.name, k.line, k.url, "",
                 for_reading(k.problem, 200));
     }
     if (!slowest_.empty()) {
