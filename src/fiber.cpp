@@ -37,31 +37,41 @@ void fiber::wait(suspension& op, std::coroutine_handle<> h) noexcept {
     op_ = &op;
     op.fiber_ = this;
     state_ = fiber_state::waiting;
-    if (must_cancel_ && held_ == 0) [[unlikely]] {
+    if (must_cancel_) [[unlikely]] {
         const auto request = take_cancellation();
-        deliver(request);
+        deliver(request, hold_);
     }
 }
 
-bool fiber::cancel(const cancel_request& request) noexcept {
+bool fiber::cancel(const cancel_request& request, const cancel_hold* inside) noexcept {
     if (ended())
         return false;
     ++cancels_;
-    return deliver(request);
+    return deliver(request, inside);
 }
 
-bool fiber::deliver(const cancel_request& request) noexcept {
+bool fiber::deliver(const cancel_request& request, const cancel_hold* inside) noexcept {
     // A loop, because tasks that wait for tasks may form a chain of any length.
-    fiber* next = deliver_here(request);
+    fiber* next = deliver_here(request, inside);
     while (next != nullptr && !next->ended()) {
         ++next->cancels_;
-        next = next->deliver_here(request);
+        next = next->deliver_here(request, nullptr);
     }
     return true;
 }
 
-fiber* fiber::deliver_here(const cancel_request& request) noexcept {
-    if (state_ != fiber_state::waiting || held_ != 0) {
+fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept {
+    if (hold_ != inside) [[unlikely]] {
+        // It waits for the end of the outermost hold that is not around the one who asks.
+        cancel_hold* h = hold_;
+        while (h->outer_ != nullptr && h->outer_ != inside)
+            h = h->outer_;
+        h->request_ = request;
+        h->pending_ = true;
+        ++h->count_;
+        return nullptr;
+    }
+    if (state_ != fiber_state::waiting) {
         // It runs, or is about to: the cancellation waits for the next wait. One on its way already keeps its text.
         must_cancel_ = true;
         if (!interrupted_)
@@ -101,9 +111,36 @@ void fiber::put_back(const cancel_request& request) noexcept {
 }
 
 int fiber::uncancel() noexcept {
-    if (cancels_ != 0 && --cancels_ == 0)
+    if (cancels_ == 0)
+        return 0;
+    --cancels_;
+    if (cancels_here() == 0)
         must_cancel_ = false;
+    if (cancels_ == 0)
+        for (cancel_hold* h = hold_; h != nullptr; h = h->outer_)
+            h->pending_ = false;
     return static_cast<int>(cancels_);
+}
+
+std::uint32_t fiber::cancels_here() const noexcept {
+    std::uint32_t held = 0;
+    for (const cancel_hold* h = hold_; h != nullptr; h = h->outer_)
+        held += h->count_;
+    return cancels_ > held ? cancels_ - held : 0;
+}
+
+void fiber::begin_hold(cancel_hold& h) noexcept {
+    h.outer_ = std::exchange(hold_, &h);
+    if (must_cancel_) {
+        h.request_ = take_cancellation();
+        h.pending_ = true;
+    }
+}
+
+void fiber::end_hold(cancel_hold& h) noexcept {
+    hold_ = h.outer_;
+    if (h.pending_)
+        put_back(h.request_);
 }
 
 void destroy_unstarted(std::coroutine_handle<> frame) noexcept {

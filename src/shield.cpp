@@ -46,11 +46,11 @@ void shielded_wait::finish() {
 }
 
 cancellation_hold::cancellation_hold() : fiber_(*scheduler::require("hold_cancellation").running_) {
-    ++fiber_.held_;
+    fiber_.begin_hold(*this);
 }
 
 cancellation_hold::~cancellation_hold() {
-    --fiber_.held_;
+    fiber_.end_hold(*this);
 }
 
 } // namespace muster::detail

@@ -62,6 +62,7 @@ void task_group::enter() {
     auto& loop = detail::scheduler::require("task_group::run");
     entered_ = true;
     parent_ = loop.running_;
+    hold_ = parent_->hold_;
 }
 
 void task_group::check_open() const {
@@ -157,12 +158,15 @@ void task_group::member_ended(member& m) noexcept {
     const auto request = for_siblings(ended.name());
     abort(request);
     cancelled_parent_ = true;
-    parent_->cancel(request);
+    parent_->cancel(request, hold_);
 }
 
 void task_group::conclude() {
-    if (cancelled_parent_ && parent_->uncancel() == 0)
-        has_own_cancellation_ = false;
+    if (cancelled_parent_) {
+        parent_->uncancel();
+        if (parent_->cancels_here() == 0)
+            has_own_cancellation_ = false;
+    }
     if (has_own_cancellation_ && errors_.empty() && !body_error_)
         throw cancelled_error(own_cancellation_.reason, own_cancellation_.text);
     if (body_error_)
@@ -170,10 +174,11 @@ void task_group::conclude() {
     if (errors_.empty())
         return;
     // The caller was cancelled beside: the failures go first, and the cancellation comes at its next wait.
-    if (parent_->cancels_ != 0) {
+    if (parent_->cancels_here() != 0) {
         parent_->uncancel();
         parent_->cancel(own_cancellation_.reason == cancel_reason::none ? cancel_request(cancel_reason::requested)
-                                                                       : own_cancellation_);
+                                                                       : own_cancellation_,
+                        hold_);
     }
     throw_exception_group("unhandled errors in a task_group", std::exchange(errors_, {}));
 }

@@ -14,7 +14,8 @@ void timeout_scope::enter() {
         throw invalid_state_error("this timeout_scope was run before: make a new one for each scope");
     auto& loop = detail::scheduler::require("timeout_scope::run");
     fiber_ = loop.running_;
-    cancels_before_ = fiber_->cancels_;
+    cancels_before_ = fiber_->cancels_here();
+    hold_ = fiber_->hold_;
     was_pending_ = fiber_->must_cancel_;
     state_ = state::entered;
     arm();
@@ -53,7 +54,7 @@ void timeout_scope::reschedule(std::optional<loop_clock::time_point> when) {
 
 void timeout_scope::strike() noexcept {
     state_ = state::expiring;
-    fiber_->cancel(detail::cancel_request(cancel_reason::deadline));
+    fiber_->cancel(detail::cancel_request(cancel_reason::deadline), hold_);
 }
 
 void timeout_scope::leave(const outcome_base& ended) {
@@ -63,7 +64,8 @@ void timeout_scope::leave(const outcome_base& ended) {
         return;
     }
     state_ = state::expired;
-    const bool ours = static_cast<std::uint32_t>(fiber_->uncancel()) <= cancels_before_;
+    fiber_->uncancel();
+    const bool ours = fiber_->cancels_here() <= cancels_before_;
     if (!ours || !ended.was_cancelled())
         return;
     // A cancellation that was pending when the scope began is somebody else's, though the limit struck as well.

@@ -27,6 +27,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,6 +43,7 @@ struct setting {
     std::string input_file = "/dev/null"; ///< standard input; empty: what write_input gets
     std::string output_file;              ///< standard output; empty: captured
     bool close_output = false;
+    bool terminal = false; ///< standard error is one
     rlim_t file_size = RLIM_INFINITY;
 };
 
@@ -54,6 +56,15 @@ public:
         int complained[2];
         if (::pipe2(in, O_CLOEXEC) != 0 || ::pipe2(said, O_CLOEXEC) != 0 || ::pipe2(complained, O_CLOEXEC) != 0)
             throw std::system_error(errno, std::generic_category(), "pipe2");
+        if (s.terminal) {
+            ::close(complained[0]);
+            ::close(complained[1]);
+            const winsize size{24, 60, 0, 0};
+            if (::openpty(&complained[0], &complained[1], nullptr, nullptr, &size) != 0)
+                throw std::system_error(errno, std::generic_category(), "openpty");
+            ::fcntl(complained[0], F_SETFD, FD_CLOEXEC);
+            ::fcntl(complained[1], F_SETFD, FD_CLOEXEC);
+        }
         arguments.insert(arguments.begin(), MUSTER_PROGRAM);
         std::vector<char*> words;
         for (auto& a : arguments)
@@ -562,6 +573,30 @@ TEST_F(muster_command, quiet_prints_nothing) {
     EXPECT_EQ(p.err, "");
 }
 
+TEST_F(muster_command, progress_is_drawn_on_a_terminal_and_cleared_at_the_end) {
+    setting s;
+    s.terminal = true;
+    std::vector<std::string> arguments{"fetch", "--limit", "10"};
+    for (int i = 0; i != 60; ++i)
+        arguments.push_back(url(i % 3 == 0 ? "/status/500" : "/slow/100"));
+    const auto began = std::chrono::steady_clock::now();
+    program p(arguments, s);
+    EXPECT_EQ(p.wait(), 1);
+    const auto took = std::chrono::steady_clock::now() - began;
+    EXPECT_NE(p.err.find("/60  "), std::string::npos) << p.err;
+    EXPECT_NE(p.err.find(" running  "), std::string::npos) << p.err;
+    EXPECT_TRUE(p.err.ends_with("\r\x1b[K")) << p.err;
+    EXPECT_EQ(p.err.find('\n'), std::string::npos) << p.err;
+    const auto drawn = std::ranges::count(p.err, '\r');
+    EXPECT_GE(drawn, 3);
+    EXPECT_LE(drawn, took / 100ms + 3);
+    EXPECT_EQ(ledger_of(p.out).submitted, 60u);
+    arguments.insert(arguments.begin() + 1, "--no-progress");
+    program q(arguments, s);
+    EXPECT_EQ(q.wait(), 1);
+    EXPECT_EQ(q.err, "");
+}
+
 TEST_F(muster_command, a_body_over_the_size_limit_is_a_failure) {
     program p({"fetch", "--max-size", "1K", url("/bytes/1024"), url("/chunked/1025"), url("/gzip-bomb/100")});
     EXPECT_EQ(p.wait(), 1);
@@ -617,6 +652,9 @@ TEST_F(muster_command, outputs_that_cannot_be_written_are_refused) {
     expect_refused({"fetch", "-o", "/proc/not-here", url("/ok")}, "-o");
     expect_refused({"fetch", "--jsonl", path("missing/log"), url("/ok")}, "--jsonl");
     expect_refused({"fetch", "--jsonl", folder_.string(), url("/ok")}, "--jsonl");
+    const auto list = write("list", url("/ok"));
+    expect_refused({"fetch", "-f", list, "--jsonl", path("./list")}, "is the input");
+    EXPECT_EQ(read(list), url("/ok"));
 }
 
 TEST_F(muster_command, lines_that_are_no_urls_are_failures_of_their_own) {

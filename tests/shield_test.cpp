@@ -213,6 +213,72 @@ TEST(hold_cancellation, does_not_hold_back_a_task_group_inside_its_body) {
         10ms);
 }
 
+TEST(hold_cancellation, tells_a_limit_inside_its_body_from_a_cancellation_that_is_held_back_meanwhile) {
+    expect_run(
+        []() -> muster::task<> {
+            auto caller = []() -> muster::task<bool> {
+                auto limited = []() -> muster::task<> {
+                    co_await muster::wait_for(nothing_after(1h), 10ms);
+                };
+                auto held = [limited]() -> muster::task<bool> {
+                    auto ended = co_await ending(limited());
+                    co_await muster::sleep_for(5ms);
+                    co_return ended.failed_with<muster::timeout_error>();
+                };
+                auto timed_out = co_await muster::hold_cancellation(held());
+                auto next = co_await ending(muster::sleep_for(1h));
+                EXPECT_EQ(next.message(), "outside");
+                co_return timed_out;
+            };
+            auto h = muster::create_task(caller());
+            co_await muster::sleep_for(5ms);
+            h.cancel("outside");
+            auto both = co_await h;
+            EXPECT_TRUE(both);
+            EXPECT_EQ(h.cancelling(), 1);
+        },
+        15ms);
+}
+
+TEST(hold_cancellation, nests_and_delivers_after_the_outermost) {
+    expect_run(
+        []() -> muster::task<> {
+            lines log;
+            auto inner = [](lines& l) -> muster::task<> {
+                co_await muster::hold_cancellation(nothing_after(10ms));
+                co_await muster::sleep_for(10ms);
+                l.push_back("inner ends");
+            };
+            auto caller = [inner](lines& l) -> muster::task<> {
+                co_await muster::hold_cancellation(inner(l));
+                co_await muster::sleep_for(1h);
+            };
+            auto h = muster::create_task(caller(log));
+            co_await muster::sleep_for(5ms);
+            h.cancel("nested");
+            auto ended = co_await ending(h);
+            EXPECT_EQ(ended.message(), "nested");
+            EXPECT_EQ(log, lines{"inner ends"});
+        },
+        20ms);
+}
+
+TEST(hold_cancellation, taken_back_meanwhile_is_not_delivered) {
+    expect_run(
+        []() -> muster::task<> {
+            auto caller = []() -> muster::task<> {
+                co_await muster::hold_cancellation(nothing_after(10ms));
+                co_await muster::sleep_for(10ms);
+            };
+            auto h = muster::create_task(caller());
+            co_await muster::sleep_for(5ms);
+            h.cancel();
+            EXPECT_EQ(h.uncancel(), 0);
+            co_await h;
+        },
+        20ms);
+}
+
 TEST(hold_cancellation, inside_a_time_limit_lets_the_limit_strike_after_its_end) {
     expect_run(
         []() -> muster::task<> {

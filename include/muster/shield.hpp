@@ -89,7 +89,7 @@ detail::shield_operation<task_handle<T>> shield(task<T> t, std::source_location 
 
 namespace detail {
 
-class cancellation_hold {
+class cancellation_hold : cancel_hold {
 public:
     cancellation_hold();
     ~cancellation_hold();

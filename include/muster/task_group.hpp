@@ -140,6 +140,7 @@ private:
 
     std::source_location site_;
     detail::fiber* parent_ = nullptr;
+    const detail::cancel_hold* hold_ = nullptr; ///< around the group itself
     child_wait* waiting_ = nullptr;
     member* first_ = nullptr;
     member* last_ = nullptr;

@@ -116,6 +116,7 @@ private:
     detail::fiber* fiber_ = nullptr;
     limit_timer timer_;
     limit_entry at_once_;
+    const detail::cancel_hold* hold_ = nullptr; ///< around the scope itself
     std::uint32_t cancels_before_ = 0;
     bool was_pending_ = false;
     state state_ = state::created;

@@ -108,4 +108,13 @@ template <std::ranges::input_range Range>
                                                                                             timeout, site);
 }
 
+/// Tasks have no handles to give back.
+template <std::ranges::input_range Range>
+    requires detail::is_task<std::ranges::range_value_t<Range>>
+void wait(Range&&, wait_until = wait_until::all_completed,
+          std::optional<std::chrono::nanoseconds> = std::nullopt) {
+    static_assert(!detail::is_task<std::ranges::range_value_t<Range>>,
+                  "wait takes handles: start the tasks with muster::create_task first");
+}
+
 } // namespace muster

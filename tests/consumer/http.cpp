@@ -1,5 +1,20 @@
 // SPDX-License-Identifier: MIT
 // The same for the component http: its header, and its library with what that needs, from the installed package alone.
 #include <muster/http.hpp>
+#include <muster/run.hpp>
+#include <muster/testing/faulty_server.hpp>
 
-int main() { return 0; }
+#include <cstdlib>
+#include <string>
+
+muster::task<int> status_of(std::string url) {
+    muster::http::client client;
+    auto reply = co_await client.get(url);
+    co_return reply.status;
+}
+
+int main() {
+    ::setenv("no_proxy", "*", 1);
+    const muster::testing::faulty_server server;
+    return muster::run(status_of(server.url("/ok"))) == 200 ? 0 : 1;
+}

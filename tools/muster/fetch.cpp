@@ -19,12 +19,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <random>
 #include <ranges>
 #include <string_view>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -366,6 +368,8 @@ int fetch(const fetch_options& options) {
     auto source = file.empty() ? std::make_unique<url_source>(options.urls) : std::make_unique<url_source>(file);
     if (!file.empty() && source->is_finite() && file != "-" && !has_a_url(file))
         throw usage_error(no_urls_in(source->name()));
+    if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
+        throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
     if (!options.output.empty())
         require_folder(options.output);
     std::optional<job_log> log;

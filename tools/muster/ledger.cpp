@@ -8,7 +8,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <iterator>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -96,28 +96,29 @@ std::uint64_t ledger::failed_with(const std::string& name) const noexcept {
 
 std::string ledger::text(const url_source& from, std::chrono::nanoseconds elapsed) const {
     std::string text;
-    const auto out = std::back_inserter(text);
-    fmt::format_to(out, "{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", submitted(), ok_,
+    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", submitted(), ok_,
         failed_, cancelled_, not_started_);
-    fmt::format_to(out, "{} received in {}, {} {}\n", bytes_for_reading(bytes_), show_duration(elapsed), retries_,
+    text += fmt::format("{} received in {}, {} {}\n", bytes_for_reading(bytes_), show_duration(elapsed), retries_,
         retries_ == 1 ? "retry" : "retries");
     if (!kinds_.empty()) {
-        fmt::format_to(out, "failures by type, with the first of each:\n");
+        text += "failures by type, with the first of each:\n";
         auto kinds = kinds_;
-        std::ranges::stable_sort(kinds, std::greater<>(), &kind::count);
+        std::ranges::sort(kinds, [](const kind& a, const kind& b) {
+            return a.count != b.count ? a.count > b.count : a.line < b.line;
+        });
         for (const auto& k : kinds)
-            fmt::format_to(out, "  {:>6}  {:<18} line {}: {}\n{:29}{}\n", k.count, k.name, k.line, k.url, "",
+            text += fmt::format("  {:>6}  {:<18} line {}: {}\n{:29}{}\n", k.count, k.name, k.line, k.url, "",
                 for_reading(k.problem, 200));
     }
     if (!slowest_.empty()) {
-        fmt::format_to(out, "slowest:\n");
+        text += "slowest:\n";
         for (const auto& s : slowest_)
-            fmt::format_to(out, "  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.url);
+            text += fmt::format("  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.url);
     }
     if (from.blank_lines() + from.comments() != 0)
-        fmt::format_to(out, "not counted above: {} blank lines, {} comments\n", from.blank_lines(), from.comments());
+        text += fmt::format("not counted above: {} blank lines, {} comments\n", from.blank_lines(), from.comments());
     if (!from.exhausted())
-        fmt::format_to(out, "{} was not read to its end: lines after {} are not counted\n", from.name(),
+        text += fmt::format("{} was not read to its end: lines after {} are not counted\n", from.name(),
             from.urls() + from.blank_lines() + from.comments());
     return text;
 }

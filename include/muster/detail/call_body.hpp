@@ -31,8 +31,22 @@ decltype(auto) call_with(F& body, Scope& scope) {
 template <class F, class Scope>
 using called_body = decltype(call_with(std::declval<F&>(), std::declval<Scope&>()));
 
+template <class Called>
+struct body_value {
+    using type = typename child_of<Called>::value_type;
+};
+/// A plain function that starts tasks and returns nothing is a body as well.
+template <>
+struct body_value<void> {
+    using type = void;
+};
+
 template <class F, class Scope>
-using body_result = typename child_of<called_body<F, Scope>>::value_type;
+using body_result = typename body_value<called_body<F, Scope>>::type;
+
+inline task<> ended_body() {
+    co_return;
+}
 
 /// A body that threw when it was called, before there was a coroutine.
 template <class T>
@@ -46,7 +60,10 @@ template <class F, class Scope>
 task<body_result<F, Scope>> call_body(F& body, Scope& scope) {
     using called = called_body<F, Scope>;
     try {
-        if constexpr (is_task<called>)
+        if constexpr (std::is_void_v<called>) {
+            call_with(body, scope);
+            return ended_body();
+        } else if constexpr (is_task<called>)
             return call_with(body, scope);
         else
             return await_as_task<std::remove_cvref_t<called>>(call_with(body, scope));

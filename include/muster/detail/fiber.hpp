@@ -61,6 +61,15 @@ struct cancel_request {
     cancel_text_ptr text;
 };
 
+/// A stretch of a fiber's code in which cancellation is held back: the requests from outside wait here for its end.
+/// Scopes that are inside it (a time limit, a group) still reach their own body.
+struct cancel_hold {
+    cancel_hold* outer_ = nullptr;
+    cancel_request request_{cancel_reason::none};
+    std::uint32_t count_ = 0; ///< how many requests came meanwhile
+    bool pending_ = false;
+};
+
 /// What a wait does when the fiber that waits is cancelled.
 enum class cancel_effect : std::uint8_t {
     interrupted, ///< it is off all lists; the fiber goes on with a cancelled_error
@@ -144,8 +153,8 @@ public:
     void step() noexcept;
 
     /// As asyncio's Task.cancel: interrupts what it waits for, or else what it will wait for next; counted.
-    /// *Returns* false if it had ended.
-    bool cancel(const cancel_request& request) noexcept;
+    /// *Returns* false if it had ended. `inside` is the hold in which the one who asks is itself.
+    bool cancel(const cancel_request& request, const cancel_hold* inside = nullptr) noexcept;
 
     // ---- for awaiters, on the running fiber ----
 
@@ -164,7 +173,7 @@ public:
 
     /// True if a cancellation is to be delivered now; the awaiter then undoes what it was given and calls
     /// throw_cancelled().
-    [[nodiscard]] bool cancellation_due() const noexcept { return interrupted_ || (must_cancel_ && held_ == 0); }
+    [[nodiscard]] bool cancellation_due() const noexcept { return interrupted_ || must_cancel_; }
     [[noreturn]] void throw_cancelled();
     void throw_if_cancelled() {
         if (cancellation_due()) [[unlikely]]
@@ -176,6 +185,10 @@ public:
     void put_back(const cancel_request& request) noexcept;
 
     int uncancel() noexcept;
+    /// asyncio's cancelling(), less what is held back.
+    [[nodiscard]] std::uint32_t cancels_here() const noexcept;
+    void begin_hold(cancel_hold& h) noexcept;
+    void end_hold(cancel_hold& h) noexcept;
 
     [[nodiscard]] bool ended() const noexcept { return state_ == fiber_state::ended; }
 
@@ -185,8 +198,8 @@ public:
     fiber_owner* owner_ = nullptr;
     cancel_text* text_ = nullptr; ///< owned
     task_locals* locals_ = nullptr; ///< owned by the owner's rules: see task_local.hpp
+    cancel_hold* hold_ = nullptr; ///< the innermost
     std::uint32_t cancels_ = 0;   ///< asyncio's cancelling()
-    std::uint16_t held_ = 0;      ///< how many scopes hold cancellation back
     fiber_state state_ = fiber_state::unstarted;
     cancel_reason reason_ = cancel_reason::none;
     bool interrupted_ = false; ///< a wait was ended by a cancellation that the coroutine has not seen yet
@@ -198,8 +211,8 @@ public:
     }
 
 private:
-    bool deliver(const cancel_request& request) noexcept;
-    fiber* deliver_here(const cancel_request& request) noexcept;
+    bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
+    fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
 };
 
 } // namespace muster::detail
