@@ -104,7 +104,7 @@ TEST(rule_error_beats_cancellation, a_caller_cancelled_while_a_failed_gather_win
             auto ended = co_await ending(h);
             EXPECT_EQ(ended.message(), "kept");
         },
-        15ms);
+        10ms);
 }
 
 TEST(rule_error_beats_cancellation, cancellation_caused_by_a_siblings_failure_is_an_error_in_no_group) {
