@@ -8,10 +8,14 @@ namespace muster::detail {
 
 const suspension_kind foreign_wait::kind_of{"another library's awaitable", &foreign_wait::cancel};
 
-foreign_bridge foreign_wait::hand_over(foreign_wait& wait) {
-    // Posting is the last thing done with the wait: its frame may be gone as soon as the loop has the letter.
-    const std::shared_ptr<mailbox> box = wait.inbox_;
-    static_cast<void>(box->post(wait));
+// Not inlined: what it holds must be on the stack, not in the bridge's frame, which may be gone, as the wait may be, as
+// soon as the loop has the letter.
+[[gnu::noinline]] void foreign_bridge::post(foreign_wait* wait) noexcept {
+    const std::shared_ptr<mailbox> box = wait->inbox_;
+    static_cast<void>(box->post(*wait));
+}
+
+foreign_bridge foreign_wait::hand_over(foreign_wait&) {
     co_return;
 }
 

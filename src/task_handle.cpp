@@ -70,6 +70,12 @@ std::string running_task_name() {
 
 } // namespace detail
 
+detail::completable& any_handle::required_state() const {
+    if (!valid())
+        throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
+    return *state_;
+}
+
 std::exception_ptr any_handle::exception() const {
     if (!done())
         throw invalid_state_error("'" + name() + "' has not ended: there is no exception to ask for yet");

@@ -168,3 +168,13 @@ TEST(as_completed, left_early_leaves_the_others_running) {
         },
         10ms);
 }
+
+TEST(as_completed, of_a_handle_that_refers_to_nothing_is_refused) {
+    expect_run(
+        []() -> muster::task<> {
+            std::vector<muster::any_handle> none(1);
+            EXPECT_THROW(muster::as_completed each(none), muster::invalid_state_error);
+            co_return;
+        },
+        0ms);
+}

@@ -141,8 +141,8 @@ TEST(with_cleanup, runs_the_clean_up_of_a_body_that_throws_when_it_is_called) {
     expect_run(
         []() -> muster::task<> {
             bool cleaned = false;
-            const bool broken = true;
-            auto plain = [broken] {
+            bool broken = true;
+            auto plain = [&broken] {
                 if (broken)
                     throw http_error(2);
                 return nothing_after(1ms);

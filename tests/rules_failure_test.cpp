@@ -189,9 +189,10 @@ TEST(cancellation_in_cpp, a_clean_up_that_awaits_sees_how_the_body_ended) {
             auto good = [] { return value_after(1ms, 1); };
             auto bad = [] { return fail_after(1ms); };
             auto cancelled = [] { return cancels_itself_after(1ms); };
-            co_await ending(muster::with_cleanup(good, cleanup));
-            co_await ending(muster::with_cleanup(bad, cleanup));
-            co_await ending(muster::with_cleanup(cancelled, cleanup));
+            auto after_value = co_await ending(muster::with_cleanup(good, cleanup));
+            auto after_error = co_await ending(muster::with_cleanup(bad, cleanup));
+            auto after_cancellation = co_await ending(muster::with_cleanup(cancelled, cleanup));
+            EXPECT_TRUE(after_value.succeeded() && after_error.failed() && after_cancellation.was_cancelled());
             using state = muster::outcome_state;
             EXPECT_EQ(seen, (std::vector<state>{state::value, state::error, state::cancelled}));
         },

@@ -35,7 +35,8 @@ TEST(rule_start, children_of_gather_and_map_start_in_argument_order_after_the_ca
         []() -> muster::task<> {
             lines log;
             static_cast<void>(muster::create_task(logged(log, "before", 0ms)));
-            co_await ending(muster::gather(logged(log, "a", 0ms), logged(log, "b", 0ms)));
+            auto both = co_await muster::gather(logged(log, "a", 0ms), logged(log, "b", 0ms));
+            static_cast<void>(both);
             EXPECT_EQ(lines(log.begin(), log.begin() + 3), (lines{"before begins", "a begins", "b begins"}));
             log.clear();
             const std::vector<int> in{1, 2, 3};

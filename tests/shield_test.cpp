@@ -294,3 +294,12 @@ TEST(hold_cancellation, inside_a_time_limit_lets_the_limit_strike_after_its_end)
         },
         30ms);
 }
+
+TEST(shield, of_a_handle_that_refers_to_nothing_is_refused) {
+    expect_run(
+        []() -> muster::task<> {
+            auto ended = co_await ending(muster::shield(muster::task_handle<int>()));
+            EXPECT_TRUE(ended.failed_with<muster::invalid_state_error>());
+        },
+        0ms);
+}

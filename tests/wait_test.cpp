@@ -163,3 +163,13 @@ TEST(wait, that_is_over_in_time_does_not_keep_the_clock) {
         },
         5ms);
 }
+
+TEST(wait, for_a_handle_that_refers_to_nothing_is_refused) {
+    expect_run(
+        []() -> muster::task<> {
+            std::vector<muster::any_handle> none(1);
+            auto ended = co_await ending(muster::wait(none));
+            EXPECT_TRUE(ended.failed_with<muster::invalid_state_error>());
+        },
+        0ms);
+}

@@ -109,7 +109,7 @@ public:
     explicit as_completed(Range&& handles, std::optional<std::chrono::nanoseconds> timeout = std::nullopt)
         : handles_(unique(handles)), order_(handles_.size(), timeout) {
         for (std::size_t i = 0; i != handles_.size(); ++i)
-            order_.watch(i, handles_[i].state());
+            order_.watch(i, handles_[i].required_state());
     }
 
     class next_awaiter final

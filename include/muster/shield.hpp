@@ -59,7 +59,7 @@ class shield_awaiter final
     using value_type = typename Handle::value_type;
 
 public:
-    explicit shield_awaiter(Handle h) : shielded_wait(counted<completable>(&h.state())), handle_(std::move(h)) {}
+    explicit shield_awaiter(Handle h) : shielded_wait(counted<completable>(&h.required_state())), handle_(std::move(h)) {}
     const_ref<value_type> await_resume() {
         finish();
         return handle_.result();

@@ -81,6 +81,8 @@ public:
 
     /// For the library.
     [[nodiscard]] detail::completable& state() const noexcept { return *state_; }
+    /// The same. *Errors*: invalid_state_error for a handle that refers to nothing.
+    [[nodiscard]] detail::completable& required_state() const;
 
 protected:
     explicit any_handle(detail::counted<detail::completable> state) noexcept : state_(std::move(state)) {}
@@ -183,10 +185,10 @@ public:
     /// *Cancellation*: passed on into the task; write `co_await shield(h)` to wait without that.
     auto operator co_await() const& {
         return detail::value_wait<detail::task_state<T>, detail::const_ref<T>>(
-            detail::counted<detail::completable>(&state()));
+            detail::counted<detail::completable>(&required_state()));
     }
     auto operator co_await() && {
-        return detail::value_wait<detail::task_state<T>, T>(detail::counted<detail::completable>(&state()));
+        return detail::value_wait<detail::task_state<T>, T>(detail::counted<detail::completable>(&required_state()));
     }
 
 private:

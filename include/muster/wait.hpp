@@ -70,7 +70,7 @@ public:
                  std::source_location site)
         : core_(handles.size(), until, timeout, site), handles_(std::move(handles)) {
         for (std::size_t i = 0; i != handles_.size(); ++i)
-            core_.watch(i, handles_[i].state());
+            core_.watch(i, handles_[i].required_state());
     }
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<promise_links> Promise>

@@ -22,17 +22,29 @@
 
 namespace muster::detail {
 
-/// What a foreign awaitable resumes.
+class foreign_wait;
+
+/// What a foreign awaitable resumes: it does nothing but post its wait, once it is suspended for good. Then the loop
+/// may destroy it while the thread that resumed it is on its way back.
 class foreign_bridge {
 public:
     struct promise_type {
+        struct posting {
+            bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<promise_type> h) const noexcept { post(h.promise().wait_); }
+            void await_resume() const noexcept {}
+        };
+
+        explicit promise_type(foreign_wait& wait) noexcept : wait_(&wait) {}
         foreign_bridge get_return_object() noexcept {
             return foreign_bridge(std::coroutine_handle<promise_type>::from_promise(*this));
         }
         std::suspend_always initial_suspend() const noexcept { return {}; }
-        std::suspend_always final_suspend() const noexcept { return {}; }
+        posting final_suspend() const noexcept { return {}; }
         void return_void() const noexcept {}
         [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+
+        foreign_wait* wait_;
     };
 
     foreign_bridge() noexcept = default;
@@ -49,6 +61,8 @@ public:
     [[nodiscard]] std::coroutine_handle<> handle() const noexcept { return handle_; }
 
 private:
+    static void post(foreign_wait* wait) noexcept;
+
     std::coroutine_handle<promise_type> handle_;
 };
 
@@ -64,6 +78,7 @@ protected:
     [[nodiscard]] std::coroutine_handle<> bridge() const noexcept { return bridge_.handle(); }
 
 private:
+    friend class foreign_bridge;
     static foreign_bridge hand_over(foreign_wait& wait);
     static void arrived(letter& l, scheduler& loop) noexcept;
     static cancel_effect cancel(suspension&, const cancel_request&, fiber*&) noexcept { return cancel_effect::held; }

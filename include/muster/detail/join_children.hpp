@@ -84,7 +84,10 @@ struct child_of<A> {
                       std::copy_constructible<value_type>,
                   "the value of this handle can't be copied: give the handle away with `std::move(h)`");
     static constexpr bool is_handle = true;
-    static stored store(A&& h) { return std::forward<A>(h); }
+    static stored store(A&& h) {
+        static_cast<void>(h.required_state());
+        return std::forward<A>(h);
+    }
 };
 
 /// Puts a task into a slot. A task that was awaited before, or has no frame, has failed already.
