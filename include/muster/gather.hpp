@@ -60,7 +60,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::gather(...
     using input_type = typename detail::gather_input<As...>::type;
 
 public:
-    gather(As... as, std::source_location site = std::source_location::current())
+    gather(As&&... as, std::source_location site = std::source_location::current())
         : words(detail::join_options(site), "gather"), input_(std::forward<As>(as)...) {}
     gather(gather&&) = default;
     gather& operator=(gather&&) = delete;
@@ -117,7 +117,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::settle(...
     using input_type = typename detail::gather_input<As...>::type;
 
 public:
-    settle(As... as, std::source_location site = std::source_location::current())
+    settle(As&&... as, std::source_location site = std::source_location::current())
         : words(detail::join_options(site), "settle"), input_(std::forward<As>(as)...) {
         this->options_.policy = detail::on_failure::settle;
     }

@@ -13,6 +13,7 @@
 #include <muster/detail/callable.hpp>
 #include <muster/detail/join_options.hpp>
 #include <muster/detail/map_join.hpp>
+#include <muster/retry.hpp>
 #include <muster/summary.hpp>
 
 #include <concepts>
@@ -25,6 +26,9 @@
 
 namespace muster {
 
+/// How it runs is said in a chain, each word once: `.limit(n)` at most n at once, `.each_within(d)` a child's own
+/// limit, `.within(d)` everybody's, `.rate(n, window)` starts in a stretch of time, `.retry(policy)`,
+/// `.stop_after_failures(k)`, `.named(text)`.
 /// *Returns*, awaited: the vector of values in input order (nothing for void).
 /// *Errors*: the first failure, as itself, after the others were cancelled and have ended; other forms as they say.
 /// What the input range throws ends the map with that error. std::invalid_argument for a bad option.

@@ -28,6 +28,7 @@
 #include <muster/generator.hpp>    // asynchronous generators, for_each
 #include <muster/map.hpp>          // a function over inputs, lazily, with limits and retries
 #include <muster/race.hpp>         // the first to succeed
+#include <muster/retry.hpp>        // when and how often to try again
 #include <muster/shield.hpp>       // shield, hold_cancellation
 #include <muster/task_group.hpp>   // a scope for tasks
 #include <muster/timeout.hpp>      // timeout, timeout_at, wait_for

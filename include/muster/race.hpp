@@ -27,7 +27,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::race(...)"
     using input_type = typename detail::gather_input<As...>::type;
 
 public:
-    race(As... as, std::source_location site = std::source_location::current())
+    race(As&&... as, std::source_location site = std::source_location::current())
         : words(detail::join_options(site), "race"), input_(std::forward<As>(as)...) {
         this->options_.policy = detail::on_failure::finish_siblings;
         this->options_.quorum = 1;

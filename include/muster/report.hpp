@@ -48,7 +48,7 @@ struct report {
     const void* id = nullptr;       ///< tells tasks apart: task::id(), task_handle::id()
 };
 
-/// *Returns* one line: "never retrieved: task 'load' (made at main.cpp:12) failed: http_error: 503".
+/// *Returns* one line: "never retrieved: task 'load' (created at main.cpp:12) failed: http_error: 503".
 [[nodiscard]] std::string to_string(const report& r);
 
 using report_handler = std::function<void(const report&)>;

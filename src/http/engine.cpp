@@ -169,10 +169,19 @@ void engine::unwatch(curl_socket_t s) noexcept {
     const auto place = static_cast<std::size_t>(s);
     if (place >= watches_.size() || watches_[place] == nullptr)
         return;
-    uv_poll_stop(&watches_[place]->poll);
-    watches_[place]->failed = false;
-    // What was seen on it is nobody's: the number may be another socket's by the time it would be told.
-    watches_[place]->events = 0;
+    // Closed now, while the number is this socket's: later it may be anybody's, another client's on the same loop too,
+    // and taking it out of the poll set would take out theirs. What was seen on it is nobody's any more.
+    socket_watch* w = std::exchange(watches_[place], nullptr);
+    w->failed = false;
+    w->events = 0;
+    if (std::exchange(w->listed, false)) {
+        socket_watch** link = &ready_;
+        while (*link != w)
+            link = &(*link)->next;
+        *link = w->next;
+    }
+    uv_close(reinterpret_cast<uv_handle_t*>(&w->poll),
+        [](uv_handle_t* h) { delete static_cast<socket_watch*>(h->data); });
 }
 
 void engine::socket_ready(socket_watch& w, int events) noexcept {

@@ -124,7 +124,7 @@ int demo(bool show_progress) {
     const auto wrong = differences(all, counts);
     if (wrong.empty())
         said = say("\nEach URL is in exactly one count, and each failure has its type: a 503 and a reset were tried "
-                   "again,\na 404 was not. Next: muster fetch --help\n") &&
+                   "again,\na 404 was not. Next: build/release/bin/muster fetch --help\n") &&
                said;
     else
         said = say("\nThat is not what the server was told to do:\n" + wrong) && said;

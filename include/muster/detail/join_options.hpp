@@ -9,6 +9,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/join.hpp>
+#include <muster/retry.hpp>
 #include <muster/sleep.hpp>
 
 #include <chrono>
@@ -19,57 +20,6 @@
 #include <utility>
 
 namespace muster {
-
-/// How to try again: up to `times` further attempts, waiting first_delay, then factor times as long each time up to
-/// longest_delay. `jitter` (0 to 1) is the part of each wait that is random, so that many callers spread out.
-class retry_policy {
-public:
-    explicit retry_policy(std::size_t times) { rule_.times = times; }
-
-    template <class Rep, class Period>
-    retry_policy& first_delay(std::chrono::duration<Rep, Period> d) {
-        rule_.first_delay = checked(d, "first_delay");
-        return *this;
-    }
-    template <class Rep, class Period>
-    retry_policy& longest_delay(std::chrono::duration<Rep, Period> d) {
-        rule_.longest_delay = checked(d, "longest_delay");
-        return *this;
-    }
-    retry_policy& factor(double f) {
-        if (!(f >= 1.0))
-            throw std::invalid_argument("retry_policy::factor must be at least 1");
-        rule_.factor = f;
-        return *this;
-    }
-    retry_policy& jitter(double part) {
-        if (!(part >= 0.0 && part <= 1.0))
-            throw std::invalid_argument("retry_policy::jitter must be between 0 and 1");
-        rule_.jitter = part;
-        return *this;
-    }
-    /// Only errors for which this says true are tried again.
-    retry_policy& when(std::function<bool(const std::exception_ptr&)> retries) {
-        rule_.retries = std::move(retries);
-        return *this;
-    }
-    /// Only errors that are an E or derived from it are tried again.
-    template <class E>
-    retry_policy& when_failed_with() {
-        return when([](const std::exception_ptr& e) { return detail::is_a<E>(e); });
-    }
-
-    [[nodiscard]] const detail::retry_rule& rule() const noexcept { return rule_; }
-
-private:
-    template <class Rep, class Period>
-    static detail::nanoseconds checked(std::chrono::duration<Rep, Period> d, const char* what) {
-        if (d.count() < 0)
-            throw std::invalid_argument(std::string("retry_policy::") + what + " must not be negative");
-        return detail::clamp_to_nanoseconds(d);
-    }
-    detail::retry_rule rule_;
-};
 
 namespace detail {
 

@@ -24,7 +24,7 @@ class wired_tuple;
 template <class... As>
 class tuple_input {
 public:
-    explicit tuple_input(As... as) : children_(child_of<As>::store(std::forward<As>(as))...) {}
+    explicit tuple_input(As&&... as) : children_(child_of<As>::store(std::forward<As>(as))...) {}
 
     template <class Result>
     using awaiter = join_awaiter<wired_tuple<As...>, Result>;
