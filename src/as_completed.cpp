@@ -12,7 +12,8 @@ completion_order::watch_one::watch_one() noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<watch_one&>(w);
-              self.order->loop_.post(static_cast<call_entry&>(self));
+              if (auto* loop = self.order->link_->loop)
+                  loop->post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
               auto& self = static_cast<watch_one&>(c);
@@ -24,23 +25,24 @@ completion_order::limit_timer::limit_timer(completion_order& o) noexcept
     : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).order->time_is_up(); }), order(&o) {}
 
 completion_order::completion_order(std::size_t count, std::optional<nanoseconds> timeout)
-    : loop_(scheduler::require("as_completed")), watches_(std::make_unique<watch_one[]>(count)), count_(count),
+    : link_(scheduler::require("as_completed").link()), watches_(std::make_unique<watch_one[]>(count)), count_(count),
       pending_(count), limit_(*this) {
     ended_.reserve(count);
-    if (timeout && count != 0 && !loop_.arm(limit_, loop_.now() + *timeout))
+    auto& loop = *link_->loop;
+    if (timeout && count != 0 && !loop.arm(limit_, loop.now() + clamp_to_nanoseconds(*timeout)))
         throw std::bad_alloc();
+    ++link_->owners;
 }
 
 completion_order::~completion_order() {
-    bool queued = false;
-    for (std::size_t i = 0; i != count_; ++i) {
+    for (std::size_t i = 0; i != count_; ++i)
         watches_[i].unwatch();
-        if (watches_[i].queued_)
-            queued = watches_[i].drop_ = true;
+    if (auto* loop = link_->loop) {
+        for (std::size_t i = 0; i != count_; ++i)
+            loop->unpost(watches_[i]);
+        loop->disarm(limit_);
     }
-    if (queued)
-        loop_.drop_marked();
-    loop_.disarm(limit_);
+    link_->release();
 }
 
 void completion_order::watch(std::size_t i, completable& c) {
@@ -56,7 +58,7 @@ void completion_order::one_ended(std::size_t index) noexcept {
     watches_[index].ended = true;
     ended_.push_back(index);
     if (--pending_ == 0)
-        loop_.disarm(limit_);
+        link_->loop->disarm(limit_);
     serve();
 }
 

@@ -51,13 +51,41 @@ bool fiber::cancel(const cancel_request& request, const cancel_hold* inside) noe
 }
 
 bool fiber::deliver(const cancel_request& request, const cancel_hold* inside) noexcept {
-    // A loop, because tasks that wait for tasks may form a chain of any length.
+    // A loop, because tasks that wait for tasks may form a chain of any length; or a circle, which is found by looking
+    // out for a task that was passed, taken anew whenever twice as many have been passed.
+    fiber* at = this;
+    fiber* passed = this;
+    std::size_t lap = 1;
+    std::size_t left = lap;
     fiber* next = deliver_here(request, inside);
-    while (next != nullptr && !next->ended()) {
-        ++next->cancels_;
-        next = next->deliver_here(request, nullptr);
+    while (next != nullptr) {
+        if (next->ended()) {
+            // It is just being torn down, and wakes the one that waits for it: that one hears of it then.
+            at->set_request(request);
+            at->must_cancel_ = true;
+            break;
+        }
+        if (next == passed) {
+            at->cut_circle(request);
+            break;
+        }
+        if (--left == 0) {
+            passed = next;
+            left = lap *= 2;
+        }
+        at = next;
+        ++at->cancels_;
+        next = at->deliver_here(request, nullptr);
     }
     return true;
+}
+
+void fiber::cut_circle(const cancel_request& request) noexcept {
+    fiber* itself = this;
+    static_cast<void>(op_->kind_->cancel(*op_, request, itself));
+    set_request(request);
+    interrupted_ = true;
+    wake();
 }
 
 fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept {
@@ -143,7 +171,15 @@ void fiber::end_hold(cancel_hold& h) noexcept {
         put_back(h.request_);
 }
 
-void destroy_unstarted(std::coroutine_handle<> frame) noexcept {
+namespace {
+
+/// Tasks that were given tasks that were given tasks: destroying the outermost destroys them all. Beyond a depth the
+/// frames wait in a list, so that no length of such a chain needs more stack.
+constexpr int frames_nested = 64;
+constinit thread_local int destroying = 0;
+constinit thread_local void* dropped = nullptr;
+
+void destroy_unstarted_now(std::coroutine_handle<> frame) noexcept {
     if (std::uncaught_exceptions() == 0) {
         const auto function = promise_links::of(frame).function_;
         report r(report_kind::never_awaited);
@@ -156,6 +192,25 @@ void destroy_unstarted(std::coroutine_handle<> frame) noexcept {
     } else {
         frame.destroy();
     }
+}
+
+} // namespace
+
+void destroy_unstarted(std::coroutine_handle<> frame) noexcept {
+    if (destroying == frames_nested) {
+        promise_links::of(frame).next_dropped_ = std::exchange(dropped, frame.address());
+        return;
+    }
+    ++destroying;
+    destroy_unstarted_now(frame);
+    if (destroying == frames_nested) {
+        while (dropped != nullptr) {
+            const auto next = std::coroutine_handle<>::from_address(dropped);
+            dropped = promise_links::of(next).next_dropped_;
+            destroy_unstarted_now(next);
+        }
+    }
+    --destroying;
 }
 
 } // namespace muster::detail

@@ -27,20 +27,11 @@ join::~join() {
                 std::exchange(slots_[i].leaf_, nullptr).destroy();
         return;
     }
-    bool queued = queued_;
-    if (queued)
-        drop_ = true;
+    loop_->unpost(*this);
     for (std::size_t i = 0; i != watch_count_; ++i) {
-        auto& w = watches_[i];
-        if (w.watching())
-            w.unwatch();
-        if (w.queued_) {
-            w.drop_ = true;
-            queued = true;
-        }
+        watches_[i].unwatch();
+        loop_->unpost(watches_[i]);
     }
-    if (queued)
-        loop_->drop_marked();
     if (deadline_)
         loop_->disarm(*deadline_);
     if (pace_)
@@ -84,43 +75,84 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
         for (std::size_t i = 0; i != slot_count_; ++i)
             slots_[i].in_use_ = true;
     }
+    watching_ = watch_count_;
     for (std::size_t i = 0; i != watch_count_; ++i) {
         watches_[i].join_ = this;
         watches_[i].watch(*watches_[i].on_);
     }
-    watching_ = watch_count_;
-    loop_->post(static_cast<call_entry&>(*this));
-    if (options_.within) {
-        deadline_.reset(new (std::nothrow) owned_timer(
-            [](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
-        if (!deadline_ || !loop_->arm(*deadline_, loop_->now() + *options_.within))
-            fail_edge(std::make_exception_ptr(std::bad_alloc()));
-    }
+    // With nothing to start there is no entry of its own yet, so that a deadline of no time posts it after what is ready.
+    if (slot_count_ != 0)
+        loop_->post(static_cast<call_entry&>(*this));
+    arm_deadline();
     parent.wait(*this, h);
+}
+
+void join::begin(scheduler& loop, over_function over, void* whom) noexcept {
+    over_ = over;
+    whom_ = whom;
+    loop_ = &loop;
+    began_ = loop_->now();
+    begun_ = true;
+    watching_ = watch_count_;
+    for (std::size_t i = 0; i != watch_count_; ++i) {
+        watches_[i].join_ = this;
+        if (!watches_[i].on_->done())
+            watches_[i].watch(*watches_[i].on_);
+    }
+    arm_deadline();
+    for (std::size_t i = 0; i != watch_count_; ++i)
+        if (watches_[i].on_->done())
+            watch_ended(watches_[i]);
+    tell_if_over();
+}
+
+void join::arm_deadline() noexcept {
+    if (!options_.within)
+        return;
+    deadline_.reset(new (std::nothrow) owned_timer(
+        [](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
+    if (!deadline_ || !loop_->arm(*deadline_, loop_->now() + *options_.within))
+        fail_edge(std::make_exception_ptr(std::bad_alloc()));
 }
 
 void join::act(call_entry& c, bool run) noexcept {
     if (!run)
         return;
     auto& j = static_cast<join&>(c);
-    if (j.done_)
+    j.act();
+    j.tell_if_over();
+}
+
+void join::act() noexcept {
+    if (done_)
         return;
-    if (j.deadline_struck_ && !j.options_.owns_children) {
-        j.done_ = true;
-        j.parent_->wake();
+    if (deadline_struck_ && !options_.owns_children) {
+        end_wait();
         return;
     }
     // What is decided while children start is carried out in the next entry.
-    const bool was_stopping = j.stopping_;
+    const bool was_stopping = stopping_;
     if (!was_stopping)
-        j.fill();
-    if (was_stopping && !j.stop_carried_out_) {
-        j.stop_carried_out_ = true;
-        if (!j.children_cancelled_)
-            j.cancel_running_and_theirs();
-        j.drop_unstarted();
+        fill();
+    if (was_stopping && !stop_carried_out_) {
+        stop_carried_out_ = true;
+        if (!children_cancelled_)
+            cancel_running_and_theirs();
+        drop_unstarted();
     }
-    j.settle_if_done();
+    settle_if_done();
+}
+
+void join::end_wait() noexcept {
+    done_ = true;
+    if (parent_ != nullptr)
+        parent_->wake();
+}
+
+/// Where no fiber waits, whoever waits is told as the last thing that an entry does, and may destroy this.
+void join::tell_if_over() noexcept {
+    if (done_ && over_ != nullptr)
+        std::exchange(over_, nullptr)(whom_);
 }
 
 void join::fill() noexcept {
@@ -192,6 +224,8 @@ void join::make_attempt(join_slot& s) noexcept {
         slot_ended(s);
         return;
     }
+    if (children_cancelled_) [[unlikely]]
+        s.cancel(stop_request_); // the function that made it cancelled the caller
     if (parent_->locals_ != nullptr)
         s.locals_ = retain_locals(parent_->locals_);
     if (s.clock_ != nullptr) {
@@ -290,8 +324,17 @@ bool join::try_again(join_slot& s) noexcept {
     const retry_rule* rule = options_.retry.get();
     if (rule == nullptr || stopping_ || !s.out_->failed() || s.clock_->attempts_ >= rule->times)
         return false;
-    if (rule->retries && !rule->retries(s.out_->error()))
-        return false;
+    if (rule->retries) {
+        bool again = false;
+        try {
+            again = rule->retries(s.out_->error());
+        } catch (...) {
+            fail_edge(std::current_exception());
+        }
+        // It is the user's: it may have cancelled the caller.
+        if (!again || stopping_)
+            return false;
+    }
     auto delay = static_cast<double>(rule->first_delay.count());
     const auto longest = static_cast<double>(rule->longest_delay.count());
     for (std::size_t i = 0; i != s.clock_->attempts_ && delay > 0 && delay < longest && rule->factor > 1; ++i)
@@ -364,6 +407,9 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
         }
         break;
     case on_failure::leave_siblings:
+        // Cancelled by the deadline: that is the combinator's timeout_error, not this child's end.
+        if (deadline_struck_ && !failed)
+            break;
         if (decisive_ == unlimited && (options_.leave == leave_at::any_end || options_.leave == leave_at::no_value ||
                                        (failed && options_.leave == leave_at::error))) {
             decisive_ = index;
@@ -372,6 +418,8 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
         break;
     case on_failure::finish_siblings:
     case on_failure::settle:
+        if (stopping_)
+            break;
         if (failed && counts_.failed >= options_.max_failures)
             stop(cancel_reason::stopped, asked_by(index));
         // The quorum can't be reached any more.
@@ -417,7 +465,7 @@ void join::settle_if_done() noexcept {
         loop_->disarm(*deadline_);
     if (pace_)
         loop_->disarm(*pace_);
-    parent_->wake();
+    end_wait();
 }
 
 void join_watch::told(watcher& w) noexcept {
@@ -427,14 +475,17 @@ void join_watch::told(watcher& w) noexcept {
 
 void join_watch::ended(call_entry& c, bool run) noexcept {
     auto& self = static_cast<join_watch&>(c);
-    if (run)
-        self.join_->watch_ended(self);
+    if (!run)
+        return;
+    self.join_->watch_ended(self);
+    self.join_->tell_if_over();
 }
 
 void join::watch_ended(join_watch& w) noexcept {
     if (w.counted_ || done_)
         return;
     w.counted_ = true;
+    last_ended_ = w.index_;
     --watching_;
     if (wants_durations_)
         durations_[w.index_] = loop_->now() - began_;
@@ -464,8 +515,7 @@ void join::strike_deadline() noexcept {
             loop_->post(static_cast<call_entry&>(*this));
             return;
         }
-        done_ = true;
-        parent_->wake();
+        end_wait();
         return;
     }
     stop(cancel_reason::deadline);
@@ -492,14 +542,37 @@ cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&
         j.done_ = true;
         return cancel_effect::interrupted;
     }
-    j.cancelled_by_parent_ = true;
-    j.parent_request_ = request;
-    if (!j.stopping_)
-        j.stop(cancel_reason::parent_cancelled, request.text);
-    else
-        j.stop_request_ = cancel_request(cancel_reason::parent_cancelled, request.text);
-    j.cancel_running_and_theirs();
+    j.ask_to_stop(request);
     return cancel_effect::passed_on;
+}
+
+void join::ask_to_stop(const cancel_request& request) noexcept {
+    cancelled_by_parent_ = true;
+    parent_request_ = request;
+    if (!stopping_)
+        stop(cancel_reason::parent_cancelled, request.text);
+    else
+        stop_request_ = cancel_request(cancel_reason::parent_cancelled, request.text);
+    cancel_running_and_theirs();
+}
+
+bool join::anyone_to_stop() const noexcept {
+    const join* j = this;
+    while (j != nullptr) {
+        // The last of several joins is looked at by the loop, so that a chain of them takes no native stack.
+        const join* within = nullptr;
+        for (std::size_t i = 0; i != j->watch_count_; ++i) {
+            const auto& child = *j->watches_[i].on_;
+            if (child.done())
+                continue;
+            const join* const next = child.as_join();
+            if (next == nullptr || (within != nullptr && within->anyone_to_stop()))
+                return true;
+            within = next;
+        }
+        j = within;
+    }
+    return false;
 }
 
 void join::cancel_running_and_theirs() noexcept {
@@ -508,9 +581,14 @@ void join::cancel_running_and_theirs() noexcept {
     if (loop_->cancelling_joins_)
         return;
     loop_->cancelling_joins_ = true;
+    const auto wave = ++loop_->cancel_waves_;
     while (join* j = loop_->joins_to_cancel_) {
         loop_->joins_to_cancel_ = j->next_to_cancel_;
-        for (auto times = std::exchange(j->times_to_cancel_, 0); times != 0; --times)
+        auto times = std::exchange(j->times_to_cancel_, 0);
+        // Tasks that gather each other's handles form a circle: once round is enough.
+        if (std::exchange(j->cancelled_in_wave_, wave) == wave)
+            continue;
+        for (; times != 0; --times)
             j->cancel_running();
     }
     loop_->cancelling_joins_ = false;
@@ -568,18 +646,29 @@ fiber* join::last_child(suspension& s) noexcept {
 
 // ---- after the wait ----
 
-void join::throw_own_cancellation() {
+void join::throw_own_cancellation(const outcome_base* decided) {
+    if (parent_ == nullptr) {
+        // As in asyncio, with what the last child to end was told, if it ended so.
+        const auto* last = cancelled_by_parent_ ? outcome_at_(*this, last_ended_) : nullptr;
+        if (last != nullptr)
+            throw cancelled_error(parent_request_.reason, last->was_cancelled() ? detail_outcome_access::text(*last)
+                                                                                : cancel_text_ptr());
+        return;
+    }
     if (cancelled_by_parent_) {
         cancelled_by_parent_ = false;
         if (parent_->cancellation_due())
             static_cast<void>(parent_->take_cancellation());
+        // As in asyncio, whose gather ends with the cancellation of the first child that was cancelled.
+        if (options_.policy == on_failure::leave_siblings && decided != nullptr)
+            throw cancelled_error(parent_request_.reason, detail_outcome_access::text(*decided));
         throw cancelled_error(parent_request_.reason, parent_request_.text);
     }
     parent_->throw_if_cancelled();
 }
 
 void join::keep_own_cancellation() noexcept {
-    if (cancelled_by_parent_)
+    if (cancelled_by_parent_ && parent_ != nullptr)
         parent_->put_back(parent_request_);
     cancelled_by_parent_ = false;
 }
@@ -639,14 +728,15 @@ void join::conclude() {
     }
     const outcome_base* decided = decisive_ == unlimited ? nullptr : outcome_at_(*this, decisive_);
     suppress_failures(decided != nullptr && decided->failed() ? decisive_ : unlimited);
-    if (decided != nullptr && decided->failed()) {
+    // Where no fiber waits there is no cancellation of its own that would go before that of a child.
+    if (decided != nullptr && (decided->failed() || parent_ == nullptr)) {
         for (std::size_t i = 0; i != watch_count_; ++i)
             if (watches_[i].index_ == decisive_)
                 watches_[i].on_->mark_retrieved();
         keep_own_cancellation();
         decided->rethrow();
     }
-    throw_own_cancellation();
+    throw_own_cancellation(decided);
     if (decided != nullptr)
         decided->rethrow();
     if (deadline_struck_)
@@ -663,7 +753,7 @@ void join::conclude() {
 }
 
 void join::conclude_settled() {
-    if (edge_error_ || cancelled_by_parent_ || parent_->cancellation_due()) {
+    if (edge_error_ || cancelled_by_parent_ || (parent_ != nullptr && parent_->cancellation_due())) {
         suppress_failures(unlimited);
         if (edge_error_) {
             keep_own_cancellation();

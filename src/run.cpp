@@ -3,6 +3,7 @@
 
 #include <muster/detail/completable.hpp>
 #include <muster/exception_group.hpp>
+#include <muster/sleep.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -71,7 +72,7 @@ private:
 
 void report_failed_shutdown(const any_handle& h) {
     auto& state = h.state();
-    if (!state.done() || !state.ended_as().failed())
+    if (!state.done() || !state.ended_as().failed() || state.retrieved())
         return;
     state.mark_retrieved();
     report r(report_kind::shutdown_failure);
@@ -83,16 +84,19 @@ void report_failed_shutdown(const any_handle& h) {
 }
 
 void name_those_that_stay(scheduler& loop) {
+    // All are named before the first report: its handler may create tasks.
+    std::vector<report> reports;
     for (auto* t = loop.first_task(); t != nullptr; t = t->after_) {
-        report r(report_kind::ignores_cancellation);
+        auto& r = reports.emplace_back(report_kind::ignores_cancellation);
         r.name = t->name();
         r.site = t->site();
         r.id = t;
         r.detail = t->state_ == fiber_state::waiting
                        ? std::string("was cancelled and waits for ") + t->op_->kind_->what
                        : std::string("was cancelled and goes on running");
-        send_report(r);
     }
+    for (const auto& r : reports)
+        send_report(r);
 }
 
 /// The done callbacks of what has just ended are called, and what they wake runs once, as in asyncio.
@@ -109,45 +113,48 @@ void run_last_callbacks(scheduler& loop) {
         &s));
 }
 
+/// Cancels and awaits the tasks that there are. *Returns* false if it got stuck, or the time was over first.
+bool end_tasks(scheduler& loop, grace_timer& limit) {
+    std::vector<any_handle> left;
+    for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
+        left.push_back(detail_handle_access::make(*t));
+    const cancel_request request(cancel_reason::shutdown);
+    for (const auto& h : left)
+        h.state().cancel(request);
+    struct round {
+        grace_timer& limit;
+        std::vector<any_handle>& left;
+    } r{limit, left};
+    const bool ended = loop.run_until(
+        [](void* context) {
+            auto& self = *static_cast<round*>(context);
+            if (self.limit.over())
+                return true;
+            while (!self.left.empty() && self.left.back().done()) {
+                report_failed_shutdown(self.left.back());
+                self.left.pop_back();
+            }
+            return self.left.empty();
+        },
+        &r);
+    for (const auto& h : left)
+        report_failed_shutdown(h);
+    return ended && !limit.over();
+}
+
 /// Cancels and awaits what is left. *Returns* false if it got stuck, or the grace period ended first.
 bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
     grace_timer limit(loop);
-    struct state {
-        scheduler& loop;
-        grace_timer& limit;
-    } s{loop, limit};
-    // Tasks that are made while others are cancelled are cancelled in the next round.
-    while (loop.first_task() != nullptr) {
-        std::vector<any_handle> left;
-        for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
-            left.push_back(detail_handle_access::make(*t));
-        const cancel_request request(cancel_reason::shutdown);
-        for (const auto& h : left)
-            h.state().cancel(request);
-        if (!limit.armed())
-            static_cast<void>(loop.arm(limit, loop.now() + grace));
-        struct round {
-            state& s;
-            std::vector<any_handle>& left;
-        } r{s, left};
-        const bool ended = loop.run_until(
-            [](void* context) {
-                auto& self = *static_cast<round*>(context);
-                if (self.s.limit.over())
-                    return true;
-                while (!self.left.empty() && self.left.back().done()) {
-                    report_failed_shutdown(self.left.back());
-                    self.left.pop_back();
-                }
-                return self.left.empty();
-            },
-            &r);
-        for (const auto& h : left)
-            report_failed_shutdown(h);
-        if (!ended || limit.over())
-            return false;
+    // Tasks that are made while others are cancelled, or by the last callbacks, are cancelled in the next round.
+    do {
+        if (loop.first_task() != nullptr) {
+            if (!limit.armed())
+                static_cast<void>(loop.arm(limit, loop.now() + clamp_to_nanoseconds(grace)));
+            if (!end_tasks(loop, limit))
+                return false;
+        }
         run_last_callbacks(loop);
-    }
+    } while (loop.first_task() != nullptr);
     return true;
 }
 

@@ -37,25 +37,6 @@ bool scheduler::arm(timer& t, nanoseconds when) noexcept {
     }
 }
 
-void scheduler::drop_marked() noexcept {
-    run_queue kept;
-    const auto sift = [](runnable* list, run_queue& into) {
-        while (list != nullptr) {
-            runnable* r = std::exchange(list, list->next_);
-            if (r->kind_ == runnable::kind::call && static_cast<call_entry*>(r)->drop_) {
-                static_cast<call_entry*>(r)->drop_ = false;
-                static_cast<call_entry*>(r)->queued_ = false;
-            } else {
-                into.push(*r);
-            }
-        }
-    };
-    sift(std::exchange(batch_, nullptr), kept);
-    batch_ = kept.take_all();
-    sift(ready_.take_all(), kept);
-    ready_ = kept;
-}
-
 void scheduler::drain_inbox() noexcept {
     letter* l = link_->inbox->take_all();
     while (l != nullptr) {
@@ -67,8 +48,7 @@ void scheduler::drain_inbox() noexcept {
 void scheduler::run_turn() noexcept {
     now_ = read_clock();
     drain_inbox();
-    while (!timers_.empty() && timers_.earliest() <= now_)
-        timers_.fire_earliest();
+    timers_.fire_due(now_);
     batch_ = ready_.take_all();
     while (batch_ != nullptr) {
         runnable* r = std::exchange(batch_, batch_->next_);
@@ -195,16 +175,18 @@ void destroy_fiber_tree(fiber& root) noexcept {
 }
 
 void scheduler::drop_ready() noexcept {
-    batch_ = nullptr;
-    runnable* r = ready_.take_all();
-    while (r != nullptr) {
-        runnable* dropped = std::exchange(r, r->next_);
-        if (dropped->kind_ == runnable::kind::call) {
-            auto& c = static_cast<call_entry&>(*dropped);
-            c.queued_ = false;
-            c.call_(c, false);
+    // What a dropped callback held may make something else ready, or take it off, when it goes.
+    do {
+        while (batch_ != nullptr) {
+            runnable* const dropped = std::exchange(batch_, batch_->next_);
+            if (dropped->kind_ == runnable::kind::call) {
+                auto& c = static_cast<call_entry&>(*dropped);
+                c.queued_ = false;
+                c.call_(c, false);
+            }
         }
-    }
+        batch_ = ready_.take_all();
+    } while (batch_ != nullptr);
 }
 
 void scheduler::destroy_tasks() noexcept {
@@ -217,8 +199,16 @@ void scheduler::destroy_tasks() noexcept {
         opened->open_(*opened, *this);
     }
     drop_ready(); // what the letters made ready
+    const auto last_number = numbered_;
     while (last_task_ != nullptr) {
         task_base& t = *last_task_;
+        if (t.number() > last_number) {
+            // Made by a destructor or a report's handler just now: a report of it might make another.
+            destroy_fiber_tree(t);
+            t.end_as_destroyed();
+            drop_ready();
+            continue;
+        }
         report r(report_kind::destroyed_pending);
         r.name = t.name();
         r.site = t.site();

@@ -24,19 +24,14 @@ shielded_wait::shielded_wait(counted<completable> c) : suspension(kind_of), on_(
 
 shielded_wait::~shielded_wait() {
     watch_.unwatch();
-    if (watch_.queued_) {
-        watch_.drop_ = true;
-        fiber_->loop_->drop_marked();
-    }
+    if (watch_.queued_)
+        fiber_->loop_->unpost(watch_);
 }
 
 cancel_effect shielded_wait::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
     auto& self = static_cast<shielded_wait&>(s);
     self.watch_.unwatch();
-    if (self.watch_.queued_) {
-        self.watch_.drop_ = true;
-        self.fiber_->loop_->drop_marked();
-    }
+    self.fiber_->loop_->unpost(self.watch_);
     return cancel_effect::interrupted;
 }
 

@@ -21,7 +21,9 @@ bool task_group::child_wait::await_resume() noexcept {
         return false;
     group_->waiting_ = nullptr;
     auto request = fiber_->take_cancellation();
-    if (!group_->aborting_) {
+    // After a failure conclude() goes by the count; a group that was cancelled as a whole has none to bring it up.
+    const bool no_failure = !group_->cancelled_parent_ && !group_->body_error_ && group_->errors_.empty();
+    if (!group_->aborting_ || (no_failure && !group_->has_own_cancellation_)) {
         group_->own_cancellation_ = std::move(request);
         group_->has_own_cancellation_ = true;
     }
@@ -44,16 +46,13 @@ task_group::member::member(task_group& g, const any_handle& h)
 task_group::task_group(std::source_location site) : site_(site) {}
 
 task_group::~task_group() {
-    bool queued = false;
-    for (member* m = first_; m != nullptr; m = m->after) {
+    while (first_ != nullptr) {
+        member* const m = std::exchange(first_, first_->after);
         m->unwatch();
         if (m->queued_)
-            queued = m->drop_ = true;
+            parent_->loop_->unpost(*m);
+        delete m;
     }
-    if (queued)
-        parent_->loop_->drop_marked();
-    while (first_ != nullptr)
-        delete std::exchange(first_, first_->after);
 }
 
 void task_group::enter() {

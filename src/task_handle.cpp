@@ -149,9 +149,14 @@ void completion_wait::told(watcher& w) noexcept {
 
 cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept {
     auto& self = static_cast<completion_wait&>(s);
+    if (goes_on_to == self.fiber_) {
+        self.watch_.unwatch();
+        return cancel_effect::interrupted;
+    }
     goes_on_to = self.on_->as_fiber();
-    if (goes_on_to == nullptr)
-        self.on_->cancel(request);
+    // What has only to be told that all it waited for has ended can't be cancelled any more.
+    if (goes_on_to == nullptr && !self.on_->cancel(request))
+        return cancel_effect::held;
     return cancel_effect::passed_on;
 }
 
@@ -159,7 +164,9 @@ void completion_wait::finish() {
     if (fiber_ != nullptr && fiber_->cancellation_due()) {
         // What was waited for had been cancelled before this task was: as in asyncio, the two are delivered as one,
         // with the text of the first.
-        if (fiber_->interrupted_ || !on_->done() || !on_->ended_as().was_cancelled())
+        const bool was_cancelled =
+            on_->done() && (on_->ended_as().was_cancelled() || on_->ended_as().failed_with<cancelled_error>());
+        if (fiber_->interrupted_ || !was_cancelled)
             fiber_->throw_cancelled();
         static_cast<void>(fiber_->take_cancellation());
     }

@@ -35,10 +35,7 @@ void timeout_scope::disarm() noexcept {
     if (fiber_ == nullptr)
         return;
     fiber_->loop_->disarm(timer_);
-    if (at_once_.queued_) {
-        at_once_.drop_ = true;
-        fiber_->loop_->drop_marked();
-    }
+    fiber_->loop_->unpost(at_once_);
 }
 
 void timeout_scope::reschedule(std::optional<loop_clock::time_point> when) {

@@ -12,7 +12,8 @@ join_options options_for(wait_until until, std::optional<nanoseconds> timeout, s
     options.name = "wait";
     options.policy = on_failure::leave_siblings;
     options.owns_children = false;
-    options.within = timeout;
+    if (timeout)
+        options.within = clamp_to_nanoseconds(*timeout);
     switch (until) {
     case wait_until::all_completed: options.leave = leave_at::never; break;
     case wait_until::first_completed: options.leave = leave_at::any_end; break;

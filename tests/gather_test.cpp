@@ -342,3 +342,33 @@ TEST(gather, of_a_handle_that_refers_to_nothing_is_refused) {
         },
         0ms);
 }
+
+TEST(gather, that_leaves_siblings_fails_with_timeout_error_within_its_time) {
+    expect_run(
+        []() -> muster::task<> {
+            auto a = muster::create_task(value_after(50ms, 1));
+            auto b = muster::create_task(tidy_up(50ms, 2ms));
+            auto ended = co_await ending(muster::gather(a, b).leave_siblings().within(5ms));
+            EXPECT_TRUE(ended.failed_with<muster::timeout_error>());
+            EXPECT_TRUE(a.cancelled());
+            EXPECT_TRUE(b.cancelled());
+        },
+        7ms);
+}
+
+TEST(gather, that_leaves_siblings_ends_with_the_first_text_if_it_is_cancelled_twice) {
+    expect_run(
+        []() -> muster::task<> {
+            auto a = muster::create_task(value_after(50ms, 1));
+            auto waiter = [](muster::task_handle<int> on) -> muster::task<> {
+                co_await muster::gather(on).leave_siblings();
+            };
+            auto w = muster::create_task(waiter(a));
+            co_await muster::sleep_for(1ms);
+            w.cancel("first");
+            w.cancel("second");
+            auto ended = co_await ending(w);
+            EXPECT_EQ(ended.message(), "first");
+        },
+        1ms);
+}

@@ -173,3 +173,23 @@ TEST(wait, for_a_handle_that_refers_to_nothing_is_refused) {
         },
         0ms);
 }
+
+TEST(wait, without_any_time_still_sees_what_was_made_ready_in_the_turn_in_which_it_began) {
+    expect_run(
+        []() -> muster::task<> {
+            auto f = muster::make_future<int>();
+            auto sets = [](muster::future<int> to_set) -> muster::task<> {
+                co_await muster::sleep_for(1ms);
+                to_set.set_value(1);
+            };
+            auto follows = [](muster::future<int> set) -> muster::task<> {
+                co_await set;
+                co_await muster::yield();
+            };
+            std::vector<muster::task_handle<>> all{muster::create_task(sets(f)), muster::create_task(follows(f))};
+            co_await muster::sleep_for(1ms); // goes on before `sets` does
+            auto result = co_await muster::wait(all, muster::wait_until::all_completed, 0ns);
+            EXPECT_EQ(result.done.size(), 2u);
+        },
+        1ms);
+}

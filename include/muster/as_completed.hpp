@@ -83,7 +83,7 @@ private:
     void serve() noexcept;
     void settle(next_wait& w) noexcept;
 
-    scheduler& loop_;
+    loop_link* link_; ///< shared: it may outlive its loop
     std::unique_ptr<watch_one[]> watches_;
     std::size_t count_;
     std::size_t asked_ = 0;   ///< calls of next()

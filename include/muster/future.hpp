@@ -135,10 +135,13 @@ public:
         return make_on(detail::scheduler::require("make_future"), std::move(name), site);
     }
 
+    /// For the library: takes over the count that a new state has.
+    static future refer_to(detail::future_state<T>& state) noexcept {
+        return future(detail::counted<detail::completable>::adopt(&state));
+    }
     /// For the library.
     static future make_on(detail::scheduler& loop, std::string name, std::source_location site) {
-        auto* state = new detail::future_state<T>(loop.link(), site, loop.next_number());
-        future made(detail::counted<detail::completable>::adopt(state));
+        auto made = refer_to(*new detail::future_state<T>(loop.link(), site, loop.next_number()));
         if (!name.empty())
             made.set_name(std::move(name));
         return made;

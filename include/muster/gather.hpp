@@ -13,6 +13,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/join_options.hpp>
 #include <muster/detail/range_join.hpp>
+#include <muster/detail/started_join.hpp>
 #include <muster/detail/tuple_join.hpp>
 #include <muster/outcomes.hpp>
 
@@ -43,6 +44,8 @@ struct gather_input<As...> {
 
 } // namespace detail
 
+/// How it runs is said in a chain: `.limit(n)`, `.each_within(d)`, `.within(d)`, `.rate(n, window)`,
+/// `.stop_after_failures(k)`, `.named(text)`.
 /// *Returns*, awaited: a tuple of the values (`muster::nothing` for void) for several arguments; a vector of the
 /// values for a range (nothing for a range of void); a map with the same keys for a map of tasks.
 /// *Errors*: as the policy says; std::invalid_argument for a bad option. A failure that is not delivered is
@@ -96,6 +99,22 @@ public:
         return detail::pending_join<input_type, detail::as_winners>(std::move(input_), std::move(this->options_));
     }
 
+    /// Runs without being awaited: at once, tasks are given to the loop and what has ended is looked at.
+    /// *Returns* a future of what awaiting would give; of what `then` makes of it, if that is given, which is called
+    /// when the last child has ended and before anybody is told. Dropping the future stops nothing.
+    /// *Errors*: invalid_state_error if no loop runs on this thread, or for a task that was awaited before;
+    /// std::invalid_argument for an option that needs somebody who waits. The future fails as awaiting would, in the
+    /// turn in which the deciding child tells of its end.
+    /// *Cancellation*: cancel() asks all children and does not end the future; it gives false if all have ended. The
+    /// future then fails with a cancelled_error, also if the children went on to values; it does not count as cancelled.
+    /// *Source*: asyncio.gather that is not awaited yet, with leave_siblings().
+    template <class Then = detail::as_it_is>
+    auto start(Then then = {}) && {
+        guard_.disarm();
+        return detail::start_join<detail::as_values>(std::move(input_).spawned(this->options_),
+                                                     std::move(this->options_), std::move(then));
+    }
+
     auto operator co_await() && {
         guard_.disarm();
         return typename input_type::template awaiter<detail::as_values>(std::move(input_), std::move(this->options_));
@@ -128,6 +147,14 @@ public:
             detail::report_never_awaited(this->options_);
             input_.discard();
         }
+    }
+
+    /// As gather's, of every outcome; fails only if it was cancelled.
+    template <class Then = detail::as_it_is>
+    auto start(Then then = {}) && {
+        guard_.disarm();
+        return detail::start_join<detail::as_outcomes>(std::move(input_).spawned(this->options_),
+                                                       std::move(this->options_), std::move(then));
     }
 
     auto operator co_await() && {

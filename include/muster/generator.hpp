@@ -34,6 +34,7 @@ namespace detail {
 /// What a generator and its frame share; found by whichever of them goes last.
 struct generator_link : inline_link {
     outcome<void> ended;
+    bool running = false; ///< somebody waits for its next value
 };
 
 template <class T>
@@ -83,25 +84,36 @@ public:
         : public detail::library_awaitable {
     public:
         explicit next_awaiter(generator& g) noexcept : generator_(&g) {}
-        [[nodiscard]] bool await_ready() const noexcept { return !generator_->link_ || !generator_->link_->child_; }
+        [[nodiscard]] bool await_ready() noexcept {
+            const auto* link = generator_->link_.get();
+            refused_ = link != nullptr && link->running;
+            return refused_ || link == nullptr || !link->child_;
+        }
         template <std::derived_from<detail::promise_links> Promise>
         void await_suspend(std::coroutine_handle<Promise> h) noexcept {
             auto& link = *generator_->link_;
             auto& p = generator_->promise();
+            link.running = true;
             link.parent_ = h;
             p.fiber_ = h.promise().fiber_;
             p.out_ = &link.ended;
             p.link_ = &link;
             p.fiber_->transfer(link.child_);
         }
-        std::optional<T> await_resume() { return generator_->take(); }
+        std::optional<T> await_resume() {
+            if (refused_)
+                throw invalid_state_error("this generator runs already: another task waits for its next value");
+            return generator_->take();
+        }
 
     private:
         generator* generator_;
+        bool refused_ = false;
     };
 
     /// *Returns*, awaited, the next value; nothing once the coroutine has returned. *Errors*: what the coroutine
-    /// throws, once; then nothing more comes. *Cancellation*: reaches what the coroutine awaits.
+    /// throws, once; then nothing more comes; invalid_state_error while another task waits for its next value.
+    /// *Cancellation*: reaches what the coroutine awaits.
     next_awaiter next() noexcept { return next_awaiter(*this); }
 
 private:
@@ -115,6 +127,7 @@ private:
     std::optional<T> take() {
         if (!link_)
             throw std::bad_alloc();
+        link_->running = false;
         if (!link_->child_)
             return std::nullopt;
         if (link_->ended.was_not_started())

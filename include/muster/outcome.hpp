@@ -72,7 +72,7 @@ public:
     [[nodiscard]] cancelled_error as_cancelled_error() const {
         return cancelled_error(reason_, detail::cancel_text_ptr::share(has_text() ? stored_text() : nullptr));
     }
-    /// Throws as_exception(). *Errors*: std::logic_error never; must not be called on a value.
+    /// Throws as_exception(). Must not be called on a value.
     [[noreturn]] void rethrow() const {
         if (failed())
             std::rethrow_exception(stored_error());
@@ -174,9 +174,19 @@ public:
         if (other.succeeded())
             ::new (static_cast<void*>(&value_)) stored(std::move(other.value_));
     }
+    /// If moving the value throws it has become an outcome that was not started.
     outcome& operator=(outcome other) noexcept(std::is_nothrow_move_constructible_v<stored>) {
         std::destroy_at(this);
-        return *::new (static_cast<void*>(this)) outcome(std::move(other));
+        if constexpr (std::is_nothrow_move_constructible_v<stored>) {
+            return *::new (static_cast<void*>(this)) outcome(std::move(other));
+        } else {
+            try {
+                return *::new (static_cast<void*>(this)) outcome(std::move(other));
+            } catch (...) {
+                ::new (static_cast<void*>(this)) outcome();
+                throw;
+            }
+        }
     }
     ~outcome() {
         if (succeeded())

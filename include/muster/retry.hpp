@@ -52,7 +52,7 @@ public:
         rule_.jitter = part;
         return *this;
     }
-    /// Only errors for which this says true are tried again.
+    /// Only errors for which this says true are tried again. What it throws ends the combinator with that error.
     retry_policy& when(std::function<bool(const std::exception_ptr&)> retries) {
         rule_.retries = std::move(retries);
         return *this;

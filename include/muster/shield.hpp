@@ -10,8 +10,9 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
-#include <muster/detail/operation.hpp>
 #include <muster/detail/scheduler.hpp>
+#include <muster/detail/started_shield.hpp>
+#include <muster/future.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
@@ -69,8 +70,31 @@ private:
     Handle handle_;
 };
 
+/// What shield() gives: to be awaited or started.
 template <class Handle>
-using shield_operation = operation<shield_awaiter<Handle>, Handle>;
+class [[nodiscard("nothing is waited for until it is awaited")]] shield_operation {
+public:
+    shield_operation(Handle h, std::source_location site) noexcept : handle_(std::move(h)), site_(site) {}
+
+    shield_awaiter<Handle> operator co_await() && { return shield_awaiter<Handle>(std::move(handle_)); }
+
+    /// Waits without being awaited. *Returns* a future that ends as what is shielded does, with a copy of its value, or
+    /// the value itself where it can't be copied; a failure is the future's then. Cancelling the future ends it at once and
+    /// leaves what is shielded alone. *Errors*: invalid_state_error if no loop runs on this thread.
+    /// *Source*: asyncio.shield that is not awaited yet.
+    future<typename Handle::value_type> start() && {
+        using value_type = typename Handle::value_type;
+        auto& loop = scheduler::require("start");
+        auto* const state = new started_shield<value_type>(loop, counted<completable>(&handle_.required_state()), site_);
+        auto made = future<value_type>::refer_to(*state);
+        state->begin();
+        return made;
+    }
+
+private:
+    Handle handle_;
+    std::source_location site_;
+};
 
 } // namespace detail
 
@@ -78,13 +102,13 @@ using shield_operation = operation<shield_awaiter<Handle>, Handle>;
 /// which the handle keeps. *Errors*: its failure; a failure after the waiter was cancelled is never lost: if nobody
 /// looks at it through the handle it is reported. *Source*: asyncio.shield.
 template <detail::handle_like Handle>
-detail::shield_operation<Handle> shield(Handle h) {
-    return detail::shield_operation<Handle>(std::move(h));
+detail::shield_operation<Handle> shield(Handle h, std::source_location site = std::source_location::current()) {
+    return detail::shield_operation<Handle>(std::move(h), site);
 }
 /// Gives the task to the loop first: it starts even if the result is never awaited.
 template <class T>
 detail::shield_operation<task_handle<T>> shield(task<T> t, std::source_location site = std::source_location::current()) {
-    return detail::shield_operation<task_handle<T>>(create_task(std::move(t), {}, site));
+    return detail::shield_operation<task_handle<T>>(create_task(std::move(t), {}, site), site);
 }
 
 namespace detail {

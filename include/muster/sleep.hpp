@@ -36,6 +36,11 @@ class sleep_awaiter final
 public:
     explicit sleep_awaiter(nanoseconds when, bool absolute) noexcept
         : suspension(kind_of), timer_(*this), when_(when), absolute_(absolute) {}
+    ~sleep_awaiter() {
+        // Its frame may be destroyed while it sleeps: at the end of a loop.
+        if (timer_.armed()) [[unlikely]]
+            fiber_->loop_->disarm(timer_);
+    }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<promise_links> Promise>

@@ -4,6 +4,7 @@
 /// \file
 /// The coroutine type. A task is lazy: calling the function makes its frame and runs nothing; awaiting it, or giving
 /// it to create_task, gather or run, starts it. It is move-only and awaited once.
+/// Take parameters by value: a reference parameter must outlive the task, not only the call that makes it.
 /// With g++ 12, write `auto x = co_await expr;` as a statement of its own: docs/compilers.md says what it breaks.
 ///
 ///     muster::task<int> twice(muster::task<int> inner) {
@@ -143,6 +144,13 @@ class promise final : public promise_result<T> {
 public:
     task<T> get_return_object(std::source_location function = std::source_location::current()) noexcept;
     static task<T> get_return_object_on_allocation_failure() noexcept;
+
+    void unhandled_exception() noexcept {
+        // The value was made, and then the destructor of a local threw.
+        if (this->result().succeeded()) [[unlikely]]
+            this->result().clear();
+        promise_base::unhandled_exception();
+    }
 
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }

@@ -107,6 +107,8 @@ namespace detail {
 class completion_wait : public library_awaitable, public suspension {
 public:
     explicit completion_wait(counted<completable> c);
+    /// Its frame may be destroyed while it waits: at the end of a loop the newest tasks go first.
+    ~completion_wait() { watch_.unwatch(); }
 
     [[nodiscard]] bool await_ready() const noexcept { return on_->done(); }
     template <std::derived_from<promise_links> Promise>

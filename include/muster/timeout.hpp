@@ -191,8 +191,11 @@ template <class A, class Rep, class Period>
 task<detail::awaited_t<std::remove_cvref_t<A>>> wait_for(A&& awaitable, std::chrono::duration<Rep, Period> limit) {
     static_assert(!std::is_lvalue_reference_v<A> || std::copy_constructible<std::remove_cvref_t<A>>,
                   "wait_for takes what it awaits by value: write `wait_for(std::move(t), limit)`");
-    return detail::wait_no_longer<std::is_lvalue_reference_v<A>, std::remove_cvref_t<A>>(
-        std::forward<A>(awaitable), detail::clamp_to_nanoseconds(limit));
+    if constexpr (requires { std::forward<A>(awaitable).as_task(); })
+        return wait_for(std::forward<A>(awaitable).as_task(), limit);
+    else
+        return detail::wait_no_longer<std::is_lvalue_reference_v<A>, std::remove_cvref_t<A>>(
+            std::forward<A>(awaitable), detail::clamp_to_nanoseconds(limit));
 }
 
 /// Runs a body with a time limit: see timeout_scope::run.

@@ -110,10 +110,7 @@ void engine::let_go_of_loop() noexcept {
                 [](uv_handle_t* h) { delete static_cast<socket_watch*>(h->data); });
     }
     watches_.clear();
-    if (turn_.queued_) {
-        turn_.drop_ = true;
-        loop_->drop_marked();
-    }
+    loop_->unpost(turn_);
     loop_ = nullptr;
     native_ = nullptr;
 }

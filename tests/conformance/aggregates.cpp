@@ -70,8 +70,6 @@ bool is_failure(const value& v) {
 // ------------------------------------------------------------------------------------------------------------- gather
 
 muster::task<value> interpreter::gathered(std::vector<awaitable> children, bool return_exceptions) {
-    for (const auto& child : children)
-        child.mark_seen();
     auto all = return_exceptions ? settled(children) : all_values(children);
     auto ended = co_await muster::as_outcome(std::move(all));
     // asyncio's gather, if it was cancelled itself, repeats what the last of its children was told, if anything.
@@ -87,11 +85,15 @@ muster::task<value> interpreter::all_values(std::vector<awaitable> children) {
     co_return value(std::move(values));
 }
 
-/// The list of asyncio's return_exceptions: a cancellation is an exception there. Its text is what the task or future
-/// was told last, and a task that ended with the cancellation is told nothing then.
 muster::task<value> interpreter::settled(std::vector<awaitable> children) {
     auto all = muster::settle(children);
     const auto outcomes = co_await std::move(all);
+    co_return list_of(outcomes, children);
+}
+
+/// The list of asyncio's return_exceptions: a cancellation is an exception there. Its text is what the task or future
+/// was told last, and a task that ended with the cancellation is told nothing then.
+value interpreter::list_of(const muster::outcomes<value>& outcomes, const std::vector<awaitable>& children) const {
     std::vector<value> values;
     for (std::size_t i = 0; i != outcomes.size(); ++i) {
         const auto& outcome = outcomes[i];
@@ -102,7 +104,7 @@ muster::task<value> interpreter::settled(std::vector<awaitable> children) {
         else
             values.emplace_back(outcome.as_exception());
     }
-    co_return value(std::move(values));
+    return value(std::move(values));
 }
 
 muster::task<flow> interpreter::gather(const json& st, const scope&) {
@@ -114,40 +116,16 @@ muster::task<flow> interpreter::gather(const json& st, const scope&) {
     co_return flow();
 }
 
-muster::task<value> interpreter::gather_later(std::shared_ptr<gathering> all, bool return_exceptions) {
-    all->begun = true;
-    auto waiting = gathered(all->children, return_exceptions);
-    auto ended = co_await muster::as_outcome(std::move(waiting));
-    // At the end of the run this is cancelled with all other tasks; asyncio's gather is none and ends as ever, unless
-    // a task that waits for it is cancelled too: then this has been told twice.
-    if (ended.was_cancelled() && ended.reason() == muster::cancel_reason::shutdown && return_exceptions &&
-        muster::this_task::cancelling() == 1) {
-        auto again = gathered(all->children, true);
-        ended = co_await muster::as_outcome(std::move(again));
-    }
-    auto values = std::move(ended).value();
-    // Cancelled before it waited: see cancel(). It ends so even if its children went on.
-    if (all->cancelled)
-        throw muster::cancelled_error(message_of(all->children.back()));
-    co_return values;
-}
-
 flow interpreter::gather_future(const json& st, const scope&) {
     const auto label = st.at(1).get<std::string>();
-    const auto all = std::make_shared<gathering>(sources(st.at(3), label));
-    if (all->children.empty()) {
-        // Of nothing, asyncio's gather has ended when it is made; a task would first have to begin.
-        const auto nothing = muster::make_future<value>();
-        bare_futures_.insert(nothing.id());
-        nothing.set_value(std::vector<value>());
-        vars_.insert_or_assign(label, awaitable(nothing));
-        return {};
-    }
-    auto task = muster::create_task(gather_later(all, st.at(2) == "return_exceptions"), label);
-    bare_futures_.insert(task.id());
-    own_tasks_.insert(task.id());
-    gatherings_.emplace_back(std::move(task), all);
-    vars_.insert_or_assign(label, gatherings_.back());
+    const auto children = sources(st.at(3), label);
+    const auto listed = [this, children](const muster::outcomes<value>& all) { return list_of(all, children); };
+    const auto as_value = [](std::vector<value> values) { return value(std::move(values)); };
+    const auto all = st.at(2) == "return_exceptions" ? muster::settle(children).start(listed)
+                                                     : muster::gather(children).leave_siblings().start(as_value);
+    forget_id(all.id());
+    bare_futures_.insert(all.id());
+    vars_.insert_or_assign(label, awaitable(all));
     return {};
 }
 
@@ -228,7 +206,6 @@ muster::task<flow> interpreter::wait(const json& st, const scope&) {
 /// *Errors*: what the next that ends fails with; timeout_error.
 muster::task<value> interpreter::next_of(muster::as_completed<awaitable>* each) {
     const auto next = co_await each->next();
-    next.value().mark_seen();
     co_return next.value().result();
 }
 
@@ -320,25 +297,6 @@ muster::task<flow> interpreter::shield(const json& st, const scope&) {
     co_return flow();
 }
 
-/// Ends `outer` as `inner` ends, unless it is cancelled before.
-muster::task<> interpreter::shield_later(awaitable inner, muster::future<value> outer) {
-    auto waiting = shielded(inner);
-    auto ended = co_await muster::as_outcome(std::move(waiting));
-    // At the end of the run this is cancelled; asyncio, where it is no task, would see how another task then ends.
-    if (!inner.done() && !outer.done() && inner.task() != nullptr) {
-        auto again = shielded(inner);
-        ended = co_await muster::as_outcome(std::move(again));
-    }
-    if (outer.done())
-        co_return;
-    if (ended.succeeded())
-        outer.set_value(*ended);
-    else if (ended.failed())
-        outer.set_exception(ended.error());
-    else
-        outer.cancel(std::string(ended.message()));
-}
-
 flow interpreter::shield_future(const json& st, const scope&) {
     const auto label = st.at(1).get<std::string>();
     const awaitable inner = source(st.at(2), label + ".0");
@@ -346,12 +304,9 @@ flow interpreter::shield_future(const json& st, const scope&) {
         vars_.insert_or_assign(label, inner);
         return {};
     }
-    const auto outer = muster::make_future<value>();
+    const auto outer = muster::shield(inner).start();
     bare_futures_.insert(outer.id());
-    const auto task = muster::create_task(shield_later(inner, outer), label);
-    own_tasks_.insert(task.id());
-    const auto stop_looking = [task](const muster::any_handle&) { task.cancel(); };
-    outer.add_done_callback(stop_looking);
+    shielded_.insert_or_assign(outer.id(), inner);
     vars_.insert_or_assign(label, awaitable(outer));
     return {};
 }
@@ -381,8 +336,6 @@ flow interpreter::start(const json& st, const scope& in) {
     const auto record = new_record(task);
     auto h = misuse_is<runtime_error>("the TaskGroup is not active",
         [&] { return group->create_task(coroutine(st.at(2).get<std::string>(), record), task); });
-    bare_futures_.erase(h.id());
-    own_tasks_.erase(h.id());
     track(h, record);
     vars_.insert_or_assign(task, awaitable(std::move(h)));
     return {};
@@ -392,7 +345,7 @@ std::optional<muster::loop_clock::time_point> interpreter::deadline(const json& 
     const auto limit = limit_of(ms);
     if (!limit)
         return std::nullopt;
-    return muster::loop_clock::time_point(loop_.elapsed() + *limit);
+    return muster::loop_clock::time_point(loop_->elapsed() + *limit);
 }
 
 muster::task<flow> interpreter::timeout(const json& st, const scope& in) {

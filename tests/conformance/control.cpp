@@ -44,7 +44,7 @@ muster::task<flow> interpreter::sleep(const json& st, const scope&) {
 }
 
 flow interpreter::busy(const json& st, const scope&) {
-    loop_.skip(std::chrono::round<std::chrono::nanoseconds>(milliseconds(st.at(1).get<double>())));
+    loop_->skip(std::chrono::round<std::chrono::nanoseconds>(milliseconds(st.at(1).get<double>())));
     return {};
 }
 

@@ -27,14 +27,17 @@ const interpreter::op_table& interpreter::ops() {
 
 // ---------------------------------------------------------------------------------------------------------- the trace
 
-std::int64_t interpreter::now() const { return std::llround(milliseconds(loop_.elapsed()).count()); }
+std::int64_t interpreter::now() const { return std::llround(milliseconds(loop_->elapsed()).count()); }
+
+bool interpreter::ended_with_main() const {
+    const auto is_left = [](const auto& record) { return !record->ended; };
+    return shutting_down() && std::none_of(records_.begin(), records_.end(), is_left);
+}
 
 void interpreter::note(std::string text) { note(muster::this_task::name(), std::move(text)); }
 
 void interpreter::note(std::string task, std::string text) {
-    // Where main leaves no task behind asyncio's loop ends with it; muster still has the watchman to stop.
-    const auto is_left = [](const auto& record) { return !record->ended; };
-    if (shutting_down() && std::none_of(records_.begin(), records_.end(), is_left))
+    if (ended_with_main())
         return;
     events_.push_back(event{now(), std::move(task), std::move(text), events_.size()});
 }
@@ -43,8 +46,7 @@ void interpreter::take_report(const muster::report& r) {
     using enum muster::report_kind;
     const bool no_task = bare_futures_.contains(r.id);
     const std::string who = no_task ? "-" : r.name;
-    if (r.kind == never_retrieved || (r.kind == shutdown_failure && no_task)) {
-        // A gather that is a variable is a task here and none in asyncio, whose shutdown then does not look at it.
+    if (r.kind == never_retrieved) {
         accounts_.push_back("! never-retrieved " + who + " " + show(r.error));
     } else if (r.kind == shutdown_failure) {
         accounts_.push_back("! shutdown " + who + " " + show(r.error));
@@ -88,7 +90,7 @@ std::string interpreter::trace() {
     bool stuck = false;
     try {
         // What is left at the end may take as long as it takes.
-        const value result = loop_.run(main_body(), muster::run_options().grace(std::chrono::hours(24 * 365)));
+        const value result = loop_->run(main_body(), muster::run_options().grace(std::chrono::hours(24 * 365)));
         ending = "result " + show(result);
     } catch (const muster::deadlock_error&) {
         stuck = true;
@@ -97,12 +99,10 @@ std::string interpreter::trace() {
     } catch (...) {
         ending = "raised " + show(std::current_exception());
     }
-    for (const auto& g : gatherings_)
-        if (g.cancelled() && !g.gather()->seen)
-            accounts_.push_back("! never-retrieved - " + state_of(g).substr(std::string("exception ").size()));
-    gatherings_.clear();
     shutdown_ = {};
+    shielded_.clear();
     vars_.clear();
+    loop_.reset(); // and with it what it holds
     muster::set_report_handler(before);
     if (!fault_.empty())
         throw fault(fault_);
@@ -153,6 +153,7 @@ std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::str
 
 /// A task that is cancelled before it begins never gets to its end_of_task.
 void interpreter::track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record) {
+    forget_id(h.id());
     record->id = h.id();
     records_.push_back(record);
     const auto ended = [record](const muster::any_handle& handle) {
@@ -167,8 +168,11 @@ void interpreter::track(const muster::task_handle<value>& h, const std::shared_p
     h.add_done_callback(ended);
 }
 
-/// True of a task that ended with its cancellation, not of one that returned before it was delivered.
+/// True of a task that ended with its cancellation, not of one that returned before it was delivered; and of a shield
+/// whose inner task or future was cancelled.
 bool interpreter::forgets_text(const awaitable& h) const {
+    if (const auto shield = shielded_.find(h.id()); shield != shielded_.end())
+        return shield->second.cancelled();
     const auto is_its = [&](const auto& record) { return record->id == h.id(); };
     const auto record = std::find_if(records_.rbegin(), records_.rend(), is_its);
     return record != records_.rend() && !(*record)->returned;
@@ -177,11 +181,15 @@ bool interpreter::forgets_text(const awaitable& h) const {
 muster::task_handle<value> interpreter::spawn(const std::string& task, const std::string& coroutine_name) {
     const auto record = new_record(task);
     auto h = muster::create_task(coroutine(coroutine_name, record), task);
-    // Its id may have been that of something which is gone.
-    bare_futures_.erase(h.id());
-    own_tasks_.erase(h.id());
     track(h, record);
     return h;
+}
+
+/// It may have been that of something which is gone.
+void interpreter::forget_id(const void* id) {
+    bare_futures_.erase(id);
+    own_tasks_.erase(id);
+    shielded_.erase(id);
 }
 
 muster::task<flow> interpreter::block(const json* statements, const scope* in) {
@@ -244,17 +252,8 @@ std::vector<awaitable> interpreter::sources(const json& aws, const std::string& 
 std::string interpreter::state_of(const awaitable& h) {
     if (!h.done())
         return "pending";
-    h.mark_seen();
-    if (h.cancelled()) {
-        // asyncio's gather ends with the cancellation as its exception: it counts as failed, not as cancelled.
-        if (!h.gather())
-            return "cancelled";
-        try {
-            static_cast<void>(h.exception());
-        } catch (...) {
-            return "exception " + show(std::current_exception());
-        }
-    }
+    if (h.cancelled())
+        return "cancelled";
     if (const auto error = h.exception())
         return "exception " + show(error);
     return "result " + show(h.result());

@@ -12,6 +12,7 @@
 #include "values.hpp"
 #include "variables.hpp"
 
+#include <muster/outcomes.hpp>
 #include <muster/report.hpp>
 #include <muster/task.hpp>
 #include <muster/task_group.hpp>
@@ -110,8 +111,11 @@ private:
     muster::task<value> body(const json* statements, std::shared_ptr<task_record> record);
     muster::task<value> main_body();
     muster::task<> wait_for_shutdown();
+    /// Where main leaves no task behind the recordings end with it; muster calls the last callbacks, as asyncio.run does.
+    [[nodiscard]] bool ended_with_main() const;
     [[nodiscard]] bool shutting_down() const noexcept { return shutdown_.valid() && shutdown_.done(); }
     std::shared_ptr<task_record> new_record(const std::string& task);
+    void forget_id(const void* id);
     void track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record);
     muster::task_handle<value> spawn(const std::string& task, const std::string& coroutine_name);
     muster::task<flow> block(const json* statements, const scope* in);
@@ -125,13 +129,11 @@ private:
     muster::task<value> gathered(std::vector<awaitable> children, bool return_exceptions);
     static muster::task<value> all_values(std::vector<awaitable> children);
     muster::task<value> settled(std::vector<awaitable> children);
+    [[nodiscard]] value list_of(const muster::outcomes<value>& outcomes, const std::vector<awaitable>& children) const;
     [[nodiscard]] bool forgets_text(const awaitable& h) const;
     static muster::task<value> shielded(awaitable inner);
-    muster::task<value> gather_later(std::shared_ptr<gathering> all, bool return_exceptions);
-    muster::task<> shield_later(awaitable inner, muster::future<value> outer);
     muster::task<value> next_of(muster::as_completed<awaitable>* each);
     muster::task<value> await_next(std::shared_ptr<next_completed> next, std::shared_ptr<task_record> record = nullptr);
-    bool cancel(const awaitable& h, const json* text);
 
     // ---- variables ----
     variable& var(const json& name);
@@ -244,13 +246,13 @@ private:
     static const op_table& ops();
 
     const json scenario_;
-    muster::testing::manual_loop loop_;
+    std::optional<muster::testing::manual_loop> loop_{std::in_place};
     std::vector<event> events_;
     std::vector<std::string> accounts_;
     std::vector<std::shared_ptr<task_record>> records_;
     std::map<const void*, std::string> coroutine_names_; ///< of what may never be awaited, by task::id()
     std::set<const void*> bare_futures_;                 ///< ids of what is no task in asyncio
-    std::vector<awaitable> gatherings_;                  ///< that are variables, or were
+    std::map<const void*, awaitable> shielded_;          ///< by the id of the future that shields it
     std::set<const void*> own_tasks_;                    ///< ids of tasks that asyncio would not have
     std::map<std::string, std::vector<muster::callback_id>, std::less<>> callbacks_; ///< by handle and tag
     std::map<std::string, variable, std::less<>> vars_;

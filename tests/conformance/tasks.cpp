@@ -53,7 +53,6 @@ flow interpreter::drop(const json& st, const scope&) {
 
 /// Awaits a task or a future.
 muster::task<value> interpreter::result_of(awaitable h) {
-    h.mark_seen();
     if (const auto* task = h.task()) {
         try {
             auto result = co_await *task;
@@ -64,8 +63,14 @@ muster::task<value> interpreter::result_of(awaitable h) {
             throw runtime_error("Task cannot await on itself");
         }
     }
-    auto result = co_await *h.future();
-    co_return result;
+    try {
+        auto result = co_await *h.future();
+        co_return result;
+    } catch (const muster::cancelled_error& e) {
+        if (!h.cancelled() || !forgets_text(h))
+            throw;
+        throw muster::cancelled_error(e.reason());
+    }
 }
 
 muster::task<flow> interpreter::await_(const json& st, const scope&) {
@@ -82,28 +87,10 @@ muster::task<flow> interpreter::await_(const json& st, const scope&) {
     co_return flow();
 }
 
-bool interpreter::cancel(const awaitable& h, const json* text) {
-    const std::string message = text != nullptr && !text->is_null() ? text->get<std::string>() : std::string();
-    const auto& all = h.gather();
-    if (!all)
-        return h.cancel(message);
-    // asyncio's gather is no task: it can be cancelled before it waits, and not once all its children have ended.
-    // Here it is a task of ours, which is cancelled in their stead while it waits for them.
-    const auto is_pending = [](const awaitable& child) { return !child.done(); };
-    if (h.done() || std::none_of(all->children.begin(), all->children.end(), is_pending))
-        return false;
-    if (all->begun)
-        return h.cancel(message);
-    bool any = false;
-    for (const auto& child : all->children)
-        any = cancel(child, text) || any;
-    all->cancelled = all->cancelled || any;
-    return any;
-}
-
 flow interpreter::cancel_(const json& st, const scope&) {
-    const awaitable h = var_as<awaitable>(st.at(1));
-    const bool cancelled = cancel(h, st.size() > 2 ? &st[2] : nullptr);
+    const bool has_text = st.size() > 2 && !st[2].is_null();
+    const bool cancelled =
+        var_as<awaitable>(st.at(1)).cancel(has_text ? st[2].get<std::string>() : std::string());
     note("cancel " + st[1].get<std::string>() + " -> " + show(value(cancelled)));
     return {};
 }
@@ -150,6 +137,8 @@ flow interpreter::callback(const json& st, const scope&) {
     const auto title = callback_title(st);
     const awaitable h = var_as<awaitable>(st.at(1));
     const auto tell = [this, title, name = st[1]](const muster::any_handle&) {
+        if (ended_with_main())
+            return;
         note("-", "callback " + title + " " + state_of(var_as<awaitable>(name)));
     };
     callbacks_[title].push_back(h.add_done_callback(tell));
@@ -167,6 +156,7 @@ flow interpreter::callback_remove(const json& st, const scope&) {
 
 flow interpreter::future(const json& st, const scope&) {
     const auto made = muster::make_future<value>();
+    forget_id(made.id());
     bare_futures_.insert(made.id());
     vars_.insert_or_assign(st.at(1).get<std::string>(), awaitable(made));
     return {};
@@ -201,7 +191,6 @@ flow interpreter::exception(const json& st, const scope&) {
     const awaitable h = var_as<awaitable>(st.at(1));
     if (!h.done())
         throw not_yet("Exception is not set.");
-    h.mark_seen();
     note("exception " + st[1].get<std::string>() + " -> " + show(h.exception()));
     return {};
 }

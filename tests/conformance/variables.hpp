@@ -28,8 +28,6 @@
 
 namespace conformance {
 
-struct gathering;
-
 /// A task or a future with a value of the language: a handle, so that every combinator takes a list of them.
 class awaitable : public muster::any_handle {
 public:
@@ -37,41 +35,16 @@ public:
 
     explicit awaitable(muster::task_handle<value> task) : any_handle(task), held_(std::move(task)) {}
     explicit awaitable(muster::future<value> future) : any_handle(future), held_(std::move(future)) {}
-    /// A gather that is not awaited yet; in asyncio no task but a future.
-    awaitable(muster::task_handle<value> task, std::shared_ptr<gathering> all)
-        : any_handle(task),
-          held_(std::move(task)),
-          gathering_(std::move(all)) {}
 
     [[nodiscard]] const value& result() const {
-        mark_seen();
         return std::visit([](const auto& h) -> const value& { return h.result(); }, held_);
     }
     [[nodiscard]] const muster::task_handle<value>* task() const { return std::get_if<0>(&held_); }
     [[nodiscard]] const muster::future<value>* future() const { return std::get_if<1>(&held_); }
-    [[nodiscard]] const std::shared_ptr<gathering>& gather() const { return gathering_; }
-    /// Somebody looks at how it ends.
-    void mark_seen() const;
 
 private:
     std::variant<muster::task_handle<value>, muster::future<value>> held_;
-    std::shared_ptr<gathering> gathering_;
 };
-
-/// The children of a gather that is a variable, whether it waits for them already, whether it was cancelled before,
-/// and whether anybody looked at how it ended.
-struct gathering {
-    explicit gathering(std::vector<awaitable> all) : children(std::move(all)) {}
-    std::vector<awaitable> children;
-    bool begun = false;
-    bool cancelled = false;
-    bool seen = false;
-};
-
-inline void awaitable::mark_seen() const {
-    if (gathering_)
-        gathering_->seen = true;
-}
 
 /// One of the waits that as_completed gives. They share what they wait for.
 struct next_completed {

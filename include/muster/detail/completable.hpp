@@ -24,6 +24,7 @@
 namespace muster::detail {
 
 class completable;
+class join;
 class scheduler;
 
 /// What tasks and futures know of their loop; it outlives the loop. Owned by count, on the loop's thread.
@@ -71,6 +72,7 @@ public:
         bool (*request_cancel)(completable&, std::string) noexcept; ///< from any thread
         fiber* (*as_fiber)(completable&) noexcept;                  ///< null for a future
         void (*destroy)(completable&) noexcept;
+        const join* (*as_join)(const completable&) noexcept = nullptr; ///< only a future that a join ends has one
     };
 
     completable(const completable&) = delete;
@@ -86,6 +88,7 @@ public:
     [[nodiscard]] const outcome_base& ended_as() const noexcept { return *outcome_; }
     /// Somebody was given the failure, or asked for it.
     void mark_retrieved() noexcept { retrieved_ = true; }
+    [[nodiscard]] bool retrieved() const noexcept { return retrieved_; }
     /// A combinator that was not to deliver this failure took it out of the user's sight: its loss is a suppressed
     /// failure of that combinator.
     void mark_suppressed() noexcept { suppressed_ = true; }
@@ -95,11 +98,16 @@ public:
     bool send_cancel_letter(std::string message) noexcept;
     bool request_cancel(std::string message) noexcept { return kind_->request_cancel(*this, std::move(message)); }
     [[nodiscard]] fiber* as_fiber() noexcept { return kind_->as_fiber(*this); }
+    [[nodiscard]] const join* as_join() const noexcept {
+        return kind_->as_join != nullptr ? kind_->as_join(*this) : nullptr;
+    }
 
     [[nodiscard]] const char* what() const noexcept { return kind_->what; }
     [[nodiscard]] std::string name() const;
     void set_name(std::string name) { name_ = std::make_unique<std::string>(std::move(name)); }
     [[nodiscard]] std::source_location site() const noexcept { return site_; }
+    /// Counts up in each loop.
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
     /// Null if its loop has ended, or if it never had one.
     [[nodiscard]] scheduler* loop() const noexcept { return link_ != nullptr ? link_->loop : nullptr; }
 
@@ -227,25 +235,56 @@ inline fiber* no_fiber(completable&) noexcept {
 }
 
 template <class T>
-class future_state final : public completable {
+class future_state : public completable {
 public:
     future_state(loop_link* link, std::source_location site, std::uint64_t number) noexcept
-        : completable(kind_of, result_, link, site, number) {}
+        : future_state(kind_of, link, site, number) {}
 
     /// Called once the outcome is set.
     void finish() noexcept { complete(); }
 
     outcome<T> result_;
 
-private:
+protected:
+    future_state(const completable_kind& k, loop_link* link, std::source_location site, std::uint64_t number) noexcept
+        : completable(k, result_, link, site, number) {}
+    ~future_state() = default;
+
+    /// Ends it at once.
     static bool cancel(completable& c, const cancel_request& request) noexcept {
         auto& f = static_cast<future_state&>(c);
         detail_outcome_access::set_cancelled(f.result_, outcome_state::cancelled, request.reason, request.text);
         f.complete();
         return true;
     }
+
+private:
     static void destroy(completable& c) noexcept { delete static_cast<future_state*>(&c); }
     static constexpr completable_kind kind_of{"future", &cancel, &request_cancel_future, &no_fiber, &destroy};
+};
+
+/// A future's state that the loop holds too, until what it waits for has ended or the loop does: it is told then, even
+/// if all futures that refer to it are gone.
+template <class T>
+class kept_future_state : public future_state<T>, public loop_share {
+protected:
+    kept_future_state(const completable::completable_kind& k, loop_share::function loop_ended, loop_link* link,
+                      std::source_location site, std::uint64_t number) noexcept
+        : future_state<T>(k, link, site, number), loop_share(loop_ended), inbox_(link->inbox.get()) {}
+    ~kept_future_state() = default;
+
+    void keep() noexcept {
+        this->retain();
+        inbox_->keep(*this);
+    }
+    /// May destroy it.
+    void let_go() noexcept {
+        inbox_->give_back(*this);
+        this->release();
+    }
+
+private:
+    mailbox* inbox_; // lives as long as the link, of which this is an owner
 };
 
 } // namespace muster::detail

@@ -39,10 +39,11 @@ struct runnable {
     runnable& operator=(const runnable&) = delete;
 
     runnable* next_ = nullptr;
+    runnable* before_ = nullptr; ///< in the ready queue; stale in one that is first
     kind kind_;
 };
 
-/// An entry of the ready queue that is not a fiber. It is held by address while queued and can't be taken off.
+/// An entry of the ready queue that is not a fiber. It is held by address while queued: see scheduler::unpost.
 struct call_entry : runnable {
     /// Called with run = true when its turn has come; with false if the loop ends first, only to free itself.
     using function = void (*)(call_entry&, bool run) noexcept;
@@ -50,7 +51,6 @@ struct call_entry : runnable {
 
     function call_;
     bool queued_ = false;
-    bool drop_ = false; ///< see scheduler::drop_marked
 };
 
 struct cancel_request {
@@ -79,7 +79,8 @@ enum class cancel_effect : std::uint8_t {
 
 struct suspension_kind {
     const char* what; ///< for messages: "sleep", "mutex::lock"
-    /// May name another fiber that the same request goes on to; it is not called for one that has ended.
+    /// May name another fiber that the same request goes on to. Such a wait is called again, with its own fiber named,
+    /// if the request came back to it in a circle: it then is off all lists, and is interrupted.
     cancel_effect (*cancel)(suspension&, const cancel_request&, fiber*& goes_on_to) noexcept;
     /// Children that live inside the wait and must be destroyed before the frame that holds it; may be null.
     fiber* (*last_child)(suspension&) noexcept = nullptr;
@@ -119,7 +120,10 @@ struct inline_link {
 struct promise_links {
     promise_links() noexcept : function_() {}
 
-    fiber* fiber_ = nullptr;
+    union {
+        fiber* fiber_ = nullptr;
+        void* next_dropped_; ///< of a frame that is destroyed before it was started
+    };
     outcome_base* out_ = nullptr; ///< where the result goes; null until it is started
     union {
         std::source_location function_; ///< before it is started: the coroutine function
@@ -213,6 +217,7 @@ public:
 private:
     bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
     fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
+    void cut_circle(const cancel_request& request) noexcept;
 };
 
 } // namespace muster::detail

@@ -125,6 +125,17 @@ public:
 
     /// Everything is in place: the children start after `h`'s fiber has suspended.
     void begin(fiber& parent, std::coroutine_handle<> h) noexcept;
+    /// The same where no fiber waits and all children are watches: looks at once at those that have ended. `over` is
+    /// called with `whom`, once, as the last thing; it may destroy the join.
+    using over_function = void (*)(void* whom) noexcept;
+    void begin(scheduler& loop, over_function over, void* whom) noexcept;
+
+    /// Asks the children to stop on behalf of whoever waits, which ends with a cancellation then.
+    void ask_to_stop(const cancel_request& request) noexcept;
+    /// False if all that could be asked to stop have ended, even if this has not been told yet.
+    [[nodiscard]] bool anyone_to_stop() const noexcept;
+    /// Whoever waits got something else: no child's failure is delivered.
+    void deliver_nothing() const noexcept { suppress_failures(unlimited); }
 
     // ---- set by the edges before begin() ----
     join_slot* slots_ = nullptr; ///< contiguous
@@ -175,15 +186,19 @@ private:
     static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
     static fiber* last_child(suspension& s) noexcept;
     static void act(call_entry& c, bool run) noexcept;
+    void act() noexcept;
     static void child_ended(fiber_owner& o, fiber& f) noexcept;
     static std::string slot_name(const fiber_owner& o, const fiber& f);
 
     /// The waiter's own cancellation, if one is due: thrown, or kept for its next wait where an error goes first.
-    void throw_own_cancellation();
+    void throw_own_cancellation(const outcome_base* decided = nullptr);
     void keep_own_cancellation() noexcept;
     void suppress_failures(std::size_t except) const noexcept;
     [[noreturn]] void throw_group();
 
+    void arm_deadline() noexcept;
+    void end_wait() noexcept;
+    void tell_if_over() noexcept;
     void fill() noexcept;
     bool start_next() noexcept;
     void run_slot(join_slot& s) noexcept;
@@ -209,17 +224,21 @@ private:
         join* join_;
     };
 
-    fiber* parent_ = nullptr;
+    fiber* parent_ = nullptr; ///< null where no fiber waits
+    over_function over_ = nullptr;
+    void* whom_ = nullptr;
     std::size_t next_ = 0;    ///< slots or inputs begun
     std::size_t running_ = 0;  ///< slots begun and not ended
     std::size_t watching_ = 0; ///< watches not ended
     std::size_t ended_ = 0;
     std::size_t decisive_ = unlimited;
+    std::size_t last_ended_ = unlimited; ///< of the watches
     std::size_t destroy_from_ = 0;
     join_slot* free_ = nullptr;
     std::exception_ptr edge_error_;
     cancel_request stop_request_{cancel_reason::none};
     join* next_to_cancel_ = nullptr;
+    std::uint64_t cancelled_in_wave_ = 0;
     std::uint32_t times_to_cancel_ = 0; ///< while it is in the loop's list; a child given twice is cancelled twice
     std::unique_ptr<owned_timer> deadline_;
     std::unique_ptr<owned_timer> pace_;

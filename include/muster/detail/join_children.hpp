@@ -9,12 +9,17 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/join.hpp>
+#include <muster/detail/join_options.hpp>
+#include <muster/detail/scheduler.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
 #include <concepts>
 #include <coroutine>
+#include <cstddef>
 #include <new>
+#include <source_location>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -127,6 +132,55 @@ void discard_child(task<T>& t) noexcept {
 }
 template <handle_like H>
 void discard_child(H&) noexcept {}
+
+/// What a child is once the loop owns it: a handle.
+template <class Stored>
+struct spawned_child {
+    using type = Stored; // a handle or future
+};
+template <class T>
+struct spawned_child<task<T>> {
+    using type = task_handle<T>;
+};
+template <class Stored>
+using spawned_child_t = typename spawned_child<Stored>::type;
+
+/// Gives tasks to the loop, as they come; a handle is passed on.
+class child_spawner {
+public:
+    explicit child_spawner(const join_options& options)
+        : loop_(&scheduler::require("start")), name_(&options.name), site_(options.site) {
+        if (options.limit != unlimited || options.rate != 0 || options.each_within || options.retry)
+            throw_bad_option("limit, rate, each_within and retry are for what is awaited: start() gives all tasks to the loop");
+    }
+
+    /// *Errors*: invalid_state_error. To be asked of all children before the first is spawned.
+    template <class T>
+    void require_valid(const task<T>& t) const {
+        if (!t.valid())
+            throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
+    }
+    template <handle_like H>
+    void require_valid(const H&) const noexcept {}
+
+    template <class T>
+    task_handle<T> spawn(task<T>&& t) {
+        auto handle = detail::spawn(*loop_, std::move(t), site_);
+        handle.set_name(*name_ + '[' + std::to_string(index_++) + ']');
+        return handle;
+    }
+    template <handle_like H>
+    H spawn(H&& handle) {
+        ++index_;
+        return std::move(handle);
+    }
+
+private:
+    scheduler* loop_;
+    const std::string* name_;
+    std::source_location site_;
+    std::size_t index_ = 0;
+};
 
 template <class T>
 using or_nothing = std::conditional_t<std::is_void_v<T>, nothing, T>;

@@ -63,13 +63,13 @@ inline outcomes_info info_of(join& j) {
     return info;
 }
 
-/// The awaiter around a `Wired` input: an object that holds children and a join and knows how to
-/// wire() them and to give a result.
+/// A `Wired` input, an object that holds children and a join and knows how to wire() them and to give a result, put
+/// together with what its result is to be.
 template <class Wired, class Result>
-class join_awaiter final : public library_awaitable {
+class wired_join {
 public:
     template <class Input>
-    join_awaiter(Input&& input, join_options options)
+    wired_join(Input&& input, join_options options)
         : wired_(std::forward<Input>(input), with_policy(std::move(options))) {
         wired_.join_.wants_durations_ = std::same_as<Result, as_outcomes>;
         wired_.wire();
@@ -79,12 +79,12 @@ public:
                                  std::to_string(wired_.join_.total_) + " can't be reached: give at most as many");
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }
-    template <std::derived_from<promise_links> Promise>
-    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        wired_.join_.begin(*h.promise().fiber_, h);
-    }
-    auto await_resume() {
+    [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
+    [[nodiscard]] join& get_join() noexcept { return wired_.join_; }
+    [[nodiscard]] const join& get_join() const noexcept { return wired_.join_; }
+
+    /// Once it is over. *Errors*: what the policy says is to be thrown.
+    auto result() {
         if (wired_.join_.begun()) {
             if constexpr (std::same_as<Result, as_outcomes>)
                 wired_.join_.conclude_settled();
@@ -109,6 +109,24 @@ private:
     }
 
     Wired wired_;
+};
+
+/// Waits for it.
+template <class Wired, class Result>
+class join_awaiter final : public library_awaitable {
+public:
+    template <class Input>
+    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        wired_.get_join().begin(*h.promise().fiber_, h);
+    }
+    auto await_resume() { return wired_.result(); }
+
+private:
+    wired_join<Wired, Result> wired_;
 };
 
 /// A combinator whose result has been chosen, not yet awaited.

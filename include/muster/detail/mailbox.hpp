@@ -97,10 +97,15 @@ public:
             s.after_->before_ = s.before_;
     }
     void give_back_all() noexcept {
+        // What is given back may be the last to know of the loop, which leads here again: a loop, not a recursion.
+        if (giving_back_)
+            return;
+        giving_back_ = true;
         while (loop_share* s = shares_) {
             give_back(*s);
             s->loop_ended_(*s);
         }
+        giving_back_ = false;
     }
 
     /// What lives outside and may still post: promises, loop handles, guards. Counted from any thread.
@@ -131,6 +136,7 @@ private:
 
     std::atomic<letter*> head_{nullptr};
     loop_share* shares_ = nullptr;
+    bool giving_back_ = false;
     std::mutex waking_;
     wake_function wake_;
     void* context_;

@@ -82,8 +82,29 @@ public:
         }
     }
 
+    range_input(std::vector<typename child::stored> children, std::vector<typename shape::key> keys)
+        : children_(std::move(children)), keys_(std::move(keys)) {}
+
+    using wired = wired_range<Range>;
     template <class Result>
-    using awaiter = join_awaiter<wired_range<Range>, Result>;
+    using awaiter = join_awaiter<wired, Result>;
+
+    /// The same with handles to tasks that the loop owns.
+    auto spawned(const join_options& options) && {
+        using handle = spawned_child_t<typename child::stored>;
+        child_spawner spawner(options);
+        for (const auto& c : children_)
+            spawner.require_valid(c);
+        std::vector<handle> handles;
+        handles.reserve(children_.size());
+        for (auto& c : children_)
+            handles.push_back(spawner.spawn(std::move(c)));
+        if constexpr (shape::keyed)
+            return range_input<typename same_map<bare_range, typename shape::key, handle>::type>(std::move(handles),
+                                                                                                 std::move(keys_));
+        else
+            return range_input<std::vector<handle>>(std::move(handles), {});
+    }
 
     void discard() noexcept {
         for (auto& c : children_)

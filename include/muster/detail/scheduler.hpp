@@ -36,6 +36,7 @@ public:
 
     void push(runnable& r) noexcept {
         r.next_ = nullptr;
+        r.before_ = tail_;
         if (head_ == nullptr)
             head_ = &r;
         else
@@ -46,6 +47,14 @@ public:
         runnable* all = head_;
         head_ = tail_ = nullptr;
         return all;
+    }
+    /// For one that is in this list, or in one that was taken and is not its first.
+    void unlink(runnable& r) noexcept {
+        (r.before_ != nullptr ? r.before_->next_ : head_) = r.next_;
+        if (r.next_ != nullptr)
+            r.next_->before_ = r.before_;
+        else if (tail_ == &r)
+            tail_ = r.before_;
     }
 
 private:
@@ -71,8 +80,16 @@ public:
         }
     }
 
-    /// Takes off all queued entries that were marked with `drop`. *Complexity*: O(what is ready).
-    void drop_marked() noexcept;
+    /// Takes a call off the queue, if it is on it. *Complexity*: O(1).
+    void unpost(call_entry& c) noexcept {
+        if (!c.queued_)
+            return;
+        c.queued_ = false;
+        if (batch_ == &c)
+            batch_ = c.next_;
+        else
+            ready_.unlink(c);
+    }
 
     /// Loop time, read once a turn. Starts near zero.
     [[nodiscard]] nanoseconds now() const noexcept { return now_; }
@@ -120,6 +137,7 @@ public:
     /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
     join* joins_to_cancel_ = nullptr;
     bool cancelling_joins_ = false;
+    std::uint64_t cancel_waves_ = 0;
 
     /// A random number, for jitter. The same sequence in each run on a virtual clock.
     [[nodiscard]] std::uint64_t random() noexcept {

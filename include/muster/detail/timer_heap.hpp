@@ -72,11 +72,15 @@ public:
             move_down(place, last);
     }
 
-    /// Takes the earliest off and lets it happen.
-    void fire_earliest() noexcept {
-        timer& t = *entries_.front().what;
-        remove(t);
-        t.fire_(t);
+    /// Lets happen what is due at `now`. What is armed meanwhile is left for the next turn, or timers that arm others
+    /// at no delay would keep this one from ending.
+    void fire_due(nanoseconds now) noexcept {
+        const std::uint64_t last = armed_;
+        while (!entries_.empty() && entries_.front().when <= now && entries_.front().what->order_ <= last) {
+            timer& t = *entries_.front().what;
+            remove(t);
+            t.fire_(t);
+        }
     }
 
 private:

@@ -26,8 +26,20 @@ class tuple_input {
 public:
     explicit tuple_input(As&&... as) : children_(child_of<As>::store(std::forward<As>(as))...) {}
 
+    using wired = wired_tuple<As...>;
     template <class Result>
-    using awaiter = join_awaiter<wired_tuple<As...>, Result>;
+    using awaiter = join_awaiter<wired, Result>;
+
+    /// The same with handles to tasks that the loop owns.
+    auto spawned(const join_options& options) && {
+        child_spawner spawner(options);
+        return std::apply(
+            [&](auto&... c) {
+                (spawner.require_valid(c), ...);
+                return tuple_input<spawned_child_t<typename child_of<As>::stored>...>{spawner.spawn(std::move(c))...};
+            },
+            children_);
+    }
 
     void discard() noexcept {
         std::apply([](auto&... c) { (discard_child(c), ...); }, children_);
