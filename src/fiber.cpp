@@ -10,26 +10,43 @@
 namespace muster::detail {
 
 void fiber::step() noexcept {
-    if (must_cancel_ && state_ == fiber_state::unstarted) [[unlikely]] {
-        // Asked to stop before its body began: it is cancelled, and nothing of it ever runs.
-        const auto request = take_cancellation();
-        auto& links = promise_links::of(leaf_);
-        detail_outcome_access::set_cancelled(*links.out_, outcome_state::cancelled, request.reason, request.text);
-        state_ = fiber_state::ended;
-    } else {
-        loop_->running_ = this;
+    loop_->running_ = this;
+    // Asked to stop before its body began: it is cancelled, and nothing of it ever runs.
+    if (cancellation_due() && (state_ == fiber_state::unstarted || dropped_)) [[unlikely]]
+        end_cancelled();
+    else
         state_ = fiber_state::running;
-        do
-            leaf_.resume();
-        while (state_ == fiber_state::running);
-        if (state_ != fiber_state::ended) {
-            loop_->running_ = nullptr;
-            return;
-        }
+    while (state_ == fiber_state::running)
+        leaf_.resume();
+    if (state_ != fiber_state::ended) {
+        loop_->running_ = nullptr;
+        return;
     }
     std::exchange(leaf_, nullptr).destroy();
     loop_->running_ = nullptr;
     owner_->ended_(*owner_, *this);
+}
+
+/// The leaf ends where it is, cancelled, and so do those that await it and allow it.
+void fiber::end_cancelled() noexcept {
+    const auto request = take_cancellation();
+    droppable_ = dropped_ = false;
+    state_ = fiber_state::running;
+    for (;;) {
+        auto& links = promise_links::of(leaf_);
+        detail_outcome_access::set_cancelled(*links.out_, outcome_state::cancelled, request.reason, request.text);
+        inline_link* const link = links.link_;
+        if (link == nullptr) {
+            set_ended();
+            return;
+        }
+        const auto child = std::exchange(leaf_, link->parent());
+        if (!link->drops_parent())
+            return; // it goes on, and finds a child that was cancelled
+        // Innermost first, so that a chain of any length is destroyed without recursion.
+        link->child_ = nullptr;
+        child.destroy();
+    }
 }
 
 void fiber::wait(suspension& op, std::coroutine_handle<> h) noexcept {
@@ -111,6 +128,7 @@ fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* ins
     case cancel_effect::interrupted:
         set_request(request);
         interrupted_ = true;
+        dropped_ = droppable_ && op_->kind_->can_be_dropped;
         wake();
         break;
     case cancel_effect::passed_on: break;
@@ -126,11 +144,6 @@ cancel_request fiber::take_cancellation() noexcept {
     cancel_request request(reason_, cancel_text_ptr::adopt(std::exchange(text_, nullptr)));
     interrupted_ = must_cancel_ = false;
     return request;
-}
-
-void fiber::throw_cancelled() {
-    auto request = take_cancellation();
-    throw cancelled_error(request.reason, std::move(request.text));
 }
 
 void fiber::put_back(const cancel_request& request) noexcept {

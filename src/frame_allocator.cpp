@@ -12,7 +12,7 @@ constinit thread_local frame_cache this_threads_frames{};
 namespace {
 
 /// What one thread may keep of one size class, in bytes: enough for a burst of 100,000 frames of the usual size.
-constexpr std::size_t kept_bytes_a_class = 16u << 20;
+constexpr std::size_t kept_bytes_a_class = 32u << 20;
 
 std::atomic<std::int64_t> frames_of_ended_threads{0};
 

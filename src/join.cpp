@@ -6,6 +6,7 @@
 #include <muster/task.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -20,13 +21,8 @@ join::join(join_options options) noexcept
 }
 
 join::~join() {
-    if (loop_ == nullptr) {
-        // Never begun: what it was given goes quietly.
-        for (std::size_t i = 0; i != slot_count_; ++i)
-            if (slots_[i].leaf_)
-                std::exchange(slots_[i].leaf_, nullptr).destroy();
+    if (loop_ == nullptr)
         return;
-    }
     loop_->unpost(*this);
     for (std::size_t i = 0; i != watch_count_; ++i) {
         watches_[i].unwatch();
@@ -36,14 +32,63 @@ join::~join() {
         loop_->disarm(*deadline_);
     if (pace_)
         loop_->disarm(*pace_);
-    for (std::size_t i = 0; i != slot_count_; ++i) {
-        auto& s = slots_[i];
-        if (s.clock_ != nullptr)
-            loop_->disarm(*s.clock_);
-        if (s.leaf_ && s.state_ == fiber_state::unstarted)
-            std::exchange(s.leaf_, nullptr).destroy();
-        release_locals(std::exchange(s.locals_, nullptr));
+    loop_->disarm(each_limit_);
+    for (std::size_t i = 0; i != slots_.size(); ++i) {
+        if (auto* clock = clock_of(slots_[i]))
+            loop_->disarm(*clock);
+        release_locals(slots_[i].locals_);
     }
+}
+
+// ---- slots ----
+
+slot_store::~slot_store() {
+    for (std::size_t i = made_; i != 0; --i) {
+        auto& s = (*this)[i - 1];
+        if (with_clocks_)
+            std::destroy_at(&clock_of(s));
+        std::destroy_at(&s);
+    }
+    for (auto& c : more_)
+        free(c);
+    free(first_);
+}
+
+void slot_store::free(chunk& c) noexcept {
+    if (c.slots != nullptr && !lent_)
+        std::allocator<join_slot>().deallocate(c.slots, c.room);
+    if (c.clocks != nullptr)
+        std::allocator<child_clock>().deallocate(c.clocks, c.room);
+}
+
+void slot_store::fill(chunk& c, std::size_t room) {
+    if (c.slots == nullptr)
+        c.slots = std::allocator<join_slot>().allocate(room);
+    c.room = room;
+    if (with_clocks_)
+        c.clocks = std::allocator<child_clock>().allocate(room);
+}
+
+join_slot* slot_store::make(join& j, std::size_t most) noexcept {
+    const std::size_t within = made_ % chunk_size;
+    try {
+        if (within == 0) {
+            if (made_ != 0 && more_.size() < made_ / chunk_size)
+                more_.emplace_back();
+            chunk& c = made_ == 0 ? first_ : more_.back();
+            if (c.slots == nullptr || (with_clocks_ && c.clocks == nullptr))
+                fill(c, std::min(chunk_size, most - made_));
+        }
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+    const chunk& c = chunk_of(made_);
+    join_slot* const s = std::construct_at(c.slots + within, *j.loop_, j);
+    s->place_ = static_cast<std::uint32_t>(made_);
+    if (with_clocks_)
+        std::construct_at(c.clocks + within, j, *s);
+    ++made_;
+    return s;
 }
 
 std::string join::name() const {
@@ -65,24 +110,16 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     loop_ = parent.loop_;
     began_ = loop_->now();
     begun_ = true;
-    destroy_from_ = slot_count_;
-    if (pull_ != nullptr) {
-        for (std::size_t i = slot_count_; i != 0; --i) {
-            slots_[i - 1].next_free_ = free_;
-            free_ = &slots_[i - 1];
-        }
-    } else {
-        for (std::size_t i = 0; i != slot_count_; ++i)
-            slots_[i].in_use_ = true;
-    }
     watching_ = watch_count_;
     for (std::size_t i = 0; i != watch_count_; ++i) {
         watches_[i].join_ = this;
         watches_[i].watch(*watches_[i].on_);
     }
     // With nothing to start there is no entry of its own yet, so that a deadline of no time posts it after what is ready.
-    if (slot_count_ != 0)
+    if (to_pull_ != 0)
         loop_->post(static_cast<call_entry&>(*this));
+    else
+        exhausted_ = true;
     arm_deadline();
     parent.wait(*this, h);
 }
@@ -90,6 +127,7 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
 void join::begin(scheduler& loop, over_function over, void* whom) noexcept {
     over_ = over;
     whom_ = whom;
+    exhausted_ = true; // all children are watches
     loop_ = &loop;
     began_ = loop_->now();
     begun_ = true;
@@ -159,15 +197,15 @@ void join::fill() noexcept {
     // Without limits all start in one go, even if the first fails at once, as asyncio's do, unless one of them
     // cancels the caller; what is pulled lazily stops at once. A limit also bounds how many start in one turn, so that children that end at once leave the
     // loop room for its timers.
-    const bool all_at_once = pull_ == nullptr && options_.limit == unlimited && options_.rate == 0;
+    const bool all_at_once = !lazy_ && options_.limit == unlimited && options_.rate == 0;
     std::size_t budget = options_.limit;
     filling_ = true;
     while (!exhausted_ && (all_at_once ? !children_cancelled_ : !stopping_)) {
-        if (pull_ != nullptr && sized_ && next_ == total_) {
+        if (next_ == to_pull_) {
             exhausted_ = true;
             break;
         }
-        if (running_ >= options_.limit || (pull_ != nullptr && free_ == nullptr))
+        if (running_ == most_at_once_)
             break;
         if (budget == 0) {
             loop_->post(static_cast<call_entry&>(*this));
@@ -182,25 +220,34 @@ void join::fill() noexcept {
     filling_ = false;
 }
 
-bool join::start_next() noexcept {
-    if (pull_ == nullptr) {
-        if (next_ == slot_count_)
-            return false;
-        run_slot(slots_[next_++]);
-        return true;
+join_slot* join::take_slot() noexcept {
+    if (free_ != nullptr) {
+        join_slot* const s = free_;
+        free_ = static_cast<join_slot*>(s->next_);
+        return s;
     }
-    join_slot& s = *free_;
-    s.index_ = next_;
-    s.state_ = fiber_state::ended;
-    try {
-        if (!pull_(*this, s))
-            return false;
-    } catch (...) {
-        fail_edge(std::current_exception());
+    return slots_.make(*this, most_at_once_);
+}
+
+bool join::start_next() noexcept {
+    join_slot* const taken = take_slot();
+    if (taken == nullptr) {
+        fail_edge(std::make_exception_ptr(std::bad_alloc()));
         return false;
     }
-    free_ = s.next_free_;
-    s.in_use_ = true;
+    join_slot& s = *taken;
+    s.index_ = next_;
+    s.state_ = fiber_state::ended;
+    bool pulled = false;
+    try {
+        pulled = pull_(*this, s);
+    } catch (...) {
+        fail_edge(std::current_exception());
+    }
+    if (!pulled) {
+        s.next_ = std::exchange(free_, &s);
+        return false;
+    }
     ++next_;
     if (!sized_)
         total_ = next_;
@@ -211,14 +258,12 @@ bool join::start_next() noexcept {
 void join::run_slot(join_slot& s) noexcept {
     ++running_;
     s.began_ = loop_->now();
-    if (s.clock_ != nullptr)
-        s.clock_->attempts_ = 0;
+    if (auto* clock = clock_of(s))
+        clock->attempts_ = 0;
     make_attempt(s);
 }
 
 void join::make_attempt(join_slot& s) noexcept {
-    s.loop_ = loop_;
-    s.owner_ = this;
     if (s.ended()) {
         // Its function threw when it was called, or there was no memory for its frame: it has ended already.
         slot_ended(s);
@@ -228,9 +273,9 @@ void join::make_attempt(join_slot& s) noexcept {
         s.cancel(stop_request_); // the function that made it cancelled the caller
     if (parent_->locals_ != nullptr)
         s.locals_ = retain_locals(parent_->locals_);
-    if (s.clock_ != nullptr) {
-        s.clock_->expired_ = false;
-        if (options_.each_within && !loop_->arm(*s.clock_, loop_->now() + *options_.each_within)) {
+    if (auto* clock = clock_of(s)) {
+        clock->expired_ = false;
+        if (options_.each_within && !begin_limit(*clock)) {
             std::exchange(s.leaf_, nullptr).destroy();
             s.state_ = fiber_state::ended;
             detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
@@ -280,9 +325,9 @@ void join::child_ended(fiber_owner& o, fiber& f) noexcept {
 void join::slot_ended(join_slot& s) noexcept {
     if (s.locals_ != nullptr)
         release_locals(std::exchange(s.locals_, nullptr));
-    if (s.clock_ != nullptr) {
-        loop_->disarm(*s.clock_);
-        if (s.clock_->expired_ && s.out_->was_cancelled())
+    if (auto* clock = clock_of(s)) {
+        end_limit(*clock);
+        if (clock->expired_ && s.out_->was_cancelled())
             detail_outcome_access::set_error(
                 *s.out_, std::make_exception_ptr(timeout_error("the child's own time limit was exceeded")));
         if (try_again(s))
@@ -310,19 +355,56 @@ void join::slot_ended(join_slot& s) noexcept {
 }
 
 void join::free_slot(join_slot& s) noexcept {
-    s.in_use_ = false;
-    if (pull_ == nullptr)
+    s.out_ = nullptr;
+    if (s.cancels_ != 0 || s.cancellation_due() || s.text_ != nullptr) [[unlikely]] {
+        s.cancels_ = 0;
+        s.interrupted_ = s.must_cancel_ = false;
+        s.set_request(cancel_request(cancel_reason::none));
+    }
+    s.next_ = std::exchange(free_, &s);
+}
+
+// ---- time limits ----
+
+bool join::begin_limit(child_clock& c) noexcept {
+    c.limit_ = loop_->now() + *options_.each_within;
+    c.order_ = loop_->take_timer_order();
+    if (!each_limit_.armed() && !loop_->arm(each_limit_, c.limit_, c.order_))
+        return false;
+    c.limited_ = true;
+    c.after_ = nullptr;
+    c.before_ = std::exchange(last_limit_, &c);
+    (c.before_ != nullptr ? c.before_->after_ : first_limit_) = &c;
+    return true;
+}
+
+void join::end_limit(child_clock& c) noexcept {
+    if (!c.limited_)
         return;
-    s.cancels_ = 0;
-    s.interrupted_ = s.must_cancel_ = false;
-    s.set_request(cancel_request(cancel_reason::none));
-    s.next_free_ = free_;
-    free_ = &s;
+    c.limited_ = false;
+    (c.before_ != nullptr ? c.before_->after_ : first_limit_) = c.after_;
+    (c.after_ != nullptr ? c.after_->before_ : last_limit_) = c.before_;
+    // One that is armed for a child that has ended strikes for nobody; with nobody left it does not keep the loop.
+    if (first_limit_ == nullptr)
+        loop_->disarm(each_limit_);
+}
+
+void join::strike_limit() noexcept {
+    child_clock* const c = first_limit_;
+    if (c->limit_ <= loop_->now()) {
+        end_limit(*c);
+        c->expired_ = true;
+        c->slot_->cancel(cancel_request(cancel_reason::deadline));
+    }
+    // The heap has room: this timer has just left it.
+    if (first_limit_ != nullptr && !each_limit_.armed())
+        static_cast<void>(loop_->arm(each_limit_, first_limit_->limit_, first_limit_->order_));
 }
 
 bool join::try_again(join_slot& s) noexcept {
     const retry_rule* rule = options_.retry.get();
-    if (rule == nullptr || stopping_ || !s.out_->failed() || s.clock_->attempts_ >= rule->times)
+    auto* const clock = clock_of(s);
+    if (rule == nullptr || stopping_ || !s.out_->failed() || clock->attempts_ >= rule->times)
         return false;
     if (rule->retries) {
         bool again = false;
@@ -337,17 +419,17 @@ bool join::try_again(join_slot& s) noexcept {
     }
     auto delay = static_cast<double>(rule->first_delay.count());
     const auto longest = static_cast<double>(rule->longest_delay.count());
-    for (std::size_t i = 0; i != s.clock_->attempts_ && delay > 0 && delay < longest && rule->factor > 1; ++i)
+    for (std::size_t i = 0; i != clock->attempts_ && delay > 0 && delay < longest && rule->factor > 1; ++i)
         delay *= rule->factor;
     delay = std::min(delay, longest);
     const double random = static_cast<double>(loop_->random() >> 11) * 0x1.0p-53;
     delay *= 1.0 - rule->jitter * random;
-    s.clock_->backing_off_ = true;
-    if (!loop_->arm(*s.clock_, loop_->now() + nanoseconds(static_cast<std::int64_t>(delay)))) {
-        s.clock_->backing_off_ = false;
+    clock->backing_off_ = true;
+    if (!loop_->arm(*clock, loop_->now() + nanoseconds(static_cast<std::int64_t>(delay)))) {
+        clock->backing_off_ = false;
         return false;
     }
-    ++s.clock_->attempts_;
+    ++clock->attempts_;
     ++counts_.retries;
     return true;
 }
@@ -365,11 +447,6 @@ void child_clock::fired(timer& t) noexcept {
     auto& clock = static_cast<child_clock&>(t);
     auto& s = *clock.slot_;
     auto& j = *clock.join_;
-    if (!clock.backing_off_) {
-        clock.expired_ = true;
-        s.cancel(cancel_request(cancel_reason::deadline));
-        return;
-    }
     clock.backing_off_ = false;
     s.cancels_ = 0;
     s.interrupted_ = s.must_cancel_ = false;
@@ -456,8 +533,7 @@ void join::settle_if_done() noexcept {
         return;
     const bool early = options_.policy == on_failure::leave_siblings && decisive_ != unlimited;
     if (!early) {
-        const bool all_begun = pull_ == nullptr ? next_ == slot_count_ : (exhausted_ || stop_carried_out_);
-        if (running_ != 0 || watching_ != 0 || !all_begun || (stopping_ && !stop_carried_out_))
+        if (running_ != 0 || watching_ != 0 || !(exhausted_ || stop_carried_out_) || (stopping_ && !stop_carried_out_))
             return;
     }
     done_ = true;
@@ -597,16 +673,15 @@ void join::cancel_running_and_theirs() noexcept {
 void join::cancel_running() noexcept {
     children_cancelled_ = true;
     const auto request = stop_request_;
-    const std::size_t begun = pull_ == nullptr ? next_ : slot_count_;
-    for (std::size_t i = 0; i != begun; ++i) {
+    for (std::size_t i = 0; i != slots_.size(); ++i) {
         auto& s = slots_[i];
-        if (!s.in_use_)
+        if (s.out_ == nullptr)
             continue;
-        if (s.clock_ != nullptr && s.clock_->backing_off_) {
+        if (auto* clock = clock_of(s); clock != nullptr && clock->backing_off_) {
             // It waits to be tried again: there will be no other attempt, and its last failure stands.
-            s.clock_->backing_off_ = false;
-            loop_->disarm(*s.clock_);
-            s.clock_->attempts_ = unlimited;
+            clock->backing_off_ = false;
+            loop_->disarm(*clock);
+            clock->attempts_ = unlimited;
             slot_ended(s);
         } else if (!s.ended()) {
             s.cancel(request);
@@ -618,26 +693,28 @@ void join::cancel_running() noexcept {
 }
 
 void join::drop_unstarted() noexcept {
-    if (pull_ != nullptr)
+    if (lazy_)
         return;
-    for (; next_ != slot_count_; ++next_) {
-        auto& s = slots_[next_];
-        s.in_use_ = false;
+    join_slot s(*loop_, *this);
+    for (; next_ != to_pull_; ++next_) {
+        s.index_ = next_;
+        static_cast<void>(pull_(*this, s));
         if (s.leaf_)
             std::exchange(s.leaf_, nullptr).destroy();
-        s.state_ = fiber_state::ended;
         if (!s.out_->failed())
             detail_outcome_access::set_cancelled(*s.out_, outcome_state::cancelled, stop_request_.reason,
                                                  stop_request_.text);
         count(*s.out_, s.index_);
     }
+    exhausted_ = true;
 }
 
 fiber* join::last_child(suspension& s) noexcept {
     auto& j = static_cast<join&>(s);
+    j.destroy_from_ = std::min(j.destroy_from_, j.slots_.size());
     while (j.destroy_from_ != 0) {
         auto& slot = j.slots_[j.destroy_from_ - 1];
-        if (slot.in_use_ && slot.leaf_ && slot.state_ != fiber_state::unstarted)
+        if (slot.leaf_)
             return &slot;
         --j.destroy_from_;
     }
@@ -690,13 +767,15 @@ void join::suppress_failures(std::size_t except) const noexcept {
         r.detail = "another result of the same combinator was delivered";
         send_report(r);
     };
-    if (pull_ == nullptr) {
-        for (std::size_t i = 0; i != slot_count_; ++i)
-            report_one(slots_[i].index_, slots_[i].out_);
-    } else {
-        for (std::size_t i = 0; i != next_; ++i)
+    if (to_pull_ == 0)
+        return;
+    for (std::size_t i = 0; i != total_; ++i)
+        if (!watches(i))
             report_one(i, outcome_at_(*this, i));
-    }
+}
+
+bool join::watches(std::size_t index) const noexcept {
+    return std::any_of(watches_, watches_ + watch_count_, [index](const join_watch& w) { return w.index_ == index; });
 }
 
 void join::throw_group() {

@@ -28,9 +28,9 @@ scheduler& scheduler::require(const char* what) {
     return *current_;
 }
 
-bool scheduler::arm(timer& t, nanoseconds when) noexcept {
+bool scheduler::arm(timer& t, nanoseconds when, std::uint64_t order) noexcept {
     try {
-        timers_.push(t, when);
+        timers_.push(t, when, order);
         return true;
     } catch (const std::bad_alloc&) {
         return false;
@@ -162,7 +162,7 @@ void destroy_fiber_tree(fiber& root) noexcept {
             inline_link* link = promise_links::of(frame).link_;
             std::coroutine_handle<> parent;
             if (link != nullptr) {
-                parent = link->parent_;
+                parent = link->parent();
                 link->child_ = nullptr;
             }
             frame.destroy();

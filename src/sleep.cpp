@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <muster/sleep.hpp>
 
-#include <new>
-
 namespace muster::detail {
 
-const suspension_kind sleep_awaiter::kind_of{"sleep", &sleep_awaiter::cancel};
+const suspension_kind sleeping::kind_of{"sleep", &sleeping::cancel, nullptr, true};
 
-void sleep_awaiter::begin(fiber& f, std::coroutine_handle<> h) noexcept {
+void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept {
     fiber_ = &f;
-    const nanoseconds when = absolute_ ? when_ : f.loop_->now() + when_;
     if (when <= f.loop_->now()) {
         f.yield(h);
         return;
     }
-    if (!f.loop_->arm(timer_, when)) {
+    if (!f.loop_->arm(*this, when)) {
         no_memory_ = true;
         f.yield(h);
         return;
@@ -22,14 +19,9 @@ void sleep_awaiter::begin(fiber& f, std::coroutine_handle<> h) noexcept {
     f.wait(*this, h);
 }
 
-void sleep_awaiter::fail() {
-    fiber_->throw_if_cancelled();
-    throw std::bad_alloc();
-}
-
-cancel_effect sleep_awaiter::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
-    auto& self = static_cast<sleep_awaiter&>(s);
-    self.fiber_->loop_->disarm(self.timer_);
+cancel_effect sleeping::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
+    auto& self = static_cast<sleeping&>(s);
+    self.fiber_->loop_->disarm(self);
     return cancel_effect::interrupted;
 }
 

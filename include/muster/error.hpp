@@ -43,7 +43,7 @@ enum class cancel_reason : std::uint8_t {
 /// A cancellation on its way through the code that is cancelled. Not a std::exception. To be rethrown once what
 /// must be cleaned up is cleaned up. Copying never throws; without texts nothing is allocated.
 /// *Source*: asyncio.CancelledError.
-class cancelled_error {
+class cancelled_error final {
 public:
     /// For a child that ends itself: the reason is `raised`.
     cancelled_error() noexcept = default;

@@ -94,7 +94,7 @@ public:
             auto& link = *generator_->link_;
             auto& p = generator_->promise();
             link.running = true;
-            link.parent_ = h;
+            link.set_parent(h);
             p.fiber_ = h.promise().fiber_;
             p.out_ = &link.ended;
             p.link_ = &link;

@@ -15,6 +15,7 @@
 #include <muster/report.hpp>          // where failures go that nobody was given
 #include <muster/summary.hpp>         // the ledger of a stream
 #include <muster/task.hpp>            // task<T>, fail, as_outcome
+#include <muster/droppable_task.hpp>  // a task that a cancellation ends without a throw
 
 // Running on its own.
 #include <muster/task_handle.hpp> // create_task, handles, this_task

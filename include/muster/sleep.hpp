@@ -15,6 +15,8 @@
 #include <chrono>
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
+#include <new>
 
 namespace muster {
 
@@ -31,46 +33,55 @@ struct loop_clock {
 
 namespace detail {
 
-class sleep_awaiter final
-    : public library_awaitable, public suspension {
+enum class sleep_kind : std::uint8_t { for_a_time, until_a_time };
+
+/// A hundred thousand of them may lie in frames at once, so it is its own timer.
+class sleeping : public library_awaitable, public suspension, public timer {
 public:
-    explicit sleep_awaiter(nanoseconds when, bool absolute) noexcept
-        : suspension(kind_of), timer_(*this), when_(when), absolute_(absolute) {}
-    ~sleep_awaiter() {
+    sleeping() noexcept : suspension(kind_of), timer(&fired) {}
+    ~sleeping() {
         // Its frame may be destroyed while it sleeps: at the end of a loop.
-        if (timer_.armed()) [[unlikely]]
-            fiber_->loop_->disarm(timer_);
+        if (armed()) [[unlikely]]
+            fiber_->loop_->disarm(*this);
     }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
-    template <std::derived_from<promise_links> Promise>
-    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        begin(*h.promise().fiber_, h);
+    [[gnu::always_inline]] void await_resume() {
+        fiber_->throw_if_cancelled();
+        if (no_memory_) [[unlikely]]
+            throw std::bad_alloc();
     }
-    void await_resume() {
-        if (fiber_->cancellation_due() || no_memory_) [[unlikely]]
-            fail();
-    }
+
+protected:
+    void begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept;
 
 private:
-    struct wake_timer : timer {
-        explicit wake_timer(sleep_awaiter& s) noexcept : timer(&fired), sleep(&s) {}
-        static void fired(timer& t) noexcept { static_cast<wake_timer&>(t).sleep->fiber_->wake(); }
-        sleep_awaiter* sleep;
-    };
-
-    void begin(fiber& f, std::coroutine_handle<> h) noexcept;
-    void fail();
+    static void fired(timer& t) noexcept { static_cast<sleeping&>(t).fiber_->wake(); }
     static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
     static const suspension_kind kind_of;
 
-    wake_timer timer_;
-    nanoseconds when_;
-    bool absolute_;
     bool no_memory_ = false;
 };
 
-using sleep_operation = operation<sleep_awaiter, nanoseconds, bool>;
+template <sleep_kind Kind>
+class sleep_awaiter final : public sleeping {
+public:
+    explicit sleep_awaiter(nanoseconds time) noexcept : time_(time) {}
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        fiber& f = *h.promise().fiber_;
+        if constexpr (Kind == sleep_kind::until_a_time)
+            begin(f, h, time_);
+        else
+            begin(f, h, f.loop_->now() + time_);
+    }
+
+private:
+    nanoseconds time_;
+};
+
+using sleep_operation = operation<sleep_awaiter<sleep_kind::for_a_time>, nanoseconds>;
+using sleep_until_operation = operation<sleep_awaiter<sleep_kind::until_a_time>, nanoseconds>;
 
 template <class Rep, class Period>
 constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d) noexcept {
@@ -90,17 +101,17 @@ constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d)
 /// *Complexity*: O(log n) in armed timers. *Source*: asyncio.sleep.
 template <class Rep, class Period>
 detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> time) noexcept {
-    return detail::sleep_operation(detail::clamp_to_nanoseconds(time), false);
+    return detail::sleep_operation(detail::clamp_to_nanoseconds(time));
 }
 
 /// Suspends the task until the loop's clock says `when`. Otherwise as sleep_for.
-inline detail::sleep_operation sleep_until(loop_clock::time_point when) noexcept {
-    return detail::sleep_operation(when.time_since_epoch(), true);
+inline detail::sleep_until_operation sleep_until(loop_clock::time_point when) noexcept {
+    return detail::sleep_until_operation(when.time_since_epoch());
 }
 
 /// Lets what is ready run once, then goes on: a cancellation point. *Source*: asyncio.sleep(0).
 inline detail::sleep_operation yield() noexcept {
-    return detail::sleep_operation(detail::nanoseconds(0), false);
+    return detail::sleep_operation(detail::nanoseconds(0));
 }
 
 } // namespace muster

@@ -102,7 +102,7 @@ public:
     /// Leaves the coroutine for good: to the one that awaits it, or to the fiber's owner.
     void leave() noexcept {
         if (link_ != nullptr)
-            fiber_->transfer(link_->parent_);
+            fiber_->transfer(link_->parent());
         else
             fiber_->set_ended();
     }
@@ -140,7 +140,7 @@ protected:
 };
 
 template <class T>
-class promise final : public promise_result<T> {
+class promise : public promise_result<T> {
 public:
     task<T> get_return_object(std::source_location function = std::source_location::current()) noexcept;
     static task<T> get_return_object_on_allocation_failure() noexcept;
@@ -154,7 +154,8 @@ public:
 
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }
-        void await_suspend(std::coroutine_handle<promise> h) const noexcept {
+        template <std::derived_from<promise> Promise>
+        void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
             promise& p = h.promise();
             fiber& f = *p.fiber_;
             // A task that returns while a cancellation is undelivered is cancelled, as in CPython.
@@ -188,7 +189,7 @@ public:
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         auto& links = promise_links::of(child_);
         fiber& f = *h.promise().fiber_;
-        parent_ = h;
+        set_parent(h);
         links.fiber_ = &f;
         links.out_ = &result_;
         links.link_ = this;
@@ -212,7 +213,7 @@ protected:
 };
 
 template <class T>
-class task_awaiter final : public inline_awaiter<T> {
+class task_awaiter : public inline_awaiter<T> {
 public:
     using inline_awaiter<T>::inline_awaiter;
     T await_resume() {
@@ -291,10 +292,11 @@ public:
     /// For the library: the frame, not begun, or null, or one whose address is that of no_memory_tag.
     [[nodiscard]] std::coroutine_handle<> release() && noexcept { return std::exchange(frame_, nullptr); }
 
-private:
+protected:
     friend promise_type;
     explicit task(std::coroutine_handle<> frame) noexcept : frame_(frame) {}
 
+private:
     void drop() noexcept;
 
     std::coroutine_handle<> frame_;

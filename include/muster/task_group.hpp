@@ -15,12 +15,14 @@
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
+#include <muster/detail/frame_allocator.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
 #include <cstddef>
 #include <exception>
+#include <new>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -132,6 +134,13 @@ private:
 
     struct member final : detail::watcher {
         member(task_group& g, const any_handle& h);
+        static void* operator new(std::size_t bytes) {
+            if (void* p = detail::allocate_frame(bytes))
+                return p;
+            throw std::bad_alloc();
+        }
+        static void operator delete(void* p, std::size_t bytes) noexcept { detail::free_frame(p, bytes); }
+
         task_group* group;
         any_handle handle;
         member* before = nullptr;

@@ -12,6 +12,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
+#include <muster/detail/join_children.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
@@ -24,6 +25,11 @@
 #include <utility>
 
 namespace muster {
+
+namespace detail {
+template <bool Keep, class A>
+task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit);
+} // namespace detail
 
 /// A scope with a time limit that can be moved. Held by address: immovable.
 /// *Source*: asyncio.timeout of CPython 3.13, except that a cancellation which was already pending at its start is
@@ -73,6 +79,9 @@ private:
         else
             co_return std::move(ended).value();
     }
+
+    template <bool Keep, class A>
+    friend task<detail::awaited_t<A>> detail::wait_no_longer(A awaitable, detail::nanoseconds limit);
 
     enum class state : std::uint8_t { created, entered, expiring, expired, exited };
 
@@ -148,6 +157,16 @@ task<awaited_t<A>> await_kept(const A& handle) {
 }
 
 template <bool Keep, class A>
+task<awaited_t<A>> awaited_as_task(A& awaitable) {
+    if constexpr (is_task<A>)
+        return std::move(awaitable);
+    else if constexpr (Keep && handle_like<A>)
+        return await_kept<A>(awaitable);
+    else
+        return await_as_task<A>(std::move(awaitable));
+}
+
+template <bool Keep, class A>
 task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
     if constexpr (handle_like<A>) {
         if (limit.count() <= 0 && !awaitable.done()) {
@@ -166,20 +185,17 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
             throw timeout_error("its time was up before it began");
         }
     }
-    auto body = [&awaitable]() -> task<awaited_t<A>> {
-        if constexpr (Keep && handle_like<A>)
-            return await_kept<A>(awaitable);
-        else
-            return await_as_task<A>(std::move(awaitable));
-    };
+    // As timeout_scope::run, without a body's frame around what is awaited.
     timeout_scope scope(loop_clock::now() + limit);
-    auto running = scope.run(body);
-    if constexpr (std::is_void_v<awaited_t<A>>) {
-        co_await std::move(running);
-    } else {
-        auto&& result = co_await std::move(running);
-        co_return std::forward<decltype(result)>(result);
-    }
+    scope.enter();
+    const timeout_scope::stay inside(scope);
+    auto running = awaited_as_task<Keep>(awaitable);
+    auto ended = co_await as_outcome(std::move(running));
+    scope.leave(ended);
+    if constexpr (std::is_void_v<awaited_t<A>>)
+        ended.value();
+    else
+        co_return std::move(ended).value();
 }
 
 } // namespace detail

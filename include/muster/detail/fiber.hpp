@@ -39,7 +39,10 @@ struct runnable {
     runnable& operator=(const runnable&) = delete;
 
     runnable* next_ = nullptr;
-    runnable* before_ = nullptr; ///< in the ready queue; stale in one that is first
+    union {
+        runnable* before_ = nullptr; ///< in the ready queue; stale in one that is first
+        suspension* op_;             ///< of a fiber that waits: what it waits for
+    };
     kind kind_;
 };
 
@@ -84,6 +87,8 @@ struct suspension_kind {
     cancel_effect (*cancel)(suspension&, const cancel_request&, fiber*& goes_on_to) noexcept;
     /// Children that live inside the wait and must be destroyed before the frame that holds it; may be null.
     fiber* (*last_child)(suspension&) noexcept = nullptr;
+    /// An interrupted wait needs nothing but its destructor: a coroutine that allows it ends there (droppable_task).
+    bool can_be_dropped = false;
 };
 
 /// Marks what may be awaited in a task as it is: an awaiter that knows fibers.
@@ -111,8 +116,19 @@ struct fiber_owner {
 
 /// Between an awaiting coroutine and the coroutine that it awaits inline. Part of the awaiter.
 struct inline_link {
-    std::coroutine_handle<> parent_;
+    [[nodiscard]] std::coroutine_handle<> parent() const noexcept {
+        return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(parent_ & ~std::uintptr_t{1}));
+    }
+    /// True if a cancellation that ends the child is to end the parent too, without a throw.
+    [[nodiscard]] bool drops_parent() const noexcept { return (parent_ & 1) != 0; }
+    void set_parent(std::coroutine_handle<> h, bool drops_it = false) noexcept {
+        parent_ = reinterpret_cast<std::uintptr_t>(h.address()) | std::uintptr_t{drops_it};
+    }
+
     std::coroutine_handle<> child_; ///< owned
+
+private:
+    std::uintptr_t parent_ = 0; // frames are aligned, so the lowest bit is free
 };
 
 /// The part of a task's promise that does not depend on its type. All promises of tasks start with it and add no
@@ -178,8 +194,12 @@ public:
     /// True if a cancellation is to be delivered now; the awaiter then undoes what it was given and calls
     /// throw_cancelled().
     [[nodiscard]] bool cancellation_due() const noexcept { return interrupted_ || must_cancel_; }
-    [[noreturn]] void throw_cancelled();
-    void throw_if_cancelled() {
+    /// Inlined into the coroutine: each frame between a throw and its handler adds a third to what the throw costs.
+    [[noreturn, gnu::always_inline]] void throw_cancelled() {
+        auto request = take_cancellation();
+        throw cancelled_error(request.reason, std::move(request.text));
+    }
+    [[gnu::always_inline]] void throw_if_cancelled() {
         if (cancellation_due()) [[unlikely]]
             throw_cancelled();
     }
@@ -196,18 +216,20 @@ public:
 
     [[nodiscard]] bool ended() const noexcept { return state_ == fiber_state::ended; }
 
-    scheduler* loop_ = nullptr;
-    std::coroutine_handle<> leaf_;
-    suspension* op_ = nullptr;
-    fiber_owner* owner_ = nullptr;
-    cancel_text* text_ = nullptr; ///< owned
-    task_locals* locals_ = nullptr; ///< owned by the owner's rules: see task_local.hpp
-    cancel_hold* hold_ = nullptr; ///< the innermost
-    std::uint32_t cancels_ = 0;   ///< asyncio's cancelling()
+    // What is small first: it fits beside what a runnable has that is small. A gather has as many as children.
     fiber_state state_ = fiber_state::unstarted;
     cancel_reason reason_ = cancel_reason::none;
-    bool interrupted_ = false; ///< a wait was ended by a cancellation that the coroutine has not seen yet
-    bool must_cancel_ = false; ///< a cancellation waits for the next wait
+    bool interrupted_ : 1 = false; ///< a wait was ended by a cancellation that the coroutine has not seen yet
+    bool must_cancel_ : 1 = false; ///< a cancellation waits for the next wait
+    bool droppable_ : 1 = false;   ///< the coroutine that waits allows that it ends there if it is interrupted
+    bool dropped_ : 1 = false;     ///< and it does
+    std::uint32_t cancels_ = 0;    ///< asyncio's cancelling()
+    scheduler* loop_ = nullptr;
+    std::coroutine_handle<> leaf_;
+    fiber_owner* owner_ = nullptr;
+    cancel_text* text_ = nullptr;   ///< owned
+    task_locals* locals_ = nullptr; ///< owned by the owner's rules: see task_local.hpp
+    cancel_hold* hold_ = nullptr;   ///< the innermost
 
     void set_request(const cancel_request& request) noexcept {
         reason_ = request.reason;
@@ -218,6 +240,7 @@ private:
     bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
     fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
     void cut_circle(const cancel_request& request) noexcept;
+    void end_cancelled() noexcept;
 };
 
 } // namespace muster::detail

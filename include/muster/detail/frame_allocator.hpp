@@ -22,8 +22,8 @@ struct frame_cache {
     struct node {
         node* next;
     };
-    static constexpr std::size_t granularity = 64;
-    static constexpr std::size_t classes = 16;
+    static constexpr std::size_t granularity = 16;
+    static constexpr std::size_t classes = 64;
 
     node* free[classes];
     std::uint32_t room[classes]; ///< how many more frames of the class may be kept

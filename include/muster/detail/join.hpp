@@ -82,27 +82,32 @@ struct ledger {
 class join;
 struct child_clock;
 
-/// A child that is a task. `out_` is where its outcome is when it has ended.
+/// Where a child that is a task runs; it is used again when the child has ended. `out_` is where its outcome goes; null
+/// while the slot is free.
 struct join_slot : fiber {
-    join_slot() noexcept = default;
+    join_slot(scheduler& loop, fiber_owner& owner) noexcept : fiber(loop, owner) {}
 
     outcome_base* out_ = nullptr;
     std::uint64_t index_ = 0;
     nanoseconds began_{0};
-    child_clock* clock_ = nullptr; ///< only where there is a time limit or a retry
-    join_slot* next_free_ = nullptr;
-    bool in_use_ = false;
+    std::uint32_t place_ = 0; ///< its own number
 };
 
-/// What a child with a time limit or retries has beside its fiber.
+/// What a child with a time limit or retries has beside its fiber. The timer is for the pause before another attempt:
+/// time limits come in the order in which they began, so a list and one timer serve all of a join's.
 struct child_clock : timer {
-    child_clock() noexcept : timer(&fired) {}
+    child_clock(join& j, join_slot& slot) noexcept : timer(&fired), join_(&j), slot_(&slot) {}
     static void fired(timer& t) noexcept;
 
-    join* join_ = nullptr;
-    join_slot* slot_ = nullptr;
+    join* join_;
+    join_slot* slot_;
     std::size_t attempts_ = 0;
-    bool expired_ = false;  ///< its time was up, and its cancellation is ours
+    child_clock* before_ = nullptr;
+    child_clock* after_ = nullptr;
+    nanoseconds limit_{0};    ///< when its time is up
+    std::uint64_t order_ = 0; ///< its place among timers of that time
+    bool limited_ = false;    ///< it is in the list
+    bool expired_ = false;    ///< its time was up, and its cancellation is ours
     bool backing_off_ = false;
 };
 
@@ -116,6 +121,52 @@ struct join_watch : watcher {
     join* join_ = nullptr;
     std::uint64_t index_ = 0;
     bool counted_ = false;
+};
+
+/// A join's slots and, where there is a time limit or a retry, their clocks: made one by one, in chunks that stay where
+/// they are. A child that ends at once leaves its slot to the next, so there are as many as are alive at once.
+class slot_store {
+public:
+    slot_store() noexcept = default;
+    ~slot_store();
+    slot_store(const slot_store&) = delete;
+    slot_store& operator=(const slot_store&) = delete;
+
+    /// The room for the first chunk is somebody else's: for `count` slots, which are all there will be.
+    void lend(join_slot* room, std::size_t count) noexcept {
+        first_.slots = room;
+        first_.room = count;
+        lent_ = true;
+    }
+    void make_clocks() noexcept { with_clocks_ = true; }
+
+    [[nodiscard]] std::size_t size() const noexcept { return made_; }
+    [[nodiscard]] join_slot& operator[](std::size_t i) const noexcept { return chunk_of(i).slots[i % chunk_size]; }
+    [[nodiscard]] bool has_clocks() const noexcept { return with_clocks_; }
+    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept {
+        return chunk_of(s.place_).clocks[s.place_ % chunk_size];
+    }
+    /// *Returns* null if there is no memory for more; `most` is how many may be wanted.
+    [[nodiscard]] join_slot* make(join& j, std::size_t most) noexcept;
+
+private:
+    static constexpr std::size_t chunk_size = 1024; // below the size for which malloc asks the kernel
+    struct chunk {
+        join_slot* slots = nullptr;
+        child_clock* clocks = nullptr;
+        std::size_t room = 0;
+    };
+    [[nodiscard]] const chunk& chunk_of(std::size_t i) const noexcept {
+        return i < chunk_size ? first_ : more_[i / chunk_size - 1];
+    }
+    void fill(chunk& c, std::size_t room);
+    void free(chunk& c) noexcept;
+
+    chunk first_;
+    std::vector<chunk> more_;
+    std::size_t made_ = 0;
+    bool lent_ = false;
+    bool with_clocks_ = false;
 };
 
 class join : public suspension, public call_entry, public fiber_owner {
@@ -138,14 +189,16 @@ public:
     void deliver_nothing() const noexcept { suppress_failures(unlimited); }
 
     // ---- set by the edges before begin() ----
-    join_slot* slots_ = nullptr; ///< contiguous
-    std::size_t slot_count_ = 0;
+    slot_store slots_;
+    std::size_t most_at_once_ = 0; ///< how many children that are tasks may run at once
+    std::size_t to_pull_ = 0;      ///< how many children are tasks; `unlimited` if that is not known
+    bool lazy_ = false;            ///< what was not pulled when it stops is not started
     join_watch* watches_ = nullptr;
     std::size_t watch_count_ = 0;
     std::size_t total_ = 0;   ///< how many were submitted; for an unsized input, how many were pulled
     bool sized_ = true;       ///< total_ was known from the start
-    /// Puts the next child into a slot: adopts its task, sets out_. *Returns* false when the input has ended.
-    /// Null if the slots hold all children already. What it throws ends the join with that error.
+    /// Puts the next child, the slot's index_-th task, into a slot: adopts it, sets out_, and index_ if handles are
+    /// counted too. *Returns* false when the input has ended. What it throws ends the join with that error.
     bool (*pull_)(join&, join_slot&) = nullptr;
     /// Makes a slot's task anew for another attempt.
     void (*again_)(join&, join_slot&) = nullptr;
@@ -164,7 +217,6 @@ public:
     [[nodiscard]] bool exhausted() const noexcept { return exhausted_; }
     [[nodiscard]] cancel_reason stop_reason() const noexcept { return stop_request_.reason; }
     [[nodiscard]] cancel_text_ptr stop_text() const noexcept { return stop_request_.text; }
-    [[nodiscard]] std::size_t begun_children() const noexcept { return next_; }
 
     [[nodiscard]] std::string child_name(std::size_t index) const;
     [[nodiscard]] std::string name() const;
@@ -197,6 +249,14 @@ private:
     [[noreturn]] void throw_group();
 
     void arm_deadline() noexcept;
+    [[nodiscard]] join_slot* take_slot() noexcept;
+    [[nodiscard]] child_clock* clock_of(const join_slot& s) const noexcept {
+        return slots_.has_clocks() ? &slots_.clock_of(s) : nullptr;
+    }
+    [[nodiscard]] bool begin_limit(child_clock& c) noexcept;
+    void end_limit(child_clock& c) noexcept;
+    void strike_limit() noexcept;
+    [[nodiscard]] bool watches(std::size_t index) const noexcept;
     void end_wait() noexcept;
     void tell_if_over() noexcept;
     void fill() noexcept;
@@ -224,17 +284,27 @@ private:
         join* join_;
     };
 
+    /// The time limit that is up next, of those that are running.
+    struct limit_timer : timer {
+        explicit limit_timer(join& j) noexcept
+            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).join_->strike_limit(); }), join_(&j) {}
+        join* join_;
+    };
+
     fiber* parent_ = nullptr; ///< null where no fiber waits
     over_function over_ = nullptr;
     void* whom_ = nullptr;
-    std::size_t next_ = 0;    ///< slots or inputs begun
+    std::size_t next_ = 0;    ///< tasks begun
     std::size_t running_ = 0;  ///< slots begun and not ended
     std::size_t watching_ = 0; ///< watches not ended
     std::size_t ended_ = 0;
     std::size_t decisive_ = unlimited;
     std::size_t last_ended_ = unlimited; ///< of the watches
-    std::size_t destroy_from_ = 0;
-    join_slot* free_ = nullptr;
+    std::size_t destroy_from_ = unlimited;
+    join_slot* free_ = nullptr; ///< linked by next_
+    child_clock* first_limit_ = nullptr;
+    child_clock* last_limit_ = nullptr;
+    limit_timer each_limit_{*this};
     std::exception_ptr edge_error_;
     cancel_request stop_request_{cancel_reason::none};
     join* next_to_cancel_ = nullptr;

@@ -11,6 +11,7 @@
 #include <muster/detail/join.hpp>
 #include <muster/detail/join_options.hpp>
 #include <muster/detail/scheduler.hpp>
+#include <muster/droppable_task.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
@@ -38,9 +39,10 @@ using awaited_t = decltype(std::declval<promise_base&>().await_transform(std::de
 template <class A>
 concept handle_like = std::derived_from<A, any_handle> && requires { typename A::value_type; };
 
-/// Awaits anything as a task. Each await is a statement of its own: g++ 12.
+/// Awaits anything as a task, which has no code of its own that could look at a cancellation. Each await is a statement
+/// of its own: g++ 12.
 template <class A>
-task<awaited_t<A>> await_as_task(A awaitable) {
+droppable_task<awaited_t<A>> await_as_task(A awaitable) {
     if constexpr (std::is_void_v<awaited_t<A>>) {
         co_await std::move(awaitable);
     } else {
@@ -74,11 +76,18 @@ struct child_of<task<T>> {
 };
 
 template <class T>
+struct child_of<droppable_task<T>> : child_of<task<T>> {};
+
+template <class T>
 struct child_of<task<T>&> {
     static_assert(!sizeof(T*), "a task is awaited once: write `std::move(t)`");
 };
 template <class T>
 struct child_of<const task<T>&> : child_of<task<T>&> {};
+template <class T>
+struct child_of<droppable_task<T>&> : child_of<task<T>&> {};
+template <class T>
+struct child_of<const droppable_task<T>&> : child_of<task<T>&> {};
 
 template <class A>
     requires handle_like<std::remove_cvref_t<A>>

@@ -87,28 +87,22 @@ public:
 protected:
     void wire_slots() {
         const std::size_t count = std::min(join_.options_.limit, join_.sized_ ? join_.total_ : unlimited);
-        slots_ = std::make_unique<join_slot[]>(count);
+        join_.most_at_once_ = count;
+        if (join_.options_.retry || join_.options_.each_within)
+            join_.slots_.make_clocks();
         out_ = std::make_unique<outcome<value_type>[]>(count);
-        join_.slots_ = slots_.get();
-        join_.slot_count_ = count;
+        join_.lazy_ = true;
+        join_.to_pull_ = join_.sized_ ? join_.total_ : unlimited;
         if constexpr (types::repeatable)
             if (join_.options_.retry)
                 at_.resize(count);
-        if (join_.options_.retry || join_.options_.each_within) {
-            clocks_ = std::make_unique<child_clock[]>(count);
-            for (std::size_t i = 0; i != count; ++i) {
-                clocks_[i].join_ = &join_;
-                clocks_[i].slot_ = &slots_[i];
-                slots_[i].clock_ = &clocks_[i];
-            }
-        }
         join_.edge_ = this;
         join_.pull_ = &pull;
         join_.again_ = &again;
     }
 
     [[nodiscard]] std::size_t place(const join_slot& s) const noexcept {
-        return static_cast<std::size_t>(&s - slots_.get());
+        return s.place_;
     }
 
     static bool pull(join& j, join_slot& s) {
@@ -154,8 +148,6 @@ protected:
     bool begun_ = false;
     std::vector<iterator> at_;
     std::unique_ptr<outcome<value_type>[]> out_;
-    std::unique_ptr<child_clock[]> clocks_;
-    std::unique_ptr<join_slot[]> slots_;
 
 public:
     join join_; ///< last, so that it goes before what it refers to

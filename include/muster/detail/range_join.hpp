@@ -8,6 +8,8 @@
 #include <muster/detail/join_children.hpp>
 #include <muster/detail/join_result.hpp>
 
+#include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -70,6 +72,10 @@ public:
     using child = child_of<given>;
 
     explicit range_input(Range range) {
+        if constexpr (std::same_as<Range, std::vector<typename child::stored>> && !child::is_handle) {
+            children_ = std::move(range);
+            return;
+        }
         if constexpr (std::ranges::sized_range<bare_range>)
             children_.reserve(std::ranges::size(range));
         for (auto&& element : range) {
@@ -131,6 +137,11 @@ public:
             throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
     }
 
+    /// Children that were not begun go quietly.
+    ~wired_range() { input_.discard(); }
+    wired_range(const wired_range&) = delete;
+    wired_range& operator=(const wired_range&) = delete;
+
     [[nodiscard]] bool empty() const noexcept { return input_.children_.empty(); }
 
     void wire() {
@@ -156,20 +167,17 @@ public:
                 watches_[i].index_ = i;
             }
         } else {
-            slots_ = std::make_unique<join_slot[]>(count);
-            join_.slots_ = slots_.get();
-            join_.slot_count_ = count;
+            join_.most_at_once_ = std::min(count, join_.options_.limit);
+            join_.to_pull_ = count;
             if (join_.options_.each_within)
-                clocks_ = std::make_unique<child_clock[]>(count);
-            for (std::size_t i = 0; i != count; ++i) {
-                slots_[i].index_ = i;
-                if (clocks_) {
-                    clocks_[i].join_ = &join_;
-                    clocks_[i].slot_ = &slots_[i];
-                    slots_[i].clock_ = &clocks_[i];
-                }
-                adopt_child(slots_[i], std::move(input_.children_[i]), out_[i]);
-            }
+                join_.slots_.make_clocks();
+            join_.pull_ = [](join& j, join_slot& s) {
+                auto& self = *static_cast<wired_range*>(j.edge_);
+                adopt_child(s, std::move(self.input_.children_[s.index_]), self.out_[s.index_]);
+                if (s.index_ + 1 == j.to_pull_)
+                    self.input_.children_ = decltype(self.input_.children_)();
+                return true;
+            };
         }
     }
 
@@ -217,9 +225,7 @@ private:
 
     input input_;
     std::vector<outcome<value_type>> out_;
-    std::unique_ptr<child_clock[]> clocks_;
     std::unique_ptr<join_watch[]> watches_;
-    std::unique_ptr<join_slot[]> slots_;
 
 public:
     join join_; ///< last, so that it goes before what it refers to

@@ -95,7 +95,10 @@ public:
     [[nodiscard]] nanoseconds now() const noexcept { return now_; }
 
     /// *Returns* false if there is no memory for it; the timer is then not armed.
-    [[nodiscard]] bool arm(timer& t, nanoseconds when) noexcept;
+    [[nodiscard]] bool arm(timer& t, nanoseconds when) noexcept { return arm(t, when, take_timer_order()); }
+    /// The same with a place among timers of the same time that was taken earlier.
+    [[nodiscard]] bool arm(timer& t, nanoseconds when, std::uint64_t order) noexcept;
+    [[nodiscard]] std::uint64_t take_timer_order() noexcept { return timers_.take_order(); }
     void disarm(timer& t) noexcept {
         if (t.armed())
             timers_.remove(t);
@@ -220,7 +223,6 @@ private:
 };
 
 inline void fiber::wake() noexcept {
-    op_ = nullptr;
     state_ = fiber_state::queued;
     loop_->post(*this);
 }

@@ -37,7 +37,6 @@ private:
     static constexpr std::uint32_t nowhere = 0xffffffff;
 
     fire_function fire_;
-    std::uint64_t order_ = 0; ///< when it was armed, as a count: breaks ties
     std::uint32_t place_ = nowhere;
 };
 
@@ -53,11 +52,13 @@ public:
     [[nodiscard]] nanoseconds earliest() const noexcept { return entries_.front().when; }
 
     /// *Errors*: std::bad_alloc if the array can't grow; the timer is then not armed.
-    void push(timer& t, nanoseconds when) {
-        entries_.push_back({when, &t});
-        t.order_ = ++armed_;
-        move_up(entries_.size() - 1, {when, &t});
+    void push(timer& t, nanoseconds when) { push(t, when, take_order()); }
+    /// The same with a place among equals that was taken before.
+    void push(timer& t, nanoseconds when, std::uint64_t order) {
+        entries_.push_back({when, order, &t});
+        move_up(entries_.size() - 1, {when, order, &t});
     }
+    [[nodiscard]] std::uint64_t take_order() noexcept { return ++orders_; }
 
     void remove(timer& t) noexcept {
         const std::size_t place = t.place_;
@@ -75,8 +76,8 @@ public:
     /// Lets happen what is due at `now`. What is armed meanwhile is left for the next turn, or timers that arm others
     /// at no delay would keep this one from ending.
     void fire_due(nanoseconds now) noexcept {
-        const std::uint64_t last = armed_;
-        while (!entries_.empty() && entries_.front().when <= now && entries_.front().what->order_ <= last) {
+        const std::uint64_t last = orders_;
+        while (!entries_.empty() && entries_.front().when <= now && entries_.front().order <= last) {
             timer& t = *entries_.front().what;
             remove(t);
             t.fire_(t);
@@ -86,11 +87,12 @@ public:
 private:
     struct entry {
         nanoseconds when;
+        std::uint64_t order; ///< when it was armed, as a count: breaks ties
         timer* what;
     };
 
     static bool before(const entry& a, const entry& b) noexcept {
-        return a.when != b.when ? a.when < b.when : a.what->order_ < b.what->order_;
+        return a.when != b.when ? a.when < b.when : a.order < b.order;
     }
     static std::size_t parent(std::size_t place) noexcept { return (place - 1) / 4; }
 
@@ -127,7 +129,7 @@ private:
     }
 
     std::vector<entry> entries_;
-    std::uint64_t armed_ = 0;
+    std::uint64_t orders_ = 0;
 };
 
 } // namespace muster::detail

@@ -8,9 +8,9 @@
 #include <muster/detail/join_children.hpp>
 #include <muster/detail/join_result.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -53,6 +53,7 @@ class wired_tuple {
     static constexpr std::size_t count = sizeof...(As);
     static constexpr std::size_t handles = (std::size_t{child_of<As>::is_handle} + ... + 0);
     static constexpr std::size_t tasks = count - handles;
+    static_assert(count <= 1'024, "so many arguments are better given as a range");
     static constexpr bool is_handle_at[count + 1] = {child_of<As>::is_handle..., false};
     template <std::size_t I>
     using value_at = std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
@@ -67,12 +68,27 @@ public:
             throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
     }
 
+    /// Children that were not begun go quietly.
+    ~wired_tuple() { input_.discard(); }
+    wired_tuple(const wired_tuple&) = delete;
+    wired_tuple& operator=(const wired_tuple&) = delete;
+
     [[nodiscard]] bool empty() const noexcept { return count == 0; }
 
     void wire() {
         join_.total_ = count;
-        join_.slots_ = slots_.data();
-        join_.slot_count_ = tasks;
+        if constexpr (tasks != 0)
+            join_.slots_.lend(reinterpret_cast<join_slot*>(room_.data()), tasks);
+        join_.most_at_once_ = std::min(tasks, join_.options_.limit);
+        join_.to_pull_ = tasks;
+        join_.pull_ = [](join& j, join_slot& s) {
+            auto& self = *static_cast<wired_tuple*>(j.edge_);
+            const std::size_t which = s.index_;
+            [&]<std::size_t... I>(std::index_sequence<I...>) {
+                ((!is_handle_at[I] && place(I) == which ? self.template adopt<I>(s) : void()), ...);
+            }(std::make_index_sequence<count>());
+            return true;
+        };
         join_.watches_ = watches_.data();
         join_.watch_count_ = handles;
         join_.edge_ = this;
@@ -83,8 +99,8 @@ public:
         if (join_.wants_durations_)
             join_.durations_.resize(count);
         if (join_.options_.each_within)
-            add_clocks();
-        [&]<std::size_t... I>(std::index_sequence<I...>) { (wire_one<I>(), ...); }(std::make_index_sequence<count>());
+            join_.slots_.make_clocks();
+        [&]<std::size_t... I>(std::index_sequence<I...>) { (watch<I>(), ...); }(std::make_index_sequence<count>());
     }
 
     auto give(as_values) {
@@ -121,24 +137,17 @@ private:
     }
 
     template <std::size_t I>
-    void wire_one() noexcept {
-        auto& child = std::get<I>(input_.children_);
+    void watch() noexcept {
         if constexpr (is_handle_at[I]) {
-            watches_[place(I)].on_ = counted<completable>(&child.state());
+            watches_[place(I)].on_ = counted<completable>(&std::get<I>(input_.children_).state());
             watches_[place(I)].index_ = I;
-        } else {
-            auto& slot = slots_[place(I)];
-            slot.index_ = I;
-            adopt_child(slot, std::move(child), std::get<I>(out_));
         }
     }
-
-    void add_clocks() {
-        clocks_ = std::make_unique<child_clock[]>(tasks);
-        for (std::size_t i = 0; i != tasks; ++i) {
-            clocks_[i].join_ = &join_;
-            clocks_[i].slot_ = &slots_[i];
-            slots_[i].clock_ = &clocks_[i];
+    template <std::size_t I>
+    void adopt(join_slot& s) noexcept {
+        if constexpr (!is_handle_at[I]) {
+            s.index_ = I;
+            adopt_child(s, std::move(std::get<I>(input_.children_)), std::get<I>(out_));
         }
     }
 
@@ -163,9 +172,12 @@ private:
 
     tuple_input<As...> input_;
     std::tuple<outcome<typename child_of<As>::value_type>...> out_;
-    std::unique_ptr<child_clock[]> clocks_;
+    struct alignas(join_slot) room_for_slot {
+        std::byte bytes[sizeof(join_slot)];
+    };
+
     std::array<join_watch, handles> watches_;
-    std::array<join_slot, tasks> slots_;
+    std::array<room_for_slot, tasks> room_;
 
 public:
     join join_; ///< last, so that it goes before what it refers to

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// Children that wait: under a time limit, for a permit, for time to pass, for another thread.
+#include "measure.hpp"
+
+#include <muster/executor.hpp>
+#include <muster/gather.hpp>
+#include <muster/semaphore.hpp>
+#include <muster/sleep.hpp>
+#include <muster/thread_pool.hpp>
+#include <muster/timeout.hpp>
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+void add_waits();
+
+namespace {
+
+using muster::task;
+using namespace std::chrono_literals;
+
+task<int> yields_once(int n) {
+    co_await muster::yield();
+    co_return n;
+}
+
+task<double> under_time_limits(std::size_t n) {
+    const double begin = bench::cpu_now();
+    {
+        std::vector<task<int>> children;
+        children.reserve(n);
+        for (std::size_t i = 0; i != n; ++i)
+            children.push_back(yields_once(static_cast<int>(i)));
+        auto values = co_await muster::gather(std::move(children)).each_within(10s);
+        bench::keep(values);
+    }
+    co_return bench::cpu_now() - begin;
+}
+
+task<double> in_wait_for(std::size_t n) {
+    const double begin = bench::cpu_now();
+    {
+        std::vector<task<int>> children;
+        children.reserve(n);
+        for (std::size_t i = 0; i != n; ++i)
+            children.push_back(muster::wait_for(yields_once(static_cast<int>(i)), 10s));
+        auto values = co_await muster::gather(std::move(children));
+        bench::keep(values);
+    }
+    co_return bench::cpu_now() - begin;
+}
+
+task<int> with_a_permit(muster::semaphore& permits, int n) {
+    auto permit = co_await permits.scoped_acquire();
+    co_await muster::yield();
+    co_return n;
+}
+
+task<double> through_a_semaphore(std::size_t n) {
+    muster::semaphore permits(100);
+    const double begin = bench::cpu_now();
+    {
+        std::vector<task<int>> children;
+        children.reserve(n);
+        for (std::size_t i = 0; i != n; ++i)
+            children.push_back(with_a_permit(permits, static_cast<int>(i)));
+        auto values = co_await muster::gather(std::move(children));
+        bench::keep(values);
+    }
+    co_return bench::cpu_now() - begin;
+}
+
+task<int> sleeps(int n) {
+    co_await muster::sleep_for(std::chrono::microseconds(1'000 + (static_cast<unsigned>(n) * 2'654'435'761u >> 8) % 49'000));
+    co_return n;
+}
+
+task<double> asleep(std::size_t n) {
+    const double begin = bench::cpu_now();
+    {
+        std::vector<task<int>> children;
+        children.reserve(n);
+        for (std::size_t i = 0; i != n; ++i)
+            children.push_back(sleeps(static_cast<int>(i)));
+        auto values = co_await muster::gather(std::move(children));
+        bench::keep(values);
+    }
+    co_return bench::cpu_now() - begin;
+}
+
+struct trivial {
+    int operator()() const noexcept { return 1; }
+};
+
+/// Wall time: two threads and the loop's work side by side.
+task<double> on_threads(muster::thread_pool& pool, std::size_t n) {
+    const double begin = bench::wall_now();
+    {
+        std::vector<task<int>> calls;
+        calls.reserve(n);
+        for (std::size_t i = 0; i != n; ++i)
+            calls.push_back(muster::run_in_executor(pool, trivial()).as_task());
+        auto values = co_await muster::gather(std::move(calls));
+        bench::keep(values);
+    }
+    co_return bench::wall_now() - begin;
+}
+
+} // namespace
+
+void add_waits() {
+    const auto yielding_frame = [] { return yields_once(1); };
+    bench::add_row(bench::row("each child under its own time limit", {1'000, 100'000}).floor_of(yielding_frame).goal({6, 6}),
+                   [](std::size_t n) { return bench::on_loop(under_time_limits(n)); });
+    bench::add_row(bench::row("each child in wait_for", {1'000, 100'000}).floor_of(yielding_frame),
+                   [](std::size_t n) { return bench::on_loop(in_wait_for(n)); });
+    static muster::semaphore for_the_frame(1);
+    bench::add_row(bench::row("semaphore of 100, yielding inside", {1'000, 100'000})
+                       .floor_of([] { return with_a_permit(for_the_frame, 1); })
+                       .goal({5, 5}),
+                   [](std::size_t n) { return bench::on_loop(through_a_semaphore(n)); });
+    bench::add_row(bench::row("sleeps of 1 to 50 ms", {100'000}).floor_of([] { return sleeps(1); }).goal({25}),
+                   [](std::size_t n) { return bench::on_loop(asleep(n)); });
+    bench::add_row(bench::row("calls on a pool of two threads", {100'000}).floor_of(yielding_frame).goal({8}),
+                   [](std::size_t n) {
+                       muster::thread_pool pool(muster::thread_pool_options().threads(2));
+                       return bench::on_loop(on_threads(pool, n));
+                   });
+}
