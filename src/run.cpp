@@ -114,6 +114,7 @@ void run_last_callbacks(scheduler& loop) {
 }
 
 /// Cancels and awaits the tasks that there are. *Returns* false if it got stuck, or the time was over first.
+/// A failure counts as nobody's only once those that wait for it have had their turn.
 bool end_tasks(scheduler& loop, grace_timer& limit) {
     std::vector<any_handle> left;
     for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
@@ -123,22 +124,24 @@ bool end_tasks(scheduler& loop, grace_timer& limit) {
         h.state().cancel(request);
     struct round {
         grace_timer& limit;
-        std::vector<any_handle>& left;
+        const std::vector<any_handle>& left;
+        std::size_t unended = left.size();
     } r{limit, left};
     const bool ended = loop.run_until(
         [](void* context) {
             auto& self = *static_cast<round*>(context);
             if (self.limit.over())
                 return true;
-            while (!self.left.empty() && self.left.back().done()) {
-                report_failed_shutdown(self.left.back());
-                self.left.pop_back();
-            }
-            return self.left.empty();
+            while (self.unended != 0 && self.left[self.unended - 1].done())
+                --self.unended;
+            return self.unended == 0;
         },
         &r);
-    for (const auto& h : left)
-        report_failed_shutdown(h);
+    run_last_callbacks(loop);
+    while (!left.empty()) {
+        report_failed_shutdown(left.back());
+        left.pop_back();
+    }
     return ended && !limit.over();
 }
 
@@ -152,8 +155,9 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
                 static_cast<void>(loop.arm(limit, loop.now() + clamp_to_nanoseconds(grace)));
             if (!end_tasks(loop, limit))
                 return false;
+        } else {
+            run_last_callbacks(loop);
         }
-        run_last_callbacks(loop);
     } while (loop.first_task() != nullptr);
     return true;
 }

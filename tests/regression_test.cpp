@@ -483,3 +483,19 @@ TEST(regression, cancelling_all_who_wait_behind_a_shield_costs_nothing_of_what_i
         },
         1ms);
 }
+
+// ---- nothing lost, nothing told twice ----
+
+TEST(regression, a_failure_at_shutdown_that_its_group_collects_is_not_reported_as_well) {
+    const auto body = []() -> muster::task<> {
+        const auto grouped = []() -> muster::task<> {
+            const auto starts = [](muster::task_group& group) { group.create_task(fail_cleaning_up(1h, 1ms), "member"); };
+            co_await muster::with_task_group(starts);
+        };
+        muster::create_task(grouped(), "grouped");
+        co_await muster::sleep_for(1ms);
+    };
+    const auto reports = reports_of(body);
+    ASSERT_EQ(reports.size(), 1u) << ::testing::PrintToString(reports);
+    EXPECT_EQ(reports[0].find("failed during shutdown: grouped: muster::exception_group"), 0u) << reports[0];
+}
