@@ -115,7 +115,6 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
         watches_[i].join_ = this;
         watches_[i].watch(*watches_[i].on_);
     }
-    // With nothing to start there is no entry of its own yet, so that a deadline of no time posts it after what is ready.
     if (to_pull_ != 0)
         loop_->post(static_cast<call_entry&>(*this));
     else
@@ -164,10 +163,6 @@ void join::act(call_entry& c, bool run) noexcept {
 void join::act() noexcept {
     if (done_)
         return;
-    if (deadline_struck_ && !options_.owns_children) {
-        end_wait();
-        return;
-    }
     // What is decided while children start is carried out in the next entry.
     const bool was_stopping = stopping_;
     if (!was_stopping)
@@ -586,11 +581,6 @@ void join::strike_deadline() noexcept {
         return;
     deadline_struck_ = true;
     if (!options_.owns_children) {
-        // No time at all still lets what is ready run first: the wait ends with an entry of its own, as in asyncio.
-        if (options_.within->count() <= 0) {
-            loop_->post(static_cast<call_entry&>(*this));
-            return;
-        }
         end_wait();
         return;
     }

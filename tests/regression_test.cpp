@@ -422,6 +422,21 @@ TEST(regression, the_longest_time_there_is_is_no_time_in_the_past) {
 
 // ---- time ----
 
+TEST(regression, a_result_is_not_lost_to_a_time_limit_that_struck_while_the_loop_was_kept_busy) {
+    muster::testing::manual_loop loop;
+    const auto body = [&loop]() -> muster::task<int> {
+        const auto slow = [&loop]() -> muster::task<int> {
+            loop.skip(20ms);
+            co_return 1;
+        };
+        auto h = muster::create_task(slow());
+        auto in_time = muster::wait_for(h, 10ms);
+        const auto value = co_await std::move(in_time);
+        co_return value;
+    };
+    EXPECT_EQ(loop.run(body()), 1);
+}
+
 TEST(regression, many_handles_of_which_none_may_fail_end_in_linear_time) {
     // Each that ended after the first failure once looked through all of them: minutes for so many.
     expect_run(

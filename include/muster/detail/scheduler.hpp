@@ -115,7 +115,7 @@ public:
 
     /// Runs turns until `done(context)`; *returns* false on a deadlock: nothing ready, no timer, nothing outside.
     bool run_until(bool (*done)(void*), void* context);
-    /// One turn: timers that are due, then what was ready. Does not wait.
+    /// One turn: what was ready, then timers that were due when it began. Does not wait.
     void run_turn() noexcept;
 
     // ---- the tasks that the loop owns, in order of creation ----

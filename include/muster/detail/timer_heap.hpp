@@ -73,10 +73,12 @@ public:
             move_down(place, last);
     }
 
-    /// Lets happen what is due at `now`. What is armed meanwhile is left for the next turn, or timers that arm others
-    /// at no delay would keep this one from ending.
-    void fire_due(nanoseconds now) noexcept {
-        const std::uint64_t last = orders_;
+    /// Grows with each place that is taken.
+    [[nodiscard]] std::uint64_t last_order() const noexcept { return orders_; }
+
+    /// Lets happen what is due at `now` and was armed up to `last`. What is armed meanwhile is left for the next turn,
+    /// or timers that arm others at no delay would keep this one from ending.
+    void fire_due(nanoseconds now, std::uint64_t last) noexcept {
         while (!entries_.empty() && entries_.front().when <= now && entries_.front().order <= last) {
             timer& t = *entries_.front().what;
             remove(t);
