@@ -106,6 +106,18 @@ std::string join::slot_name(const fiber_owner& o, const fiber& f) {
 // ---- beginning ----
 
 void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
+    if (slot_count_ == 0 && pull_ == nullptr && options_.owns_children) {
+        // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
+        // and no cancellation of its own is looked for.
+        begin(*parent.loop_, nullptr, nullptr);
+        if (done_) {
+            parent.transfer(h);
+            return;
+        }
+        parent_ = &parent;
+        parent.wait(*this, h);
+        return;
+    }
     parent_ = &parent;
     loop_ = parent.loop_;
     began_ = loop_->now();

@@ -372,3 +372,24 @@ TEST(gather, that_leaves_siblings_ends_with_the_first_text_if_it_is_cancelled_tw
         },
         1ms);
 }
+
+TEST(gather, of_handles_that_have_ended_goes_on_without_a_wait) {
+    expect_run(
+        []() -> muster::task<> {
+            auto a = muster::create_task(value_now(1));
+            auto b = muster::create_task(fail_now());
+            co_await muster::yield();
+            auto other = muster::create_task(value_now(2));
+            muster::this_task::cancel("at the next wait");
+            auto [one, again] = co_await muster::gather(a, a);
+            EXPECT_EQ(one + again, 2);
+            auto outcomes = co_await muster::settle(a, b);
+            EXPECT_TRUE(outcomes.get<1>().failed());
+            auto left = co_await ending(muster::gather(b, other).leave_siblings());
+            EXPECT_TRUE(left.failed_with<std::runtime_error>());
+            EXPECT_FALSE(other.done());
+            auto waits = co_await ending(muster::gather(other));
+            EXPECT_EQ(waits.message(), "at the next wait");
+        },
+        0ms);
+}
