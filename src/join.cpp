@@ -190,6 +190,8 @@ void join::act() noexcept {
 
 void join::end_wait() noexcept {
     done_ = true;
+    if (looked_ahead_)
+        total_ = next_ + 1; // it was pulled, and not started
     if (parent_ != nullptr)
         parent_->wake();
 }
@@ -255,6 +257,7 @@ bool join::start_next() noexcept {
         s.next_ = std::exchange(free_, &s);
         return false;
     }
+    looked_ahead_ = false;
     ++next_;
     if (!sized_)
         total_ = next_;
@@ -311,6 +314,8 @@ bool join::rate_allows() noexcept {
         recent_starts_[place] = loop_->now();
         return true;
     }
+    if (!input_goes_on())
+        return false;
     if (!pace_)
         pace_.reset(new (std::nothrow) owned_timer(
             [](timer& t) noexcept {
@@ -321,6 +326,19 @@ bool join::rate_allows() noexcept {
     if (!pace_ || (!pace_->armed() && !loop_->arm(*pace_, free_at)))
         fail_edge(std::make_exception_ptr(std::bad_alloc()));
     return false;
+}
+
+/// Nobody waits for the turn of a child that does not come.
+bool join::input_goes_on() noexcept {
+    if (has_next_ == nullptr || looked_ahead_)
+        return true;
+    try {
+        looked_ahead_ = has_next_(*this);
+    } catch (...) {
+        fail_edge(std::current_exception());
+    }
+    exhausted_ = !looked_ahead_;
+    return looked_ahead_;
 }
 
 // ---- ending ----

@@ -316,6 +316,31 @@ TEST(map, rate_with_a_limit_starts_as_many_as_it_may) {
         2s);
 }
 
+TEST(map, rate_does_not_wait_for_the_turn_of_a_child_that_does_not_come) {
+    expect_run(
+        []() -> muster::task<> {
+            std::istringstream text("1 2 3 4");
+            auto at_once = [](int n) { return value_now(n); };
+            auto got = co_await muster::map(std::views::istream<int>(text), at_once).limit(8).rate(2, 1s);
+            EXPECT_EQ(got, (std::vector<int>{1, 2, 3, 4}));
+        },
+        1s);
+}
+
+TEST(map, rate_counts_a_child_that_was_pulled_and_waits_for_its_turn) {
+    expect_run(
+        []() -> muster::task<> {
+            std::istringstream text("1 2 3 4");
+            auto at_once = [](int n) { return value_now(n); };
+            auto words = std::views::istream<int>(text);
+            auto all = co_await muster::map(words, at_once).limit(8).rate(2, 1s).within(100ms).settle();
+            expect_adds_up(all, 3, 2, 0, 0, 1);
+            EXPECT_FALSE(all.exhausted());
+            EXPECT_EQ(all[2].reason(), muster::cancel_reason::deadline);
+        },
+        100ms);
+}
+
 TEST(map, never_awaited_is_reported_and_calls_nothing) {
     expect_run(
         []() -> muster::task<> {

@@ -200,6 +200,8 @@ public:
     /// Puts the next child, the slot's index_-th task, into a slot: adopts it, sets out_, and index_ if handles are
     /// counted too. *Returns* false when the input has ended. What it throws ends the join with that error.
     bool (*pull_)(join&, join_slot&) = nullptr;
+    /// Whether pull_ would give another child; for an input of unknown length. What it throws ends the join.
+    bool (*has_next_)(join&) = nullptr;
     /// Makes a slot's task anew for another attempt.
     void (*again_)(join&, join_slot&) = nullptr;
     /// Called with each ended child, before its slot is used again; may be null. What it throws ends the join.
@@ -273,6 +275,7 @@ private:
     void drop_unstarted() noexcept;
     void settle_if_done() noexcept;
     [[nodiscard]] bool rate_allows() noexcept;
+    [[nodiscard]] bool input_goes_on() noexcept;
     void make_attempt(join_slot& s) noexcept;
     void slot_ended(join_slot& s) noexcept;
     void strike_deadline() noexcept;
@@ -320,6 +323,7 @@ private:
     bool children_cancelled_ = false; ///< those that run have been asked
     bool stop_carried_out_ = false;   ///< and those that had not begun are accounted for
     bool exhausted_ = false;
+    bool looked_ahead_ = false; ///< the next child was seen, and waits for its start
     bool done_ = false;
     bool cancelled_by_parent_ = false;
     bool deadline_struck_ = false;

@@ -98,6 +98,8 @@ protected:
                 at_.resize(count);
         join_.edge_ = this;
         join_.pull_ = &pull;
+        if (!join_.sized_)
+            join_.has_next_ = &has_next;
         join_.again_ = &again;
     }
 
@@ -105,16 +107,23 @@ protected:
         return s.place_;
     }
 
-    static bool pull(join& j, join_slot& s) {
+    static bool has_next(join& j) {
         auto& self = *static_cast<wired_map_base*>(j.edge_);
         if (!self.begun_) {
             self.next_.emplace(std::ranges::begin(self.in_.view_));
             self.begun_ = true;
-        } else {
+        } else if (!self.ahead_) {
             ++*self.next_;
         }
-        if (*self.next_ == std::ranges::end(self.in_.view_))
+        self.ahead_ = true;
+        return *self.next_ != std::ranges::end(self.in_.view_);
+    }
+
+    static bool pull(join& j, join_slot& s) {
+        auto& self = *static_cast<wired_map_base*>(j.edge_);
+        if (!has_next(j))
             return false;
+        self.ahead_ = false;
         if constexpr (types::repeatable)
             if (!self.at_.empty())
                 self.at_[self.place(s)] = *self.next_;
@@ -146,6 +155,7 @@ protected:
     map_input<View, F> in_;
     std::optional<iterator> next_;
     bool begun_ = false;
+    bool ahead_ = false; ///< next_ is that of the next child, not of the last
     std::vector<iterator> at_;
     std::unique_ptr<outcome<value_type>[]> out_;
 
