@@ -306,3 +306,15 @@ TEST(wait_for, longer_than_the_clock_can_say_is_for_ever) {
         },
         5ms);
 }
+
+TEST(wait_for, no_time_of_a_started_gather_fails_with_timeout_error) {
+    expect_run(
+        []() -> muster::task<> {
+            auto child = muster::create_task(value_after(10ms, 1));
+            auto all = muster::gather(child).start();
+            auto ended = co_await ending(muster::wait_for(all, 0ms));
+            EXPECT_TRUE(ended.failed_with<muster::timeout_error>());
+            EXPECT_TRUE(child.cancelled());
+        },
+        0ms);
+}

@@ -175,7 +175,8 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
             one.push_back(awaitable);
             auto waiting = wait(std::move(one));
             co_await std::move(waiting);
-            if (awaitable.cancelled())
+            // A started gather that was cancelled has failed with that.
+            if (awaitable.cancelled() || awaitable.ended_as().template failed_with<cancelled_error>())
                 throw timeout_error("its time was up before it was waited for");
         }
     } else {
