@@ -106,7 +106,7 @@ std::string join::slot_name(const fiber_owner& o, const fiber& f) {
 // ---- beginning ----
 
 void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
-    if (slot_count_ == 0 && pull_ == nullptr && options_.owns_children) {
+    if (to_pull_ == 0 && options_.owns_children) {
         // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
         // and no cancellation of its own is looked for.
         begin(*parent.loop_, nullptr, nullptr);
