@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace conformance {
@@ -388,7 +390,15 @@ flow interpreter::reschedule(const json& st, const scope& in) {
         limit = in.timeouts.back();
     if (limit == nullptr)
         throw fault("reschedule outside a timeout");
-    misuse_is<runtime_error>("Cannot change state of this Timeout", [&] { limit->reschedule(deadline(st.at(1))); });
+    try {
+        limit->reschedule(deadline(st.at(1)));
+    } catch (const muster::invalid_state_error& e) {
+        if (std::string_view(e.what()).find("not been entered") != std::string_view::npos)
+            throw runtime_error("Timeout has not been entered");
+        // Without a name it is the one around the statement, and has not been left.
+        const char* const state = !limit->expired() ? "finished" : st.size() > 2 ? "expired" : "expiring";
+        throw runtime_error(std::string("Cannot change state of ") + state + " Timeout");
+    }
     return {};
 }
 

@@ -49,6 +49,7 @@ void interpreter::take_report(const muster::report& r) {
     if (r.kind == never_retrieved) {
         accounts_.push_back("! never-retrieved " + who + " " + show(r.error));
     } else if (r.kind == shutdown_failure) {
+        shutdown_failures_.insert(r.id);
         accounts_.push_back("! shutdown " + who + " " + show(r.error));
     } else if (r.kind == suppressed) {
         accounts_.push_back("! suppressed " + who + " " + show(r.error));
@@ -151,12 +152,13 @@ std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::str
     return record;
 }
 
-/// A task that is cancelled before it begins never gets to its end_of_task.
+/// A task that is cancelled before it begins never gets to its end_of_task. One that is left and fails has a line of its
+/// own even if somebody was given the failure, which is no loss and so no report of muster's.
 void interpreter::track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record) {
     forget_id(h.id());
     record->id = h.id();
     records_.push_back(record);
-    const auto ended = [record](const muster::any_handle& handle) {
+    const auto ended = [this, record](const muster::any_handle& handle) {
         if (!record->begun && handle.cancelled()) {
             try {
                 static_cast<void>(handle.exception());
@@ -164,6 +166,9 @@ void interpreter::track(const muster::task_handle<value>& h, const std::shared_p
                 record->ended = record->ended || e.reason() != muster::cancel_reason::shutdown;
             }
         }
+        if (!record->ended && !handle.cancelled() && !shutdown_failures_.contains(handle.id()))
+            if (const auto error = handle.exception())
+                accounts_.push_back("! shutdown " + record->name + " " + show(error));
     };
     h.add_done_callback(ended);
 }

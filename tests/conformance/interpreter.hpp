@@ -253,6 +253,7 @@ private:
     std::map<const void*, std::string> coroutine_names_; ///< of what may never be awaited, by task::id()
     std::set<const void*> bare_futures_;                 ///< ids of what is no task in asyncio
     std::map<const void*, awaitable> shielded_;          ///< by the id of the future that shields it
+    std::set<const void*> shutdown_failures_;            ///< ids of tasks whose failure at the end muster has reported
     std::set<const void*> own_tasks_;                    ///< ids of tasks that asyncio would not have
     std::map<std::string, std::vector<muster::callback_id>, std::less<>> callbacks_; ///< by handle and tag
     std::map<std::string, variable, std::less<>> vars_;
