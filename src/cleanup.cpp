@@ -7,11 +7,12 @@ void report_beaten_by_cleanup(const outcome_base& body, std::source_location sit
     if (!body.failed())
         return;
     report r(report_kind::suppressed);
-    r.name = "with_cleanup";
     r.site = site;
     r.error = body.error();
-    r.detail = "its clean-up failed as well, and that was thrown";
-    send_report(r);
+    send_report(r, [&] {
+        r.name = "with_cleanup";
+        r.detail = "its clean-up failed as well, and that was thrown";
+    });
 }
 
 } // namespace muster::detail

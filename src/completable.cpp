@@ -57,14 +57,15 @@ void completable::report_if_unseen() noexcept {
     if (!done_ || retrieved_ || !outcome_->failed())
         return;
     report r(suppressed_ ? report_kind::suppressed : report_kind::never_retrieved);
-    r.name = name();
     r.site = site_;
     r.error = outcome_->error();
     r.id = this;
-    if (suppressed_)
-        r.detail = "its gather had thrown another failure";
     retrieved_ = true;
-    send_report(r);
+    send_report(r, [&] {
+        r.name = name();
+        if (suppressed_)
+            r.detail = "its gather had thrown another failure";
+    });
 }
 
 void completable::abandon() noexcept {

@@ -66,12 +66,13 @@ void executor_job::report_dropped_failure() const noexcept {
         return;
     report r(report_kind::suppressed);
     r.error = result_->error();
-    if (afterlife_) {
-        r.name = afterlife_->name;
+    if (afterlife_)
         r.site = afterlife_->site;
-    }
-    r.detail = "the call had been left behind when it failed";
-    detail::send_report(r);
+    detail::send_report(r, [&] {
+        if (afterlife_)
+            r.name = afterlife_->name;
+        r.detail = "the call had been left behind when it failed";
+    });
 }
 
 void executor_job::arrived(detail::letter& l, detail::scheduler& loop) noexcept {
@@ -173,11 +174,12 @@ void job_wait::throw_cancelled() {
     auto request = fiber_->take_cancellation();
     if (stage_ == stage::arrived && job_->result_->failed()) {
         report r(report_kind::suppressed);
-        r.name = fiber_->loop_->describe_fiber(*fiber_);
         r.site = site_;
         r.error = job_->result_->error();
-        r.detail = "the task that waited for this call had been cancelled";
-        send_report(r);
+        send_report(r, [&] {
+            r.name = fiber_->loop_->describe_fiber(*fiber_);
+            r.detail = "the task that waited for this call had been cancelled";
+        });
     }
     // What somebody said on cancelling goes through as it is.
     if (stage_ == stage::withdrawn && request.text.message().empty()) {
@@ -210,10 +212,11 @@ void job_wait::part_with_job() noexcept {
     if (stage_ == stage::made) {
         if (std::uncaught_exceptions() == 0) {
             report r(report_kind::never_awaited);
-            r.name = "call on an executor";
             r.site = site_;
-            r.detail = "made at";
-            send_report(r);
+            send_report(r, [&] {
+                r.name = "call on an executor";
+                r.detail = "made at";
+            });
         }
         return;
     }

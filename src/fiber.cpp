@@ -196,12 +196,13 @@ void destroy_unstarted_now(std::coroutine_handle<> frame) noexcept {
     if (std::uncaught_exceptions() == 0) {
         const auto function = promise_links::of(frame).function_;
         report r(report_kind::never_awaited);
-        r.name = function.function_name();
         r.site = function;
-        r.detail = "coroutine function at";
         r.id = frame.address();
         frame.destroy();
-        send_report(r);
+        send_report(r, [&] {
+            r.name = function.function_name();
+            r.detail = "coroutine function at";
+        });
     } else {
         frame.destroy();
     }

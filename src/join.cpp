@@ -463,9 +463,8 @@ void report_never_awaited(const join_options& options) noexcept {
     if (std::uncaught_exceptions() != 0)
         return;
     report r(report_kind::never_awaited);
-    r.name = options.name;
     r.site = options.site;
-    send_report(r);
+    send_report(r, [&] { r.name = options.name; });
 }
 
 void child_clock::fired(timer& t) noexcept {
@@ -623,11 +622,12 @@ void join::fail_edge(std::exception_ptr error) noexcept {
         edge_error_ = std::move(error);
     } else {
         report r(report_kind::suppressed);
-        r.name = name();
         r.site = options_.site;
         r.error = std::move(error);
-        r.detail = "another error of the same combinator's input or sink was delivered";
-        send_report(r);
+        send_report(r, [&] {
+            r.name = name();
+            r.detail = "another error of the same combinator's input or sink was delivered";
+        });
     }
     stop(cancel_reason::stopped);
 }
@@ -780,12 +780,13 @@ void join::suppress_failures(std::size_t except) const noexcept {
         if (index == except || o == nullptr || !o->failed())
             return;
         report r(report_kind::suppressed);
-        r.name = name();
         r.site = options_.site;
         r.index = index;
         r.error = o->error();
-        r.detail = "another result of the same combinator was delivered";
-        send_report(r);
+        send_report(r, [&] {
+            r.name = name();
+            r.detail = "another result of the same combinator was delivered";
+        });
     };
     if (to_pull_ == 0)
         return;

@@ -85,10 +85,9 @@ void remote_state::report_if_unseen(const outcome_base& result) const noexcept {
     if (seen_ || !result.failed())
         return;
     report r(report_kind::never_retrieved);
-    r.name = name_.empty() ? "task submitted from another thread" : name_;
     r.site = site_;
     r.error = result.error();
-    send_report(r);
+    send_report(r, [&] { r.name = name_.empty() ? "task submitted from another thread" : name_; });
 }
 
 } // namespace detail

@@ -61,11 +61,10 @@ void outcomes_base::report_unread() noexcept {
         if (looked_[i] || !peek(i).failed())
             continue;
         report r(report_kind::unread_outcomes);
-        r.name = info_->name;
         r.site = info_->site;
         r.index = i;
         r.error = peek(i).error();
-        detail::send_report(r);
+        detail::send_report(r, [&] { r.name = info_->name; });
     }
     unread_ = false;
 }

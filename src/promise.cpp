@@ -52,10 +52,11 @@ void promise_channel::report_unwanted(const outcome_base& result) noexcept {
     if (!result.failed() || result.failed_with<broken_promise_error>())
         return;
     report r(report_kind::suppressed);
-    r.name = "promise";
     r.error = result.error();
-    r.detail = "its future had been cancelled";
-    send_report(r);
+    send_report(r, [&] {
+        r.name = "promise";
+        r.detail = "its future had been cancelled";
+    });
 }
 
 } // namespace muster::detail

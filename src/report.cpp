@@ -91,8 +91,13 @@ constinit thread_local report_sink* current_sink = nullptr;
 
 void send_report(const report& r) noexcept {
     if (auto* sink = current_sink) {
-        if (sink->reports++ == 0)
-            sink->first = to_string(r);
+        if (sink->reports++ == 0) {
+            try {
+                sink->first = to_string(r);
+            } catch (const std::bad_alloc&) {
+                sink->first.clear(); // only a strict run's error says less
+            }
+        }
         if (sink->handler) {
             sink->handler(r);
             return;

@@ -76,11 +76,10 @@ void report_failed_shutdown(const any_handle& h) {
         return;
     state.mark_retrieved();
     report r(report_kind::shutdown_failure);
-    r.name = h.name();
     r.site = h.site();
     r.error = state.ended_as().error();
     r.id = h.id();
-    send_report(r);
+    send_report(r, [&] { r.name = h.name(); });
 }
 
 void name_those_that_stay(scheduler& loop) {

@@ -213,13 +213,15 @@ void scheduler::destroy_tasks() noexcept {
             continue;
         }
         report r(report_kind::destroyed_pending);
-        r.name = t.name();
         r.site = t.site();
         r.id = &t;
-        if (t.state_ == fiber_state::waiting)
-            r.detail = std::string("waited for ") + t.op_->kind_->what;
+        const char* const waited_for = t.state_ == fiber_state::waiting ? t.op_->kind_->what : nullptr;
         destroy_fiber_tree(t);
-        send_report(r);
+        send_report(r, [&] {
+            r.name = t.name();
+            if (waited_for != nullptr)
+                r.detail = std::string("waited for ") + waited_for;
+        });
         t.end_as_destroyed();
         drop_ready();
     }

@@ -45,11 +45,10 @@ private:
             self->function_(self->held_);
         } catch (...) {
             report r(report_kind::callback_failed);
-            r.name = self->held_.name();
             r.site = self->held_.site();
             r.error = std::current_exception();
             r.id = self->held_.id();
-            detail::send_report(r);
+            detail::send_report(r, [&] { r.name = self->held_.name(); });
         }
     }
 

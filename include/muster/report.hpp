@@ -71,6 +71,18 @@ struct report_sink {
 /// Makes a report. Never throws; without memory the line says less.
 void send_report(const report& r) noexcept;
 
+/// The same, after `add_words()`, which gives it its name and its detail, as far as there is memory for them: without
+/// it the report says less, but it is made.
+template <class Words>
+void send_report(const report& r, Words&& add_words) noexcept {
+    try {
+        add_words();
+    } catch (...) {
+        return send_report(r);
+    }
+    send_report(r);
+}
+
 /// The sink of the loop that runs on this thread; null outside.
 extern constinit thread_local report_sink* current_sink;
 
