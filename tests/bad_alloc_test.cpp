@@ -307,3 +307,25 @@ TEST(bad_alloc, a_suppressed_failure_is_reported_even_without_memory_for_the_rep
         co_await observed(muster::gather(left, right).leave_siblings(), w);
     });
 }
+
+TEST(bad_alloc, a_streamed_failure_reaches_the_sink_even_without_memory_for_the_summarys_example) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        std::vector<int> input{0, 1, 2, 3, 4};
+        auto f = [&w](int i) { return i == 3 ? fails(w, 1ms) : value_after(1ms, i); };
+        auto collected = co_await muster::map(input, f).limit(2).each_within(9ms).settle();
+        w.saw_all(collected);
+        std::size_t given = 0;
+        auto sink = [&w, &given](std::size_t, muster::outcome<int>&& o) {
+            ++given;
+            if (o.failed())
+                w.saw(o.error());
+        };
+        auto total = co_await muster::map(input, f).limit(2).for_each(muster::take(sink));
+        EXPECT_EQ(total.succeeded() + total.failed() + total.cancelled() + total.not_started(), total.submitted());
+        auto alone = co_await muster::map(input, f).limit(3).summarize();
+        EXPECT_EQ(alone.submitted(), 5u);
+        for (const auto& type : alone.failures_by_type())
+            for (const auto& example : type.examples)
+                w.saw(example.error);
+    });
+}

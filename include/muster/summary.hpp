@@ -73,13 +73,15 @@ public:
     [[nodiscard]] const std::vector<timing>& slowest() const noexcept { return slowest_; }
 
     // ---- for the library ----
-    void add(std::size_t index, const outcome_base& o, std::chrono::nanoseconds took);
+    void add(std::size_t index, const outcome_base& o, std::chrono::nanoseconds took) noexcept;
     void name_as(std::string name, std::source_location site) noexcept;
     void close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck) noexcept;
     void mark_looked_at() const noexcept { looked_ = true; }
 
 private:
     void report_unread() noexcept;
+    void report_one(std::size_t index, const std::exception_ptr& error, std::size_t of) const noexcept;
+    void keep(std::size_t index, const std::exception_ptr& error);
 
     std::size_t submitted_ = 0;
     std::size_t succeeded_ = 0;
