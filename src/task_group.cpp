@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/task_group.hpp>
 
+#include <muster/report.hpp>
+
 #include <new>
 #include <string>
 #include <utility>
@@ -30,7 +32,7 @@ bool task_group::child_wait::await_resume() noexcept {
     return true;
 }
 
-task_group::member::member(task_group& g, const any_handle& h)
+task_group::member::member(task_group& g) noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<member&>(w);
@@ -41,7 +43,7 @@ task_group::member::member(task_group& g, const any_handle& h)
               if (run)
                   self.group->member_ended(self);
           }),
-      group(&g), handle(h) {}
+      group(&g) {}
 
 task_group::task_group(std::source_location site) : site_(site) {}
 
@@ -73,8 +75,13 @@ void task_group::check_open() const {
         throw invalid_state_error("this task_group is shutting down: a failure or cancel() ended it");
 }
 
-void task_group::add(const any_handle& h) {
-    auto* m = new member(*this, h);
+std::unique_ptr<task_group::member> task_group::make_place() {
+    return std::make_unique<member>(*this);
+}
+
+void task_group::add(std::unique_ptr<member> place, const any_handle& h) noexcept {
+    member* const m = place.release();
+    m->handle = h;
     m->before = last_;
     (last_ != nullptr ? last_->after : first_) = m;
     last_ = m;
@@ -85,15 +92,21 @@ void task_group::add(const any_handle& h) {
 namespace {
 
 /// The tasks hear who asked, but not what the group's own task was told: as asyncio's.
-cancel_request for_tasks(const cancel_request& own) {
-    return cancel_request(cancel_reason::parent_cancelled,
-                          detail::cancel_text_ptr::make({}, std::string(own.text.requested_by())));
+/// Without memory for the name they hear only that they are to stop: they are stopped in any case.
+cancel_request for_tasks(const cancel_request& own) noexcept {
+    try {
+        return cancel_request(cancel_reason::parent_cancelled,
+                              detail::cancel_text_ptr::make({}, std::string(own.text.requested_by())));
+    } catch (const std::bad_alloc&) {
+        return cancel_request(cancel_reason::parent_cancelled);
+    }
 }
 
 /// The siblings hear whose failure it was; without memory for the name, only that there was one.
-cancel_request for_siblings(const std::string& failed) noexcept {
+template <class Name>
+cancel_request for_siblings(Name name_of_failed) noexcept {
     try {
-        return cancel_request(cancel_reason::sibling_failed, detail::cancel_text_ptr::make({}, failed));
+        return cancel_request(cancel_reason::sibling_failed, detail::cancel_text_ptr::make({}, name_of_failed()));
     } catch (const std::bad_alloc&) {
         return cancel_request(cancel_reason::sibling_failed);
     }
@@ -113,7 +126,7 @@ void task_group::leave_body(outcome_base& ended) {
     } else {
         body_error_ = ended.error();
         if (!aborting_)
-            abort(for_siblings(detail::running_task_name()));
+            abort(for_siblings([] { return detail::running_task_name(); }));
     }
 }
 
@@ -154,7 +167,7 @@ void task_group::member_ended(member& m) noexcept {
     }
     if (aborting_ || cancelled_parent_)
         return;
-    const auto request = for_siblings(ended.name());
+    const auto request = for_siblings([&] { return ended.name(); });
     abort(request);
     cancelled_parent_ = true;
     parent_->cancel(request, hold_);
@@ -168,9 +181,7 @@ void task_group::conclude() {
     }
     if (has_own_cancellation_ && errors_.empty() && !body_error_)
         throw cancelled_error(own_cancellation_.reason, own_cancellation_.text);
-    if (body_error_)
-        errors_.push_back(std::exchange(body_error_, nullptr));
-    if (errors_.empty())
+    if (errors_.empty() && !body_error_)
         return;
     // The caller was cancelled beside: the failures go first, and the cancellation comes at its next wait.
     if (parent_->cancels_here() != 0) {
@@ -179,7 +190,35 @@ void task_group::conclude() {
                                                                        : own_cancellation_,
                         hold_);
     }
-    throw_exception_group("unhandled errors in a task_group", std::exchange(errors_, {}));
+    std::exception_ptr all;
+    try {
+        auto errors = errors_;
+        if (body_error_)
+            errors.push_back(body_error_);
+        all = make_exception_group("unhandled errors in a task_group", std::move(errors));
+    } catch (const std::bad_alloc&) {
+        report_undelivered();
+        throw;
+    }
+    errors_.clear();
+    body_error_ = nullptr;
+    std::rethrow_exception(all);
+}
+
+void task_group::report_undelivered() noexcept {
+    const auto one = [this](const std::exception_ptr& error) {
+        report r(report_kind::suppressed);
+        r.site = site_;
+        r.error = error;
+        detail::send_report(r, [&] {
+            r.name = "task_group";
+            r.detail = "its group ended before it could be thrown";
+        });
+    };
+    for (const auto& error : std::exchange(errors_, {}))
+        one(error);
+    if (body_error_)
+        one(std::exchange(body_error_, nullptr));
 }
 
 } // namespace muster

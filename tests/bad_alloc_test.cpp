@@ -329,3 +329,36 @@ TEST(bad_alloc, a_streamed_failure_reaches_the_sink_even_without_memory_for_the_
                 w.saw(example.error);
     });
 }
+
+TEST(bad_alloc, a_group_without_memory_for_a_name_or_a_place_leaves_no_task_behind) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        const auto starts = [&w](muster::task_group& group) -> muster::task<> {
+            group.create_task(tidy_up(9ms, 1ms), "a task whose name is too long for the small string");
+            group.create_task(fails(w, 2ms), "another task whose name is too long for the small string");
+            co_await muster::sleep_for(1ms);
+        };
+        co_await observed(muster::with_task_group(starts), w);
+        const auto cancelled = [](muster::task_group& group) -> muster::task<> {
+            group.create_task(tidy_up(9ms, 1ms));
+            co_await muster::sleep_for(1ms);
+            group.cancel("a message that is too long for the small string");
+        };
+        co_await observed(muster::with_task_group(cancelled), w);
+    });
+}
+
+TEST(bad_alloc, a_group_whose_caller_is_cancelled) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        const auto grouped = [&w]() -> muster::task<> {
+            const auto starts = [&w](muster::task_group& group) {
+                group.create_task(tidy_up(9ms, 1ms));
+                group.create_task(fails_cleaning_up(w, 9ms));
+            };
+            co_await muster::with_task_group(starts);
+        };
+        auto h = muster::create_task(grouped(), "a task whose name is too long for the small string");
+        co_await muster::sleep_for(1ms);
+        h.cancel("a message that is too long for the small string");
+        co_await observed(h, w);
+    });
+}

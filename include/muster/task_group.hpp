@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <new>
 #include <source_location>
 #include <string>
@@ -46,8 +47,10 @@ public:
     task_handle<T> create_task(task<T> t, std::string name = {},
                                std::source_location site = std::source_location::current()) {
         refuse_unless_open(t);
+        // First, so that no task runs of which the group does not know.
+        auto place = make_place();
         auto handle = muster::create_task(std::move(t), std::move(name), site);
-        add(handle);
+        add(std::move(place), handle);
         return handle;
     }
 
@@ -122,10 +125,12 @@ private:
             throw;
         }
     }
-    void add(const any_handle& h);
+    [[nodiscard]] std::unique_ptr<member> make_place();
+    void add(std::unique_ptr<member> place, const any_handle& h) noexcept;
     void leave_body(outcome_base& ended);
     [[nodiscard]] bool must_wait() const noexcept { return running_ != 0; }
     void conclude();
+    void report_undelivered() noexcept;
     void abort(detail::cancel_request request);
     void member_ended(member& m) noexcept;
 
@@ -133,7 +138,7 @@ private:
     void note_cancellation(bool cancelled);
 
     struct member final : detail::watcher {
-        member(task_group& g, const any_handle& h);
+        explicit member(task_group& g) noexcept;
         static void* operator new(std::size_t bytes) {
             if (void* p = detail::allocate_frame(bytes))
                 return p;

@@ -233,8 +233,12 @@ template <class T>
 task_handle<T> create_task(task<T> t, std::string name = {},
                            std::source_location site = std::source_location::current()) {
     auto handle = detail::spawn(detail::scheduler::require("create_task"), std::move(t), site);
-    if (!name.empty())
-        handle.set_name(std::move(name));
+    try {
+        if (!name.empty())
+            handle.set_name(std::move(name));
+    } catch (const std::bad_alloc&) {
+        return handle; // the task is the loop's already, and keeps its number for a name
+    }
     return handle;
 }
 
