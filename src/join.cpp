@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <optional>
 #include <utility>
 
 namespace muster::detail {
@@ -800,18 +801,25 @@ bool join::watches(std::size_t index) const noexcept {
 }
 
 void join::throw_group() {
-    std::vector<std::exception_ptr> failures;
-    failures.reserve(counts_.failed);
-    const std::size_t all = pull_ == nullptr ? total_ : next_;
-    for (std::size_t i = 0; i != all; ++i)
-        if (const auto* o = outcome_at_(*this, i); o != nullptr && o->failed())
-            failures.push_back(o->error());
+    std::optional<exception_group> group;
+    try {
+        std::vector<std::exception_ptr> failures;
+        failures.reserve(counts_.failed);
+        const std::size_t all = pull_ == nullptr ? total_ : next_;
+        for (std::size_t i = 0; i != all; ++i)
+            if (const auto* o = outcome_at_(*this, i); o != nullptr && o->failed())
+                failures.push_back(o->error());
+        // A statement of its own: among the arguments the failures might be moved before they are counted.
+        std::string message =
+            std::to_string(failures.size()) + " of " + std::to_string(total_) + " failed in " + name();
+        group.emplace(std::move(message), std::move(failures));
+    } catch (const std::bad_alloc&) {
+        suppress_failures(unlimited); // that there was no memory for the group is thrown instead
+        throw;
+    }
     for (std::size_t i = 0; i != watch_count_; ++i)
         watches_[i].on_->mark_retrieved();
-    // A statement of its own: among the arguments the failures might be moved before they are counted.
-    std::string message =
-        std::to_string(failures.size()) + " of " + std::to_string(total_) + " failed in " + name();
-    throw exception_group(std::move(message), std::move(failures));
+    throw exception_group(*group);
 }
 
 void join::conclude() {

@@ -362,3 +362,23 @@ TEST(bad_alloc, a_group_whose_caller_is_cancelled) {
         co_await observed(h, w);
     });
 }
+
+TEST(bad_alloc, failures_are_reported_where_there_is_no_memory_for_the_group_that_would_deliver_them) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        co_await observed(muster::race(value_after(2ms, 1), fails(w, 1ms), tidy_up(9ms, 1ms)), w);
+        co_await observed(muster::gather(value_after(1ms, 1), value_after(2ms, 2), value_after(3ms, 3)).quorum(2), w);
+        co_await observed(muster::race(fails(w, 1ms), fails(w, 2ms)), w);
+    });
+}
+
+TEST(bad_alloc, gathers_and_shields_that_are_started) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        auto both = muster::gather(value_after(1ms, 1), fails(w, 2ms)).start();
+        co_await observed(both, w);
+        auto two = muster::gather(fails(w, 1ms), fails(w, 2ms)).start();
+        auto shielded = muster::shield(muster::create_task(fails(w, 1ms))).start();
+        co_await observed(shielded, w);
+        two.cancel();
+        co_await muster::sleep_for(5ms);
+    });
+}
