@@ -382,3 +382,29 @@ TEST(bad_alloc, gathers_and_shields_that_are_started) {
         co_await muster::sleep_for(5ms);
     });
 }
+
+TEST(bad_alloc, a_generator_without_memory_for_its_link_leaves_no_frame_behind) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        const auto counts = []() -> muster::generator<int> {
+            co_yield 1;
+            co_await muster::sleep_for(1ms);
+            co_yield 2;
+        };
+        auto all = counts();
+        while (true) {
+            auto v = co_await all.next();
+            if (!v)
+                break;
+        }
+        auto f = muster::make_future<int>("a future whose name is too long for the small string");
+        int called = 0;
+        f.add_done_callback([&called](const muster::any_handle&) { ++called; });
+        const auto sets = [&w](muster::future<int> to) -> muster::task<> {
+            co_await muster::sleep_for(1ms);
+            to.set_exception(w.make("bad"));
+        };
+        auto setter = muster::create_task(sets(f));
+        co_await observed(f, w);
+        co_await observed(setter, w);
+    });
+}

@@ -54,10 +54,21 @@ public:
         value_.emplace(std::forward<U>(value));
         return {};
     }
+    /// A frame for which there was no link has no owner, and goes at once.
+    struct first_stop {
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<generator_promise> h) const noexcept {
+            if (!h.promise().owned_)
+                h.destroy();
+        }
+        void await_resume() const noexcept {}
+    };
+    first_stop initial_suspend() const noexcept { return {}; }
     hand_over final_suspend() const noexcept { return {}; }
     void return_void() noexcept { static_cast<outcome<void>&>(*out_).emplace(); }
 
     std::optional<T> value_;
+    bool owned_ = false;
 };
 
 } // namespace detail
@@ -151,6 +162,7 @@ template <class T>
 generator<T> generator_promise<T>::get_return_object() noexcept {
     auto* link = new (std::nothrow) generator_link;
     auto frame = std::coroutine_handle<generator_promise>::from_promise(*this);
+    owned_ = link != nullptr;
     if (link != nullptr)
         link->child_ = frame;
     return generator<T>(std::unique_ptr<generator_link>(link));
