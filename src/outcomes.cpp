@@ -54,6 +54,15 @@ outcomes_base::outcomes_base(outcomes_info info, std::size_t size)
     }
 }
 
+void outcomes_base::report_undelivered(std::size_t index, const outcome_base& o) noexcept {
+    if (!o.failed())
+        return;
+    report r(report_kind::unread_outcomes);
+    r.index = index;
+    r.error = o.error();
+    detail::send_report(r, [&] { r.detail = "there was no memory for the ledger that it was to be part of"; });
+}
+
 void outcomes_base::report_unread() noexcept {
     if (!unread_)
         return;
@@ -98,12 +107,15 @@ std::exception_ptr outcomes_base::as_group(std::string message) const {
     errors.reserve(failed());
     for (std::size_t i = 0; i != size_; ++i)
         if (peek(i).failed())
-            errors.push_back(look(i).error());
+            errors.push_back(peek(i).error());
     if (errors.empty())
         return nullptr;
     if (message.empty())
         message = std::to_string(errors.size()) + " of " + std::to_string(submitted()) + " failed in " + name();
-    return make_exception_group(std::move(message), std::move(errors));
+    auto group = make_exception_group(std::move(message), std::move(errors));
+    // Looked at only now: without memory for the group nobody is given them.
+    mark_all_looked_at();
+    return group;
 }
 
 void outcomes_base::throw_if_any_failed(std::string message) const {

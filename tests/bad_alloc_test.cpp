@@ -408,3 +408,53 @@ TEST(bad_alloc, a_generator_without_memory_for_its_link_leaves_no_frame_behind) 
         co_await observed(setter, w);
     });
 }
+
+TEST(bad_alloc, gathers_of_a_range_with_every_word) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        std::vector<muster::task<int>> children;
+        for (int i = 0; i != 4; ++i)
+            children.push_back(i == 2 ? fails(w, 1ms) : value_after(1ms, i));
+        auto gathered = muster::gather(std::move(children))
+                            .limit(2)
+                            .each_within(9ms)
+                            .within(50ms)
+                            .rate(2, 3ms)
+                            .stop_after_failures(2)
+                            .named("a combinator whose name is too long for the small string");
+        auto all = co_await std::move(gathered).settle();
+        w.saw_all(all);
+    });
+}
+
+TEST(bad_alloc, waits_and_completions) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        std::vector<muster::task_handle<int>> handles;
+        handles.push_back(muster::create_task(value_after(1ms, 1)));
+        handles.push_back(muster::create_task(fails(w, 2ms)));
+        auto some = co_await muster::wait(handles, muster::wait_until::first_completed, 5ms);
+        EXPECT_EQ(some.done.size() + some.pending.size(), 2u);
+        muster::as_completed each(handles);
+        while (true) {
+            auto h = co_await each.next();
+            if (!h)
+                break;
+            if (auto e = h->exception())
+                w.saw(e);
+        }
+    });
+}
+
+TEST(bad_alloc, outcomes_without_memory_for_their_ledger_are_reported) {
+    fail_each_allocation([](witness& w) -> muster::task<> {
+        {
+            auto unread = co_await muster::settle(fails(w, 1ms), value_after(1ms, 1));
+            EXPECT_EQ(unread.submitted(), 2u);
+        }
+        auto read = co_await muster::settle(fails(w, 1ms), fails(w, 2ms));
+        try {
+            read.throw_if_any_failed("a message that is too long for the small string");
+        } catch (...) {
+            w.saw(std::current_exception());
+        }
+    });
+}

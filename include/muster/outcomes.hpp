@@ -21,6 +21,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <source_location>
 #include <string>
 #include <tuple>
@@ -114,8 +115,8 @@ public:
         std::vector<typed_failure<E>> found;
         for (std::size_t i = 0; i != size_; ++i) {
             if (const E* e = peek(i).template error_as<E>()) {
-                static_cast<void>(look(i));
                 found.emplace_back(*this, i, *e);
+                static_cast<void>(look(i));
             }
         }
         return found;
@@ -158,6 +159,8 @@ protected:
     ~outcomes_base() = default;
 
     [[nodiscard]] const outcome_base& peek(std::size_t i) const noexcept { return at_(items_, i); }
+    /// A failure of a ledger for which there was no memory.
+    static void report_undelivered(std::size_t index, const outcome_base& o) noexcept;
     /// Reports what nobody looked at. For the destructors of derived classes, while the outcomes still live.
     void report_unread() noexcept;
     /// Throws unless all succeeded: the group of the failures, else why the first of the others has no value.
@@ -175,9 +178,13 @@ protected:
 template <class T>
 class [[nodiscard("the ledger says what failed: look at it")]] outcomes : public outcomes_base {
 public:
-    outcomes(outcomes_info info, std::vector<outcome<T>> items)
+    outcomes(outcomes_info info, std::vector<outcome<T>> items) try
         : outcomes_base(std::move(info), items.size()), own_(std::move(items)) {
         attach();
+    } catch (const std::bad_alloc&) {
+        // The base could not be made: the items are where they were, and nobody else has them.
+        for (std::size_t i = 0; i != items.size(); ++i)
+            report_undelivered(i, items[i]);
     }
     outcomes(outcomes&& other) noexcept : outcomes_base(std::move(other)), own_(std::move(other.own_)) {
         attach();
@@ -304,9 +311,12 @@ private:
 template <class... Ts>
 class [[nodiscard("the ledger says what failed: look at it")]] outcome_tuple : public outcomes_base {
 public:
-    outcome_tuple(outcomes_info info, std::tuple<outcome<Ts>...> items)
+    outcome_tuple(outcomes_info info, std::tuple<outcome<Ts>...> items) try
         : outcomes_base(std::move(info), sizeof...(Ts)), own_(std::move(items)) {
         attach();
+    } catch (const std::bad_alloc&) {
+        std::size_t i = 0;
+        std::apply([&](const auto&... o) { (report_undelivered(i++, o), ...); }, items);
     }
     outcome_tuple(outcome_tuple&& other) noexcept : outcomes_base(std::move(other)), own_(std::move(other.own_)) {
         attach();

@@ -13,6 +13,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -57,7 +58,11 @@ inline outcomes_info info_of(join& j) {
     info.retries = j.counts_.retries;
     info.exhausted = j.sized_ || j.exhausted();
     info.deadline_struck = j.deadline_struck();
-    info.name = j.name();
+    try {
+        info.name = j.name();
+    } catch (const std::bad_alloc&) {
+        info.name.clear(); // the outcomes are worth more than the name
+    }
     info.site = j.options_.site;
     info.durations = std::move(j.durations_);
     return info;
