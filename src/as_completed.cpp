@@ -6,7 +6,7 @@
 
 namespace muster::detail {
 
-const suspension_kind completion_order::next_wait::kind_of{"the next of as_completed", &next_wait::cancel};
+const suspension_kind completion_order::next_wait::kind_of{"the next of as_completed", &next_wait::cancel, nullptr, true};
 
 completion_order::watch_one::watch_one() noexcept
     : watcher(

@@ -37,14 +37,19 @@ const detail::suspension_kind notification_wait::kind_of{"condition::wait", &not
 /// Waits for the mutex again. A cancellation ends it, and is a result.
 class relock_wait final : public mutex::lock_awaiter {
 public:
-    using lock_awaiter::lock_awaiter;
+    explicit relock_wait(mutex& m) noexcept : lock_awaiter(m) { kind_ = &kind_of; }
 
     std::optional<cancel_request> await_resume() {
         if (where() == turn::none || end_wait())
             return std::nullopt;
         return fiber_->take_cancellation();
     }
+
+private:
+    static const detail::suspension_kind kind_of;
 };
+
+const detail::suspension_kind relock_wait::kind_of{"mutex::lock", &relock_wait::interrupt};
 
 } // namespace
 

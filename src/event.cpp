@@ -13,6 +13,6 @@ void throw_destroyed_while_waited_for(const char* what) {
 
 } // namespace detail
 
-const detail::suspension_kind event::wait_kind{"event::wait", &detail::event_wait::interrupt, nullptr, true};
+const detail::suspension_kind event::wait_kind{"event::wait", &detail::event_wait::interrupt, nullptr, true, true};
 
 } // namespace muster

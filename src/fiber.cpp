@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/detail/fiber.hpp>
 
+#include <muster/detail/loop_watch.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/report.hpp>
 #include <muster/task.hpp>
@@ -20,6 +21,8 @@ void fiber::step() noexcept {
         leaf_.resume();
     if (state_ != fiber_state::ended) {
         loop_->running_ = nullptr;
+        if (loop_->watch_ != nullptr) [[unlikely]]
+            loop_->watch_->suspended(*this);
         return;
     }
     std::exchange(leaf_, nullptr).destroy();
@@ -143,6 +146,34 @@ fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* ins
 cancel_request fiber::take_cancellation() noexcept {
     cancel_request request(reason_, cancel_text_ptr::adopt(std::exchange(text_, nullptr)));
     interrupted_ = must_cancel_ = false;
+    return request;
+}
+
+bool fiber::interrupt_wait() noexcept {
+    if (state_ != fiber_state::waiting || !op_->kind_->can_fail)
+        return false;
+    fiber* goes_on_to = nullptr;
+    if (op_->kind_->cancel(*op_, cancel_request(cancel_reason::requested), goes_on_to) != cancel_effect::interrupted)
+        return false;
+    set_request(cancel_request(cancel_reason::requested));
+    interrupted_ = true;
+    wake();
+    return true;
+}
+
+cancel_request fiber::take_for_throw() {
+    const bool asked = must_cancel_;
+    auto request = take_cancellation();
+    if (loop_->watch_ != nullptr) [[unlikely]] {
+        try {
+            loop_->watch_->interrupted(*this);
+        } catch (...) {
+            // It was no cancellation that ended the wait; one that came meanwhile waits for the next.
+            if (asked)
+                put_back(request);
+            throw;
+        }
+    }
     return request;
 }
 

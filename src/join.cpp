@@ -3,6 +3,7 @@
 
 #include <muster/exception_group.hpp>
 #include <muster/detail/join_options.hpp>
+#include <muster/detail/loop_watch.hpp>
 #include <muster/task.hpp>
 
 #include <algorithm>
@@ -193,6 +194,8 @@ void join::end_wait() noexcept {
     done_ = true;
     if (looked_ahead_)
         total_ = next_ + 1; // it was pulled, and not started
+    if (loop_->watch_ != nullptr) [[unlikely]]
+        loop_->watch_->joined(*this);
     if (parent_ != nullptr)
         parent_->wake();
 }
@@ -561,7 +564,6 @@ void join::settle_if_done() noexcept {
         if (running_ != 0 || watching_ != 0 || !(exhausted_ || stop_carried_out_) || (stopping_ && !stop_carried_out_))
             return;
     }
-    done_ = true;
     if (deadline_)
         loop_->disarm(*deadline_);
     if (pace_)

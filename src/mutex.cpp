@@ -5,7 +5,7 @@ namespace muster {
 
 using detail::turn;
 
-const detail::suspension_kind mutex::lock_awaiter::kind_of{"mutex::lock", &lock_awaiter::interrupt};
+const detail::suspension_kind mutex::lock_awaiter::kind_of{"mutex::lock", &lock_awaiter::interrupt, nullptr, true};
 
 void mutex::unlock() {
     if (!locked_)

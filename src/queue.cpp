@@ -7,9 +7,9 @@ namespace muster {
 
 using detail::turn;
 
-const detail::suspension_kind queue_base::turn_to_get::kind_of{"queue::get", &turn_to_get::interrupt};
-const detail::suspension_kind queue_base::turn_to_put::kind_of{"queue::put", &turn_to_put::interrupt};
-const detail::suspension_kind queue_base::join_kind{"queue::join", &detail::event_wait::interrupt};
+const detail::suspension_kind queue_base::turn_to_get::kind_of{"queue::get", &turn_to_get::interrupt, nullptr, true};
+const detail::suspension_kind queue_base::turn_to_put::kind_of{"queue::put", &turn_to_put::interrupt, nullptr, true};
+const detail::suspension_kind queue_base::join_kind{"queue::join", &detail::event_wait::interrupt, nullptr, true, true};
 
 void queue_base::turn_to_get::await_resume() {
     if (!linked()) {

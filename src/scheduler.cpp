@@ -51,6 +51,8 @@ void scheduler::run_turn() noexcept {
     const auto began = now_;
     const auto last_order = timers_.last_order();
     batch_ = ready_.take_all();
+    if (shuffle_state_ != 0) [[unlikely]]
+        shuffle_batch();
     while (batch_ != nullptr) {
         runnable* r = std::exchange(batch_, batch_->next_);
         if (r->kind_ == runnable::kind::fiber) {
@@ -67,6 +69,25 @@ void scheduler::run_turn() noexcept {
     }
     // After what was ready, as in asyncio: a result that is there when a time limit strikes goes first.
     timers_.fire_due(began, last_order);
+}
+
+void scheduler::shuffle_batch() noexcept {
+    std::vector<runnable*> all;
+    try {
+        for (runnable* r = batch_; r != nullptr; r = r->next_)
+            all.push_back(r);
+    } catch (const std::bad_alloc&) {
+        return; // the order in which they came is one of the possible orders
+    }
+    const auto before = std::exchange(random_state_, shuffle_state_);
+    for (std::size_t i = all.size(); i > 1; --i)
+        std::swap(all[i - 1], all[random() % i]);
+    shuffle_state_ = std::exchange(random_state_, before);
+    batch_ = nullptr;
+    for (std::size_t i = all.size(); i != 0; --i) {
+        all[i - 1]->next_ = std::exchange(batch_, all[i - 1]);
+        all[i - 1]->before_ = i > 1 ? all[i - 2] : nullptr;
+    }
 }
 
 void scheduler::timed_step(fiber& f) noexcept {

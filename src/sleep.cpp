@@ -3,7 +3,7 @@
 
 namespace muster::detail {
 
-const suspension_kind sleeping::kind_of{"sleep", &sleeping::cancel, nullptr, true};
+const suspension_kind sleeping::kind_of{"sleep", &sleeping::cancel, nullptr, true, true};
 
 void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept {
     fiber_ = &f;

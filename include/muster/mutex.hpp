@@ -93,13 +93,14 @@ protected:
     /// then the turn has been passed on. *Errors*: invalid_state_error or the cancellation if the mutex is gone.
     [[nodiscard]] bool end_wait();
 
+    static detail::cancel_effect interrupt(detail::suspension&, const detail::cancel_request&,
+        detail::fiber*&) noexcept;
+
     mutex* mutex_;
 
 private:
     void finish_wait();
     void leave() noexcept;
-    static detail::cancel_effect interrupt(detail::suspension&, const detail::cancel_request&,
-        detail::fiber*&) noexcept;
     static const detail::suspension_kind kind_of;
 };
 

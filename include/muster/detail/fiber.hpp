@@ -87,6 +87,7 @@ struct suspension_kind {
     cancel_effect (*cancel)(suspension&, const cancel_request&, fiber*& goes_on_to) noexcept;
     /// Children that live inside the wait and must be destroyed before the frame that holds it; may be null.
     fiber* (*last_child)(suspension&) noexcept = nullptr;
+    bool can_fail = false; ///< it is one operation of the library, whose end throws if it was interrupted
     /// An interrupted wait needs nothing but its destructor: a coroutine that allows it ends there (droppable_task).
     bool can_be_dropped = false;
 };
@@ -196,15 +197,20 @@ public:
     [[nodiscard]] bool cancellation_due() const noexcept { return interrupted_ || must_cancel_; }
     /// Inlined into the coroutine: each frame between a throw and its handler adds a third to what the throw costs.
     [[noreturn, gnu::always_inline]] void throw_cancelled() {
-        auto request = take_cancellation();
+        auto request = take_for_throw();
         throw cancelled_error(request.reason, std::move(request.text));
     }
     [[gnu::always_inline]] void throw_if_cancelled() {
         if (cancellation_due()) [[unlikely]]
             throw_cancelled();
     }
+    /// For tests: ends the wait as a cancellation does, but is none; the watch's interrupted() says what is thrown.
+    /// *Returns* false if it does not wait, or for something that only others can end.
+    bool interrupt_wait() noexcept;
     /// Takes the cancellation that is due, without a throw.
     [[nodiscard]] cancel_request take_cancellation() noexcept;
+    /// The same; where a test watches the loop it may throw something else instead.
+    [[nodiscard]] cancel_request take_for_throw();
     /// A delivered cancellation is put back: it comes again at the next wait.
     void put_back(const cancel_request& request) noexcept;
 

@@ -26,6 +26,7 @@
 namespace muster::detail {
 
 class join;
+class loop_watch;
 class task_base;
 void destroy_fiber_tree(fiber& root) noexcept;
 
@@ -136,6 +137,7 @@ public:
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
 
     fiber* running_ = nullptr; ///< the fiber whose step this is
+    loop_watch* watch_ = nullptr; ///< a test's
 
     /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
     join* joins_to_cancel_ = nullptr;
@@ -170,6 +172,8 @@ protected:
         return timers_.empty() ? std::nullopt : std::optional(timers_.earliest());
     }
 
+    /// From now on what is ready in one turn runs in an order that `seed` decides; 0: as it came.
+    void shuffle_turns(std::uint64_t seed) noexcept { shuffle_state_ = seed; }
     /// The loop's time is the clock's again, within a turn. For clocks that are set by hand.
     void look_at_clock() noexcept { now_ = read_clock(); }
     /// The time now, for the start of a turn.
@@ -184,6 +188,7 @@ private:
     void drain_inbox() noexcept;
     void drop_ready() noexcept;
     void timed_step(fiber& f) noexcept;
+    void shuffle_batch() noexcept;
 
     static constinit thread_local scheduler* current_;
 
@@ -200,6 +205,7 @@ private:
     std::uint32_t turns_without_poll_ = 0;
     nanoseconds slow_step_{0};
     std::uint64_t random_state_ = 0;
+    std::uint64_t shuffle_state_ = 0;
     report_sink reports_;
 };
 

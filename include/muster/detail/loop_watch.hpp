@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a loop under test tells the test of: each suspension, each wait that is about to throw, each combinator that
+/// has ended. testing/faults.hpp is made of it. A loop without a watch, which is every loop but a test's, pays a
+/// comparison with null for each suspension and each combinator.
+///
+///     struct counts : loop_watch { void suspended(fiber&) noexcept override { ++n; } int n = 0; };
+///     loop.watch_ = &counts;
+
+#include <muster/config.hpp>
+
+namespace muster::detail {
+
+class fiber;
+class join;
+
+class loop_watch {
+public:
+    loop_watch() = default;
+    loop_watch(const loop_watch&) = delete;
+    loop_watch& operator=(const loop_watch&) = delete;
+
+    /// A step has ended and its fiber has not: it waits, or is queued again.
+    virtual void suspended(fiber&) noexcept {}
+    /// An interrupted wait is about to throw. What this throws is thrown instead.
+    virtual void interrupted(fiber&) {}
+    /// A combinator is over, and whoever waits for it is about to be told.
+    virtual void joined(const join&) noexcept {}
+
+protected:
+    ~loop_watch() = default;
+};
+
+} // namespace muster::detail

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Runs a coroutine of yours again and again and disturbs each run at another place, until a run is over before its
+/// place is reached: a cancellation at the n-th suspension, or a failure of the n-th frame or wait. After each run it
+/// looks whether every frame was freed, every combinator's counts add up, and every failure was delivered or reported
+/// once. It finds the clean-up that is skipped, the lock that stays held, the child that nobody waits for.
+///
+///     auto body = []() -> muster::task<> { co_await transfer(accounts, 100); EXPECT_EQ(sum(accounts), 1000); };
+///     const auto result = muster::testing::cancel_at_each_suspension(body);
+///     EXPECT_TRUE(result.clean()) << muster::testing::to_string(result);
+
+#include <muster/config.hpp>
+#include <muster/testing/failure_book.hpp>
+#include <muster/testing/manual_loop.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace muster::testing {
+
+/// What a wait fails with where fail_at_each_point says so. A frame fails with std::bad_alloc.
+class injected_fault : public std::runtime_error {
+public:
+    explicit injected_fault(std::size_t point);
+    [[nodiscard]] std::size_t point() const noexcept { return point_; }
+
+private:
+    std::size_t point_;
+};
+
+/// Each may be set in a chain: `fault_options().shuffle(7)`.
+class fault_options {
+public:
+    fault_options() {}
+
+    /// Cancel the task or child that is about to wait. Otherwise the body as a whole is cancelled, as a caller would.
+    fault_options& cancel_who_waits(bool on = true) {
+        who_waits_ = on;
+        return *this;
+    }
+    /// What is ready in one turn runs in an order that the seed decides: see manual_loop::shuffle_ready.
+    fault_options& shuffle(std::uint64_t seed) {
+        shuffle_ = seed;
+        return *this;
+    }
+    /// The body hands every failure that it does not throw to failure_book::delivered: then an injected failure that
+    /// was neither thrown by the body, nor written down, nor reported is a finding. A body that takes a
+    /// `failure_book&` sets this by itself.
+    fault_options& body_keeps_the_book(bool on = true) {
+        keeps_book_ = on;
+        return *this;
+    }
+    /// Give up after so many runs: a body that waits without end never survives.
+    fault_options& at_most(std::size_t runs) {
+        at_most_ = runs;
+        return *this;
+    }
+
+    [[nodiscard]] bool cancels_who_waits() const noexcept { return who_waits_; }
+    [[nodiscard]] std::uint64_t shuffle_seed() const noexcept { return shuffle_; }
+    [[nodiscard]] bool keeps_the_book() const noexcept { return keeps_book_; }
+    [[nodiscard]] std::size_t most_runs() const noexcept { return at_most_; }
+
+private:
+    bool who_waits_ = false;
+    bool keeps_book_ = false;
+    std::uint64_t shuffle_ = 0;
+    std::size_t at_most_ = 100'000;
+};
+
+/// What came of it.
+struct fault_result {
+    fault_result() = default;
+
+    [[nodiscard]] bool clean() const noexcept { return findings.empty(); }
+
+    std::size_t points = 0;            ///< at how many places the body was disturbed
+    std::size_t combinators = 0;       ///< how many gathers, maps, races, waits were audited, in all runs
+    std::size_t deadlocks = 0;         ///< runs in which the others then waited for ever; they were cancelled
+    std::vector<std::string> findings; ///< "at point 3: ..."; empty if every run kept the ledger
+};
+
+/// *Returns* the counts, then one finding a line.
+[[nodiscard]] std::string to_string(const fault_result& result);
+
+/// For the functions below.
+class fault_driver {
+public:
+    enum class disturbance : std::uint8_t { cancellation, failure };
+
+    template <class Body>
+    static fault_result disturb(disturbance how, Body& body, fault_options options) {
+        if constexpr (std::is_invocable_v<Body&, failure_book&>) {
+            static_assert(detail::is_task<std::invoke_result_t<Body&, failure_book&>>,
+                          "the body must return a muster::task");
+            options.body_keeps_the_book();
+            return disturb_each_point(
+                how,
+                [&](manual_loop& loop, const run_options& how_to_run, failure_book& book) {
+                    static_cast<void>(loop.run(body(book), how_to_run));
+                },
+                options);
+        } else {
+            static_assert(std::is_invocable_v<Body&>, "the body is a callable that takes nothing, or a failure_book&");
+            static_assert(detail::is_task<std::invoke_result_t<Body&>>, "the body must return a muster::task");
+            return disturb_each_point(
+                how,
+                [&](manual_loop& loop, const run_options& how_to_run, failure_book&) {
+                    static_cast<void>(loop.run(body(), how_to_run));
+                },
+                options);
+        }
+    }
+
+private:
+    using run_function = std::function<void(manual_loop&, const run_options&, failure_book&)>;
+    static fault_result disturb_each_point(disturbance how, const run_function& run, const fault_options& options);
+    static bool disturb_once(disturbance how, std::size_t point, const run_function& run, const fault_options& options,
+                             fault_result& result);
+    class disturber;
+};
+
+/// Calls `body()`, or `body(failure_book&)`, for each run, and runs the task that it returns on a virtual clock. In run
+/// n the body is cancelled when any of its tasks and children suspends for the n-th time; with cancel_who_waits() the
+/// one that suspends is. *Returns* what was found; how the body ends is its own affair.
+/// *Lifetime*: what a run leaves behind must not matter to the next. *Thread safety*: one thread; no loop runs on it.
+/// *Complexity*: as many runs as there are suspensions. *Source*: the model checkers of files that fail at each write.
+template <class Body>
+[[nodiscard]] fault_result cancel_at_each_suspension(Body body, fault_options options = {}) {
+    return fault_driver::disturb(fault_driver::disturbance::cancellation, body, options);
+}
+
+/// The same, but in run n the n-th point fails: the allocation of a coroutine's frame, with std::bad_alloc; or a wait
+/// for time, an event, a lock, a permit, a queue or the next of as_completed, with injected_fault. A wait for other
+/// tasks is no point: it fails when they do.
+template <class Body>
+[[nodiscard]] fault_result fail_at_each_point(Body body, fault_options options = {}) {
+    return fault_driver::disturb(fault_driver::disturbance::failure, body, options);
+}
+
+} // namespace muster::testing
