@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <utility>
 
 namespace muster::detail {
 
@@ -16,6 +17,21 @@ constexpr std::size_t kept_bytes_a_class = 32u << 20;
 
 std::atomic<std::int64_t> frames_of_ended_threads{0};
 
+/// Frames that this thread had from the heap, less those that it gave back: alive, or kept.
+constinit thread_local std::int64_t from_heap = 0;
+constinit thread_local bool keeping = false;
+
+std::uint32_t most_kept(std::size_t size_class) noexcept {
+    return keeping ? static_cast<std::uint32_t>(kept_bytes_a_class / ((size_class + 1) * frame_cache::granularity)) : 0;
+}
+
+std::int64_t live_on_this_thread() noexcept {
+    std::int64_t live = from_heap;
+    for (std::size_t i = 0; i != frame_cache::classes; ++i)
+        live -= most_kept(i) - this_threads_frames.room[i];
+    return live;
+}
+
 constinit thread_local frame_fault_hook fault_hook = nullptr;
 constinit thread_local void* fault_context = nullptr;
 
@@ -23,31 +39,27 @@ std::size_t rounded(std::size_t bytes) noexcept {
     return (bytes + frame_cache::granularity - 1) / frame_cache::granularity * frame_cache::granularity;
 }
 
-void release_kept_frames() noexcept {
+/// Gives back what is kept; from now on frames are kept, or not.
+void begin_keeping(bool allowed) noexcept {
     for (auto& list : this_threads_frames.free) {
         while (auto* node = list) {
             list = node->next;
             ::operator delete(node);
+            --from_heap;
         }
     }
-}
-
-void allow_keeping(bool allowed) noexcept {
-    for (std::size_t i = 0; i != frame_cache::classes; ++i) {
-        const std::size_t bytes = (i + 1) * frame_cache::granularity;
-        this_threads_frames.room[i] = allowed ? static_cast<std::uint32_t>(kept_bytes_a_class / bytes) : 0;
-    }
+    keeping = allowed;
+    for (std::size_t i = 0; i != frame_cache::classes; ++i)
+        this_threads_frames.room[i] = most_kept(i);
 }
 
 struct cache_owner {
     cache_owner() noexcept {
-        allow_keeping(!with_address_sanitizer && fault_hook == nullptr);
+        begin_keeping(!with_address_sanitizer && fault_hook == nullptr);
     }
     ~cache_owner() {
-        allow_keeping(false);
-        release_kept_frames();
-        frames_of_ended_threads.fetch_add(this_threads_frames.live, std::memory_order_relaxed);
-        this_threads_frames.live = 0;
+        begin_keeping(false);
+        frames_of_ended_threads.fetch_add(std::exchange(from_heap, 0), std::memory_order_relaxed);
     }
     cache_owner(const cache_owner&) = delete;
     cache_owner& operator=(const cache_owner&) = delete;
@@ -66,26 +78,25 @@ void* allocate_frame_from_heap(std::size_t bytes) noexcept {
         return nullptr;
     void* frame = ::operator new(rounded(bytes), std::nothrow);
     if (frame != nullptr)
-        ++this_threads_frames.live;
+        ++from_heap;
     return frame;
 }
 
 void free_frame_to_heap(void* frame, std::size_t bytes) noexcept {
     static_cast<void>(bytes);
-    --this_threads_frames.live;
+    --from_heap;
     ::operator delete(frame);
 }
 
 std::int64_t live_frames() noexcept {
-    return this_threads_frames.live + frames_of_ended_threads.load(std::memory_order_relaxed);
+    return live_on_this_thread() + frames_of_ended_threads.load(std::memory_order_relaxed);
 }
 
 void set_frame_fault_hook(frame_fault_hook hook, void* context) noexcept {
     adopt_this_thread();
     fault_hook = hook;
     fault_context = context;
-    release_kept_frames();
-    allow_keeping(!with_address_sanitizer && hook == nullptr);
+    begin_keeping(!with_address_sanitizer && hook == nullptr);
 }
 
 } // namespace muster::detail

@@ -27,7 +27,6 @@ struct frame_cache {
 
     node* free[classes];
     std::uint32_t room[classes]; ///< how many more frames of the class may be kept
-    std::int64_t live;           ///< frames made less frames freed on this thread
 };
 
 extern constinit thread_local frame_cache this_threads_frames;
@@ -52,7 +51,6 @@ void set_frame_fault_hook(frame_fault_hook hook, void* context) noexcept;
         if (auto* node = cache.free[size_class]) [[likely]] {
             cache.free[size_class] = node->next;
             ++cache.room[size_class];
-            ++cache.live;
             return node;
         }
     }
@@ -67,7 +65,6 @@ inline void free_frame(void* frame, std::size_t bytes) noexcept {
         node->next = cache.free[size_class];
         cache.free[size_class] = node;
         --cache.room[size_class];
-        --cache.live;
         return;
     }
     free_frame_to_heap(frame, bytes);
