@@ -37,7 +37,7 @@ void join_audit::joined(const muster::detail::join& j) noexcept {
         if (ended > j.total_)
             wrong("children were counted twice");
         // What a map did not pull is not started; where all are there from the start, none is.
-        if (ended != (j.pull_ == nullptr ? j.total_ : j.begun_children()))
+        if (ended != (j.lazy_ ? j.begun_children() : j.total_))
             wrong("a child that began was not counted");
         if (j.outcome_at_ == nullptr)
             return;

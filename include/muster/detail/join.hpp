@@ -219,6 +219,7 @@ public:
     [[nodiscard]] bool exhausted() const noexcept { return exhausted_; }
     [[nodiscard]] cancel_reason stop_reason() const noexcept { return stop_request_.reason; }
     [[nodiscard]] cancel_text_ptr stop_text() const noexcept { return stop_request_.text; }
+    [[nodiscard]] std::size_t begun_children() const noexcept { return next_; }
     [[nodiscard]] std::size_t unended_children() const noexcept { return running_ + watching_; }
 
     [[nodiscard]] std::string child_name(std::size_t index) const;
