@@ -39,6 +39,7 @@ bool scheduler::arm(timer& t, nanoseconds when, std::uint64_t order) noexcept {
 
 void scheduler::drain_inbox() noexcept {
     letter* l = link_->inbox->take_all();
+    letters_came_ = l != nullptr;
     while (l != nullptr) {
         letter* opened = std::exchange(l, l->next_);
         opened->open_(*opened, *this);
@@ -108,11 +109,28 @@ bool scheduler::external_work_left() const noexcept {
     return external_work_ > 0 || link_->inbox->outside.load(std::memory_order_acquire) > 0 || !link_->inbox->empty();
 }
 
+/// Where letters come and go, the next one is a microsecond away more often than not: to sleep and to be woken would cost
+/// several, the sender's among them.
+bool scheduler::letter_is_there() const noexcept {
+    const mailbox& box = *link_->inbox;
+    if (!letters_came_ || external_work_ == 0)
+        return !box.empty();
+    constexpr int looks = 64;
+    for (int i = 0; i != looks; ++i) {
+        if (!box.empty())
+            return true;
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+    }
+    return false;
+}
+
 bool scheduler::run_until(bool (*done)(void*), void* context) {
     const current_loop_scope scope(*this);
     constexpr std::uint32_t turns_between_polls = 32;
     while (!done(context)) {
-        if (ready_.empty()) {
+        if (ready_.empty() && !letter_is_there()) {
             turns_without_poll_ = 0;
             if (!poll(true, next_timer()))
                 return false;

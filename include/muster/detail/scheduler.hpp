@@ -186,6 +186,7 @@ private:
     friend void destroy_fiber_tree(fiber& root) noexcept;
 
     void drain_inbox() noexcept;
+    [[nodiscard]] bool letter_is_there() const noexcept;
     void drop_ready() noexcept;
     void timed_step(fiber& f) noexcept;
     void shuffle_batch() noexcept;
@@ -203,6 +204,7 @@ private:
     std::size_t live_tasks_ = 0;
     std::uint64_t numbered_ = 0;
     std::uint32_t turns_without_poll_ = 0;
+    bool letters_came_ = false; ///< at the last look
     nanoseconds slow_step_{0};
     std::uint64_t random_state_ = 0;
     std::uint64_t shuffle_state_ = 0;
