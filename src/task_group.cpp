@@ -48,6 +48,7 @@ task_group::member::member(task_group& g) noexcept
 task_group::task_group(std::source_location site) : site_(site) {}
 
 task_group::~task_group() {
+    report_undelivered(); // its frame was destroyed with the loop
     while (first_ != nullptr) {
         member* const m = std::exchange(first_, first_->after);
         m->unwatch();

@@ -3,6 +3,7 @@
 #include "virtual_run.hpp"
 
 #include <muster/as_completed.hpp>
+#include <muster/cleanup.hpp>
 #include <muster/generator.hpp>
 #include <muster/map.hpp>
 #include <muster/race.hpp>
@@ -14,6 +15,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -513,4 +515,21 @@ TEST(regression, a_failure_at_shutdown_that_its_group_collects_is_not_reported_a
     const auto reports = reports_of(body);
     ASSERT_EQ(reports.size(), 1u) << ::testing::PrintToString(reports);
     EXPECT_EQ(reports[0].find("failed during shutdown: grouped: muster::exception_group"), 0u) << reports[0];
+}
+
+TEST(regression, the_failures_that_a_group_had_collected_are_reported_if_it_is_destroyed_with_its_loop) {
+    const auto body = []() -> muster::task<> {
+        const auto grouped = []() -> muster::task<> {
+            const auto starts = [](muster::task_group& group) {
+                group.create_task(deaf(), "deaf");
+                group.create_task(fail_after(1ms), "failed");
+            };
+            co_await muster::with_task_group(starts);
+        };
+        muster::create_task(grouped(), "grouped");
+        co_await muster::sleep_for(2ms);
+    };
+    const auto reports = reports_of(body);
+    EXPECT_EQ(std::count(reports.begin(), reports.end(), "suppressed: task_group: std::runtime_error: bad"), 1)
+        << ::testing::PrintToString(reports);
 }
