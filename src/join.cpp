@@ -782,14 +782,7 @@ void join::suppress_failures(std::size_t except) const noexcept {
     const auto report_one = [&](std::size_t index, const outcome_base* o) {
         if (index == except || o == nullptr || !o->failed())
             return;
-        report r(report_kind::suppressed);
-        r.site = options_.site;
-        r.index = index;
-        r.error = o->error();
-        send_report(r, [&] {
-            r.name = name();
-            r.detail = "another result of the same combinator was delivered";
-        });
+        report_suppressed(index, o->error());
     };
     if (to_pull_ == 0)
         return;
@@ -824,7 +817,33 @@ void join::throw_group() {
     throw exception_group(*group);
 }
 
+void join::report_undelivered() const noexcept {
+    if (!begun_ || concluded_ || slot_count_ == 0)
+        return;
+    suppress_failures(unlimited);
+    if (edge_error_)
+        report_suppressed(std::nullopt, edge_error_);
+    for (std::size_t i = 0; i != slot_count_; ++i) {
+        const auto& s = slots_[i];
+        if (s.in_use_ && s.clock_ != nullptr && s.clock_->backing_off_)
+            report_suppressed(s.index_, s.out_->error()); // it was to be tried again
+    }
+}
+
+void join::report_suppressed(std::optional<std::size_t> index, const std::exception_ptr& error) const noexcept {
+    report r(report_kind::suppressed);
+    r.site = options_.site;
+    r.index = index;
+    r.error = error;
+    send_report(r, [&] {
+        r.name = name();
+        r.detail = concluded_ ? "another result of the same combinator was delivered"
+                              : "the combinator was destroyed before it could be delivered";
+    });
+}
+
 void join::conclude() {
+    concluded_ = true;
     if (edge_error_) {
         suppress_failures(unlimited);
         keep_own_cancellation();
@@ -863,6 +882,7 @@ void join::conclude() {
 }
 
 void join::conclude_settled() {
+    concluded_ = true;
     if (edge_error_ || cancelled_by_parent_ || (parent_ != nullptr && parent_->cancellation_due())) {
         suppress_failures(unlimited);
         if (edge_error_) {

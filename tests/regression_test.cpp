@@ -533,3 +533,34 @@ TEST(regression, the_failures_that_a_group_had_collected_are_reported_if_it_is_d
     EXPECT_EQ(std::count(reports.begin(), reports.end(), "suppressed: task_group: std::runtime_error: bad"), 1)
         << ::testing::PrintToString(reports);
 }
+
+TEST(regression, the_failures_of_a_gathers_tasks_are_reported_if_it_is_destroyed_with_its_loop) {
+    const auto body = []() -> muster::task<> {
+        const auto gathers = []() -> muster::task<> { co_await muster::gather(fail_after(1ms), deaf()); };
+        muster::create_task(gathers(), "gathers");
+        co_await muster::sleep_for(2ms);
+    };
+    const auto reports = reports_of(body);
+    EXPECT_EQ(std::count(reports.begin(), reports.end(), "suppressed: gather[0]: std::runtime_error: bad"), 1)
+        << ::testing::PrintToString(reports);
+}
+
+TEST(regression, what_a_sink_threw_is_reported_if_its_map_is_destroyed_with_its_loop) {
+    const auto body = []() -> muster::task<> {
+        const auto streams = []() -> muster::task<> {
+            std::vector<int> input{0, 1};
+            const auto f = [](int i) -> muster::task<> {
+                if (i == 0)
+                    co_await deaf();
+            };
+            const auto sink = [](std::size_t, muster::outcome<>&&) { throw std::runtime_error("sink"); };
+            auto total = co_await muster::map(input, f).for_each(sink);
+            static_cast<void>(total);
+        };
+        muster::create_task(streams(), "streams");
+        co_await muster::sleep_for(2ms);
+    };
+    const auto reports = reports_of(body);
+    EXPECT_EQ(std::count(reports.begin(), reports.end(), "suppressed: map: std::runtime_error: sink"), 1)
+        << ::testing::PrintToString(reports);
+}

@@ -187,6 +187,8 @@ public:
     [[nodiscard]] bool anyone_to_stop() const noexcept;
     /// Whoever waits got something else: no child's failure is delivered.
     void deliver_nothing() const noexcept { suppress_failures(unlimited); }
+    /// Before it is destroyed: if it was destroyed while it waited, the failures of its tasks were delivered to nobody.
+    void report_undelivered() const noexcept;
 
     // ---- set by the edges before begin() ----
     slot_store slots_;
@@ -250,6 +252,7 @@ private:
     void throw_own_cancellation(const outcome_base* decided = nullptr);
     void keep_own_cancellation() noexcept;
     void suppress_failures(std::size_t except) const noexcept;
+    void report_suppressed(std::optional<std::size_t> index, const std::exception_ptr& error) const noexcept;
     [[noreturn]] void throw_group();
 
     void arm_deadline() noexcept;
@@ -329,6 +332,7 @@ private:
     bool done_ = false;
     bool cancelled_by_parent_ = false;
     bool deadline_struck_ = false;
+    bool concluded_ = false;
 };
 
 } // namespace muster::detail

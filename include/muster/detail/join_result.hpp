@@ -84,6 +84,10 @@ public:
                                  std::to_string(wired_.join_.total_) + " can't be reached: give at most as many");
     }
 
+    wired_join(const wired_join&) = delete;
+    wired_join& operator=(const wired_join&) = delete;
+    ~wired_join() { wired_.join_.report_undelivered(); }
+
     [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
     [[nodiscard]] join& get_join() noexcept { return wired_.join_; }
     [[nodiscard]] const join& get_join() const noexcept { return wired_.join_; }
