@@ -11,7 +11,7 @@ void report_beaten_by_cleanup(const outcome_base& body, std::source_location sit
     r.error = body.error();
     send_report(r, [&] {
         r.name = "with_cleanup";
-        r.detail = "its clean-up failed as well, and that was thrown";
+        r.detail = "its clean-up did not end well, and that is how it ended";
     });
 }
 

@@ -564,3 +564,18 @@ TEST(regression, what_a_sink_threw_is_reported_if_its_map_is_destroyed_with_its_
     EXPECT_EQ(std::count(reports.begin(), reports.end(), "suppressed: map: std::runtime_error: sink"), 1)
         << ::testing::PrintToString(reports);
 }
+
+TEST(regression, a_bodys_failure_is_reported_if_its_clean_up_is_destroyed_with_its_loop) {
+    const auto body = []() -> muster::task<> {
+        const auto cleans = []() -> muster::task<> {
+            const auto fails = []() -> muster::task<> { co_await fail_void_after(1ms); };
+            const auto never = []() -> muster::task<> { co_await deaf(); };
+            co_await muster::with_cleanup(fails, never);
+        };
+        muster::create_task(cleans(), "cleans");
+        co_await muster::sleep_for(2ms);
+    };
+    const auto reports = reports_of(body);
+    EXPECT_EQ(std::count(reports.begin(), reports.end(), "suppressed: with_cleanup: std::runtime_error: bad"), 1)
+        << ::testing::PrintToString(reports);
+}

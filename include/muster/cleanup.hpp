@@ -29,6 +29,23 @@ namespace detail {
 
 void report_beaten_by_cleanup(const outcome_base& body, std::source_location site) noexcept;
 
+/// The body's failure while its clean-up runs: if that never ends, and the loop does, it is reported.
+class kept_for_cleanup {
+public:
+    kept_for_cleanup(const outcome_base& body, std::source_location site) noexcept : body_(&body), site_(site) {}
+    kept_for_cleanup(const kept_for_cleanup&) = delete;
+    kept_for_cleanup& operator=(const kept_for_cleanup&) = delete;
+    ~kept_for_cleanup() {
+        if (body_ != nullptr)
+            report_beaten_by_cleanup(*body_, site_);
+    }
+    void give_back() noexcept { body_ = nullptr; }
+
+private:
+    const outcome_base* body_;
+    std::source_location site_;
+};
+
 struct no_scope {};
 
 template <class F>
@@ -40,12 +57,12 @@ task<plain_result<Body>> run_with_cleanup(Body body, Cleanup cleanup, std::sourc
     no_scope none;
     auto running = call_body(body, none);
     auto ended = co_await as_outcome(std::move(running));
+    kept_for_cleanup kept(ended, site);
     auto cleaning = call_body(cleanup, ended);
     auto cleaned = co_await as_outcome(std::move(cleaning));
-    if (!cleaned.succeeded()) {
-        report_beaten_by_cleanup(ended, site);
-        cleaned.rethrow();
-    }
+    if (!cleaned.succeeded())
+        cleaned.rethrow(); // which beats the body's failure
+    kept.give_back();
     if constexpr (std::is_void_v<result_type>)
         ended.value();
     else
