@@ -818,14 +818,14 @@ void join::throw_group() {
 }
 
 void join::report_undelivered() const noexcept {
-    if (!begun_ || concluded_ || slot_count_ == 0)
+    if (!begun_ || concluded_ || to_pull_ == 0)
         return;
     suppress_failures(unlimited);
     if (edge_error_)
         report_suppressed(std::nullopt, edge_error_);
-    for (std::size_t i = 0; i != slot_count_; ++i) {
+    for (std::size_t i = 0; i != slots_.size(); ++i) {
         const auto& s = slots_[i];
-        if (s.in_use_ && s.clock_ != nullptr && s.clock_->backing_off_)
+        if (const auto* clock = clock_of(s); s.out_ != nullptr && clock != nullptr && clock->backing_off_)
             report_suppressed(s.index_, s.out_->error()); // it was to be tried again
     }
 }
