@@ -528,4 +528,29 @@ TEST(faults, the_order_of_what_is_ready_matters_to_none) {
     });
 }
 
+TEST(faults, a_permit_is_given_back_whenever_its_owner_is_cancelled) {
+    // [example]
+    muster::semaphore seats(1);
+    const auto guest = [&seats]() -> muster::task<> {
+        auto seat = co_await seats.scoped_acquire();
+        co_await muster::sleep_for(1ms);
+    };
+    const auto dinner = [&guest]() -> muster::task<> { co_await muster::gather(guest(), guest()); };
+    const auto result = muster::testing::cancel_at_each_suspension(dinner);
+    EXPECT_TRUE(result.clean()) << muster::testing::to_string(result);
+    EXPECT_FALSE(seats.locked());
+    // [/example]
+    EXPECT_GT(result.points, 2u);
+}
+
+TEST(faults, a_failure_that_the_body_swallows_is_found) {
+    const auto swallows = [](failure_book&) -> muster::task<> {
+        auto ended = co_await muster::as_outcome(nothing_after(1ms));
+        static_cast<void>(ended);
+    };
+    const auto result = fail_at_each_point(swallows);
+    EXPECT_FALSE(result.clean());
+    EXPECT_EQ(result.findings.size(), 2u) << "the child's frame, and its wait";
+}
+
 } // namespace
