@@ -800,7 +800,7 @@ void join::throw_group() {
     try {
         std::vector<std::exception_ptr> failures;
         failures.reserve(counts_.failed);
-        const std::size_t all = pull_ == nullptr ? total_ : next_;
+        const std::size_t all = lazy_ ? next_ : total_;
         for (std::size_t i = 0; i != all; ++i)
             if (const auto* o = outcome_at_(*this, i); o != nullptr && o->failed())
                 failures.push_back(o->error());
