@@ -90,7 +90,8 @@ def table(report):
         name = name_of(run)
         goal = f"{run['goal']:g}" if run.get("goal") else ""
         if "bytes" in run:
-            figures.append(f"| {name} | {run['bytes']:,.0f} | {goal} |")
+            over = " (missed)" if run.get("goal") and run["bytes"] > run["goal"] else ""
+            figures.append(f"| {name} | {run['bytes']:,.0f} | {goal}{over} |")
             continue
         unit = " " + run["label"] if run.get("label") else ""
         over = " (missed)" if run.get("goal") and run["ratio"] > run["goal"] else ""
@@ -151,7 +152,7 @@ def main():
     text = replace_part(text, "bytes", figures)
     text = replace_part(text, "peers", peers(report, asio, asyncio))
     text = replace_part(text, "compile", f"{standard:.2f} s for the standard headers alone, {own:.2f} s for the file that "
-                                         f"gathers: {own / standard:.2f} times.")
+                                         f"gathers: {own / standard:.2f} times. The goal is 1.5.")
     PAGE.write_text(text)
     say(f"wrote {PAGE.relative_to(ROOT)}")
 
