@@ -36,7 +36,7 @@ task<double> cancelled(Children make) {
             bench::keep(settled);
         }(std::move(c)));
         bench::keep(outcomes);
-        co_return 1;
+        co_return std::size_t{1};
     };
     auto handle = muster::create_task(all(std::move(children)));
     for (int i = 0; i != 3; ++i)
