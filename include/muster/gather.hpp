@@ -54,7 +54,7 @@ struct gather_input<As...> {
 /// goes first; the cancellation then comes at the caller's next wait.
 /// *Lifetime*: takes its arguments by value; handles that are passed are siblings and are cancelled like children.
 /// Children start, in argument order, after the caller has suspended. A gather that is never awaited is reported.
-/// *Complexity*: one block of slots; no allocation per child beyond its frame.
+/// *Complexity*: a slot for each child that is alive at once, in blocks; no other allocation per child beyond its frame.
 /// *Source*: asyncio.gather, with a default that is safe in C++.
 template <class... As>
 class [[nodiscard("nothing runs until it is awaited: co_await muster::gather(...)")]] gather
