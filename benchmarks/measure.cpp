@@ -98,8 +98,9 @@ std::size_t block_bytes(const void* frame);
 std::size_t block_bytes(const void* frame) {
     // Frames are rounded up; the smallest that would have got this block is meant, so that the floor is not too high.
     const std::size_t usable = malloc_usable_size(const_cast<void*>(frame));
-    const std::size_t rounded = usable / muster::detail::frame_cache::granularity * muster::detail::frame_cache::granularity;
-    return rounded - muster::detail::frame_cache::granularity + sizeof(void*);
+    using muster::detail::frame_cache;
+    const std::size_t size_class = (usable - frame_cache::bytes_of(0)) / frame_cache::granularity;
+    return frame_cache::bytes_of(size_class) - frame_cache::granularity + sizeof(void*);
 }
 
 double bare_coroutines(std::size_t count, std::size_t alive, std::size_t frame_bytes) {

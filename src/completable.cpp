@@ -35,6 +35,14 @@ std::string completable::name() const {
     return name_ ? *name_ : (kind_->what[0] == 't' ? "Task-" : "Future-") + std::to_string(number_);
 }
 
+void completable::try_set_name(std::string name) noexcept {
+    try {
+        set_name(std::move(name));
+    } catch (const std::bad_alloc&) {
+        return;
+    }
+}
+
 void completable::complete() noexcept {
     done_ = true;
     while (watcher* w = first_) {

@@ -40,8 +40,11 @@ void executor_job::refuse(cancel_reason why) noexcept {
 }
 
 void executor_job::send() noexcept {
-    // The box is kept here: once it is posted, the job may be gone, and its loop.
-    const std::shared_ptr<detail::mailbox> box = std::move(inbox_);
+    // The box is kept here: once it is posted, the job may be gone, and its loop. It is kept for the next job too, most of
+    // which go the same way: all threads would change one count for each.
+    thread_local std::shared_ptr<detail::mailbox> box;
+    if (box.get() != inbox_)
+        box = inbox_->shared_from_this();
     if (box->post(*this))
         return;
     if (afterlife_) {
@@ -113,10 +116,12 @@ void job_wait::begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noe
         return;
     }
     try {
-        job.inbox_ = loop.inbox();
+        job.inbox_ = loop.inbox().get();
         job.waiter_ = this;
-        if (job.afterlife_)
+        if (job.afterlife_) {
+            job.afterlife_->inbox = loop.inbox();
             job.afterlife_->owners.fetch_add(1, std::memory_order_relaxed);
+        }
         operations_->submit(*this);
     } catch (...) {
         if (job.afterlife_)

@@ -22,7 +22,7 @@ constinit thread_local std::int64_t from_heap = 0;
 constinit thread_local bool keeping = false;
 
 std::uint32_t most_kept(std::size_t size_class) noexcept {
-    return keeping ? static_cast<std::uint32_t>(kept_bytes_a_class / ((size_class + 1) * frame_cache::granularity)) : 0;
+    return keeping ? static_cast<std::uint32_t>(kept_bytes_a_class / frame_cache::bytes_of(size_class)) : 0;
 }
 
 std::int64_t live_on_this_thread() noexcept {
@@ -34,10 +34,6 @@ std::int64_t live_on_this_thread() noexcept {
 
 constinit thread_local frame_fault_hook fault_hook = nullptr;
 constinit thread_local void* fault_context = nullptr;
-
-std::size_t rounded(std::size_t bytes) noexcept {
-    return (bytes + frame_cache::granularity - 1) / frame_cache::granularity * frame_cache::granularity;
-}
 
 /// Gives back what is kept; from now on frames are kept, or not.
 void begin_keeping(bool allowed) noexcept {
@@ -76,7 +72,7 @@ void* allocate_frame_from_heap(std::size_t bytes) noexcept {
     adopt_this_thread();
     if (fault_hook != nullptr && !fault_hook(fault_context))
         return nullptr;
-    void* frame = ::operator new(rounded(bytes), std::nothrow);
+    void* frame = ::operator new(frame_cache::bytes_of(frame_cache::class_of(bytes)), std::nothrow);
     if (frame != nullptr)
         ++from_heap;
     return frame;

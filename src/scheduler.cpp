@@ -56,6 +56,8 @@ void scheduler::run_turn() noexcept {
         shuffle_batch();
     while (batch_ != nullptr) {
         runnable* r = std::exchange(batch_, batch_->next_);
+        if (batch_ != nullptr)
+            __builtin_prefetch(batch_->next_);
         if (r->kind_ == runnable::kind::fiber) {
             auto& f = static_cast<fiber&>(*r);
             if (slow_step_.count() == 0) [[likely]]

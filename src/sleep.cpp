@@ -7,6 +7,7 @@ const suspension_kind sleeping::kind_of{"sleep", &sleeping::cancel, nullptr, tru
 
 void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept {
     fiber_ = &f;
+    call_when_due(&fired);
     if (when <= f.loop_->now()) {
         f.yield(h);
         return;

@@ -32,7 +32,7 @@ bool task_group::child_wait::await_resume() noexcept {
     return true;
 }
 
-task_group::member::member(task_group& g) noexcept
+task_group::member::member(task_group& g, detail::completable& s) noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<member&>(w);
@@ -43,7 +43,7 @@ task_group::member::member(task_group& g) noexcept
               if (run)
                   self.group->member_ended(self);
           }),
-      group(&g) {}
+      group(&g), state(&s) {}
 
 task_group::task_group(std::source_location site) : site_(site) {}
 
@@ -54,7 +54,7 @@ task_group::~task_group() {
         m->unwatch();
         if (m->queued_)
             parent_->loop_->unpost(*m);
-        delete m;
+        m->state->release();
     }
 }
 
@@ -76,18 +76,13 @@ void task_group::check_open() const {
         throw invalid_state_error("this task_group is shutting down: a failure or cancel() ended it");
 }
 
-std::unique_ptr<task_group::member> task_group::make_place() {
-    return std::make_unique<member>(*this);
-}
-
-void task_group::add(std::unique_ptr<member> place, const any_handle& h) noexcept {
-    member* const m = place.release();
-    m->handle = h;
-    m->before = last_;
-    (last_ != nullptr ? last_->after : first_) = m;
-    last_ = m;
+void task_group::add(member& m) noexcept {
+    m.state->retain();
+    m.before = last_;
+    (last_ != nullptr ? last_->after : first_) = &m;
+    last_ = &m;
     ++running_;
-    m->watch(h.state());
+    m.watch(*m.state);
 }
 
 namespace {
@@ -139,7 +134,7 @@ void task_group::note_cancellation(bool cancelled) {
 void task_group::abort(cancel_request request) {
     aborting_ = true;
     for (member* m = first_; m != nullptr; m = m->after)
-        m->handle.state().cancel(request);
+        m->state->cancel(request);
 }
 
 void task_group::cancel(std::string message) {
@@ -150,25 +145,24 @@ void task_group::cancel(std::string message) {
 }
 
 void task_group::member_ended(member& m) noexcept {
-    const any_handle ended = m.handle;
+    const auto ended = detail::counted<detail::completable>::adopt(m.state); // the list's share
     (m.before != nullptr ? m.before->after : first_) = m.after;
     (m.after != nullptr ? m.after->before : last_) = m.before;
-    delete &m;
     if (--running_ == 0 && waiting_ != nullptr)
         std::exchange(waiting_, nullptr)->fiber_->wake();
-    const auto& outcome = ended.state().ended_as();
+    const auto& outcome = ended->ended_as();
     if (!outcome.failed())
         return;
     try {
         errors_.push_back(outcome.error());
-        ended.state().mark_retrieved();
+        ended->mark_retrieved();
     } catch (const std::bad_alloc&) {
         // It stays unseen and is reported when its last handle goes.
-        ended.state().mark_suppressed();
+        ended->mark_suppressed();
     }
     if (aborting_ || cancelled_parent_)
         return;
-    const auto request = for_siblings([&] { return ended.name(); });
+    const auto request = for_siblings([&] { return ended->name(); });
     abort(request);
     cancelled_parent_ = true;
     parent_->cancel(request, hold_);

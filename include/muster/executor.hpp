@@ -61,6 +61,7 @@ private:
         void (*free)(executor_job&) noexcept;
         std::string name;
         std::source_location site;
+        std::shared_ptr<detail::mailbox> inbox; ///< the loop may be gone when it ends
     };
 
     static void arrived(detail::letter& l, detail::scheduler& loop) noexcept;
@@ -69,7 +70,7 @@ private:
     void report_dropped_failure() const noexcept;
 
     outcome_base* result_;
-    std::shared_ptr<detail::mailbox> inbox_;
+    detail::mailbox* inbox_ = nullptr; ///< there until the job is sent, or else afterlife_ keeps it
     detail::job_wait* waiter_ = nullptr; ///< the loop's thread only
     std::unique_ptr<afterlife> afterlife_;
     std::atomic<bool> begun_{false};

@@ -38,7 +38,7 @@ enum class sleep_kind : std::uint8_t { for_a_time, until_a_time };
 /// A hundred thousand of them may lie in frames at once, so it is its own timer.
 class sleeping : public library_awaitable, public suspension, public timer {
 public:
-    sleeping() noexcept : suspension(kind_of), timer(&fired) {}
+    explicit sleeping(nanoseconds time) noexcept : suspension(kind_of), timer(time) {}
     ~sleeping() {
         // Its frame may be destroyed while it sleeps: at the end of a loop.
         if (armed()) [[unlikely]]
@@ -66,18 +66,15 @@ private:
 template <sleep_kind Kind>
 class sleep_awaiter final : public sleeping {
 public:
-    explicit sleep_awaiter(nanoseconds time) noexcept : time_(time) {}
+    using sleeping::sleeping;
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber& f = *h.promise().fiber_;
         if constexpr (Kind == sleep_kind::until_a_time)
-            begin(f, h, time_);
+            begin(f, h, kept());
         else
-            begin(f, h, f.loop_->now() + time_);
+            begin(f, h, f.loop_->now() + kept());
     }
-
-private:
-    nanoseconds time_;
 };
 
 using sleep_operation = operation<sleep_awaiter<sleep_kind::for_a_time>, nanoseconds>;

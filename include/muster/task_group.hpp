@@ -15,15 +15,12 @@
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
-#include <muster/detail/frame_allocator.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
 #include <cstddef>
 #include <exception>
-#include <memory>
-#include <new>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -47,10 +44,11 @@ public:
     task_handle<T> create_task(task<T> t, std::string name = {},
                                std::source_location site = std::source_location::current()) {
         refuse_unless_open(t);
-        // First, so that no task runs of which the group does not know.
-        auto place = make_place();
-        auto handle = muster::create_task(std::move(t), std::move(name), site);
-        add(std::move(place), handle);
+        auto& loop = detail::scheduler::require("task_group::create_task");
+        auto handle = detail::spawn_as<member_task<T>>(loop, std::move(t), site, *this);
+        if (!name.empty())
+            handle.state().try_set_name(std::move(name));
+        add(static_cast<member_task<T>&>(handle.state()));
         return handle;
     }
 
@@ -92,7 +90,25 @@ private:
             co_return ended.take();
     }
 
-    struct member;
+    /// What the group knows of a task: part of the task's state, which it keeps while it is on the group's list.
+    struct member : detail::watcher {
+        explicit member(task_group& g, detail::completable& s) noexcept;
+
+        task_group* group;
+        detail::completable* state;
+        member* before = nullptr;
+        member* after = nullptr;
+    };
+    template <class T>
+    class member_task final : public detail::task_state<T>, public member {
+    public:
+        member_task(detail::scheduler& loop, std::source_location site, task_group& g) noexcept
+            : detail::task_state<T>(detail::task_state<T>::template kind_with<&destroy>, loop, site), member(g, *this) {}
+
+    private:
+        static void destroy(detail::completable& c) noexcept { delete static_cast<member_task*>(&c); }
+    };
+
     class [[nodiscard]] child_wait final : public detail::library_awaitable, public detail::suspension {
     public:
         explicit child_wait(task_group& g) noexcept : suspension(kind_of), group_(&g) {}
@@ -125,8 +141,7 @@ private:
             throw;
         }
     }
-    [[nodiscard]] std::unique_ptr<member> make_place();
-    void add(std::unique_ptr<member> place, const any_handle& h) noexcept;
+    void add(member& m) noexcept;
     void leave_body(outcome_base& ended);
     [[nodiscard]] bool must_wait() const noexcept { return running_ != 0; }
     void conclude();
@@ -136,21 +151,6 @@ private:
 
     child_wait wait_for_children() noexcept { return child_wait(*this); }
     void note_cancellation(bool cancelled);
-
-    struct member final : detail::watcher {
-        explicit member(task_group& g) noexcept;
-        static void* operator new(std::size_t bytes) {
-            if (void* p = detail::allocate_frame(bytes))
-                return p;
-            throw std::bad_alloc();
-        }
-        static void operator delete(void* p, std::size_t bytes) noexcept { detail::free_frame(p, bytes); }
-
-        task_group* group;
-        any_handle handle;
-        member* before = nullptr;
-        member* after = nullptr;
-    };
 
     std::source_location site_;
     detail::fiber* parent_ = nullptr;

@@ -158,6 +158,8 @@ using const_ref = std::conditional_t<std::is_void_v<T>, void,
 
 template <class T>
 task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site);
+template <class State, class T, class... More>
+task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, More&... more);
 
 } // namespace detail
 
@@ -194,8 +196,8 @@ public:
     }
 
 private:
-    template <class U>
-    friend task_handle<U> detail::spawn(detail::scheduler&, task<U>, std::source_location);
+    template <class State, class U, class... More>
+    friend task_handle<U> detail::spawn_as(detail::scheduler&, task<U>, std::source_location, More&...);
 
     explicit task_handle(detail::counted<detail::completable> s) noexcept : any_handle(std::move(s)) {}
     detail::task_state<T>& result_state() const noexcept { return static_cast<detail::task_state<T>&>(state()); }
@@ -203,11 +205,12 @@ private:
 
 namespace detail {
 
-template <class T>
-task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site) {
+/// A State is a task_state<T>, or more than one: made with what it needs beside the loop and the site.
+template <class State, class T, class... More>
+task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, More&... more) {
     if (!t.valid())
         throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
-    auto* state = new task_state<T>(loop, site);
+    auto* state = new State(loop, site, more...);
     auto handle = task_handle<T>(counted<completable>(state)); // the first count is the loop's
     if (loop.running_ != nullptr)
         state->locals_ = retain_locals(loop.running_->locals_);
@@ -223,6 +226,11 @@ task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site) {
     return handle;
 }
 
+template <class T>
+task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site) {
+    return spawn_as<task_state<T>>(loop, std::move(t), site);
+}
+
 } // namespace detail
 
 /// Gives the task to the loop of this thread, which runs it after what is ready now: never before the caller
@@ -233,12 +241,8 @@ template <class T>
 task_handle<T> create_task(task<T> t, std::string name = {},
                            std::source_location site = std::source_location::current()) {
     auto handle = detail::spawn(detail::scheduler::require("create_task"), std::move(t), site);
-    try {
-        if (!name.empty())
-            handle.set_name(std::move(name));
-    } catch (const std::bad_alloc&) {
-        return handle; // the task is the loop's already, and keeps its number for a name
-    }
+    if (!name.empty())
+        handle.state().try_set_name(std::move(name));
     return handle;
 }
 

@@ -105,6 +105,8 @@ public:
     [[nodiscard]] const char* what() const noexcept { return kind_->what; }
     [[nodiscard]] std::string name() const;
     void set_name(std::string name) { name_ = std::make_unique<std::string>(std::move(name)); }
+    /// The same; without memory for it a task that has been started keeps its number for a name.
+    void try_set_name(std::string name) noexcept;
     [[nodiscard]] std::source_location site() const noexcept { return site_; }
     /// Counts up in each loop.
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
@@ -210,7 +212,7 @@ private:
 };
 
 template <class T>
-class task_state final : public task_base {
+class task_state : public task_base {
 public:
     static void* operator new(std::size_t bytes) {
         if (void* p = allocate_frame(bytes))
@@ -222,6 +224,15 @@ public:
     task_state(scheduler& loop, std::source_location site) noexcept : task_base(kind_of, result_, loop, site) {}
 
     outcome<T> result_;
+
+protected:
+    /// For a state that holds more: the destroy function frees what was made.
+    template <void (*Destroy)(completable&) noexcept>
+    static constexpr completable_kind kind_with{"task", &cancel_task, &request_cancel_task, &task_fiber, Destroy};
+
+    task_state(const completable_kind& k, scheduler& loop, std::source_location site) noexcept
+        : task_base(k, result_, loop, site) {}
+    ~task_state() = default;
 
 private:
     static void destroy(completable& c) noexcept { delete static_cast<task_state*>(&c); }

@@ -25,6 +25,10 @@ struct frame_cache {
     static constexpr std::size_t granularity = 16;
     static constexpr std::size_t classes = 64;
 
+    /// Frames of up to 8 bytes, 24, 40, ...: what malloc has room for beside its own 8.
+    static constexpr std::size_t class_of(std::size_t bytes) noexcept { return (bytes + 7) / granularity; }
+    static constexpr std::size_t bytes_of(std::size_t size_class) noexcept { return size_class * granularity + 8; }
+
     node* free[classes];
     std::uint32_t room[classes]; ///< how many more frames of the class may be kept
 };
@@ -46,7 +50,7 @@ void set_frame_fault_hook(frame_fault_hook hook, void* context) noexcept;
 
 [[nodiscard]] inline void* allocate_frame(std::size_t bytes) noexcept {
     auto& cache = this_threads_frames;
-    const std::size_t size_class = (bytes - 1) / frame_cache::granularity;
+    const std::size_t size_class = frame_cache::class_of(bytes);
     if (size_class < frame_cache::classes) [[likely]] {
         if (auto* node = cache.free[size_class]) [[likely]] {
             cache.free[size_class] = node->next;
@@ -59,7 +63,7 @@ void set_frame_fault_hook(frame_fault_hook hook, void* context) noexcept;
 
 inline void free_frame(void* frame, std::size_t bytes) noexcept {
     auto& cache = this_threads_frames;
-    const std::size_t size_class = (bytes - 1) / frame_cache::granularity;
+    const std::size_t size_class = frame_cache::class_of(bytes);
     if (size_class < frame_cache::classes && cache.room[size_class] != 0) [[likely]] {
         auto* node = static_cast<frame_cache::node*>(frame);
         node->next = cache.free[size_class];

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 namespace muster::detail {
@@ -41,7 +42,7 @@ struct loop_share {
     function loop_ended_; ///< called when it has been taken off the list
 };
 
-class mailbox {
+class mailbox : public std::enable_shared_from_this<mailbox> {
 public:
     using wake_function = void (*)(void* context) noexcept;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The loop's timers: an indexed 4-ary heap of intrusive timers, earliest first, first armed first among equals.
+/// The loop's timers: an indexed 8-ary heap of intrusive timers, earliest first, first armed first among equals.
 /// A timer is part of whatever waits (an awaiter, a scope), so arming one allocates nothing but room in the heap's
 /// array, and disarming is as cheap as arming because each timer knows its place.
 ///
@@ -27,16 +27,25 @@ public:
     using fire_function = void (*)(timer&) noexcept;
 
     explicit timer(fire_function fire) noexcept : fire_(fire) {}
+    /// One that keeps a duration for its owner until it is told what to call. It must not be armed before.
+    explicit timer(nanoseconds kept) noexcept : kept_(kept) {}
     timer(const timer&) = delete;
     timer& operator=(const timer&) = delete;
 
     [[nodiscard]] bool armed() const noexcept { return place_ != nowhere; }
 
+protected:
+    [[nodiscard]] nanoseconds kept() const noexcept { return kept_; }
+    void call_when_due(fire_function fire) noexcept { fire_ = fire; }
+
 private:
     friend class timer_heap;
     static constexpr std::uint32_t nowhere = 0xffffffff;
 
-    fire_function fire_;
+    union {
+        fire_function fire_;
+        nanoseconds kept_;
+    };
     std::uint32_t place_ = nowhere;
 };
 
@@ -79,7 +88,12 @@ public:
     /// Lets happen what is due at `now` and was armed up to `last`. What is armed meanwhile is left for the next turn,
     /// or timers that arm others at no delay would keep this one from ending.
     void fire_due(nanoseconds now, std::uint64_t last) noexcept {
+        std::size_t fired = 0;
+        nanoseconds latest{};
         while (!entries_.empty() && entries_.front().when <= now && entries_.front().order <= last) {
+            if (++fired > most_at_once && entries_.front().when != latest)
+                return;
+            latest = entries_.front().when;
             timer& t = *entries_.front().what;
             remove(t);
             t.fire_(t);
@@ -87,6 +101,11 @@ public:
     }
 
 private:
+    /// An entry that moves writes its place into its timer, which is in no cache if there are many: a flat heap moves few.
+    static constexpr std::size_t arity = 8;
+    /// What is due at different times is let happen in portions that a cache holds: what a timer wakes runs soon after.
+    static constexpr std::size_t most_at_once = 256;
+
     struct entry {
         nanoseconds when;
         std::uint64_t order; ///< when it was armed, as a count: breaks ties
@@ -96,7 +115,7 @@ private:
     static bool before(const entry& a, const entry& b) noexcept {
         return a.when != b.when ? a.when < b.when : a.order < b.order;
     }
-    static std::size_t parent(std::size_t place) noexcept { return (place - 1) / 4; }
+    static std::size_t parent(std::size_t place) noexcept { return (place - 1) / arity; }
 
     void put(std::size_t place, const entry& e) noexcept {
         entries_[place] = e;
@@ -114,10 +133,10 @@ private:
     void move_down(std::size_t place, entry e) noexcept {
         const std::size_t size = entries_.size();
         for (;;) {
-            const std::size_t first = 4 * place + 1;
+            const std::size_t first = arity * place + 1;
             if (first >= size)
                 break;
-            const std::size_t end = first + 4 < size ? first + 4 : size;
+            const std::size_t end = first + arity < size ? first + arity : size;
             std::size_t best = first;
             for (std::size_t child = first + 1; child < end; ++child)
                 if (before(entries_[child], entries_[best]))
