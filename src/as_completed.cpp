@@ -2,6 +2,9 @@
 #include <muster/as_completed.hpp>
 
 #include <new>
+#include <algorithm>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 namespace muster::detail {
@@ -129,6 +132,16 @@ std::optional<std::size_t> completion_order::next_wait::finish() {
     if (timed_out_)
         throw timeout_error("as_completed: the time is up, and not all have ended");
     return index_;
+}
+
+std::vector<std::size_t> first_occurrences(const std::vector<const void*>& ids) {
+    std::vector<std::size_t> by_id(ids.size());
+    std::iota(by_id.begin(), by_id.end(), std::size_t{0});
+    std::stable_sort(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) { return std::less<>()(ids[a], ids[b]); });
+    by_id.erase(std::unique(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) { return ids[a] == ids[b]; }),
+                by_id.end());
+    std::sort(by_id.begin(), by_id.end());
+    return by_id;
 }
 
 } // namespace muster::detail

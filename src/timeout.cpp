@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <muster/timeout.hpp>
 
+#include <muster/wait.hpp>
+
 #include <new>
+#include <utility>
+#include <vector>
 
 namespace muster {
 
@@ -70,5 +74,16 @@ void timeout_scope::leave(const outcome_base& ended) {
         return;
     throw timeout_error();
 }
+
+namespace detail {
+
+task<> until_it_has_ended(any_handle handle) {
+    std::vector<any_handle> one;
+    one.push_back(std::move(handle));
+    auto waiting = wait(std::move(one));
+    co_await std::move(waiting);
+}
+
+} // namespace detail
 
 } // namespace muster

@@ -18,12 +18,10 @@
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -96,6 +94,9 @@ private:
     limit_timer limit_;
 };
 
+/// *Returns* the indices of those that did not occur before, in order. *Complexity*: O(n log n).
+[[nodiscard]] std::vector<std::size_t> first_occurrences(const std::vector<const void*>& ids);
+
 } // namespace detail
 
 /// Held by address: immovable. The watched are not owned and not cancelled.
@@ -144,21 +145,15 @@ private:
         std::vector<Handle> all;
         for (const Handle& h : handles)
             all.push_back(h);
-        std::vector<const void*> seen;
+        std::vector<const void*> ids;
         for (const auto& h : all)
-            seen.push_back(h.id());
-        std::sort(seen.begin(), seen.end());
-        seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-        if (seen.size() == all.size())
+            ids.push_back(h.id());
+        const auto first = detail::first_occurrences(ids);
+        if (first.size() == all.size())
             return all;
         std::vector<Handle> once;
-        for (const auto& h : all) {
-            const auto place = std::lower_bound(seen.begin(), seen.end(), h.id());
-            if (place != seen.end() && *place == h.id()) {
-                seen.erase(place);
-                once.push_back(h);
-            }
-        }
+        for (const std::size_t i : first)
+            once.push_back(all[i]);
         return once;
     }
 

@@ -17,7 +17,6 @@
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
-#include <muster/wait.hpp>
 
 #include <chrono>
 #include <optional>
@@ -156,6 +155,9 @@ task<awaited_t<A>> await_kept(const A& handle) {
     }
 }
 
+/// However it ends.
+task<> until_it_has_ended(any_handle handle);
+
 template <bool Keep, class A>
 task<awaited_t<A>> awaited_as_task(A& awaitable) {
     if constexpr (is_task<A>)
@@ -171,10 +173,8 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
     if constexpr (handle_like<A>) {
         if (limit.count() <= 0 && !awaitable.done()) {
             awaitable.cancel();
-            std::vector<any_handle> one;
-            one.push_back(awaitable);
-            auto waiting = wait(std::move(one));
-            co_await std::move(waiting);
+            auto ended = until_it_has_ended(awaitable);
+            co_await std::move(ended);
             // A started gather that was cancelled has failed with that.
             if (awaitable.cancelled() || awaitable.ended_as().template failed_with<cancelled_error>())
                 throw timeout_error("its time was up before it was waited for");

@@ -10,10 +10,28 @@
 
 #include <muster/config.hpp>
 
-#include <tuple>
+#include <cstddef>
 #include <utility>
 
 namespace muster::detail {
+
+// A std::tuple would do; each kind of it costs whoever includes this some hundredths of a second of compile time.
+template <std::size_t I, class T>
+struct kept_argument {
+    explicit kept_argument(T&& v) noexcept : value(std::forward<T>(v)) {}
+    T value;
+};
+template <class Indices, class... Args>
+struct kept_arguments;
+template <std::size_t... I, class... Args>
+struct kept_arguments<std::index_sequence<I...>, Args...> : kept_argument<I, Args>... {
+    explicit kept_arguments(Args&&... args) noexcept : kept_argument<I, Args>(std::forward<Args>(args))... {}
+
+    template <class Made>
+    Made make() && {
+        return Made(std::forward<Args>(static_cast<kept_argument<I, Args>&>(*this).value)...);
+    }
+};
 
 template <class Awaiter, class... Args>
 class [[nodiscard("nothing happens until it is awaited")]] operation {
@@ -21,11 +39,11 @@ public:
     explicit operation(Args... args) noexcept : args_(std::forward<Args>(args)...) {}
 
     Awaiter operator co_await() && {
-        return std::apply([](auto&&... a) { return Awaiter(std::forward<decltype(a)>(a)...); }, std::move(args_));
+        return std::move(args_).template make<Awaiter>();
     }
 
 private:
-    std::tuple<Args...> args_;
+    kept_arguments<std::index_sequence_for<Args...>, Args...> args_;
 };
 
 } // namespace muster::detail

@@ -63,42 +63,17 @@ public:
     /// *Errors*: std::bad_alloc if the array can't grow; the timer is then not armed.
     void push(timer& t, nanoseconds when) { push(t, when, take_order()); }
     /// The same with a place among equals that was taken before.
-    void push(timer& t, nanoseconds when, std::uint64_t order) {
-        entries_.push_back({when, order, &t});
-        move_up(entries_.size() - 1, {when, order, &t});
-    }
+    void push(timer& t, nanoseconds when, std::uint64_t order);
     [[nodiscard]] std::uint64_t take_order() noexcept { return ++orders_; }
 
-    void remove(timer& t) noexcept {
-        const std::size_t place = t.place_;
-        t.place_ = timer::nowhere;
-        const entry last = entries_.back();
-        entries_.pop_back();
-        if (place == entries_.size())
-            return;
-        if (place > 0 && before(last, entries_[parent(place)]))
-            move_up(place, last);
-        else
-            move_down(place, last);
-    }
+    void remove(timer& t) noexcept;
 
     /// Grows with each place that is taken.
     [[nodiscard]] std::uint64_t last_order() const noexcept { return orders_; }
 
     /// Lets happen what is due at `now` and was armed up to `last`. What is armed meanwhile is left for the next turn,
     /// or timers that arm others at no delay would keep this one from ending.
-    void fire_due(nanoseconds now, std::uint64_t last) noexcept {
-        std::size_t fired = 0;
-        nanoseconds latest{};
-        while (!entries_.empty() && entries_.front().when <= now && entries_.front().order <= last) {
-            if (++fired > most_at_once && entries_.front().when != latest)
-                return;
-            latest = entries_.front().when;
-            timer& t = *entries_.front().what;
-            remove(t);
-            t.fire_(t);
-        }
-    }
+    void fire_due(nanoseconds now, std::uint64_t last) noexcept;
 
 private:
     /// An entry that moves writes its place into its timer, which is in no cache if there are many: a flat heap moves few.
@@ -117,37 +92,9 @@ private:
     }
     static std::size_t parent(std::size_t place) noexcept { return (place - 1) / arity; }
 
-    void put(std::size_t place, const entry& e) noexcept {
-        entries_[place] = e;
-        e.what->place_ = static_cast<std::uint32_t>(place);
-    }
-
-    void move_up(std::size_t place, entry e) noexcept {
-        while (place > 0 && before(e, entries_[parent(place)])) {
-            put(place, entries_[parent(place)]);
-            place = parent(place);
-        }
-        put(place, e);
-    }
-
-    void move_down(std::size_t place, entry e) noexcept {
-        const std::size_t size = entries_.size();
-        for (;;) {
-            const std::size_t first = arity * place + 1;
-            if (first >= size)
-                break;
-            const std::size_t end = first + arity < size ? first + arity : size;
-            std::size_t best = first;
-            for (std::size_t child = first + 1; child < end; ++child)
-                if (before(entries_[child], entries_[best]))
-                    best = child;
-            if (!before(entries_[best], e))
-                break;
-            put(place, entries_[best]);
-            place = best;
-        }
-        put(place, e);
-    }
+    void put(std::size_t place, const entry& e) noexcept;
+    void move_up(std::size_t place, entry e) noexcept;
+    void move_down(std::size_t place, entry e) noexcept;
 
     std::vector<entry> entries_;
     std::uint64_t orders_ = 0;
