@@ -142,7 +142,10 @@ public:
         if (input_ >= 0)
             ::close(std::exchange(input_, -1));
     }
-    void signal(int number) const { ::kill(pid_, number); }
+    void signal(int number) const {
+        if (pid_ > 0)
+            ::kill(pid_, number);
+    }
     /// Goes away as the reader of standard output.
     void stop_reading_output() {
         if (outputs_[0] >= 0)
@@ -155,6 +158,18 @@ public:
              at.increment(gone))
             ++count;
         return count;
+    }
+    /// Waits for its end without reading what it prints.
+    [[nodiscard]] bool ends_unread(std::chrono::seconds patience = 20s) const {
+        const auto until = std::chrono::steady_clock::now() + patience;
+        siginfo_t about{};
+        while (::waitid(P_PID, static_cast<id_t>(pid_), &about, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               about.si_pid == 0) {
+            if (std::chrono::steady_clock::now() > until)
+                return false;
+            std::this_thread::sleep_for(2ms);
+        }
+        return true;
     }
     /// True if a signal ended it, not its own main.
     [[nodiscard]] bool was_killed() const noexcept { return killed_; }

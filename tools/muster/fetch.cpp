@@ -109,6 +109,8 @@ http::client_options client_options_for(const fetch_options& o) {
     options.user_agent(
         fmt::format("muster/{}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch));
     options.body_limit(o.max_size.value_or(http::no_limit));
+    // Connections that are kept for later give way to those that are needed now.
+    options.connections(o.limit);
     if (o.timeout)
         options.timeout(*o.timeout);
     return options;
@@ -366,6 +368,25 @@ std::string no_urls_in(const std::string& name) {
     return fmt::format("there is no URL in {}: give one a line", name);
 }
 
+/// A request has a connection and a file, or looks up a name, which takes more.
+constexpr std::size_t descriptors_each = 4;
+constexpr std::size_t descriptors_apart = 32;
+
+/// *Returns* how many requests the open files that this process may have are enough for, and says so if it is fewer.
+std::size_t limit_in_reach(const fetch_options& options) {
+    const auto may_be_open = most_open_files();
+    const auto enough = may_be_open > descriptors_apart + descriptors_each
+                            ? (may_be_open - descriptors_apart) / descriptors_each
+                            : std::size_t{1};
+    if (options.limit <= enough)
+        return options.limit;
+    if (!options.quiet)
+        complain(fmt::format("--limit {}: for lack of open files, of which there may be {}, at most {} requests run at "
+                             "once: raise that with ulimit -n",
+            options.limit, may_be_open, enough));
+    return enough;
+}
+
 } // namespace
 
 batch_end fetch_all(const fetch_options& options, url_source& source, ledger& counts, job_log* log,
@@ -381,7 +402,8 @@ batch_end fetch_all(const fetch_options& options, url_source& source, ledger& co
     return b.end();
 }
 
-int fetch(const fetch_options& options) {
+int fetch(const fetch_options& asked) {
+    fetch_options options = asked;
     const bool from_input = options.urls == std::vector<std::string>{"-"};
     if (options.urls.empty() && options.file.empty())
         throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");
@@ -395,6 +417,7 @@ int fetch(const fetch_options& options) {
         throw usage_error(no_urls_in(source->name()));
     if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
+    options.limit = limit_in_reach(options);
     if (!options.output.empty())
         require_folder(options.output);
     std::optional<job_log> log;

@@ -6,6 +6,7 @@
 ///
 ///     if (const auto failed = write_all(1, text)) complain(failed->message());
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,5 +49,8 @@ private:
 /// reading or writing them still fails. Ignores the signals that stand for errors which are seen anyway, and raises
 /// the limit of open descriptors to what is allowed.
 void prepare_process() noexcept;
+
+/// How many descriptors may be open at a time.
+[[nodiscard]] std::size_t most_open_files() noexcept;
 
 } // namespace tool
