@@ -159,6 +159,16 @@ public:
             ++count;
         return count;
     }
+    [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+    /// The most memory that it had at a time, once wait() has returned.
+    [[nodiscard]] long peak_kilobytes() const noexcept { return used_.ru_maxrss; }
+    /// Reads what it prints for a while.
+    void read_for(std::chrono::milliseconds time) {
+        const auto until = std::chrono::steady_clock::now() + time;
+        do
+            read_some();
+        while (std::chrono::steady_clock::now() < until);
+    }
     /// Waits for its end without reading what it prints.
     [[nodiscard]] bool ends_unread(std::chrono::seconds patience = 20s) const {
         const auto until = std::chrono::steady_clock::now() + patience;
@@ -178,15 +188,12 @@ public:
     int wait(std::chrono::seconds patience = 60s) {
         const auto until = std::chrono::steady_clock::now() + patience;
         while (outputs_[0] >= 0 || outputs_[1] >= 0) {
-            std::array<pollfd, 2> watched{pollfd{outputs_[0], POLLIN, 0}, pollfd{outputs_[1], POLLIN, 0}};
-            ::poll(watched.data(), 2, 100);
-            read(0, out);
-            read(1, err);
+            read_some();
             if (std::chrono::steady_clock::now() > until)
                 throw std::runtime_error("the program does not end; it said: " + out + err);
         }
         int status = 0;
-        while (::waitpid(pid_, &status, WNOHANG) == 0) {
+        while (::wait4(pid_, &status, WNOHANG, &used_) == 0) {
             if (std::chrono::steady_clock::now() > until)
                 throw std::runtime_error("the program closed its outputs and does not end");
             std::this_thread::sleep_for(2ms);
@@ -200,6 +207,12 @@ public:
     std::string err;
 
 private:
+    void read_some() {
+        std::array<pollfd, 2> watched{pollfd{outputs_[0], POLLIN, 0}, pollfd{outputs_[1], POLLIN, 0}};
+        ::poll(watched.data(), 2, 20);
+        read(0, out);
+        read(1, err);
+    }
     void read(std::size_t which, std::string& to) {
         std::array<char, 65536> piece;
         while (outputs_[which] >= 0) {
@@ -216,6 +229,7 @@ private:
     pid_t pid_ = -1;
     int input_ = -1;
     bool killed_ = false;
+    rusage used_{};
     std::array<int, 2> outputs_{-1, -1};
 };
 

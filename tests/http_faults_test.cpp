@@ -218,7 +218,7 @@ TEST_F(http_faults, requests_cancelled_at_random_times_among_faults_add_up) {
                     asked[i].cancel();
             co_await muster::sleep_for(1ms);
         }
-        auto all = co_await muster::settle(std::move(asked));
+        auto all = co_await muster::gather(std::move(asked)).settle();
         EXPECT_EQ(all.succeeded() + all.failed() + all.cancelled(), urls.size());
         EXPECT_EQ(all.not_started(), 0u);
         EXPECT_GE(all.cancelled(), 1u);
