@@ -119,7 +119,7 @@ int demo(bool show_progress) {
     const batch_end end = fetch_all(options, source, counts, nullptr);
     said = say(counts.text(source, end.elapsed)) && said;
     if (end.interrupted)
-        return was_interrupted;
+        return end.interrupted_status();
 
     const auto wrong = differences(all, counts);
     if (wrong.empty())

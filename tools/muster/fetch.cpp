@@ -17,9 +17,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -106,6 +109,8 @@ http::client_options client_options_for(const fetch_options& o) {
     options.user_agent(
         fmt::format("muster/{}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch));
     options.body_limit(o.max_size.value_or(http::no_limit));
+    // Connections that are kept for later give way to those that are needed now.
+    options.connections(o.limit);
     if (o.timeout)
         options.timeout(*o.timeout);
     return options;
@@ -113,12 +118,14 @@ http::client_options client_options_for(const fetch_options& o) {
 
 class batch {
 public:
-    batch(const fetch_options& options, url_source& source, ledger& counts, job_log* log)
+    using end_function = std::function<void(const batch_end&)>;
+    batch(const fetch_options& options, url_source& source, ledger& counts, job_log* log, const end_function& at_end)
         : options_(options),
           source_(source),
           counts_(counts),
           log_(log),
           client_(client_options_for(options)),
+          at_end_(at_end),
           pacer_(options.at_most),
           line_(options.show_progress && !options.quiet) {}
 
@@ -133,21 +140,29 @@ public:
             drawing.cancel();
         line_.clear();
         if (ended.was_cancelled())
-            interrupt();
-        else
+            interrupt(ended.message());
+        else if (ended.failed())
+            count_the_unended("given up");
+        finish();
+        if (ended.failed())
             ended.value();
     }
 
-    /// No more is started; what is known of the input is counted.
-    void interrupt() {
-        interrupted_ = true;
-        if (!source_.is_finite())
-            source_.stop_reading();
-        input_line line;
-        while (source_.try_take(line) == url_source::took::line)
-            add(job(std::move(line)), verdict::not_started(stop_reason_.empty() ? "interrupted" : stop_reason_));
+    /// No more is started; what is known of the input is counted. `message` is the cancellation's.
+    void interrupt(std::string_view message) {
+        end_.interrupted = true;
+        end_.by_sigterm = message.ends_with("SIGTERM");
+        count_the_unended("interrupted");
     }
-    [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
+    /// All is counted. Only the first call does something.
+    void finish() {
+        if (std::exchange(finished_, true))
+            return;
+        end_.elapsed = std::chrono::steady_clock::now() - start_;
+        if (at_end_)
+            at_end_(end_);
+    }
+    [[nodiscard]] const batch_end& end() const noexcept { return end_; }
 
 private:
     muster::task<> fetch_and_count() {
@@ -260,6 +275,19 @@ private:
         return std::string(muster::to_string(o.reason()));
     }
 
+    /// What still runs then has nobody left to say how it ended; what was read of the input will not begin.
+    void count_the_unended(const char* why) {
+        const std::string reason = stop_reason_.empty() ? why : stop_reason_;
+        for (const auto& [number, j] : running_)
+            add(j, j.attempts == 0 ? verdict::not_started(reason) : verdict::cancelled(reason));
+        running_.clear();
+        if (!source_.is_finite())
+            source_.stop_reading();
+        input_line line;
+        while (source_.try_take(line) == url_source::took::line)
+            add(job(std::move(line)), verdict::not_started(reason));
+    }
+
     void add(const job& j, const verdict& v) {
         counts_.add(j, v);
         if (log_ != nullptr)
@@ -269,7 +297,7 @@ private:
     /// The lines that nobody will ask for any more.
     muster::task<> count_the_rest() {
         if (!source_.is_finite() && !options_.quiet)
-            static_cast<void>(write_all(STDERR_FILENO,
+            static_cast<void>(write_stream(STDERR_FILENO,
                 fmt::format("muster: {}: counting what is left of {}; Ctrl-C to leave that\n", stop_reason_,
                     source_.name())));
         for (std::size_t counted = 1;; ++counted) {
@@ -313,17 +341,20 @@ private:
     ledger& counts_;
     job_log* log_;
     http::client client_;
+    const end_function& at_end_;
     pacer pacer_;
     progress line_;
     std::unordered_map<std::uint64_t, job> running_; ///< by ticket: as many as the limit
     std::minstd_rand random_{std::random_device{}()};
     muster::loop_clock::time_point began_{};
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     std::string stop_reason_;
-    bool interrupted_ = false;
+    batch_end end_;
+    bool finished_ = false;
 };
 
 void complain(const std::string& text) {
-    static_cast<void>(write_all(STDERR_FILENO, "muster: " + text + '\n'));
+    static_cast<void>(write_stream(STDERR_FILENO, "muster: " + text + '\n'));
 }
 
 /// *Returns* whether there is a URL in a file on disk, without taking it.
@@ -337,26 +368,42 @@ std::string no_urls_in(const std::string& name) {
     return fmt::format("there is no URL in {}: give one a line", name);
 }
 
-} // namespace
+/// A request has a connection and a file, or looks up a name, which takes more.
+constexpr std::size_t descriptors_each = 4;
+constexpr std::size_t descriptors_apart = 32;
 
-batch_end fetch_all(const fetch_options& options, url_source& source, ledger& counts, job_log* log) {
-    const auto began = std::chrono::steady_clock::now();
-    batch_end end;
-    {
-        batch b(options, source, counts, log);
-        try {
-            muster::run(b.run());
-        } catch (const muster::cancelled_error&) {
-            // It came in the very moment of the end.
-            b.interrupt();
-        }
-        end.interrupted = b.interrupted();
-    }
-    end.elapsed = std::chrono::steady_clock::now() - began;
-    return end;
+/// *Returns* how many requests the open files that this process may have are enough for, and says so if it is fewer.
+std::size_t limit_in_reach(const fetch_options& options) {
+    const auto may_be_open = most_open_files();
+    const auto enough = may_be_open > descriptors_apart + descriptors_each
+                            ? (may_be_open - descriptors_apart) / descriptors_each
+                            : std::size_t{1};
+    if (options.limit <= enough)
+        return options.limit;
+    if (!options.quiet)
+        complain(fmt::format("--limit {}: for lack of open files, of which there may be {}, at most {} requests run at "
+                             "once: raise that with ulimit -n",
+            options.limit, may_be_open, enough));
+    return enough;
 }
 
-int fetch(const fetch_options& options) {
+} // namespace
+
+batch_end fetch_all(const fetch_options& options, url_source& source, ledger& counts, job_log* log,
+    const std::function<void(const batch_end&)>& at_end) {
+    batch b(options, source, counts, log, at_end);
+    try {
+        muster::run(b.run(), muster::run_options().interrupt_signals({SIGINT, SIGTERM}));
+    } catch (const muster::cancelled_error& e) {
+        // It came before the beginning, or in the very moment of the end.
+        b.interrupt(e.message());
+    }
+    b.finish();
+    return b.end();
+}
+
+int fetch(const fetch_options& asked) {
+    fetch_options options = asked;
     const bool from_input = options.urls == std::vector<std::string>{"-"};
     if (options.urls.empty() && options.file.empty())
         throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");
@@ -370,6 +417,7 @@ int fetch(const fetch_options& options) {
         throw usage_error(no_urls_in(source->name()));
     if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
+    options.limit = limit_in_reach(options);
     if (!options.output.empty())
         require_folder(options.output);
     std::optional<job_log> log;
@@ -377,31 +425,36 @@ int fetch(const fetch_options& options) {
         log.emplace(options.jsonl);
 
     ledger counts;
-    const batch_end end = fetch_all(options, *source, counts, log ? &*log : nullptr);
-    if (log)
-        log->close();
-    if (source->urls() == 0 && source->exhausted() && !end.interrupted)
-        throw usage_error(no_urls_in(source->name()));
-
-    bool all_well = counts.succeeded() == counts.submitted();
-    if (!options.quiet) {
-        const bool on_output = !log || !log->to_standard_output();
-        const auto failed = write_all(on_output ? STDOUT_FILENO : STDERR_FILENO, counts.text(*source, end.elapsed));
-        if (failed && on_output) {
-            complain(fmt::format("the ledger can't be written to standard output: {}", failed->message()));
+    bool all_well = true;
+    const auto conclude = [&](const batch_end& end) {
+        if (log)
+            log->close();
+        if (source->urls() == 0 && source->exhausted() && !end.interrupted)
+            return;
+        all_well = counts.succeeded() == counts.submitted();
+        if (!options.quiet) {
+            const bool on_output = !log || !log->to_standard_output();
+            const auto failed =
+                write_stream(on_output ? STDOUT_FILENO : STDERR_FILENO, counts.text(*source, end.elapsed));
+            if (failed && on_output) {
+                complain(fmt::format("the ledger can't be written to standard output: {}", failed->message()));
+                all_well = false;
+            }
+        }
+        if (!source->failure().empty()) {
+            complain(source->failure());
             all_well = false;
         }
-    }
-    if (!source->failure().empty()) {
-        complain(source->failure());
-        all_well = false;
-    }
-    if (log && !log->failure().empty()) {
-        complain(log->failure());
-        all_well = false;
-    }
+        if (log && !log->failure().empty()) {
+            complain(log->failure());
+            all_well = false;
+        }
+    };
+    const batch_end end = fetch_all(options, *source, counts, log ? &*log : nullptr, conclude);
+    if (source->urls() == 0 && source->exhausted() && !end.interrupted)
+        throw usage_error(no_urls_in(source->name()));
     if (end.interrupted)
-        return was_interrupted;
+        return end.interrupted_status();
     return all_well ? all_succeeded : some_failed;
 }
 

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,7 +23,13 @@
 namespace tool {
 
 /// What main returns.
-enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2, was_interrupted = 130 };
+enum exit_status : int {
+    all_succeeded = 0,
+    some_failed = 1,
+    bad_usage = 2,
+    was_interrupted = 130, ///< by SIGINT
+    was_terminated = 143   ///< by SIGTERM
+};
 
 struct fetch_options {
     fetch_options() {}
@@ -46,13 +53,18 @@ struct fetch_options {
 struct batch_end {
     batch_end() noexcept {}
     bool interrupted = false;
+    bool by_sigterm = false; ///< it was SIGTERM that interrupted it
     std::chrono::nanoseconds elapsed{0};
+
+    [[nodiscard]] exit_status interrupted_status() const noexcept { return by_sigterm ? was_terminated : was_interrupted; }
 };
 
 class job_log;
 
-/// Fetches what the source gives. *Errors*: usage_error, before anything is fetched.
-[[nodiscard]] batch_end fetch_all(const fetch_options& options, url_source& source, ledger& counts, job_log* log);
+/// Fetches what the source gives. `at_end` is called once, when all is counted and signals are still caught: what it
+/// writes is not cut off by one. *Errors*: usage_error, before anything is fetched.
+[[nodiscard]] batch_end fetch_all(const fetch_options& options, url_source& source, ledger& counts, job_log* log,
+    const std::function<void(const batch_end&)>& at_end = {});
 
 /// The whole command. *Returns* the exit status. *Errors*: usage_error.
 [[nodiscard]] int fetch(const fetch_options& options);

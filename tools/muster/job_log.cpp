@@ -66,7 +66,7 @@ void job_log::add(const job& j, const verdict& v) {
     // The input may be anything; what is no UTF-8 in it becomes U+FFFD.
     const auto line = o.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
     std::size_t written = 0;
-    if (const auto failed = write_all(fd_, line, &written)) {
+    if (const auto failed = write_stream(fd_, line, &written)) {
         fail(*failed);
         // Half a line is no line. What can't be cut, a pipe, stays as it is.
         if (const auto end = ::lseek(fd_, 0, SEEK_CUR); written != 0 && end >= static_cast<off_t>(written))

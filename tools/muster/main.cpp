@@ -40,7 +40,7 @@ struct fetch_words {
     bool no_progress = false;
 };
 
-constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted.\n";
+constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 by SIGTERM.\n";
 
 void describe_fetch(CLI::App& app, fetch_words& w) {
     app.add_option("URL", w.urls, "what to get; - reads URLs from standard input, one a line");
