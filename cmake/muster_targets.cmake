@@ -18,8 +18,8 @@ function(muster_library target)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 
-# A program of the project's own (a tool, an example, a test): links muster, and muster::http if one of its sources
-# includes the header. Sets <target>_skipped in the caller when it needs muster::http and there is none.
+# A program of the project's own (a tool, an example, a test): links muster, and muster::http and Boost if one of its
+# sources includes the header that needs them. Sets <target>_skipped in the caller when they are needed and not there.
 function(muster_program target)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
     set(${target}_skipped FALSE PARENT_SCOPE)
@@ -31,6 +31,15 @@ function(muster_program target)
             return()
         endif()
         list(APPEND arg_LIBRARIES muster_http)
+    endif()
+    muster_includes(uses_asio "muster/asio\\.hpp" ${arg_SOURCES})
+    if(uses_asio)
+        if(NOT TARGET Boost::headers)
+            message(STATUS "muster: ${target} needs Boost 1.81 or later and is left out")
+            set(${target}_skipped TRUE PARENT_SCOPE)
+            return()
+        endif()
+        list(APPEND arg_LIBRARIES Boost::headers)
     endif()
     add_executable(${target} ${arg_SOURCES})
     muster_language(${target})
