@@ -112,7 +112,6 @@ private:
 /// context() or use a loop_handle from others.
 class asio_loop final : public detail::scheduler {
 public:
-    /// *Errors*: boost::system::system_error if the system has no descriptors left for it.
     asio_loop() : asio_loop(std::make_unique<backend>()) {}
     ~asio_loop() override {
         const detail::asio_here_scope here(backend_->context);
@@ -122,7 +121,8 @@ public:
 
     [[nodiscard]] boost::asio::io_context& context() noexcept { return backend_->context; }
 
-    /// Runs the task as muster::run does. *Errors*: as muster::run.
+    /// Runs the task as muster::run does. *Errors*: as muster::run; boost::system::system_error if there are no descriptors
+    /// left for the watch on SIGINT.
     template <class T>
     T run(task<T> main, const run_options& options = {},
           std::source_location site = std::source_location::current()) {
@@ -213,7 +213,7 @@ private:
 /// of yours throws is reported (callback_failed). *Thread safety*: any thread.
 class asio_thread {
 public:
-    /// *Errors*: std::system_error if no thread can be started; boost::system::system_error without descriptors.
+    /// *Errors*: std::system_error if no thread can be started.
     asio_thread() : keeps_(context_.get_executor()), thread_([this] { run(); }) {}
     asio_thread(const asio_thread&) = delete;
     asio_thread& operator=(const asio_thread&) = delete;

@@ -290,10 +290,13 @@ inline void asio_state::arrived(scheduler& loop) noexcept {
 }
 
 inline void asio_state::report_unwanted() noexcept {
-    if (aborted_ || dropped_ || !result().failed())
-        return;
     report r(report_kind::suppressed);
-    r.error = result().error();
+    if (not_begun_)
+        r.error = not_begun_;
+    else if (!aborted_ && !dropped_ && result().failed())
+        r.error = result().error();
+    else
+        return;
     send_report(r, [&] {
         r.name = "Asio operation";
         r.detail = "the task that waited for it had been destroyed with its loop";
