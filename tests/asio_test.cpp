@@ -570,6 +570,7 @@ TEST(asio_thread, counts_as_work_outside) {
 
 TEST(asio_thread, serves_several_loops_and_reports_what_a_handler_throws) {
     static std::atomic<int> reports = 0;
+    reports = 0;
     const auto before = muster::set_report_handler([](const muster::report& r) {
         EXPECT_EQ(r.kind, muster::report_kind::callback_failed);
         ++reports;

@@ -124,6 +124,7 @@ TEST_F(descriptors, a_run_without_any_throws_and_neither_loses_nor_reports_its_t
     const auto frames = live_frames();
     { const muster::event_loop first; }
     static int reports = 0;
+    reports = 0;
     const auto before = muster::set_report_handler([](const muster::report&) { ++reports; });
     {
         const few_descriptors none(0);
