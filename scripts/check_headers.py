@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """check_headers.py [--jobs N] INCLUDE_DIR -- COMPILER ARG...: every public header compiles alone, without a warning,
 and brings in nothing but muster and the standard library (what the standard library's own headers reach is part of it).
+muster/asio.hpp and what it is made of may bring in Boost, and are skipped where there is none.
 """
 import argparse
 import concurrent.futures
@@ -19,6 +20,8 @@ mutex new numbers numeric optional ostream queue random ranges ratio regex scope
 source_location span sstream stack stdexcept stop_token streambuf string string_view strstream syncstream system_error
 thread tuple type_traits typeindex typeinfo unordered_map unordered_set utility valarray variant vector version
 cxxabi.h""".split()
+
+NEED_BOOST = ("muster/asio.hpp", "muster/asio/")
 
 
 def dependencies(compiler, source, output):
@@ -52,6 +55,13 @@ def main():
         if standard is None:
             sys.exit(f"the standard headers do not compile:\n{diagnostics}")
 
+        source.write_text("#include <boost/version.hpp>\n#if BOOST_VERSION < 108100\n#error too old\n#endif\n")
+        has_boost = dependencies(compiler, source, scratch / "boost.d")[0] is not None
+        need_boost = [h for h in headers if h.relative_to(include).as_posix().startswith(NEED_BOOST)]
+        if not has_boost:
+            headers = [h for h in headers if h not in need_boost]
+            print(f"{len(need_boost)} headers need Boost 1.81 or later, which is not there, and are skipped")
+
         def check(numbered):
             number, header = numbered
             name = header.relative_to(include)
@@ -64,7 +74,7 @@ def main():
             foreign = sorted(str(f) for f in read - standard if include not in f.parents and f != source.resolve())
             # An implementation header of the compiler's that only one of its intrinsics reaches is no third party's.
             foreign = [f for f in foreign if "/c++/" not in f and "/lib/gcc/" not in f and "/lib/clang/" not in f]
-            if foreign:
+            if foreign and header not in need_boost:
                 # The shortest path is the likeliest culprit; the rest is what it includes in turn.
                 foreign.sort(key=len)
                 more = [f"and {len(foreign) - 5} more"] if len(foreign) > 5 else []

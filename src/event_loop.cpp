@@ -3,9 +3,12 @@
 
 #include <uv.h>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -31,10 +34,31 @@ struct event_loop::backend {
 
 namespace {
 
+constexpr const char* no_loop = "no event loop can be made";
+
 void require_uv(int status, const char* what) {
     if (status < 0)
         throw std::system_error(-status, std::generic_category(), what);
 }
+
+/// Without descriptors uv_loop_init does not give back those that it got and, for the first loop of the program, ends it:
+/// whether there is room for them is seen before.
+void require_room_for_loop(bool first) {
+    std::array<int, 6> taken{};
+    taken.fill(-1);
+    const std::size_t needed = first ? 6 : 4;
+    int error = 0;
+    for (std::size_t i = 0; i != needed && error == 0; i += 2)
+        error = pipe2(&taken[i], O_CLOEXEC) == 0 ? 0 : errno;
+    for (const int descriptor : taken) {
+        if (descriptor >= 0)
+            close(descriptor);
+    }
+    if (error != 0)
+        throw std::system_error(error, std::generic_category(), no_loop);
+}
+
+constinit std::atomic<bool> had_a_loop = false;
 
 /// uv closes a handle in a turn of its loop.
 void close_now(uv_loop_t& loop, uv_handle_t* handle) noexcept {
@@ -81,12 +105,14 @@ event_loop::event_loop() : event_loop(std::make_unique<backend>()) {}
 
 event_loop::event_loop(std::unique_ptr<backend> b)
     : scheduler(&backend::send_wake, b.get()), backend_(std::move(b)) {
-    require_uv(uv_loop_init(&backend_->loop), "no event loop can be made");
+    seed_random((std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}());
+    require_room_for_loop(!had_a_loop.load(std::memory_order_relaxed));
+    require_uv(uv_loop_init(&backend_->loop), no_loop);
+    had_a_loop.store(true, std::memory_order_relaxed);
     if (const int status = uv_async_init(&backend_->loop, &backend_->wake, [](uv_async_t*) {}); status < 0) {
         uv_loop_close(&backend_->loop);
         require_uv(status, "no wake-up for an event loop can be made");
     }
-    seed_random((std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}());
 }
 
 event_loop::~event_loop() {
