@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -71,6 +72,31 @@ std::string seconds(std::chrono::nanoseconds t) {
 }
 
 } // namespace
+
+int process_pool::worker::send() noexcept {
+    const std::size_t total = head.size() + body->size();
+    while (sent != total) {
+        std::array<iovec, 2> parts{};
+        std::size_t count = 0;
+        if (sent < head.size())
+            parts[count++] = {head.data() + sent, head.size() - sent};
+        const std::size_t at = sent < head.size() ? 0 : sent - head.size();
+        if (at != body->size())
+            parts[count++] = {const_cast<std::uint8_t*>(body->data()) + at, body->size() - at};
+        msghdr message{};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = count;
+        const auto n = ::sendmsg(process.socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0)
+            sent += static_cast<std::size_t>(n);
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return 0;
+        else if (errno != EINTR)
+            return errno;
+    }
+    body = nullptr;
+    return 0;
+}
 
 // ---- the queue; with the lock ----
 
