@@ -75,6 +75,21 @@ struct thread_pool::state {
         waiting.store(waiting.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
 
+    void push_stoppable(executor_job& j) noexcept {
+        j.before_ = nullptr;
+        j.after_ = stoppable;
+        if (stoppable != nullptr)
+            stoppable->before_ = &j;
+        stoppable = &j;
+    }
+    void remove_stoppable(executor_job& j) noexcept {
+        (j.before_ != nullptr ? j.before_->after_ : stoppable) = j.after_;
+        if (j.after_ != nullptr)
+            j.after_->before_ = j.before_;
+    }
+    /// Asks the calls that are being made to stop; takes the lock.
+    void stop_running() noexcept;
+
     [[nodiscard]] bool more_than_looked_for() const noexcept {
         return waiting.load(std::memory_order_relaxed) > woken + looking;
     }
@@ -90,6 +105,7 @@ struct thread_pool::state {
     std::condition_variable all_ended;
     executor_job* first = nullptr;
     executor_job* last = nullptr;
+    executor_job* stoppable = nullptr; ///< calls being made that take a stop token
     std::atomic<std::size_t> waiting{0}; ///< changed with the lock
     std::vector<pthread_t> started;      ///< given to the one who joins them
     std::size_t thread_count = 0;
@@ -167,6 +183,9 @@ void thread_pool::state::work() noexcept {
         j.begin();
         --looking;
         ++at_work;
+        const bool can_be_stopped = j.stop_ != nullptr;
+        if (can_be_stopped)
+            push_stoppable(j);
         const bool wake_another = more_than_looked_for() && asleep > woken;
         if (wake_another)
             ++woken;
@@ -174,10 +193,32 @@ void thread_pool::state::work() noexcept {
         if (wake_another)
             work_or_end.notify_one();
         j.run_(j);
+        if (can_be_stopped) {
+            own = locked();
+            remove_stoppable(j);
+            own.unlock();
+        }
         j.finish();
         own = locked();
         --at_work;
         ++looking;
+    }
+}
+
+void thread_pool::state::stop_running() noexcept {
+    auto own = locked();
+    for (auto* j = stoppable; j != nullptr;) {
+        auto& running = static_cast<job&>(*j);
+        if (std::exchange(running.asked_to_stop_, true)) {
+            j = j->after_;
+            continue;
+        }
+        // What is registered with the token is called without the lock; the call may be over before that has returned.
+        std::stop_source source = *running.stop_;
+        own.unlock();
+        source.request_stop();
+        own.lock();
+        j = stoppable;
     }
 }
 
@@ -224,6 +265,8 @@ void thread_pool::close(bool drop_queued) {
     }
     while (dropped != nullptr)
         std::exchange(dropped, dropped->after_)->refuse(cancel_reason::shutdown);
+    if (drop_queued)
+        s.stop_running();
     for (const pthread_t t : to_join)
         pthread_join(t, nullptr);
     auto lock = s.locked();
