@@ -272,7 +272,7 @@ protected:
     }
 
 private:
-    std::size_t frames_ = live_frames();
+    std::int64_t frames_ = live_frames();
     std::size_t descriptors_ = open_descriptors();
 };
 
@@ -696,7 +696,7 @@ TEST_F(process_pool_test, a_full_queue_refuses_calls) {
         static_cast<void>(second.exception());
         auto two = co_await first;
         EXPECT_EQ(two, 2);
-        co_await muster::settle(busy);
+        auto end = co_await muster::settle(busy);
     }(pool));
 }
 
@@ -727,7 +727,7 @@ TEST_F(process_pool_test, stop_kills_what_runs_and_does_not_make_what_waits) {
         auto queued = muster::start_in_executor(pool, aborts());
         co_await muster::yield();
         pool.stop();
-        co_await muster::settle(busy, queued);
+        auto ended = co_await muster::settle(busy, queued);
         EXPECT_TRUE(busy.ended_as().was_cancelled());
         EXPECT_EQ(busy.ended_as().reason(), muster::cancel_reason::shutdown);
         EXPECT_EQ(queued.ended_as().reason(), muster::cancel_reason::shutdown);
