@@ -503,6 +503,17 @@ TEST_F(process_pool_test, an_endless_loop_is_ended_by_the_time_limit) {
     EXPECT_TRUE(ends_as(pool, dies_by(SIGSTOP)).failed_with<muster::timeout_error>());
 }
 
+TEST_F(process_pool_test, a_program_that_ignores_its_children_still_hears_of_their_deaths) {
+    const auto before = ::signal(SIGCHLD, SIG_IGN);
+    {
+        process_pool pool(sized(1));
+        const auto o = ends_as(pool, aborts());
+        EXPECT_TRUE(contains(text_of<muster::worker_died_error>(o), "ended (how is not known: ")) << muster::to_string(o);
+        EXPECT_EQ(value_of(pool, twice(2)), 4);
+    }
+    ::signal(SIGCHLD, before);
+}
+
 TEST_F(process_pool_test, what_a_call_has_started_ends_with_its_process) {
     int child = 0;
     {
@@ -535,7 +546,7 @@ TEST_F(process_pool_test, memory_beyond_the_limit_is_a_bad_alloc_of_that_call) {
 
 TEST_F(process_pool_test, ten_thousand_calls_have_ten_thousand_outcomes_while_processes_are_killed) {
     constexpr int count = 10'000;
-    const int calls_a_kill = sanitized ? 400 : 50;
+    const int calls_a_kill = sanitized ? 200 : 50;
     process_pool pool(sized(3));
     std::atomic<int> ended{0};
     std::atomic<bool> over{false};
@@ -895,6 +906,11 @@ TEST_F(process_pool_test, what_is_no_message_fails_the_call_and_costs_the_proces
 TEST_F(process_pool_test, an_answer_to_nothing_costs_the_process_and_no_call) {
     process_pool pool(sized(1));
     EXPECT_EQ(value_of(pool, says_later(framed(1, 1, {0xa0}))), 1);
+    while (pool.processes() != 0)
+        std::this_thread::sleep_for(1ms);
+    EXPECT_EQ(value_of(pool, twice(3)), 6);
+
+    EXPECT_EQ(value_of(pool, says_later({1, 2, 3})), 1); // nor does the beginning of one
     while (pool.processes() != 0)
         std::this_thread::sleep_for(1ms);
     EXPECT_EQ(value_of(pool, twice(3)), 6);

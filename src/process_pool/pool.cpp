@@ -84,20 +84,21 @@ process_pool::state::state(const process_pool_options& o) : options(o) {
     arguments.insert(arguments.begin(), options.program_.empty() ? std::string(own_name) : path);
     if (options.program_.empty())
         arguments.push_back("worker of " + options.name_);
+    environment = workers::environment_of_worker();
     greeting = wire::write(nlohmann::json{{"muster", wire::version},
                                           {"message_limit", options.message_limit_},
                                           {"memory_limit", options.memory_limit_},
                                           {"name", options.name_}});
-    wake_up = descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    wake_up = workers::descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake_up)
         throw std::system_error(errno, std::generic_category(), "a process_pool needs an eventfd");
-    workers.reserve(options.processes_);
+    crew.reserve(options.processes_);
     polled.reserve(1 + 2 * options.processes_);
     buffer.resize(std::size_t{64} << 10);
 }
 
 process_pool::process_pool(const process_pool_options& options) {
-    if (const auto problem = worker_process::unfit_for_a_pool(options.program_.empty()); !problem.empty())
+    if (const auto problem = workers::unfit_for_a_pool(options.program_.empty()); !problem.empty())
         throw invalid_state_error(problem);
     state_ = std::make_shared<state>(options);
     // Signals are for the program's other threads.
@@ -187,7 +188,7 @@ void process_pool::job::kill_if_running() noexcept {
 
 std::size_t process_pool::processes() const noexcept {
     const std::lock_guard own(state_->lock);
-    return state_->workers.size();
+    return state_->crew.size();
 }
 
 std::size_t process_pool::queued() const noexcept {
@@ -204,7 +205,7 @@ std::vector<int> process_pool::process_ids() const {
     std::vector<int> ids;
     ids.reserve(state_->options.processes_);
     const std::lock_guard own(state_->lock);
-    for (const auto& w : state_->workers)
+    for (const auto& w : state_->crew)
         ids.push_back(static_cast<int>(w->process.id));
     return ids;
 }

@@ -217,7 +217,7 @@ remote_request::remote_request(const remote_entry& e, nlohmann::json arguments)
 
 } // namespace detail
 
-namespace registry {
+namespace workers::registry {
 
 const detail::remote_entry* find(const std::string& name) {
     auto& r = all();
@@ -277,5 +277,5 @@ std::exception_ptr rebuild(const nlohmann::json& error) {
                                                 error.at("where").get<std::string>(), std::move(causes)));
 }
 
-} // namespace registry
+} // namespace workers::registry
 } // namespace muster

@@ -17,7 +17,7 @@
 
 extern char** environ; // NOLINT: the C library's
 
-namespace muster {
+namespace muster::workers {
 
 namespace {
 
@@ -80,16 +80,6 @@ private:
     posix_spawnattr_t attributes_{};
 };
 
-std::vector<std::string> environment_of_worker() {
-    const std::string ours = std::string(wire::variable) + '=';
-    std::vector<std::string> all;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
-        if (!std::string_view(*entry).starts_with(ours))
-            all.emplace_back(*entry);
-    all.push_back(ours + std::to_string(wire::version));
-    return all;
-}
-
 std::vector<char*> pointers(std::vector<std::string>& texts) {
     std::vector<char*> all;
     all.reserve(texts.size() + 1);
@@ -145,7 +135,17 @@ process_end child::reap() noexcept {
     return how;
 }
 
-child start_worker(const std::string& path, const std::vector<std::string>& arguments) {
+std::vector<std::string> environment_of_worker() {
+    const std::string ours = std::string(wire::variable) + '=';
+    std::vector<std::string> all;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+        if (!std::string_view(*entry).starts_with(ours))
+            all.emplace_back(*entry);
+    all.push_back(ours + std::to_string(wire::version));
+    return all;
+}
+
+child start_worker(const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment) {
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         fail(errno, "socketpair");
@@ -158,9 +158,7 @@ child start_worker(const std::string& path, const std::vector<std::string>& argu
     actions.open(0, "/dev/null");
     actions.close_from(wire::worker_descriptor + 1);
     const attributes attr;
-    auto environment = environment_of_worker();
-    auto list = arguments;
-    const auto argv = pointers(list);
+    const auto argv = pointers(arguments);
     const auto envp = pointers(environment);
     if (const int error = ::posix_spawn(&c.id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
         error != 0)
@@ -177,4 +175,4 @@ child start_worker(const std::string& path, const std::vector<std::string>& argu
     return c;
 }
 
-} // namespace muster
+} // namespace muster::workers

@@ -4,7 +4,7 @@
 /// \file
 /// Starting a worker process and being told of its end. Private to muster::process.
 ///
-///     child c = start_worker(path, arguments);
+///     child c = start_worker(path, arguments, environment_of_worker());
 ///     c.kill();
 ///     const auto end = c.reap();
 
@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace muster {
+namespace muster::workers {
 
 class descriptor {
 public:
@@ -56,8 +56,12 @@ struct child {
     void kill_group() const noexcept;
 };
 
+/// *Returns* this program's environment with what makes a worker of a process. Not while another thread changes it.
+[[nodiscard]] std::vector<std::string> environment_of_worker();
+
 /// *Errors*: std::system_error. The process has standard input from /dev/null, standard output and error from this one,
 /// the socket, and nothing else that is open here.
-[[nodiscard]] child start_worker(const std::string& path, const std::vector<std::string>& arguments);
+[[nodiscard]] child start_worker(const std::string& path, std::vector<std::string> arguments,
+                                 std::vector<std::string> environment);
 
-} // namespace muster
+} // namespace muster::workers

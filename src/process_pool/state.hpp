@@ -34,7 +34,7 @@ struct process_pool::worker {
     enum class cause : std::uint8_t { none, start_timeout, call_timeout, cancelled, shutdown, broken };
     using time_point = std::chrono::steady_clock::time_point;
 
-    child process;
+    workers::child process;
     stage stage_ = stage::starting;
     cause why = cause::none;
     bool has_served = false;
@@ -105,8 +105,8 @@ struct process_pool::state {
     void break_off(worker& w, std::exception_ptr error) noexcept;
     void strike_deadline(worker& w) noexcept;
     void bury(worker& w) noexcept;
-    void conclude_call(worker& w, const process_end& how) noexcept;
-    void conclude_start(worker& w, const process_end& how) noexcept;
+    void conclude_call(worker& w, const workers::process_end& how) noexcept;
+    void conclude_start(worker& w, const workers::process_end& how) noexcept;
     /// The job is no longer the worker's. *Returns* why the worker was killed.
     worker::cause release(worker& w) noexcept;
     [[nodiscard]] std::string describe(const worker& w) const;
@@ -114,6 +114,7 @@ struct process_pool::state {
     process_pool_options options;
     std::string path;
     std::vector<std::string> arguments;
+    std::vector<std::string> environment; ///< as it was when the pool was made: another thread may change it later
     std::vector<std::uint8_t> greeting; ///< the first message to each worker
 
     mutable std::mutex lock;
@@ -124,9 +125,9 @@ struct process_pool::state {
     bool woken = false;
     bool closing = false;
     bool at_once = false;
-    std::vector<std::unique_ptr<worker>> workers; ///< changed by the supervisor only, with the lock
+    std::vector<std::unique_ptr<worker>> crew; ///< changed by the supervisor only, with the lock
 
-    descriptor wake_up; ///< an eventfd
+    workers::descriptor wake_up; ///< an eventfd
     std::vector<pollfd> polled;
     std::vector<std::uint8_t> buffer;
     std::uint64_t calls = 0;

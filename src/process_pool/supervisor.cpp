@@ -14,6 +14,7 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <new>
 
 namespace muster {
 
@@ -46,7 +47,7 @@ std::string name_of_signal(int number) {
     return std::to_string(number);
 }
 
-std::string text_of(const process_end& how) {
+std::string text_of(const workers::process_end& how) {
     if (!how.known)
         return "ended (how is not known: something else in this program waits for any child, or ignores SIGCHLD)";
     if (how.signal == 0)
@@ -145,7 +146,11 @@ void process_pool::state::wake() noexcept {
 // ---- the thread ----
 
 void process_pool::state::supervise() noexcept {
-    ::pthread_setname_np(::pthread_self(), "muster-pool");
+    try {
+        ::pthread_setname_np(::pthread_self(), (options.name_.substr(0, 11) + "-sup").c_str());
+    } catch (const std::bad_alloc&) {
+        ::pthread_setname_np(::pthread_self(), "processes-sup");
+    }
     while (turn()) {
     }
 }
@@ -163,7 +168,7 @@ bool process_pool::state::turn() noexcept {
         }
         dispatch();
         start = wants_another();
-        if (closing && !start && waiting == 0 && workers.empty() && refused == nullptr)
+        if (closing && !start && waiting == 0 && crew.empty() && refused == nullptr)
             return false;
     }
     while (refused != nullptr)
@@ -176,7 +181,7 @@ bool process_pool::state::turn() noexcept {
 
 /// With the lock.
 void process_pool::state::go_on_closing() noexcept {
-    for (auto& w : workers) {
+    for (auto& w : crew) {
         if (at_once && w->why == worker::cause::none && (w->stage_ == worker::stage::busy))
             w->kill(worker::cause::shutdown);
         if (waiting != 0)
@@ -193,7 +198,7 @@ void process_pool::state::go_on_closing() noexcept {
 
 /// With the lock.
 void process_pool::state::dispatch() noexcept {
-    for (auto& w : workers) {
+    for (auto& w : crew) {
         if (first == nullptr)
             return;
         if (w->stage_ == worker::stage::idle && !w->hung_up && !w->broken)
@@ -229,10 +234,10 @@ void process_pool::state::give(worker& w, job& j) noexcept {
 
 /// With the lock.
 bool process_pool::state::wants_another() const noexcept {
-    if (waiting == 0 || workers.size() == options.processes_)
+    if (waiting == 0 || crew.size() == options.processes_)
         return false;
     std::size_t soon = 0;
-    for (const auto& w : workers)
+    for (const auto& w : crew)
         soon += (w->stage_ == worker::stage::starting || w->stage_ == worker::stage::idle) && !w->hung_up ? 1U : 0U;
     return waiting > soon;
 }
@@ -240,13 +245,13 @@ bool process_pool::state::wants_another() const noexcept {
 void process_pool::state::start_one() noexcept {
     try {
         auto w = std::make_unique<worker>();
-        w->process = start_worker(path, arguments);
+        w->process = workers::start_worker(path, arguments, environment);
         w->deadline = clock::now() + options.start_timeout_;
         w->begin_sending(0, greeting);
         if (w->send() != 0)
             w->hung_up = true; // it is dead already: that is seen next
         const std::lock_guard own(lock);
-        workers.push_back(std::move(w)); // there is room
+        crew.push_back(std::move(w)); // there is room
     } catch (const std::exception& e) {
         start_failed(e.what());
     }
@@ -255,7 +260,7 @@ void process_pool::state::start_one() noexcept {
 void process_pool::state::start_failed(const std::string& reason, bool for_good) noexcept {
     ++failed_starts;
     next_start = clock::now() + std::min<clock::duration>(10ms * (1U << std::min<std::size_t>(failed_starts, 4)), 100ms);
-    const bool none_left = std::all_of(workers.begin(), workers.end(), [](const auto& w) { return w->broken || w->hung_up; });
+    const bool none_left = std::all_of(crew.begin(), crew.end(), [](const auto& w) { return w->broken || w->hung_up; });
     if (none_left && (for_good || failed_starts >= starts_before_giving_up))
         give_up(reason);
 }
@@ -281,7 +286,7 @@ void process_pool::state::give_up(const std::string& reason) noexcept {
 
 int process_pool::state::poll_timeout() const noexcept {
     auto until = clock::time_point::max();
-    for (const auto& w : workers) {
+    for (const auto& w : crew) {
         until = std::min(until, w->deadline);
         if (!w->process.end && (w->hung_up || w->broken))
             return 0;
@@ -303,27 +308,31 @@ int process_pool::state::poll_timeout() const noexcept {
 void process_pool::state::wait_for_events() noexcept {
     polled.clear(); // there is room for all
     polled.push_back({wake_up.get(), POLLIN, 0});
-    for (const auto& w : workers) {
+    for (const auto& w : crew) {
         const bool deaf = w->hung_up || w->broken;
         const auto events = static_cast<short>(POLLIN | (w->has_to_send() ? POLLOUT : 0));
         polled.push_back({deaf ? -1 : w->process.socket.get(), events, 0});
         polled.push_back({w->process.end.get(), POLLIN, 0});
     }
-    if (::poll(polled.data(), polled.size(), poll_timeout()) < 0)
-        return; // a signal can't be: they are blocked; without memory for it the next turn tries again
+    if (::poll(polled.data(), polled.size(), poll_timeout()) < 0) {
+        // No memory for it, or the limit of descriptors was lowered: it may work later.
+        if (errno != EINTR)
+            std::this_thread::sleep_for(10ms);
+        return;
+    }
     if (polled[0].revents != 0) {
         std::uint64_t count = 0;
         static_cast<void>(!::read(wake_up.get(), &count, sizeof count));
     }
-    const std::size_t count = workers.size();
+    const std::size_t count = crew.size();
     for (std::size_t i = 0; i != count; ++i)
-        if (!handle_events(*workers[i], polled[2 * i + 1].revents, polled[2 * i + 2].revents))
+        if (!handle_events(*crew[i], polled[2 * i + 1].revents, polled[2 * i + 2].revents))
             polled[2 * i + 1].fd = -2;
     // Those that are dead and done with go, from the last to the first.
     for (std::size_t i = count; i-- != 0;)
         if (polled[2 * i + 1].fd == -2) {
             const std::lock_guard own(lock);
-            workers.erase(workers.begin() + static_cast<std::ptrdiff_t>(i));
+            crew.erase(crew.begin() + static_cast<std::ptrdiff_t>(i));
         }
 }
 
@@ -379,6 +388,8 @@ void process_pool::state::take_messages(worker& w) {
         at += wire::header_bytes + head.length;
     }
     w.received.erase(w.received.begin(), w.received.begin() + static_cast<std::ptrdiff_t>(at));
+    if (w.stage_ == worker::stage::idle && !w.received.empty())
+        throw wire_error("something follows its answer"); // which would be taken for the next one's beginning
     if (w.received.empty() && w.received.capacity() > (std::size_t{1} << 20))
         std::vector<std::uint8_t>().swap(w.received); // a large answer is no reason to keep so much
 }
@@ -472,7 +483,7 @@ void process_pool::state::bury(worker& w) noexcept {
     w.process.kill_group();
     for (std::uint64_t rest = said_by_dead; read_socket(w) && rest > buffer.size(); rest -= buffer.size()) {
     }
-    process_end how;
+    workers::process_end how;
     {
         // Nobody must send a signal to a process that is off the system's list.
         const std::lock_guard own(lock);
@@ -489,7 +500,7 @@ std::string process_pool::state::describe(const worker& w) const {
     return "process " + std::to_string(w.process.id) + " of the pool '" + options.name_ + '\'';
 }
 
-void process_pool::state::conclude_call(worker& w, const process_end& how) noexcept {
+void process_pool::state::conclude_call(worker& w, const workers::process_end& how) noexcept {
     failed_starts = 0; // it had begun a call: the program as such is in order
     job& j = *w.job_;
     auto& result = *j.outcome_;
@@ -526,7 +537,7 @@ void process_pool::state::conclude_call(worker& w, const process_end& how) noexc
     j.finish();
 }
 
-void process_pool::state::conclude_start(worker& w, const process_end& how) noexcept {
+void process_pool::state::conclude_start(worker& w, const workers::process_end& how) noexcept {
     auto why = worker::cause::none;
     {
         const std::lock_guard own(lock);

@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace muster::wire {
+namespace muster::workers::wire {
 
 namespace {
 
@@ -99,4 +99,4 @@ nlohmann::json read(const std::uint8_t* bytes, std::size_t count) {
     }
 }
 
-} // namespace muster::wire
+} // namespace muster::workers::wire

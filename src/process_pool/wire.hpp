@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-namespace muster::wire {
+namespace muster::workers::wire {
 
 inline constexpr int version = 1;
 inline constexpr int worker_descriptor = 3; ///< of the socket, in the worker
@@ -40,9 +40,9 @@ inline constexpr std::size_t header_bytes = 12;
 /// *Returns* what is wrong with it, null if nothing is. No recursion, whatever the bytes are.
 [[nodiscard]] const char* problem_of(const std::uint8_t* bytes, std::size_t count) noexcept;
 
-} // namespace muster::wire
+} // namespace muster::workers::wire
 
-namespace muster::registry {
+namespace muster::workers::registry {
 
 /// *Returns* null if there is none.
 [[nodiscard]] const detail::remote_entry* find(const std::string& name);
@@ -54,4 +54,9 @@ namespace muster::registry {
 /// The other way round, for the "error" part of an answer. Throws if it is malformed.
 [[nodiscard]] std::exception_ptr rebuild(const nlohmann::json& error);
 
-} // namespace muster::registry
+} // namespace muster::workers::registry
+
+namespace muster {
+namespace wire = workers::wire;
+namespace registry = workers::registry;
+} // namespace muster

@@ -191,7 +191,7 @@ void process_pool::serve_if_worker() {
     leave(problem);
 }
 
-std::string worker_process::unfit_for_a_pool(bool starts_itself) {
+std::string workers::unfit_for_a_pool(bool starts_itself) {
     static constexpr const char* call_it =
         "call muster::process_pool::serve_if_worker() as the first thing in the program's main";
     if (!served.load() && std::getenv(wire::variable) != nullptr && is_socket(socket_of_worker)) {

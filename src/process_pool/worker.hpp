@@ -4,14 +4,14 @@
 /// \file
 /// What a process knows of being a worker. Private to muster::process.
 ///
-///     if (const auto problem = worker_process::unfit_for_a_pool(true); !problem.empty()) throw invalid_state_error(problem);
+///     if (const auto problem = workers::unfit_for_a_pool(true); !problem.empty()) throw invalid_state_error(problem);
 
 #include <string>
 
-namespace muster::worker_process {
+namespace muster::workers {
 
 /// *Returns* why this process can't have a pool; empty if it can. In a worker whose main has not called
 /// serve_if_worker() the pool that started it is told, too.
 [[nodiscard]] std::string unfit_for_a_pool(bool starts_itself);
 
-} // namespace muster::worker_process
+} // namespace muster::workers
