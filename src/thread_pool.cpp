@@ -31,6 +31,8 @@ void pause() noexcept {
 
 constexpr int spins = 64; ///< a short lock is taken, or a job comes, within less than a microsecond, or not soon
 
+thread_local const void* works_for = nullptr; ///< the state of the pool whose thread this is
+
 std::size_t cores() noexcept {
     return std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
@@ -98,7 +100,7 @@ struct thread_pool::state {
     int start_thread() noexcept;
     static void* thread_main(void* self) noexcept;
     void work() noexcept;
-    [[nodiscard]] bool is_own_thread() noexcept;
+    [[nodiscard]] bool is_own_thread() const noexcept;
 
     std::mutex lock;
     std::condition_variable work_or_end;
@@ -151,6 +153,7 @@ int thread_pool::state::start_thread() noexcept {
 }
 
 void* thread_pool::state::thread_main(void* self) noexcept {
+    works_for = self;
     static_cast<state*>(self)->work();
     return nullptr;
 }
@@ -222,20 +225,14 @@ void thread_pool::state::stop_running() noexcept {
     }
 }
 
-bool thread_pool::state::is_own_thread() noexcept {
-    return std::any_of(started.begin(), started.end(),
-                       [](pthread_t t) { return pthread_equal(t, pthread_self()) != 0; });
+bool thread_pool::state::is_own_thread() const noexcept {
+    return works_for == this;
 }
 
 thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_unique<state>(options)) {}
 
 thread_pool::~thread_pool() {
-    bool own = false;
-    {
-        const auto lock = state_->locked();
-        own = state_->is_own_thread();
-    }
-    if (!own) {
+    if (!state_->is_own_thread()) {
         close(false);
         return;
     }
@@ -248,10 +245,10 @@ void thread_pool::close(bool drop_queued) {
     auto& s = *state_;
     executor_job* dropped = nullptr;
     std::vector<pthread_t> to_join;
+    if (s.is_own_thread())
+        throw invalid_state_error("a pool's own thread can't wait for the pool to end");
     {
-        auto lock = s.locked();
-        if (s.is_own_thread())
-            throw invalid_state_error("a pool's own thread can't wait for the pool to end");
+        const auto lock = s.locked();
         s.closing = true;
         if (drop_queued) {
             dropped = std::exchange(s.first, nullptr);

@@ -746,7 +746,7 @@ TEST_F(process_pool_test, stop_kills_what_runs_and_does_not_make_what_waits) {
 }
 
 TEST_F(process_pool_test, may_be_shut_down_by_two_threads_at_once) {
-    for (int round = 0; round != 3; ++round) {
+    for (int round = 0; round != 10; ++round) {
         process_pool pool(sized(2));
         EXPECT_EQ(value_of(pool, twice(1)), 2);
         std::jthread one([&pool] { pool.shutdown(); });

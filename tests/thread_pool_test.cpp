@@ -657,6 +657,29 @@ TEST(thread_pool, cannot_be_shut_down_by_its_own_thread) {
     }());
 }
 
+TEST(thread_pool, cannot_be_shut_down_by_its_own_thread_while_another_one_does) {
+    muster::run([]() -> muster::task<> {
+        muster::thread_pool pool(sized(1));
+        gate g;
+        auto h = muster::start_in_executor(pool, [&] {
+            g.pass();
+            pool.shutdown();
+        });
+        co_await muster::yield();
+        g.wait_for(1);
+        std::jthread closer([&pool] { pool.stop(); });
+        bool closing = false;
+        while (!closing) { // until the pool takes no more calls
+            auto late = muster::start_in_executor(pool, [] {});
+            co_await until_done(late);
+            closing = late.ended_as().failed_with<muster::invalid_state_error>() || late.cancelled();
+        }
+        g.open();
+        co_await until_done(h);
+        EXPECT_TRUE(h.ended_as().failed_with<muster::invalid_state_error>());
+    }());
+}
+
 TEST(thread_pool, a_full_queue_refuses_calls) {
     manual_loop loop;
     loop.run([]() -> muster::task<> {

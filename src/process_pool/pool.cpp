@@ -113,11 +113,10 @@ process_pool::process_pool(const process_pool_options& options) {
         throw;
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    state_->supervisor_id = state_->supervisor.get_id();
 }
 
 process_pool::~process_pool() {
-    if (state_->supervisor_id != std::this_thread::get_id()) {
+    if (!state_->is_own_thread()) {
         close(false);
         return;
     }
@@ -129,7 +128,7 @@ process_pool::~process_pool() {
 
 void process_pool::close(bool at_once) {
     auto& s = *state_;
-    if (s.supervisor_id == std::this_thread::get_id())
+    if (s.is_own_thread())
         throw invalid_state_error("a pool's own thread can't wait for the pool to end");
     {
         const std::lock_guard own(s.lock);

@@ -107,6 +107,13 @@ void child::kill() const noexcept {
     ::kill(id, SIGKILL);
 }
 
+bool child::has_ended() const noexcept {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return errno == ECHILD; // somebody else has taken it off the list
+    return info.si_pid != 0;
+}
+
 void child::kill_group() const noexcept {
     siginfo_t info{};
     int result = 0;

@@ -50,6 +50,7 @@ struct child {
 
     /// Does nothing once it is off the system's list, when its number may be another's.
     void kill() const noexcept;
+    [[nodiscard]] bool has_ended() const noexcept;
     /// Waits for its end, and takes it off the system's list.
     process_end reap() noexcept;
     /// Waits for its end, and ends what it has started and left behind.

@@ -83,6 +83,8 @@ struct process_pool::state {
 
     // ---- the supervisor ----
     void supervise() noexcept;
+    /// Whether the calling thread is the supervisor. A thread's id would not do: after its end another may have it.
+    [[nodiscard]] bool is_own_thread() const noexcept;
     /// *Returns* false when there is nothing left to do, ever.
     [[nodiscard]] bool turn() noexcept;
     void go_on_closing() noexcept;
@@ -136,7 +138,6 @@ struct process_pool::state {
 
     std::mutex joining;
     std::thread supervisor;
-    std::thread::id supervisor_id;
     std::shared_ptr<state> kept; ///< by a supervisor that can't be waited for
 };
 

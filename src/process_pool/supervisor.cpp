@@ -23,9 +23,12 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t starts_before_giving_up = 3;
-constexpr auto time_to_exit = 5s;       ///< static objects are destroyed, leak checkers look for leaks
-constexpr int reads_in_a_row = 16;      ///< of one worker, while others wait
+constexpr auto time_to_exit = 5s;      ///< static objects are destroyed, leak checkers look for leaks
+constexpr auto look_for_deaths = 20ms; ///< on a system without descriptors of processes
+constexpr int reads_in_a_row = 16;     ///< of one worker, while others wait
 constexpr std::uint64_t said_by_dead = std::uint64_t{8} << 30; ///< that is read after a worker's death, at most
+
+thread_local const void* supervised = nullptr; ///< the state of the pool whose thread this is
 
 /// The error that `make` returns, or that there was no memory for it.
 template <class Make>
@@ -145,7 +148,12 @@ void process_pool::state::wake() noexcept {
 
 // ---- the thread ----
 
+bool process_pool::state::is_own_thread() const noexcept {
+    return supervised == this;
+}
+
 void process_pool::state::supervise() noexcept {
+    supervised = this;
     try {
         ::pthread_setname_np(::pthread_self(), (options.name_.substr(0, 11) + "-sup").c_str());
     } catch (const std::bad_alloc&) {
@@ -288,8 +296,8 @@ int process_pool::state::poll_timeout() const noexcept {
     auto until = clock::time_point::max();
     for (const auto& w : crew) {
         until = std::min(until, w->deadline);
-        if (!w->process.end && (w->hung_up || w->broken))
-            return 0;
+        if (!w->process.end) // nobody tells of its death
+            until = std::min(until, clock::now() + look_for_deaths);
     }
     {
         const std::lock_guard own(lock);
@@ -345,7 +353,7 @@ bool process_pool::state::handle_events(worker& w, short on_socket, short on_end
         // Either it is about to end, or it is of no use any more. What made it end has been decided, if it was anything.
         w.process.kill();
     }
-    if (on_end != 0 || (!w.process.end && (w.hung_up || w.broken))) {
+    if (on_end != 0 || (!w.process.end && w.process.has_ended())) {
         bury(w);
         return false;
     }
