@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-# Install rules and the package that find_package(muster) finds. HTTP is a component of its own export set, so that a
-# program that does not ask for it needs no libcurl.
+# Install rules and the package that find_package(muster) finds. HTTP and process pools are components with export sets
+# of their own, so that a program that does not ask for them needs neither libcurl nor nlohmann_json.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/muster)
 
 install(TARGETS muster EXPORT muster_core ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT muster_core NAMESPACE muster:: FILE muster-targets.cmake DESTINATION ${package_dir})
-if(TARGET muster_http)
-    install(TARGETS muster_http EXPORT muster_http ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-    install(EXPORT muster_http NAMESPACE muster:: FILE muster-http-targets.cmake DESTINATION ${package_dir})
-endif()
+foreach(part IN ITEMS http process)
+    if(TARGET muster_${part})
+        install(TARGETS muster_${part} EXPORT muster_${part} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+        install(EXPORT muster_${part} NAMESPACE muster:: FILE muster-${part}-targets.cmake DESTINATION ${package_dir})
+    endif()
+endforeach()
 if(TARGET muster_command)
     install(TARGETS muster_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

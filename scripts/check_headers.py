@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """check_headers.py [--jobs N] INCLUDE_DIR -- COMPILER ARG...: every public header compiles alone, without a warning,
 and brings in nothing but muster and the standard library (what the standard library's own headers reach is part of it).
-muster/asio.hpp and what it is made of may bring in Boost, and are skipped where there is none.
+Integrations may bring in the library that they are about, see THIRD_PARTY; those of Boost are skipped where there is none.
 """
 import argparse
 import concurrent.futures
@@ -22,6 +22,8 @@ thread tuple type_traits typeindex typeinfo unordered_map unordered_set utility 
 cxxabi.h""".split()
 
 NEED_BOOST = ("muster/asio.hpp", "muster/asio/")
+# The headers that show a third party's types, by the beginning of their names, and how its files' paths look.
+THIRD_PARTY = {"muster/process_pool": "/nlohmann/"}
 
 
 def dependencies(compiler, source, output):
@@ -74,6 +76,9 @@ def main():
             foreign = sorted(str(f) for f in read - standard if include not in f.parents and f != source.resolve())
             # An implementation header of the compiler's that only one of its intrinsics reaches is no third party's.
             foreign = [f for f in foreign if "/c++/" not in f and "/lib/gcc/" not in f and "/lib/clang/" not in f]
+            for beginning, path in THIRD_PARTY.items():
+                if str(name).startswith(beginning):
+                    foreign = [f for f in foreign if path not in f]
             if foreign and header not in need_boost:
                 # The shortest path is the likeliest culprit; the rest is what it includes in turn.
                 foreign.sort(key=len)

@@ -31,6 +31,8 @@ void pause() noexcept {
 
 constexpr int spins = 64; ///< a short lock is taken, or a job comes, within less than a microsecond, or not soon
 
+thread_local const void* works_for = nullptr; ///< the state of the pool whose thread this is
+
 std::size_t cores() noexcept {
     return std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
@@ -75,6 +77,21 @@ struct thread_pool::state {
         waiting.store(waiting.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
 
+    void push_stoppable(executor_job& j) noexcept {
+        j.before_ = nullptr;
+        j.after_ = stoppable;
+        if (stoppable != nullptr)
+            stoppable->before_ = &j;
+        stoppable = &j;
+    }
+    void remove_stoppable(executor_job& j) noexcept {
+        (j.before_ != nullptr ? j.before_->after_ : stoppable) = j.after_;
+        if (j.after_ != nullptr)
+            j.after_->before_ = j.before_;
+    }
+    /// Asks the calls that are being made to stop; takes the lock.
+    void stop_running() noexcept;
+
     [[nodiscard]] bool more_than_looked_for() const noexcept {
         return waiting.load(std::memory_order_relaxed) > woken + looking;
     }
@@ -83,13 +100,14 @@ struct thread_pool::state {
     int start_thread() noexcept;
     static void* thread_main(void* self) noexcept;
     void work() noexcept;
-    [[nodiscard]] bool is_own_thread() noexcept;
+    [[nodiscard]] bool is_own_thread() const noexcept;
 
     std::mutex lock;
     std::condition_variable work_or_end;
     std::condition_variable all_ended;
     executor_job* first = nullptr;
     executor_job* last = nullptr;
+    executor_job* stoppable = nullptr; ///< calls being made that take a stop token
     std::atomic<std::size_t> waiting{0}; ///< changed with the lock
     std::vector<pthread_t> started;      ///< given to the one who joins them
     std::size_t thread_count = 0;
@@ -135,6 +153,7 @@ int thread_pool::state::start_thread() noexcept {
 }
 
 void* thread_pool::state::thread_main(void* self) noexcept {
+    works_for = self;
     static_cast<state*>(self)->work();
     return nullptr;
 }
@@ -167,6 +186,9 @@ void thread_pool::state::work() noexcept {
         j.begin();
         --looking;
         ++at_work;
+        const bool can_be_stopped = j.stop_ != nullptr;
+        if (can_be_stopped)
+            push_stoppable(j);
         const bool wake_another = more_than_looked_for() && asleep > woken;
         if (wake_another)
             ++woken;
@@ -174,6 +196,11 @@ void thread_pool::state::work() noexcept {
         if (wake_another)
             work_or_end.notify_one();
         j.run_(j);
+        if (can_be_stopped) {
+            own = locked();
+            remove_stoppable(j);
+            own.unlock();
+        }
         j.finish();
         own = locked();
         --at_work;
@@ -181,20 +208,31 @@ void thread_pool::state::work() noexcept {
     }
 }
 
-bool thread_pool::state::is_own_thread() noexcept {
-    return std::any_of(started.begin(), started.end(),
-                       [](pthread_t t) { return pthread_equal(t, pthread_self()) != 0; });
+void thread_pool::state::stop_running() noexcept {
+    auto own = locked();
+    for (auto* j = stoppable; j != nullptr;) {
+        auto& running = static_cast<job&>(*j);
+        if (std::exchange(running.asked_to_stop_, true)) {
+            j = j->after_;
+            continue;
+        }
+        // What is registered with the token is called without the lock; the call may be over before that has returned.
+        std::stop_source source = *running.stop_;
+        own.unlock();
+        source.request_stop();
+        own.lock();
+        j = stoppable;
+    }
+}
+
+bool thread_pool::state::is_own_thread() const noexcept {
+    return works_for == this;
 }
 
 thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_unique<state>(options)) {}
 
 thread_pool::~thread_pool() {
-    bool own = false;
-    {
-        const auto lock = state_->locked();
-        own = state_->is_own_thread();
-    }
-    if (!own) {
+    if (!state_->is_own_thread()) {
         close(false);
         return;
     }
@@ -207,10 +245,10 @@ void thread_pool::close(bool drop_queued) {
     auto& s = *state_;
     executor_job* dropped = nullptr;
     std::vector<pthread_t> to_join;
+    if (s.is_own_thread())
+        throw invalid_state_error("a pool's own thread can't wait for the pool to end");
     {
-        auto lock = s.locked();
-        if (s.is_own_thread())
-            throw invalid_state_error("a pool's own thread can't wait for the pool to end");
+        const auto lock = s.locked();
         s.closing = true;
         if (drop_queued) {
             dropped = std::exchange(s.first, nullptr);
@@ -224,6 +262,8 @@ void thread_pool::close(bool drop_queued) {
     }
     while (dropped != nullptr)
         std::exchange(dropped, dropped->after_)->refuse(cancel_reason::shutdown);
+    if (drop_queued)
+        s.stop_running();
     for (const pthread_t t : to_join)
         pthread_join(t, nullptr);
     auto lock = s.locked();

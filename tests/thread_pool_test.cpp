@@ -605,6 +605,33 @@ TEST(thread_pool, stop_does_not_make_the_calls_that_wait) {
     }());
 }
 
+TEST(thread_pool, stop_asks_the_calls_that_are_being_made_to_stop) {
+    manual_loop loop;
+    loop.run([]() -> muster::task<> {
+        muster::thread_pool pool(sized(2));
+        gate begun;
+        std::atomic<std::size_t> seen_by_callback = 99;
+        const auto until_asked = [&](std::stop_token stop) {
+            // A callback may ask the pool: it is not called with the pool's lock.
+            const std::stop_callback callback(stop, [&] { seen_by_callback = pool.queued(); });
+            begun.open();
+            begun.pass();
+            while (!stop.stop_requested())
+                std::this_thread::yield();
+            return 5;
+        };
+        auto one = muster::start_in_executor(pool, until_asked);
+        auto two = muster::start_in_executor(pool, until_asked);
+        co_await muster::yield();
+        begun.wait_for(2);
+        pool.stop();
+        auto first = co_await one;
+        auto second = co_await two;
+        EXPECT_EQ(first + second, 10); // what they returned counts: nobody has cancelled them
+        EXPECT_EQ(seen_by_callback, 0u);
+    }());
+}
+
 TEST(thread_pool, may_be_shut_down_by_two_threads_at_once) {
     for (int round = 0; round != 100; ++round) {
         muster::thread_pool pool(sized(2));
@@ -627,6 +654,29 @@ TEST(thread_pool, cannot_be_shut_down_by_its_own_thread) {
             refused = true;
         }
         EXPECT_TRUE(refused);
+    }());
+}
+
+TEST(thread_pool, cannot_be_shut_down_by_its_own_thread_while_another_one_does) {
+    muster::run([]() -> muster::task<> {
+        muster::thread_pool pool(sized(1));
+        gate g;
+        auto h = muster::start_in_executor(pool, [&] {
+            g.pass();
+            pool.shutdown();
+        });
+        co_await muster::yield();
+        g.wait_for(1);
+        std::jthread closer([&pool] { pool.stop(); });
+        bool closing = false;
+        while (!closing) { // until the pool takes no more calls
+            auto late = muster::start_in_executor(pool, [] {});
+            co_await until_done(late);
+            closing = late.ended_as().failed_with<muster::invalid_state_error>() || late.cancelled();
+        }
+        g.open();
+        co_await until_done(h);
+        EXPECT_TRUE(h.ended_as().failed_with<muster::invalid_state_error>());
     }());
 }
 

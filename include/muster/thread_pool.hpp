@@ -100,7 +100,8 @@ public:
     /// Takes no more calls, makes those that wait, and returns when all are over and the threads have ended.
     /// Blocks. *Errors*: invalid_state_error on one of the pool's own threads, which can't wait for itself.
     void shutdown();
-    /// The same, but calls that have not begun are not made: who waits for one gets cancelled_error{shutdown}.
+    /// The same, but calls that have not begun are not made: who waits for one gets cancelled_error{shutdown}. Those
+    /// that are being made are asked to stop if they take a std::stop_token, and waited for in any case.
     void stop();
 
     /// Threads started, calls that wait for one, calls being made.
@@ -123,13 +124,19 @@ public:
     using function = void (*)(job&) noexcept;
 
 protected:
-    job(outcome_base& result, function run) noexcept : executor_job(result), run_(run) {}
+    /// `stop`: null unless the callable takes a token.
+    job(outcome_base& result, function run, std::stop_source* stop) noexcept
+        : executor_job(result),
+          run_(run),
+          stop_(stop) {}
     ~job() = default;
 
 private:
     friend class thread_pool;
     function run_; ///< on one of the pool's threads
+    std::stop_source* stop_;
     bool queued_ = false;
+    bool asked_to_stop_ = false; ///< by the pool
 };
 
 template <class F>
@@ -143,7 +150,7 @@ public:
     using result_type =
         std::conditional_t<std::is_lvalue_reference_v<returned>, returned, std::remove_cvref_t<returned>>;
 
-    explicit call(F f) : job(result_, &run), callable_(std::move(f)) {}
+    explicit call(F f) : job(result_, &run, address_of(stop_)), callable_(std::move(f)) {}
 
     [[nodiscard]] outcome<result_type>& result() noexcept { return result_; }
     [[nodiscard]] F callable() && { return std::move(callable_); }
@@ -177,6 +184,8 @@ private:
     }
 
     using stop_type = std::conditional_t<detail::takes_stop_token<F>, std::stop_source, detail::nothing_to_stop>;
+    static std::stop_source* address_of(std::stop_source& s) noexcept { return &s; }
+    static std::stop_source* address_of(detail::nothing_to_stop&) noexcept { return nullptr; }
 
     outcome<result_type> result_;
     F callable_;

@@ -13,7 +13,7 @@ endfunction()
 file(REMOVE_RECURSE ${WORK})
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 step(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} -D CMAKE_CXX_COMPILER=${COMPILER}
-    "-DCMAKE_CXX_FLAGS=${FLAGS}" -D CMAKE_PREFIX_PATH=${WORK}/prefix -D EXPECT_HTTP=${HTTP})
+    "-DCMAKE_CXX_FLAGS=${FLAGS}" -D CMAKE_PREFIX_PATH=${WORK}/prefix -D EXPECT_http=${HTTP} -D EXPECT_process=${PROCESS})
 file(STRINGS ${WORK}/build/CMakeCache.txt found REGEX "^muster_DIR:")
 if(NOT found MATCHES "=${WORK}/prefix/")
     message(FATAL_ERROR "the consumer found another muster: ${found}")
@@ -25,6 +25,9 @@ if(NOT output STREQUAL "the answer is 42\n")
 endif()
 if(HTTP)
     step(${WORK}/build/consumer_http)
+endif()
+if(PROCESS)
+    step(${WORK}/build/consumer_process)
 endif()
 
 # A version that this one does not promise to serve is refused.

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Processes for calls that may crash, hang or eat all memory: an executor for run_in_executor and start_in_executor.
+/// A call that takes its process down fails alone; the process is replaced and everything else goes on. The workers are
+/// the program itself, started anew, or another program that serves the same functions. Needs muster::process.
+///
+///     inline const muster::remote_function hash("hash", &hash_file);
+///     int main() {
+///         muster::process_pool::serve_if_worker(); // first of all: in a worker it does not return
+///         return muster::run(my_main());           // ... co_await muster::run_in_executor(pool, hash(path));
+///     }
+
+#include <muster/config.hpp>
+#include <muster/executor.hpp>
+#include <muster/outcome.hpp>
+#include <muster/process_pool/error.hpp>
+#include <muster/process_pool/remote_function.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace muster {
+
+/// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.
+class process_pool_options {
+public:
+    process_pool_options() {}
+
+    /// At most so many processes; at least 1. The default is as many as the machine has cores.
+    process_pool_options& processes(std::size_t most);
+    /// At most so many calls may wait for a process; a call beyond that fails at once with queue_full. 0, the default,
+    /// is no limit.
+    process_pool_options& queue_limit(std::size_t most) noexcept;
+    /// What messages and lists of processes call it; of the worker's own name the first 11 characters.
+    process_pool_options& name(std::string text);
+    /// Another program than this one, by its path; it must call serve_if_worker() first of all and have the functions.
+    process_pool_options& program(std::string path, std::vector<std::string> arguments = {});
+    /// How long a call may take from when it is sent; then its process is killed and the call fails with timeout_error.
+    /// Without it a call may take for ever. Real time, whatever the loop's clock is. *Errors*: unless positive.
+    process_pool_options& call_timeout(std::chrono::nanoseconds limit);
+    /// How long a process may take to start, 30 s unless it is set.
+    process_pool_options& start_timeout(std::chrono::nanoseconds limit);
+    /// The most address space of each process (RLIMIT_AS): beyond that, its allocations throw std::bad_alloc.
+    process_pool_options& memory_limit(std::uint64_t bytes);
+    /// The largest call or result in its written form, 64 MiB unless it is set; a larger one is a wire_error. Less than
+    /// 4 GiB.
+    process_pool_options& message_limit(std::uint64_t bytes);
+    /// Whether the process of a call that is cancelled is killed, true unless it is set. Otherwise the call is waited
+    /// for.
+    process_pool_options& kill_cancelled(bool yes) noexcept;
+
+private:
+    friend class process_pool;
+    std::size_t processes_ = 0;
+    std::size_t queue_limit_ = 0;
+    std::string name_ = "processes";
+    std::string program_;
+    std::vector<std::string> arguments_;
+    std::chrono::nanoseconds call_timeout_{0};
+    std::chrono::nanoseconds start_timeout_ = std::chrono::seconds(30);
+    std::uint64_t memory_limit_ = 0;
+    std::uint64_t message_limit_ = std::uint64_t{64} << 20;
+    bool kill_cancelled_ = true;
+};
+
+/// Processes are started when calls need them, one call at a time in each, and stay for the next call. A call is made at
+/// most once. *Errors* of a call: what the function throws, as itself if the type is known (see remote_exception), else
+/// remote_error; worker_died_error; timeout_error, see call_timeout(); wire_error; worker_start_error when starting
+/// failed three times in a row and no process is left - later calls try again; queue_full; invalid_state_error once
+/// the pool is shut down.
+/// *Cancellation*: a call that waits is taken back. The process of one that is being made is killed; the task
+/// waits until it is dead, and is cancelled. So no call ever outlives the task that awaits it, but for abandon(),
+/// which does not wait for the death. With kill_cancelled(false) the call is waited for, as on a thread.
+/// *Thread safety*: any thread. Results are read (from_json) on a thread of the pool's.
+/// *Source*: concurrent.futures.ProcessPoolExecutor, which is broken for ever once a process has died.
+class process_pool {
+public:
+    class job;
+    template <class F>
+    class call;
+
+    /// To be called first of all in main. In a worker process it makes calls until the pool ends, and does not return;
+    /// in any other it does nothing. Functions and exceptions must have been registered before.
+    static void serve_if_worker();
+
+    /// *Errors*: invalid_state_error if main did not call serve_if_worker(), or if two functions or exceptions were
+    /// registered with one name; std::system_error without a descriptor or a thread to be had.
+    explicit process_pool(const process_pool_options& options = {});
+    /// As shutdown().
+    ~process_pool();
+    process_pool(const process_pool&) = delete;
+    process_pool& operator=(const process_pool&) = delete;
+
+    /// Takes no more calls, makes those that wait, and returns when all are over and the processes have ended.
+    /// Blocks. *Errors*: invalid_state_error on the pool's own thread (in a from_json), which can't wait for itself.
+    void shutdown();
+    /// The same at once: calls that have not begun are not made, the processes of those that have are killed. Who waits
+    /// for either gets cancelled_error{shutdown}.
+    void stop();
+
+    /// Processes that live, calls that wait for one, calls being made.
+    [[nodiscard]] std::size_t processes() const noexcept;
+    [[nodiscard]] std::size_t queued() const noexcept;
+    [[nodiscard]] std::size_t running() const noexcept;
+    /// Their process ids, which may be out of date at once.
+    [[nodiscard]] std::vector<int> process_ids() const;
+
+    // ---- an executor: see executor.hpp ----
+    void submit(job& j);
+    [[nodiscard]] bool withdraw(job& j) noexcept;
+
+private:
+    struct worker;
+    struct state;
+    void close(bool at_once);
+    std::shared_ptr<state> state_;
+};
+
+class process_pool::job : public executor_job {
+protected:
+    /// Makes the result of the value that came back.
+    using decoder = void (*)(job& self, const nlohmann::json& value);
+
+    job(outcome_base& result, decoder decode) noexcept
+        : executor_job(result),
+          outcome_(&result),
+          decode_(decode) {}
+    ~job() = default;
+
+    /// What is to be sent; it lives as long as the job.
+    void send(const detail::remote_request& request) noexcept { request_ = &request; }
+    void kill_if_running() noexcept;
+
+private:
+    friend class process_pool;
+    friend struct process_pool::state;
+
+    outcome_base* outcome_;
+    const detail::remote_request* request_ = nullptr;
+    decoder decode_;
+    std::shared_ptr<state> pool_; ///< the loop's thread only
+    worker* worker_ = nullptr;    ///< that makes it; guarded by the pool's lock
+    bool queued_ = false;
+};
+
+/// What can be sent is specialised below.
+template <class F>
+class process_pool::call final : public job {
+    static_assert(sizeof(F) == 0,
+                  "this can't be sent to another process: register a function, const muster::remote_function "
+                  "hash(\"hash\", &hash_file), and pass a call of it, run_in_executor(pool, hash(path))");
+
+public:
+    using result_type = void;
+    explicit call(F);
+    [[nodiscard]] outcome<void>& result() noexcept;
+    [[nodiscard]] F callable() &&;
+    void request_stop() noexcept;
+};
+
+template <class R>
+class process_pool::call<remote_call<R>> final : public process_pool::job {
+public:
+    using result_type = R;
+
+    explicit call(remote_call<R> c) : job(result_, &decode), call_(std::move(c)) { send(call_.request()); }
+
+    [[nodiscard]] outcome<R>& result() noexcept { return result_; }
+    [[nodiscard]] remote_call<R> callable() && { return std::move(call_); }
+    void request_stop() noexcept { kill_if_running(); }
+
+private:
+    static void decode(job& j, const nlohmann::json& value) {
+        auto& self = static_cast<call&>(j);
+        if constexpr (std::is_void_v<R>)
+            self.result_.emplace();
+        else
+            self.result_.emplace(detail::from_wire<R>(value));
+    }
+
+    outcome<R> result_;
+    remote_call<R> call_;
+};
+
+} // namespace muster

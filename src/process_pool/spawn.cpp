@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include "spawn.hpp"
+
+#include "wire.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string_view>
+#include <system_error>
+
+extern char** environ; // NOLINT: the C library's
+
+namespace muster::workers {
+
+namespace {
+
+[[noreturn]] void fail(int error, const std::string& what) {
+    throw std::system_error(error, std::generic_category(), what);
+}
+
+class file_actions {
+public:
+    file_actions() { check(::posix_spawn_file_actions_init(&actions_)); }
+    ~file_actions() { ::posix_spawn_file_actions_destroy(&actions_); }
+    file_actions(const file_actions&) = delete;
+    file_actions& operator=(const file_actions&) = delete;
+
+    void dup2(int from, int to) { check(::posix_spawn_file_actions_adddup2(&actions_, from, to)); }
+    void open(int as, const char* path) { check(::posix_spawn_file_actions_addopen(&actions_, as, path, O_RDONLY, 0)); }
+    /// What somebody opened without O_CLOEXEC would keep sockets and pipes of this program open.
+    void close_from([[maybe_unused]] int first) {
+#if defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 34)
+        check(::posix_spawn_file_actions_addclosefrom_np(&actions_, first));
+#endif
+#endif
+    }
+    [[nodiscard]] const posix_spawn_file_actions_t* get() const noexcept { return &actions_; }
+
+private:
+    static void check(int error) {
+        if (error != 0)
+            fail(error, "posix_spawn_file_actions");
+    }
+    posix_spawn_file_actions_t actions_{};
+};
+
+/// No blocked signals; those that a program may have turned off are as they are for a new one; a group of its own, so
+/// that Ctrl-C is the pool's to deal with.
+class attributes {
+public:
+    attributes() {
+        if (const int error = ::posix_spawnattr_init(&attributes_); error != 0)
+            fail(error, "posix_spawnattr_init");
+        sigset_t none;
+        sigset_t usual;
+        ::sigemptyset(&none);
+        ::sigemptyset(&usual);
+        ::sigaddset(&usual, SIGPIPE);
+        ::sigaddset(&usual, SIGCHLD);
+        ::posix_spawnattr_setsigmask(&attributes_, &none);
+        ::posix_spawnattr_setsigdefault(&attributes_, &usual);
+        ::posix_spawnattr_setpgroup(&attributes_, 0);
+        ::posix_spawnattr_setflags(&attributes_,
+                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    }
+    ~attributes() { ::posix_spawnattr_destroy(&attributes_); }
+    attributes(const attributes&) = delete;
+    attributes& operator=(const attributes&) = delete;
+    [[nodiscard]] const posix_spawnattr_t* get() const noexcept { return &attributes_; }
+
+private:
+    posix_spawnattr_t attributes_{};
+};
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+    std::vector<char*> all;
+    all.reserve(texts.size() + 1);
+    for (auto& t : texts)
+        all.push_back(t.data());
+    all.push_back(nullptr);
+    return all;
+}
+
+} // namespace
+
+descriptor::~descriptor() {
+    if (number_ >= 0)
+        ::close(number_);
+}
+
+void child::kill() const noexcept {
+    if (is_buried)
+        return;
+#if defined(SYS_pidfd_send_signal)
+    // Never another process that was given the same number.
+    if (end && (::syscall(SYS_pidfd_send_signal, end.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH))
+        return;
+#endif
+    ::kill(id, SIGKILL);
+}
+
+bool child::has_ended() const noexcept {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return errno == ECHILD; // somebody else has taken it off the list
+    return info.si_pid != 0;
+}
+
+void child::kill_group() const noexcept {
+    siginfo_t info{};
+    int result = 0;
+    do
+        result = ::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED | WNOWAIT);
+    while (result != 0 && errno == EINTR);
+    // If somebody else took it off the list, its number may be another's.
+    if (result == 0)
+        ::kill(-id, SIGKILL);
+}
+
+process_end child::reap() noexcept {
+    process_end how;
+    is_buried = true;
+    siginfo_t info{};
+    int result = 0;
+    do
+        result = ::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED);
+    while (result != 0 && errno == EINTR);
+    if (result != 0)
+        how.known = false;
+    else if (info.si_code == CLD_EXITED)
+        how.exit_status = info.si_status;
+    else
+        how.signal = info.si_status;
+    return how;
+}
+
+std::vector<std::string> environment_of_worker() {
+    const std::string ours = std::string(wire::variable) + '=';
+    std::vector<std::string> all;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+        if (!std::string_view(*entry).starts_with(ours))
+            all.emplace_back(*entry);
+    all.push_back(ours + std::to_string(wire::version));
+    return all;
+}
+
+child start_worker(const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment) {
+    int ends[2] = {-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        fail(errno, "socketpair");
+    child c;
+    c.socket = descriptor(ends[0]);
+    const descriptor theirs(ends[1]);
+
+    file_actions actions;
+    actions.dup2(theirs.get(), wire::worker_descriptor);
+    actions.open(0, "/dev/null");
+    actions.close_from(wire::worker_descriptor + 1);
+    const attributes attr;
+    const auto argv = pointers(arguments);
+    const auto envp = pointers(environment);
+    if (const int error = ::posix_spawn(&c.id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
+        error != 0)
+        fail(error, "'" + path + "' can't be started");
+#if defined(SYS_pidfd_open)
+    c.end = descriptor(static_cast<int>(::syscall(SYS_pidfd_open, c.id, 0)));
+    if (!c.end && errno != ENOSYS && errno != EPERM) {
+        const int error = errno;
+        c.kill();
+        c.reap();
+        fail(error, "pidfd_open");
+    }
+#endif
+    return c;
+}
+
+} // namespace muster::workers

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// The worker's side: one thread that reads a call, makes it, and writes the answer.
+#include "worker.hpp"
+
+#include "wire.hpp"
+
+#include <muster/process_pool.hpp>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <vector>
+
+namespace muster {
+
+namespace {
+
+std::atomic<bool> served{false}; ///< main called serve_if_worker()
+
+constexpr int socket_of_worker = wire::worker_descriptor;
+
+/// *Returns* false if the pool is gone.
+bool receive(std::uint8_t* to, std::size_t count) noexcept {
+    while (count != 0) {
+        const auto n = ::recv(socket_of_worker, to, count, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        to += n;
+        count -= static_cast<std::size_t>(n);
+    }
+    return true;
+}
+
+bool send(const std::uint8_t* from, std::size_t count) noexcept {
+    while (count != 0) {
+        const auto n = ::send(socket_of_worker, from, count, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        from += n;
+        count -= static_cast<std::size_t>(n);
+    }
+    return true;
+}
+
+bool send_message(std::uint64_t number, const nlohmann::json& value) {
+    const auto body = wire::write(value);
+    const auto head = wire::write(wire::header(static_cast<std::uint32_t>(body.size()), number));
+    return send(head.data(), head.size()) && send(body.data(), body.size());
+}
+
+/// A message of the pool's, which is taken at its word. *Returns* false if the pool is gone.
+bool receive_message(std::uint64_t& number, nlohmann::json& value) {
+    std::array<std::uint8_t, wire::header_bytes> head{};
+    if (!receive(head.data(), head.size()))
+        return false;
+    const auto h = wire::read_header(head.data());
+    std::vector<std::uint8_t> body(h.length);
+    if (!receive(body.data(), body.size()))
+        return false;
+    number = h.number;
+    value = wire::read(body.data(), body.size());
+    return true;
+}
+
+bool is_socket(int descriptor) noexcept {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+}
+
+[[noreturn]] void leave(const std::string& why) {
+    std::fprintf(stderr, "muster worker %d: %s\n", static_cast<int>(::getpid()), why.c_str());
+    std::exit(2);
+}
+
+/// What the pool wants of all its workers.
+struct terms {
+    explicit terms(const nlohmann::json& j)
+        : message_limit(j.at("message_limit").get<std::uint64_t>()),
+          memory_limit(j.at("memory_limit").get<std::uint64_t>()),
+          name(j.at("name").get<std::string>()) {}
+    std::uint64_t message_limit;
+    std::uint64_t memory_limit;
+    std::string name;
+};
+
+void accept(const terms& t) {
+    ::prctl(PR_SET_NAME, (t.name.substr(0, 11) + "-wkr").c_str());
+    if (t.memory_limit != 0) {
+        rlimit limit{};
+        limit.rlim_cur = limit.rlim_max = t.memory_limit;
+        if (::setrlimit(RLIMIT_AS, &limit) != 0)
+            throw std::system_error(errno, std::generic_category(), "the memory limit can't be set");
+    }
+}
+
+nlohmann::json answer_to(const nlohmann::json& call) {
+    const detail::remote_entry* entry = nullptr;
+    try {
+        const auto name = call.at("function").get<std::string>();
+        entry = registry::find(name);
+        if (entry == nullptr)
+            throw wire_error("the worker's program has no function '" + name +
+                             "': register it there, before serve_if_worker() is called");
+        return {{"value", entry->call(*entry, call.at("arguments"))}};
+    } catch (...) {
+        return registry::describe(std::current_exception(), entry);
+    }
+}
+
+/// A message that can be sent: what can't is answered with an error.
+std::vector<std::uint8_t> written(const nlohmann::json& call, const terms& t) {
+    std::string problem;
+    try {
+        auto body = wire::write(answer_to(call));
+        std::fflush(stdout); // what the call printed is out when it is over, whatever becomes of the process
+        const char* invalid = wire::problem_of(body.data(), body.size());
+        if (invalid == nullptr && body.size() <= t.message_limit)
+            return body;
+        problem = invalid != nullptr ? invalid
+                                     : "it is " + std::to_string(body.size()) + " bytes long, and the message limit is " +
+                                           std::to_string(t.message_limit);
+    } catch (const std::exception& e) {
+        problem = e.what();
+    }
+    const wire_error error("the result of '" + call.value("function", "") + "' can't be sent: " + problem);
+    return wire::write(registry::describe(std::make_exception_ptr(error), nullptr));
+}
+
+[[noreturn]] void serve() {
+    std::uint64_t number = 0;
+    nlohmann::json message;
+    if (!receive_message(number, message))
+        std::exit(0);
+    if (message.at("muster") != wire::version)
+        throw wire_error("the pool speaks another version: build both programs with the same muster");
+    if (const auto problem = registry::problem(); !problem.empty())
+        throw std::logic_error(problem);
+    const terms t(message);
+    accept(t);
+    if (!send_message(0, {{"muster", wire::version}}))
+        std::exit(0);
+    while (receive_message(number, message)) {
+        const auto body = written(message, t);
+        message = nullptr;
+        const auto head = wire::write(wire::header(static_cast<std::uint32_t>(body.size()), number));
+        if (!send(head.data(), head.size()) || !send(body.data(), body.size()))
+            break;
+    }
+    std::exit(0);
+}
+
+} // namespace
+
+void process_pool::serve_if_worker() {
+    served.store(true);
+    const char* version = std::getenv(wire::variable);
+    if (version == nullptr)
+        return;
+    ::unsetenv(wire::variable); // processes that a call starts are none of the pool's
+    if (!is_socket(socket_of_worker))
+        leave(std::string(wire::variable) + " is set in the environment, but no pool started this process: unset it");
+    ::fcntl(socket_of_worker, F_SETFD, FD_CLOEXEC);
+    // The pool's thread started this process. When that ends, the program has died: its workers go, too.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    std::string problem;
+    try {
+        serve();
+    } catch (const std::exception& e) {
+        problem = e.what();
+    }
+    try {
+        static_cast<void>(send_message(0, {{"muster", wire::version}, {"problem", problem}}));
+    } catch (const std::exception&) {
+        // The pool sees the process end; what() is on standard error.
+    }
+    leave(problem);
+}
+
+std::string workers::unfit_for_a_pool(bool starts_itself) {
+    static constexpr const char* call_it =
+        "call muster::process_pool::serve_if_worker() as the first thing in the program's main";
+    if (!served.load() && std::getenv(wire::variable) != nullptr && is_socket(socket_of_worker)) {
+        const std::string problem = std::string("the worker runs a main that makes a pool of its own: ") + call_it;
+        static_cast<void>(send_message(0, {{"muster", wire::version}, {"problem", problem}}));
+        return problem;
+    }
+    if (starts_itself && !served.load())
+        return std::string("a process_pool starts this program again as its workers: ") + call_it;
+    return registry::problem();
+}
+
+} // namespace muster
