@@ -102,7 +102,7 @@ protected:
 
     fs::path folder_;
     std::size_t descriptors_ = 0;
-    std::size_t frames_ = 0;
+    std::int64_t frames_ = 0;
 };
 
 completed_process run_now(command what) {

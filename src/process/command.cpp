@@ -168,6 +168,11 @@ command& command::linger(std::chrono::nanoseconds time) & {
     return *this;
 }
 
+command& command::on_start(std::function<void(pid_t)> call) & noexcept {
+    parts_.started = std::move(call);
+    return *this;
+}
+
 std::string command::describe() const {
     std::string text;
     for (const auto& word : parts_.words) {

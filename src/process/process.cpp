@@ -312,7 +312,10 @@ process start_process(command what) {
         throw std::invalid_argument("start_process: stdin_bytes() is run_command's: say stdin_pipe() and write them");
     if (parts.out.sink || parts.err.sink)
         throw std::invalid_argument("start_process: sinks are run_command's: read output() and errors()");
-    return process(std::make_unique<process::state>(what));
+    auto state = std::make_unique<process::state>(what);
+    if (parts.started)
+        parts.started(state->child.pid());
+    return process(std::move(state));
 }
 
 } // namespace muster

@@ -42,6 +42,8 @@ task<completed_process> run_command(command what) {
                                     "stdin_bytes()");
     detail::pipe_set pipes;
     detail::child c(what, pipes);
+    if (parts.started)
+        parts.started(c.pid());
     detail::output_collector out(parts.out, what);
     detail::output_collector err(parts.err, what);
     detail::running waiting(c, c.pidfd(), parts.grace, parts.linger);

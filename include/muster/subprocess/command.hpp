@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/types.h>
+
 namespace muster {
 
 /// Where an output of a process leads.
@@ -66,6 +68,7 @@ struct command_parts {
     bool keeps_tail = false;
     std::chrono::nanoseconds grace = std::chrono::seconds(5);
     std::chrono::nanoseconds linger{0};
+    std::function<void(pid_t)> started;
 };
 
 } // namespace detail
@@ -141,6 +144,11 @@ public:
     /// still holds it open. Zero unless it is set: what was written until then is read, and that is all.
     command& linger(std::chrono::nanoseconds time) &;
     command&& linger(std::chrono::nanoseconds time) && { return std::move(linger(time)); }
+
+    /// Called with the process's number once it has been started: it is also its group's. What it throws ends the process
+    /// at once, and run_command with that error.
+    command& on_start(std::function<void(pid_t)> call) & noexcept;
+    command&& on_start(std::function<void(pid_t)> call) && noexcept { return std::move(on_start(std::move(call))); }
 
     [[nodiscard]] const std::vector<std::string>& words() const noexcept { return parts_.words; }
     /// The words for a line of text: quoted as a shell wants them, without control characters, shortened.
