@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <iterator>
 #include <utility>
 
@@ -112,12 +113,17 @@ muster::task<> batch::run() {
         drawing.cancel();
     line_.clear();
     if (ended.was_cancelled())
-        interrupt();
-    else
+        interrupt(ended.message());
+    else if (ended.failed())
+        count_the_unended("given up");
+    finish();
+    if (ended.failed())
         ended.value();
 }
 
-void batch::stop(std::string why) {
+void batch::stop(std::string why, int signal) {
+    if (end_.signal == 0)
+        end_.signal = signal;
     if (std::exchange(stopped_, true))
         return;
     stop_reason_ = std::move(why);
@@ -125,14 +131,34 @@ void batch::stop(std::string why) {
         muster::create_task(cancel(working_), "stop");
 }
 
-void batch::interrupt() {
-    interrupted_ = true;
+void batch::interrupt(std::string_view message) {
+    // Without stop() it was a signal that the loop caught.
+    if (!stopped_)
+        end_.signal = message.ends_with("SIGTERM") ? SIGTERM : SIGINT;
+    count_the_unended("interrupted");
+}
+
+void batch::finish() {
+    if (std::exchange(finished_, true))
+        return;
+    end_.elapsed = std::chrono::steady_clock::now() - start_;
+    if (on_end_)
+        on_end_(end_);
+}
+
+/// What still runs then has nobody left to say how it ended; what was read of the input will not begin.
+void batch::count_the_unended(const char* why) {
+    const std::string reason = stop_reason_.empty() ? why : stop_reason_;
+    auto left = std::exchange(running_, {});
+    for (auto& [number, j] : left) {
+        auto v = j.attempts == 0 ? verdict::not_started(reason) : verdict::cancelled(reason);
+        ended(std::move(j), std::move(v));
+    }
     if (!source_.is_finite())
         source_.stop_reading();
     input_line line;
-    while (source_.try_take(line) == line_source::took::line) {
-        ended(job(std::move(line)), verdict::not_started(stop_reason_.empty() ? "interrupted" : stop_reason_));
-    }
+    while (source_.try_take(line) == line_source::took::line)
+        ended(job(std::move(line)), verdict::not_started(reason));
 }
 
 muster::task<> batch::work() {
@@ -272,25 +298,38 @@ muster::task<> batch::keep_drawing() {
     }
 }
 
-batch_end run_batch(batch& b, bool handle_interrupt) {
-    const auto began = std::chrono::steady_clock::now();
-    batch_end end;
+batch_end run_batch(batch& b, const muster::run_options& options, batch::end_function at_end) {
+    b.on_end(std::move(at_end));
     try {
-        muster::run(b.run(), muster::run_options().handle_interrupt(handle_interrupt));
-    } catch (const muster::cancelled_error&) {
-        // It came in the very moment of the end.
-        b.interrupt();
+        muster::run(b.run(), options);
+    } catch (const muster::cancelled_error& e) {
+        // It came before the beginning, or in the very moment of the end.
+        b.interrupt(e.message());
     }
-    end.interrupted = b.interrupted();
-    end.elapsed = std::chrono::steady_clock::now() - began;
-    return end;
+    b.finish();
+    return b.end();
 }
 
-int conclude(const batch_end& end, const ledger& counts, const line_source& source, bool on_output, bool quiet,
+std::size_t limit_in_reach(const batch_options& options, const char* things) {
+    constexpr std::size_t each = 4;
+    constexpr std::size_t apart = 32;
+    require_descriptors(apart + each * options.limit);
+    const auto may_be_open = most_open_files();
+    const auto enough = may_be_open > apart + each ? (may_be_open - apart) / each : std::size_t{1};
+    if (options.limit <= enough)
+        return options.limit;
+    if (!options.quiet)
+        complain(fmt::format("--limit {}: for lack of open files, of which there may be {}, at most {} {} run at once: "
+                             "raise that with ulimit -n",
+            options.limit, may_be_open, enough, things));
+    return enough;
+}
+
+bool conclude(const batch_end& end, const ledger& counts, const line_source& source, bool on_output, bool quiet,
     const std::vector<std::string>& problems) {
     bool all_well = counts.succeeded() == counts.submitted();
     if (!quiet) {
-        const auto failed = write_all(on_output ? STDOUT_FILENO : STDERR_FILENO, counts.text(source, end.elapsed));
+        const auto failed = write_stream(on_output ? STDOUT_FILENO : STDERR_FILENO, counts.text(source, end.elapsed));
         if (failed && on_output) {
             complain(fmt::format("the ledger can't be written to standard output: {}", failed->message()));
             all_well = false;
@@ -302,13 +341,11 @@ int conclude(const batch_end& end, const ledger& counts, const line_source& sour
         complain(problem);
         all_well = false;
     }
-    if (end.interrupted)
-        return was_interrupted;
-    return all_well ? all_succeeded : some_failed;
+    return all_well;
 }
 
 void complain(const std::string& text) {
-    static_cast<void>(write_all(STDERR_FILENO, "muster: " + text + '\n'));
+    static_cast<void>(write_stream(STDERR_FILENO, "muster: " + text + '\n'));
 }
 
 } // namespace tool

@@ -118,8 +118,8 @@ int demo(bool show_progress) {
     ledger counts;
     const batch_end end = fetch_all(options, source, counts, nullptr);
     said = say(counts.text(source, end.elapsed)) && said;
-    if (end.interrupted)
-        return was_interrupted;
+    if (end.interrupted())
+        return end.status(false);
 
     const auto wrong = differences(all, counts);
     if (wrong.empty())

@@ -3,14 +3,16 @@
 
 #include "body_file.hpp"
 #include "job_log.hpp"
-#include "streams.hpp"
 
 #include <muster/http.hpp>
+#include <muster/run.hpp>
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -28,6 +30,8 @@ http::client_options client_options_for(const fetch_options& o) {
     options.user_agent(
         fmt::format("muster/{}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch));
     options.body_limit(o.max_size.value_or(http::no_limit));
+    // Connections that are kept for later give way to those that are needed now.
+    options.connections(o.limit);
     if (o.timeout)
         options.timeout(*o.timeout);
     return options;
@@ -89,12 +93,14 @@ std::string no_urls_in(const std::string& name) {
 
 } // namespace
 
-batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log) {
+batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log,
+    std::function<void(const batch_end&)> at_end) {
     fetch_batch b(options, source, counts, log);
-    return run_batch(b);
+    return run_batch(b, muster::run_options().interrupt_signals({SIGINT, SIGTERM}), std::move(at_end));
 }
 
-int fetch(const fetch_options& options) {
+int fetch(const fetch_options& asked) {
+    fetch_options options = asked;
     const bool from_input = options.urls == std::vector<std::string>{"-"};
     if (options.urls.empty() && options.file.empty())
         throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");
@@ -109,24 +115,27 @@ int fetch(const fetch_options& options) {
         throw usage_error(no_urls_in(source->name()));
     if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
+    // A request has a connection and a file, or looks up a name, which takes more.
+    options.limit = limit_in_reach(options, "requests");
     if (!options.output.empty())
         require_folder(options.output);
     std::optional<job_log> log;
     if (!options.jsonl.empty())
         log.emplace(options.jsonl);
 
-    // A connection and a file each, and those that are kept open for the next.
-    require_descriptors(4 * options.limit + 256);
-
     ledger counts;
-    const batch_end end = fetch_all(options, *source, counts, log ? &*log : nullptr);
-    if (log)
-        log->close();
-    if (source->taken() == 0 && source->exhausted() && !end.interrupted)
+    bool all_well = true;
+    const auto at_end = [&](const batch_end& how) {
+        if (log)
+            log->close();
+        if (source->taken() != 0 || !source->exhausted() || how.interrupted())
+            all_well = conclude(how, counts, *source, !log || !log->to_standard_output(), options.quiet,
+                {source->failure(), log ? log->failure() : std::string()});
+    };
+    const batch_end end = fetch_all(options, *source, counts, log ? &*log : nullptr, at_end);
+    if (source->taken() == 0 && source->exhausted() && !end.interrupted())
         throw usage_error(no_urls_in(source->name()));
-
-    return conclude(end, counts, *source, !log || !log->to_standard_output(), options.quiet,
-        {source->failure(), log ? log->failure() : std::string()});
+    return end.status(all_well);
 }
 
 } // namespace tool

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,8 +31,9 @@ struct fetch_options : batch_options {
 
 class job_log;
 
-/// Fetches what the source gives. *Errors*: usage_error, before anything is fetched.
-[[nodiscard]] batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log);
+/// Fetches what the source gives; `at_end` as in run_batch. *Errors*: usage_error, before anything is fetched.
+[[nodiscard]] batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log,
+    std::function<void(const batch_end&)> at_end = {});
 
 /// The whole command. *Returns* the exit status. *Errors*: usage_error.
 [[nodiscard]] int fetch(const fetch_options& options);

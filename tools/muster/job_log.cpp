@@ -101,7 +101,7 @@ void job_log::write(const std::string& line) {
     if (!failure_.empty())
         return;
     std::size_t written = 0;
-    if (const auto failed = write_all(fd_, line, &written)) {
+    if (const auto failed = write_stream(fd_, line, &written)) {
         fail(*failed);
         // Half a line is no line. What can't be cut, a pipe, stays as it is.
         if (const auto end = ::lseek(fd_, 0, SEEK_CUR); written != 0 && end >= static_cast<off_t>(written))

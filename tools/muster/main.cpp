@@ -27,7 +27,7 @@ namespace {
 
 using tool::usage_error;
 
-constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted.\n";
+constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n";
 
 struct fetch_words : tool::batch_words {
     std::vector<std::string> urls;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -43,10 +44,11 @@ void progress::draw(const progress_counts& c) {
                 std::ceil(seconds / static_cast<double>(c.done) * static_cast<double>(*c.total - c.done))))));
     // A line that wraps could not be drawn over.
     line.resize(std::min(line.size(), terminal_width() - 1));
-    if (line == last_)
+    // A terminal that was told to wait (Ctrl-S), or that is gone, is no reason to stop.
+    pollfd watched{STDERR_FILENO, POLLOUT, 0};
+    if (line == last_ || ::poll(&watched, 1, 0) <= 0)
         return;
     last_ = line;
-    // A terminal that is gone is no reason to stop.
     static_cast<void>(write_all(STDERR_FILENO, "\r\x1b[K" + line));
 }
 

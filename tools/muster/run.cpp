@@ -8,6 +8,7 @@
 #include "stop_signals.hpp"
 #include "streams.hpp"
 
+#include <muster/run.hpp>
 #include <muster/subprocess.hpp>
 #include <muster/timeout.hpp>
 
@@ -330,48 +331,42 @@ int run(const run_options& given) {
     if (before.was_cut_off() && !options.quiet)
         complain(fmt::format("the last line of {} was cut off: that command runs again", options.jsonl));
     // Each command has two pipes and a descriptor of its own.
-    require_descriptors(4 * options.limit + 64);
+    options.limit = limit_in_reach(options, "commands");
 
     ledger counts("of output");
-    int signalled = 0;
-    batch_end end;
-    std::string failure;
-    {
-        stop_signals signals;
-        command_batch b(options, what, *source, counts, log ? &*log : nullptr);
-        if (options.resume)
-            source->only_if([&](const input_line& line) {
-                try {
-                    if (!before.succeeded(line.index, line.number, what.key(line.text)))
-                        return true;
-                    b.pass_over(line.index);
-                    return false;
-                } catch (const usage_error& e) {
-                    b.refuse(e.what());
+    stop_signals signals;
+    command_batch b(options, what, *source, counts, log ? &*log : nullptr);
+    if (options.resume)
+        source->only_if([&](const input_line& line) {
+            try {
+                if (!before.succeeded(line.index, line.number, what.key(line.text)))
                     return true;
-                }
-            });
-        b.on_begin([&] {
-            signals.listen([&](int signal, int count) {
-                if (count > 1) {
-                    b.kill_all();
-                    return;
-                }
-                signalled = signal;
-                if (!options.quiet)
-                    complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
-                b.stop("interrupted");
-            });
+                b.pass_over(line.index);
+                return false;
+            } catch (const usage_error& e) {
+                b.refuse(e.what());
+                return true;
+            }
         });
-        end = run_batch(b, false);
-        failure = b.failure();
-    }
-    if (log)
-        log->close();
-    end.interrupted = signalled != 0;
-    const int status =
-        conclude(end, counts, *source, false, options.quiet, {failure, source->failure(), log ? log->failure() : ""});
-    return signalled != 0 ? 128 + signalled : status;
+    b.on_begin([&] {
+        signals.listen([&](int signal, int count) {
+            if (count > 1) {
+                b.kill_all();
+                return;
+            }
+            if (!options.quiet)
+                complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
+            b.stop("interrupted", signal);
+        });
+    });
+    bool all_well = true;
+    const auto end = run_batch(b, muster::run_options().handle_interrupt(false), [&](const batch_end& how) {
+        if (log)
+            log->close();
+        all_well = conclude(how, counts, *source, false, options.quiet,
+            {b.failure(), source->failure(), log ? log->failure() : std::string()});
+    });
+    return end.status(all_well);
 }
 
 } // namespace tool

@@ -101,10 +101,10 @@ void spool::clear() noexcept {
 
 std::optional<std::error_code> spool::write_to(int fd) const {
     for (const auto& e : extents_) {
-        if (const auto failed = write_all(fd, file_->get(e)))
+        if (const auto failed = write_stream(fd, file_->get(e)))
             return failed;
     }
-    return write_all(fd, text_);
+    return write_stream(fd, text_);
 }
 
 } // namespace tool

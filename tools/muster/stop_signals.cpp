@@ -22,6 +22,10 @@ stop_signals::stop_signals() {
         if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
             sigaddset(&watched_, signal);
     }
+    // By default it is ignored; one that is handled ends a wait.
+    struct sigaction wake {};
+    wake.sa_handler = [](int) {};
+    ::sigaction(SIGURG, &wake, nullptr);
     pthread_sigmask(SIG_BLOCK, &watched_, &before_);
     signals_ = descriptor(::signalfd(-1, &watched_, SFD_CLOEXEC));
     end_ = descriptor(::eventfd(0, EFD_CLOEXEC));
@@ -40,7 +44,7 @@ stop_signals::~stop_signals() {
 
 void stop_signals::listen(std::function<void(int, int)> on_signal) {
     const auto loop = muster::loop_handle::current();
-    thread_ = std::jthread([this, loop, call = std::move(on_signal)] {
+    thread_ = std::jthread([this, loop, loops_thread = ::pthread_self(), call = std::move(on_signal)] {
         for (int count = 0;;) {
             pollfd watched[2] = {{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}};
             if (::poll(watched, 2, -1) < 0)
@@ -54,6 +58,7 @@ void stop_signals::listen(std::function<void(int, int)> on_signal) {
             if (++count == 3)
                 ::_exit(128 + signal);
             loop.post([call, signal, count] { call(signal, count); });
+            ::pthread_kill(loops_thread, SIGURG);
         }
     });
 }

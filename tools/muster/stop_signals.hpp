@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// SIGINT, SIGTERM and SIGHUP as calls on the loop's thread. While it lives they do nothing else; at the third the program
-/// ends at once, whatever its loop is doing.
+/// SIGINT, SIGTERM and SIGHUP as calls on the loop's thread. While it lives they do nothing else, but that each ends a
+/// write_stream() that waits for its reader; at the third the program ends at once, whatever its loop is doing.
 ///
 ///     stop_signals signals;                       // before there are threads
 ///     signals.listen([](int signal, int count) { ... });   // in a task
