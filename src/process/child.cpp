@@ -144,9 +144,9 @@ bool child::take_end(bool wait) noexcept {
 
 completed_process child::result() const {
     if (lost_)
-        throw spawn_error(description_, std::error_code(ECHILD, std::generic_category()),
-            description_ + ": how it ended is not known: this program ignores SIGCHLD, or another part of it waits for "
-                           "any process (wait, waitpid(-1)), and must not");
+        throw spawn_error(description_, description_, std::error_code(ECHILD, std::generic_category()),
+            "how it ended is not known: this program ignores SIGCHLD, or another part of it waits for any process "
+            "(wait, waitpid(-1)), and must not");
     auto r = end_;
     r.command = description_;
     r.pid = pid_;

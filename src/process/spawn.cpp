@@ -220,7 +220,7 @@ private:
 
 [[noreturn]] void fail(const command& what, int error, const std::string& problem) {
     const auto& program = what.words().front();
-    throw spawn_error(program, std::error_code(error, std::generic_category()), what.describe() + ": " + problem);
+    throw spawn_error(program, what.describe(), std::error_code(error, std::generic_category()), problem);
 }
 
 [[noreturn]] void report_failure(const command& what, const child_plan& plan) {
@@ -237,8 +237,8 @@ private:
     case ENOTDIR:
         // A path that is there but can't be found when it is run: its interpreter is missing.
         if (searched || ::access(program.c_str(), F_OK) != 0 || !what.parts().directory.empty())
-            throw command_not_found_error(program, code,
-                what.describe() + (searched ? ": there is no such command in PATH" : ": there is no such program"));
+            throw command_not_found_error(program, what.describe(), code,
+                searched ? "there is no such command in PATH" : "there is no such program");
         fail(what, plan.error, "the interpreter that its first line names is missing");
     case EACCES: fail(what, plan.error, "it may not be executed");
     case ENOEXEC: fail(what, plan.error, "it is nothing that the system can run; does a script lack its #! line?");

@@ -83,6 +83,8 @@ std::string problem_of(const std::exception_ptr& error) {
         return e->problem();
     if (const auto* e = muster::get_if<muster::process_error>(error))
         return std::string(e->what()).substr(e->command().size() + 2);
+    if (const auto* e = muster::get_if<muster::spawn_error>(error))
+        return std::string(e->what()).substr(e->command().size() + 2);
     if (const auto* e = muster::get_if<std::exception>(error))
         return e->what();
     return muster::describe(error);

@@ -170,6 +170,18 @@ std::optional<std::vector<std::string>> take_inputs(std::vector<std::string>& ar
     return inputs;
 }
 
+/// In `muster run -- TEMPLATE...` what stands behind -- is no option, whatever it looks like.
+std::optional<std::vector<std::string>> take_words_behind_dashes(std::vector<std::string>& arguments) {
+    if (arguments.empty() || arguments.front() != "run")
+        return std::nullopt;
+    const auto at = std::ranges::find(arguments, "--");
+    if (at == arguments.end())
+        return std::nullopt;
+    std::vector<std::string> words(at + 1, arguments.end());
+    arguments.erase(at, arguments.end());
+    return words;
+}
+
 /// What to do about an option or a command that there is not.
 std::string about_unknown(const CLI::App& app, const std::string& word, std::string_view see) {
     const bool is_option = word.starts_with('-');
@@ -214,6 +226,7 @@ int run(int argc, char** argv) {
     std::string see = "muster --help";
     try {
         running.inputs = take_inputs(arguments);
+        const auto behind = take_words_behind_dashes(arguments);
         // CLI11 takes them from the back.
         auto reversed = arguments;
         std::ranges::reverse(reversed);
@@ -233,16 +246,18 @@ int run(int argc, char** argv) {
         }
         choose();
         auto left = chosen == &app ? app.remaining() : chosen->remaining();
-        // What stands behind -- is no option.
-        const bool marked = std::ranges::find(arguments, "--") != arguments.end();
-        if (!left.empty() && left.front() == "--")
-            left.erase(left.begin());
-        if (!left.empty() && left.front().size() > 1 && left.front().starts_with('-') && !(marked && chosen == run_many))
+        if (!left.empty() && left.front().size() > 1 && left.front().starts_with('-'))
             return refuse(about_unknown(*chosen, left.front(), see));
         if (chosen == fetch)
             return tool::fetch(understand(fetching));
-        if (chosen == run_many)
+        if (chosen == run_many) {
+            // In the middle of a template it is a word like any other.
+            if (behind && !left.empty())
+                left.emplace_back("--");
+            if (behind)
+                left.insert(left.end(), behind->begin(), behind->end());
             return tool::run(understand(running, std::move(left)));
+        }
         if (chosen == demo)
             return tool::demo(!demo_without_progress);
         if (!left.empty())

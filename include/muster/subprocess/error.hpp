@@ -23,14 +23,22 @@ namespace muster {
 /// The command could not be started: code() says why, what() also which step failed. Copying never throws.
 class spawn_error : public std::system_error {
 public:
-    spawn_error(std::string program, std::error_code code, const std::string& problem)
-        : std::system_error(code, problem), program_(std::make_shared<const std::string>(std::move(program))) {}
+    spawn_error(std::string program, std::string command, std::error_code code, const std::string& problem)
+        : std::system_error(code, command + ": " + problem),
+          text_(std::make_shared<const text>(std::move(program), std::move(command))) {}
 
-    /// The program as the command names it. *Lifetime*: as long as any copy of this.
-    [[nodiscard]] const std::string& program() const noexcept { return *program_; }
+    /// The program as the command names it. *Lifetime*, also of the next: as long as any copy of this.
+    [[nodiscard]] const std::string& program() const noexcept { return text_->program; }
+    /// The command for a line of text, shortened.
+    [[nodiscard]] const std::string& command() const noexcept { return text_->command; }
 
 private:
-    std::shared_ptr<const std::string> program_;
+    struct text {
+        text(std::string p, std::string c) : program(std::move(p)), command(std::move(c)) {}
+        std::string program;
+        std::string command;
+    };
+    std::shared_ptr<const text> text_;
 };
 
 /// There is no such program: neither at that path nor, without a slash in its name, in a directory of PATH.
