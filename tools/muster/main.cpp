@@ -222,6 +222,8 @@ int run(int argc, char** argv) {
     auto* help = app.add_subcommand("help", "print the help of a command");
     help->add_option("COMMAND", topic, "fetch, run, demo");
 
+    // Once something is parsed, CLI11 prints the help of that.
+    const std::string general = app.help();
     const CLI::App* chosen = &app;
     std::string see = "muster --help";
     try {
@@ -264,11 +266,11 @@ int run(int argc, char** argv) {
             return refuse(about_unknown(app, left.front(), see));
         if (chosen == help) {
             if (topic.empty())
-                return print(app.help());
+                return print(general);
             return print(app.get_subcommand(topic)->help());
         }
     } catch (const CLI::CallForHelp&) {
-        return print(chosen->help());
+        return print(chosen == &app ? general : chosen->help());
     } catch (const CLI::CallForVersion& e) {
         return print(std::string(e.what()) + '\n');
     } catch (const CLI::OptionNotFound&) {
@@ -281,7 +283,7 @@ int run(int argc, char** argv) {
     } catch (const usage_error& e) {
         return refuse(e.what());
     }
-    static_cast<void>(tool::write_all(STDERR_FILENO, app.help()));
+    static_cast<void>(tool::write_all(STDERR_FILENO, general));
     return tool::bad_usage;
 }
 
