@@ -462,6 +462,8 @@ TEST_F(subprocess, the_tail_is_kept_of_any_amount) {
     EXPECT_EQ(done.out, "000000\nend\n");
     EXPECT_EQ(done.out_bytes, 6'888'900u);
     EXPECT_EQ(run_now(command("echo", "x").keep_tail(0)).out, "");
+    EXPECT_EQ(run_now(command::shell("seq 1 100000").keep_tail(command::no_limit)).out.size(), 588'895u);
+    EXPECT_EQ(run_now(command::shell("seq 1 100000").keep_tail(500'000)).out.size(), 500'000u);
 }
 
 TEST_F(subprocess, what_a_sink_throws_ends_it_and_is_thrown) {

@@ -51,7 +51,7 @@ void output_collector::take(std::string_view piece) {
     }
     // What has gone out of the tail is cut off now and then only, or each piece would move all of it.
     kept_.append(piece);
-    if (kept_.size() > 2 * limit + piece_size)
+    if (kept_.size() > limit && kept_.size() - limit > std::max<std::uint64_t>(limit, piece_size))
         kept_.erase(0, kept_.size() - static_cast<std::size_t>(limit));
 }
 

@@ -127,7 +127,7 @@ void batch::stop(std::string why, int signal) {
     if (std::exchange(stopped_, true))
         return;
     stop_reason_ = std::move(why);
-    if (working_.valid())
+    if (working_.valid() && !working_.done())
         muster::create_task(cancel(working_), "stop");
 }
 

@@ -91,10 +91,11 @@ std::string problem_of(const std::exception_ptr& error) {
 }
 
 void ledger::add(const job& j, const verdict& v) {
+    if (v.how == ending::ok || bytes_of_all_)
+        bytes_ += j.bytes;
     switch (v.how) {
     case ending::ok:
         ++ok_;
-        bytes_ += j.bytes;
         break;
     case ending::error: {
         ++failed_;

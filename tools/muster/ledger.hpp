@@ -65,8 +65,9 @@ class ledger {
 public:
     static constexpr std::size_t slowest_kept = 3;
 
-    /// What the bytes are: "received".
-    explicit ledger(std::string bytes_are = "received") : bytes_are_(std::move(bytes_are)) {}
+    /// What the bytes are, and whether those of what did not succeed count.
+    explicit ledger(std::string bytes_are = "received", bool of_all = false)
+        : bytes_are_(std::move(bytes_are)), bytes_of_all_(of_all) {}
 
     void add(const job& j, const verdict& v);
 
@@ -100,6 +101,7 @@ private:
     };
 
     std::string bytes_are_;
+    bool bytes_of_all_;
     std::uint64_t ok_ = 0;
     std::uint64_t failed_ = 0;
     std::uint64_t cancelled_ = 0;

@@ -82,6 +82,8 @@ public:
 
     /// An input that is not run again: nobody is to wait for its output.
     void pass_over(std::uint64_t index) {
+        if (!options_.keep_order)
+            return;
         passed_over_.insert_or_assign(index, true);
         deliver_in_order();
     }
@@ -333,7 +335,7 @@ int run(const run_options& given) {
     // Each command has two pipes and a descriptor of its own.
     options.limit = limit_in_reach(options, "commands");
 
-    ledger counts("of output");
+    ledger counts("of output", true);
     stop_signals signals;
     command_batch b(options, what, *source, counts, log ? &*log : nullptr);
     if (options.resume)
