@@ -102,7 +102,7 @@ inline const std::vector<fault> nginx_faults{
     {"closed_without_an_answer", place::nginx, "/nothing", "reset_error"},
     {"truncated_behind_the_proxy", place::nginx, "/gateway/truncated/100000", "protocol_error"},
     {"reset_behind_the_proxy", place::nginx, "/gateway/reset", "status_error"},
-    {"too_slow_behind_the_proxy", place::nginx, "/gateway/never", "status_error"},
+    {"too_slow_behind_the_proxy", place::nginx, "/impatient/never", "status_error"},
     {"nobody_behind_the_proxy", place::nginx, "/gone/ok", "status_error"},
 };
 

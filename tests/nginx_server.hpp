@@ -172,6 +172,7 @@ private:
 /// | `/trickle` | 4 MB, at a thousand bytes a second |
 /// | `/nothing` | the connection is closed without an answer |
 /// | `/gateway/P` | path P of the server behind it, through nginx's proxy |
+/// | `/impatient/P` | the same, and after 300 ms without an answer a 504 |
 /// | `/gone/P` | the same of a server that nobody runs: 502 |
 class nginx_server {
 public:
@@ -275,7 +276,9 @@ private:
                "location = /circle/a { return 302 /circle/b; }\n"
                "location = /circle/b { return 302 /circle/a; }\n"
                "location = /nothing { return 444; }\n"
-               "location /gateway/ { proxy_read_timeout 300ms; proxy_pass http://127.0.0.1:" + std::to_string(behind_) + "/; }\n"
+               "location /gateway/ { proxy_pass http://127.0.0.1:" + std::to_string(behind_) + "/; }\n"
+               "location /impatient/ { proxy_read_timeout 300ms; proxy_pass http://127.0.0.1:" + std::to_string(behind_) +
+               "/; }\n"
                "location /gone/ { proxy_pass http://127.0.0.1:" + nobody + "/; }\n";
     }
 

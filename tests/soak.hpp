@@ -63,11 +63,13 @@ public:
             late_.take(value);
         all_.take(value);
     }
-    /// Of the most; negative if it shrank.
-    [[nodiscard]] long growth() const noexcept { return late_.most - early_.most; }
+    /// Of the most; negative if it shrank, 0 if there was too little to compare.
+    [[nodiscard]] long growth() const noexcept { return measured() ? late_.most - early_.most : 0; }
     [[nodiscard]] bool measured() const noexcept { return early_.most != 0 && late_.most != 0; }
 
     friend std::ostream& operator<<(std::ostream& to, const flatness& f) {
+        if (!f.measured())
+            return to << "too few to compare";
         return to << f.early_.least << " to " << f.early_.most << " early, " << f.late_.least << " to " << f.late_.most
                   << " late, " << f.all_.most << " at most";
     }
