@@ -68,7 +68,8 @@ running::running(child& c, int pidfd, std::chrono::nanoseconds grace, std::chron
       grace_(grace),
       linger_(linger),
       limit_(*this, [](timer& t) noexcept { static_cast<named_timer&>(t).of->time_is_up(); }),
-      look_(*this, [](timer& t) noexcept { static_cast<named_timer&>(t).of->look_at_group(); }) {
+      look_(*this, [](timer& t) noexcept { static_cast<named_timer&>(t).of->look_at_group(); }),
+      arming_(*this) {
     for (auto& s : streams_)
         s.of = this;
 }
@@ -228,7 +229,7 @@ void running::ended() noexcept {
 
 void running::after_end() noexcept {
     if (ending_) {
-        if (!look_.armed())
+        if (!look_.set())
             look_at_group();
         return;
     }
@@ -237,7 +238,7 @@ void running::after_end() noexcept {
     } else if (linger_.count() == 0) {
         cut_ = true;
         finish();
-    } else if (!limit_.armed()) {
+    } else if (!limit_.set()) {
         arm(limit_, linger_);
     }
 }
@@ -249,7 +250,7 @@ void running::look_at_group() noexcept {
         finish();
         return;
     }
-    if (!limit_.armed()) {
+    if (!limit_.set()) {
         child_->kill_group_left();
         cut_ = outputs_open();
         finish();
@@ -267,13 +268,29 @@ void running::time_is_up() noexcept {
         child_->signal_group(SIGKILL);
     } else {
         loop_->disarm(look_);
+        look_.wanted = false;
         look_at_group();
     }
 }
 
+running::timer_entry::timer_entry(running& r) noexcept
+    : call_entry([](call_entry& c, bool run) noexcept {
+          auto& self = *static_cast<timer_entry&>(c).of;
+          if (!run)
+              return;
+          self.arm_now(self.look_);
+          self.arm_now(self.limit_);
+      }),
+      of(&r) {}
+
 void running::arm(named_timer& t, nanoseconds after) noexcept {
-    // Loop time was read before the process began, perhaps: a turn is short against any time worth giving.
-    if (loop_->arm(t, loop_->now() + std::min(after, nanoseconds::max() / 2)))
+    t.after = std::min(after, nanoseconds::max() / 2);
+    t.wanted = true;
+    loop_->post(arming_);
+}
+
+void running::arm_now(named_timer& t) noexcept {
+    if (!std::exchange(t.wanted, false) || loop_->arm(t, loop_->now() + t.after))
         return;
     // No memory for a timer: no time, then.
     if (&t == &limit_)
@@ -296,6 +313,8 @@ void running::stop() noexcept {
         s.readiness.stop();
     loop_->disarm(limit_);
     loop_->disarm(look_);
+    loop_->unpost(arming_);
+    limit_.wanted = look_.wanted = false;
 }
 
 } // namespace muster::detail

@@ -91,6 +91,15 @@ private:
     };
     struct named_timer : timer {
         named_timer(running& r, fire_function fire) noexcept : timer(fire), of(&r) {}
+        [[nodiscard]] bool set() const noexcept { return armed() || wanted; }
+        running* of;
+        nanoseconds after{0};
+        bool wanted = false; ///< it is to be armed in the next turn
+    };
+    /// A loop that calls back from its wait has a time that is old, and has looked already when its next timer is due. So
+    /// timers are armed in a turn of the loop.
+    struct timer_entry : call_entry {
+        explicit timer_entry(running& r) noexcept;
         running* of;
     };
 
@@ -109,6 +118,7 @@ private:
     void look_at_group() noexcept;
     void time_is_up() noexcept;
     void arm(named_timer& t, nanoseconds after) noexcept;
+    void arm_now(named_timer& t) noexcept;
     [[nodiscard]] bool outputs_open() const noexcept;
     void finish() noexcept;
     void stop() noexcept;
@@ -123,6 +133,7 @@ private:
     watch end_;
     named_timer limit_; ///< the grace period, or how long the outputs are lingered for
     named_timer look_;  ///< at the group
+    timer_entry arming_;
     nanoseconds next_look_{0};
     std::exception_ptr error_;
     bool ends_at_once_ = false;
