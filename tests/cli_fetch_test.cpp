@@ -9,14 +9,6 @@ namespace {
 
 using namespace cli;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool with_sanitizer = true;
-#elif defined(__has_feature)
-constexpr bool with_sanitizer = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool with_sanitizer = false;
-#endif
-
 // ---- what it does ----
 
 TEST_F(muster_command, fetch_of_good_urls_succeeds_and_prints_the_ledger) {

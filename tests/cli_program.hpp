@@ -42,6 +42,14 @@ namespace fs = std::filesystem;
 using muster::testing::faulty_server;
 using namespace std::chrono_literals;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool with_sanitizer = true;
+#elif defined(__has_feature)
+inline constexpr bool with_sanitizer = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool with_sanitizer = false;
+#endif
+
 struct setting {
     setting() {}
     std::string input_file = "/dev/null"; ///< standard input; empty: what write_input gets

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "streams.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -68,9 +69,12 @@ void prepare_process() noexcept {
     // A pipe without a reader and a file over its limit are errors of write() then.
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
+}
+
+void require_descriptors(std::size_t count) noexcept {
     rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, count);
         ::setrlimit(RLIMIT_NOFILE, &limit);
     }
 }

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+# Completion of the muster command for bash. Options are asked of the command itself, so they are always its own.
+
+_muster() {
+    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+    local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]}
+    COMPREPLY=()
+
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W "run fetch demo help --help --version" -- "$current")
+        return
+    fi
+    case $command in
+    help)
+        mapfile -t COMPREPLY < <(compgen -W "run fetch demo" -- "$current")
+        return
+        ;;
+    run | fetch | demo) ;;
+    *) return ;;
+    esac
+
+    # Behind ::: there are inputs, whatever they look like.
+    local i
+    for ((i = 2; i < COMP_CWORD; ++i)); do
+        if [[ ${COMP_WORDS[i]} == ::: ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+        fi
+    done
+    case $before in
+    -o | --output)
+        mapfile -t COMPREPLY < <(compgen -d -- "$current")
+        return
+        ;;
+    -f | -a | --file | --jsonl)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --max-size | --grace) return ;;
+    esac
+    if [[ $current == -* ]]; then
+        local options
+        options=$("$program" "$command" --help 2>/dev/null |
+            sed -n 's/^  \(-[^ ]*\).*/\1/p' | tr ',' '\n')
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+    elif [[ $command == run ]]; then
+        mapfile -t COMPREPLY < <(compgen -c -- "$current"; compgen -f -- "$current")
+    fi
+}
+complete -o filenames -F _muster muster
