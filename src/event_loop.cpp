@@ -5,9 +5,12 @@
 
 #include <poll.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <list>
+#include <mutex>
 #include <random>
 #include <system_error>
 
@@ -18,8 +21,7 @@ using detail::nanoseconds;
 struct event_loop::backend {
     uv_loop_t loop{};
     uv_async_t wake{};
-    uv_signal_t interrupt{};
-    bool watches_interrupt = false;
+    std::list<uv_signal_t> interrupts; ///< held by address
     interrupt_function interrupted = nullptr;
     void* interrupt_context = nullptr;
     std::chrono::steady_clock::time_point epoch = std::chrono::steady_clock::now();
@@ -42,6 +44,36 @@ void close_now(uv_loop_t& loop, uv_handle_t* handle) noexcept {
     while (!closed)
         uv_run(&loop, UV_RUN_NOWAIT);
 }
+
+/// Which signals loops of this program watch. A signal belongs to the whole program, and so does what was set for it: one
+/// that is not the system's and not watched by a loop is the program's own business.
+class watched_signals {
+public:
+    /// *Returns* an error of libuv's; 0 also where the signal is left alone.
+    static int start(uv_signal_t& handle, int signal, uv_signal_cb call) noexcept {
+        const std::lock_guard lock(mutex_);
+        auto& loops = loops_[static_cast<std::size_t>(signal)];
+        struct sigaction now {};
+        if (loops == 0 && (sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL))
+            return 0;
+        const int status = uv_signal_start(&handle, call, signal);
+        if (status == 0)
+            ++loops;
+        return status;
+    }
+    /// Does nothing for one that was not started, or was stopped.
+    static void stop(uv_signal_t& handle) noexcept {
+        const std::lock_guard lock(mutex_);
+        if (uv_is_active(reinterpret_cast<uv_handle_t*>(&handle)) == 0)
+            return;
+        --loops_[static_cast<std::size_t>(handle.signum)];
+        uv_signal_stop(&handle);
+    }
+
+private:
+    static inline std::mutex mutex_;
+    static inline std::array<int, 65> loops_{};
+};
 
 } // namespace
 
@@ -105,36 +137,44 @@ bool event_loop::poll(bool may_wait, std::optional<nanoseconds> until) {
     return true;
 }
 
-bool event_loop::watch_interrupt(interrupt_function interrupted, void* context) {
+bool event_loop::watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) {
     auto& b = *backend_;
-    if (b.watches_interrupt)
+    if (!b.interrupts.empty())
         return false;
-    require_uv(uv_signal_init(&b.loop, &b.interrupt), "SIGINT can't be watched");
-    b.watches_interrupt = true;
     b.interrupted = interrupted;
     b.interrupt_context = context;
-    b.interrupt.data = &b;
-    const int status = uv_signal_start_oneshot(
-        &b.interrupt,
-        [](uv_signal_t* s, int) {
-            auto& self = *static_cast<backend*>(s->data);
-            self.interrupted(self.interrupt_context);
-        },
-        SIGINT);
-    if (status < 0) {
-        unwatch_interrupt();
-        require_uv(status, "SIGINT can't be watched");
+    for (int signal = 1; signals != 0; ++signal, signals >>= 1) {
+        if ((signals & 1) == 0)
+            continue;
+        uv_signal_t& handle = b.interrupts.emplace_back();
+        int status = uv_signal_init(&b.loop, &handle);
+        if (status < 0) {
+            b.interrupts.pop_back();
+        } else {
+            handle.data = &b;
+            status = watched_signals::start(handle, signal, [](uv_signal_t* s, int number) {
+                auto& self = *static_cast<backend*>(s->data);
+                for (auto& each : self.interrupts)
+                    watched_signals::stop(each);
+                self.interrupted(number, self.interrupt_context);
+            });
+            // It alone keeps nobody waiting.
+            uv_unref(reinterpret_cast<uv_handle_t*>(&handle));
+        }
+        if (status < 0) {
+            unwatch_interrupt();
+            require_uv(status, "the signals that interrupt can't be watched");
+        }
     }
-    // It alone keeps nobody waiting.
-    uv_unref(reinterpret_cast<uv_handle_t*>(&b.interrupt));
-    return true;
+    return !b.interrupts.empty();
 }
 
 void event_loop::unwatch_interrupt() noexcept {
-    if (!backend_->watches_interrupt)
-        return;
-    backend_->watches_interrupt = false;
-    close_now(backend_->loop, reinterpret_cast<uv_handle_t*>(&backend_->interrupt));
+    while (!backend_->interrupts.empty()) {
+        watched_signals::stop(backend_->interrupts.back());
+        close_now(backend_->loop, reinterpret_cast<uv_handle_t*>(&backend_->interrupts.back()));
+        backend_->interrupts.pop_back();
+    }
 }
 
 } // namespace muster

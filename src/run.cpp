@@ -5,11 +5,30 @@
 #include <muster/exception_group.hpp>
 #include <muster/sleep.hpp>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
+
+namespace muster {
+
+run_options& run_options::interrupt_signals(std::initializer_list<int> signals) {
+    std::uint64_t chosen = 0;
+    for (const int signal : signals) {
+        if (signal < 1 || signal > 64 || signal == SIGKILL || signal == SIGSTOP)
+            throw std::invalid_argument("run_options::interrupt_signals: " + std::to_string(signal) +
+                                        " is no signal that a program can be told of");
+        chosen |= std::uint64_t{1} << (signal - 1);
+    }
+    signals_ = chosen;
+    return *this;
+}
+
+} // namespace muster
 
 namespace muster::detail {
 
@@ -51,9 +70,10 @@ private:
 
 class interrupt_scope {
 public:
-    interrupt_scope(scheduler& loop, const any_handle& main, bool wanted) : loop_(loop) {
-        if (wanted)
-            watching_ = loop.watch_interrupt(&interrupted, const_cast<any_handle*>(&main));
+    interrupt_scope(scheduler& loop, const any_handle& main, const run_options& options) : loop_(loop) {
+        if (options.handles_interrupt())
+            watching_ = loop.watch_interrupt(
+                options.interrupt_signals_set(), &interrupted, const_cast<any_handle*>(&main));
     }
     ~interrupt_scope() {
         if (watching_)
@@ -63,9 +83,26 @@ public:
     interrupt_scope& operator=(const interrupt_scope&) = delete;
 
 private:
-    static void interrupted(void* context) noexcept {
-        static_cast<const any_handle*>(context)->cancel("interrupted by SIGINT");
+    static void interrupted(int signal, void* context) noexcept {
+        const auto& main = *static_cast<const any_handle*>(context);
+        try {
+            main.cancel("interrupted by " + name_of(signal));
+        } catch (const std::bad_alloc&) {
+            main.state().cancel(cancel_request(cancel_reason::requested));
+        }
     }
+    static std::string name_of(int signal) {
+        switch (signal) {
+        case SIGHUP: return "SIGHUP";
+        case SIGINT: return "SIGINT";
+        case SIGQUIT: return "SIGQUIT";
+        case SIGTERM: return "SIGTERM";
+        case SIGUSR1: return "SIGUSR1";
+        case SIGUSR2: return "SIGUSR2";
+        default: return "signal " + std::to_string(signal);
+        }
+    }
+
     scheduler& loop_;
     bool watching_ = false;
 };
@@ -176,7 +213,7 @@ void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& 
     {
         end_of_main end(loop);
         end.watch(main.state());
-        const interrupt_scope interrupt(loop, main, options.handles_interrupt());
+        const interrupt_scope interrupt(loop, main, options);
         if (!loop.run_until(&end_of_main::reached, &end))
             stuck = loop.describe_waiters();
     }

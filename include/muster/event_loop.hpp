@@ -13,6 +13,7 @@
 #include <muster/run_options.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <source_location>
@@ -44,7 +45,7 @@ private:
 
     detail::nanoseconds read_clock() noexcept override;
     bool poll(bool may_wait, std::optional<detail::nanoseconds> until) override;
-    bool watch_interrupt(interrupt_function interrupted, void* context) override;
+    bool watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) override;
     void unwatch_interrupt() noexcept override;
 
     std::unique_ptr<backend> backend_;

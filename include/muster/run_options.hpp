@@ -12,6 +12,9 @@
 #include <muster/task_handle.hpp>
 
 #include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <initializer_list>
 #include <source_location>
 #include <stdexcept>
 #include <string>
@@ -47,11 +50,17 @@ public:
         grace_ = time;
         return *this;
     }
-    /// Whether SIGINT cancels main (once; a second SIGINT is the system's). On by default.
+    /// Whether a signal that asks the program to stop cancels main: SIGINT, unless interrupt_signals() says others. On by
+    /// default.
     run_options& handle_interrupt(bool on) {
         handle_interrupt_ = on;
         return *this;
     }
+    /// The signals that cancel main: `interrupt_signals({SIGINT, SIGTERM})`. The first to come does, with the message
+    /// "interrupted by SIGTERM" or what its name is; from then on all of them are the system's again, so a second one ends
+    /// the program. A signal that the program ignores or handles itself when the run begins is left alone.
+    /// *Errors*: std::invalid_argument for what is no signal, or none that can be watched.
+    run_options& interrupt_signals(std::initializer_list<int> signals);
     /// Steps that keep the loop busy for longer are reported. Off by default; asyncio's debug mode takes 100 ms.
     run_options& report_slow_steps(std::chrono::nanoseconds limit = std::chrono::milliseconds(100)) {
         slow_step_ = limit;
@@ -61,13 +70,16 @@ public:
     [[nodiscard]] bool is_strict() const noexcept { return strict_; }
     [[nodiscard]] const report_handler& report_handler_set() const noexcept { return on_report_; }
     [[nodiscard]] std::chrono::nanoseconds grace_time() const noexcept { return grace_; }
-    [[nodiscard]] bool handles_interrupt() const noexcept { return handle_interrupt_; }
+    [[nodiscard]] bool handles_interrupt() const noexcept { return handle_interrupt_ && signals_ != 0; }
+    /// A bit for each, that of signal 1 the lowest.
+    [[nodiscard]] std::uint64_t interrupt_signals_set() const noexcept { return signals_; }
     [[nodiscard]] std::chrono::nanoseconds slow_step_limit() const noexcept { return slow_step_; }
 
 private:
     report_handler on_report_;
     std::chrono::nanoseconds grace_{std::chrono::seconds(10)};
     std::chrono::nanoseconds slow_step_{0};
+    std::uint64_t signals_ = std::uint64_t{1} << (SIGINT - 1);
     bool strict_ = false;
     bool handle_interrupt_ = true;
 };

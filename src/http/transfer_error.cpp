@@ -46,6 +46,9 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_COULDNT_CONNECT:
     case CURLE_INTERFACE_FAILED:
     case CURLE_PROXY: {
+        // Only what was connected can be reset: it happened before libcurl looked whether it is.
+        if (system == std::errc::connection_reset)
+            return std::make_exception_ptr(reset_error(url, text, system));
         const bool says = !system || text.find(system.message()) != std::string::npos;
         return std::make_exception_ptr(connect_error(url, says ? text : text + ": " + system.message(), system));
     }

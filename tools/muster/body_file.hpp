@@ -10,7 +10,7 @@
 ///     file.finish();
 
 #include "streams.hpp"
-#include "url_source.hpp"
+#include "line_source.hpp"
 
 #include <string>
 #include <string_view>

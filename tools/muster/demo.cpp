@@ -114,12 +114,12 @@ int demo(bool show_progress) {
         "As `muster fetch --limit 32 --timeout 400ms --retries 2 --rate 90/s` would, this gets {} URLs from it:\n\n",
         server.port(), options.urls.size()));
 
-    url_source source(options.urls);
+    line_source source(options.urls, line_rules::urls());
     ledger counts;
     const batch_end end = fetch_all(options, source, counts, nullptr);
     said = say(counts.text(source, end.elapsed)) && said;
-    if (end.interrupted)
-        return was_interrupted;
+    if (end.interrupted())
+        return end.status(false);
 
     const auto wrong = differences(all, counts);
     if (wrong.empty())

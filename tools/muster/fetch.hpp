@@ -8,51 +8,32 @@
 ///     options.urls = {"https://example.org/"};
 ///     return fetch(options);
 
-#include "ledger.hpp"
-#include "units.hpp"
-#include "url_source.hpp"
+#include "batch.hpp"
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace tool {
 
-/// What main returns.
-enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2, was_interrupted = 130 };
-
-struct fetch_options {
-    fetch_options() {}
+struct fetch_options : batch_options {
+    fetch_options() { timeout = std::chrono::seconds(30); }
 
     std::vector<std::string> urls; ///< or "-" alone
     std::string file;
-    std::size_t limit = 32;
-    std::optional<std::chrono::nanoseconds> timeout = std::chrono::seconds(30); ///< each attempt
-    std::optional<std::chrono::nanoseconds> deadline;                           ///< everything
-    std::size_t retries = 0;
-    rate at_most;
-    std::optional<std::size_t> max_failures; ///< stop after so many
     std::optional<std::uint64_t> max_size;
     std::string output;
     std::string jsonl;
-    bool quiet = false;
-    bool show_progress = true;
-};
-
-/// How a batch ended. The counts are in the ledger.
-struct batch_end {
-    batch_end() noexcept {}
-    bool interrupted = false;
-    std::chrono::nanoseconds elapsed{0};
 };
 
 class job_log;
 
-/// Fetches what the source gives. *Errors*: usage_error, before anything is fetched.
-[[nodiscard]] batch_end fetch_all(const fetch_options& options, url_source& source, ledger& counts, job_log* log);
+/// Fetches what the source gives; `at_end` as in run_batch. *Errors*: usage_error, before anything is fetched.
+[[nodiscard]] batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log,
+    std::function<void(const batch_end&)> at_end = {});
 
 /// The whole command. *Returns* the exit status. *Errors*: usage_error.
 [[nodiscard]] int fetch(const fetch_options& options);

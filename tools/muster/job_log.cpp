@@ -3,6 +3,8 @@
 
 #include "units.hpp"
 
+#include <muster/subprocess.hpp>
+
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -28,33 +30,9 @@ const char* name_of(ending how) noexcept {
     return "not_started";
 }
 
-} // namespace
+using json = nlohmann::ordered_json;
 
-job_log::job_log(const std::string& file) : name_(file == "-" ? "standard output" : file) {
-    if (file == "-")
-        return;
-    file_ = descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (!file_.open())
-        throw usage_error(fmt::format("--jsonl: {} can't be written: {}", file,
-            std::generic_category().message(errno)));
-    fd_ = file_.get();
-}
-
-void job_log::fail(const std::error_code& why) {
-    if (failure_.empty())
-        failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why.message());
-}
-
-void job_log::add(const job& j, const verdict& v) {
-    if (!failure_.empty())
-        return;
-    nlohmann::ordered_json o;
-    o["index"] = j.line.index;
-    o["line"] = j.line.number;
-    o["url"] = j.line.text;
-    o["outcome"] = name_of(v.how);
-    o["status"] = j.status != 0 ? nlohmann::ordered_json(j.status) : nlohmann::ordered_json(nullptr);
-    o["bytes"] = j.bytes;
+void add_end(json& o, const job& j, const verdict& v) {
     o["seconds"] = std::round(std::chrono::duration<double>(j.took).count() * 1e6) / 1e6;
     o["attempts"] = j.attempts;
     if (v.how == ending::error) {
@@ -63,10 +41,67 @@ void job_log::add(const job& j, const verdict& v) {
     }
     if (!v.reason.empty())
         o["reason"] = v.reason;
-    // The input may be anything; what is no UTF-8 in it becomes U+FFFD.
-    const auto line = o.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+}
+
+/// The input may be anything; what is no UTF-8 in it becomes U+FFFD.
+std::string line_of(const json& o) {
+    return o.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
+}
+
+} // namespace
+
+job_log::job_log(const std::string& file, std::uint64_t keep) : name_(file == "-" ? "standard output" : file) {
+    if (file == "-")
+        return;
+    file_ = descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep == 0 ? O_TRUNC : 0), 0666));
+    if (!file_.open())
+        throw usage_error(fmt::format("--jsonl: {} can't be written: {}", file,
+            std::generic_category().message(errno)));
+    fd_ = file_.get();
+    if (keep != 0 && (::ftruncate(fd_, static_cast<off_t>(keep)) != 0 || ::lseek(fd_, 0, SEEK_END) < 0))
+        throw usage_error(fmt::format("--jsonl: {} can't be written: {}", file,
+            std::generic_category().message(errno)));
+}
+
+void job_log::fail(const std::error_code& why) {
+    if (failure_.empty())
+        failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why.message());
+}
+
+void job_log::add_url(const job& j, const verdict& v) {
+    json o;
+    o["index"] = j.line.index;
+    o["line"] = j.line.number;
+    o["url"] = j.line.text;
+    o["outcome"] = name_of(v.how);
+    o["status"] = j.status != 0 ? json(j.status) : json(nullptr);
+    o["bytes"] = j.bytes;
+    add_end(o, j, v);
+    write(line_of(o));
+}
+
+void job_log::add_command(const job& j, const verdict& v, const std::string& key, const std::string& command) {
+    json o;
+    o["index"] = j.line.index;
+    o["line"] = j.line.number;
+    o["input"] = j.line.text;
+    o["command"] = command;
+    o["key"] = key;
+    o["outcome"] = name_of(v.how);
+    const auto* exit = v.how == ending::error ? muster::get_if<muster::exit_error>(v.error) : nullptr;
+    const auto* signal = v.how == ending::error ? muster::get_if<muster::signal_error>(v.error) : nullptr;
+    o["exit_status"] = v.how == ending::ok ? json(0) : exit != nullptr ? json(exit->status()) : json(nullptr);
+    o["signal"] = signal != nullptr ? json(muster::signal_name(signal->signal())) : json(nullptr);
+    o["bytes"] = j.bytes;
+    add_end(o, j, v);
+    write(line_of(o));
+}
+
+void job_log::write(const std::string& line) {
+    if (!failure_.empty())
+        return;
     std::size_t written = 0;
-    if (const auto failed = write_all(fd_, line, &written)) {
+    if (const auto failed = write_stream(fd_, line, &written)) {
         fail(*failed);
         // Half a line is no line. What can't be cut, a pipe, stays as it is.
         if (const auto end = ::lseek(fd_, 0, SEEK_CUR); written != 0 && end >= static_cast<off_t>(written))

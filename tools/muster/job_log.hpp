@@ -5,22 +5,27 @@
 /// --jsonl: one JSON object a line for each line of the input, in order of completion. Each is written at once and
 /// whole: what is there after a crash, or on a full disk, can be read.
 ///
-///     log.add(job, verdict);
+///     log.add_url(job, verdict);
 ///     if (!log.failure().empty()) ...
 
 #include "ledger.hpp"
 #include "streams.hpp"
 
+#include <cstdint>
 #include <string>
+#include <system_error>
 
 namespace tool {
 
 class job_log {
 public:
-    /// "-" is standard output. *Errors*: usage_error if it can't be written.
-    explicit job_log(const std::string& file);
+    /// "-" is standard output. Starts anew, or behind the first `keep` bytes of what is there.
+    /// *Errors*: usage_error if it can't be written.
+    explicit job_log(const std::string& file, std::uint64_t keep = 0);
 
-    void add(const job& j, const verdict& v);
+    void add_url(const job& j, const verdict& v);
+    /// `key` says which command it was, whatever its text may be: see earlier_run.
+    void add_command(const job& j, const verdict& v, const std::string& key, const std::string& command);
     /// Closes the file. What went wrong is in failure() then.
     void close();
     /// Why writing it failed; empty if it did not. Nothing is written after a failure.
@@ -29,6 +34,7 @@ public:
 
 private:
     void fail(const std::error_code& why);
+    void write(const std::string& line);
 
     std::string name_;
     descriptor file_; ///< closed for standard output

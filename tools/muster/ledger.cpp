@@ -4,6 +4,7 @@
 #include "units.hpp"
 
 #include <muster/http.hpp>
+#include <muster/subprocess.hpp>
 
 #include <fmt/core.h>
 
@@ -29,7 +30,30 @@ std::string for_reading(std::string_view text, std::size_t most = 100) {
 std::string kind_of(const std::exception_ptr& error) {
     if (const auto* e = muster::get_if<muster::http::status_error>(error))
         return fmt::format("{} {}", short_type(error), e->status());
+    if (const auto* e = muster::get_if<muster::exit_error>(error))
+        return fmt::format("exit status {}", e->status());
+    if (const auto* e = muster::get_if<muster::signal_error>(error))
+        return muster::signal_name(e->signal());
     return short_type(error);
+}
+
+/// A few lines at most: what a command complained last, or the problem itself.
+std::vector<std::string> lines_about(const std::exception_ptr& error) {
+    constexpr std::size_t most = 5;
+    const auto* e = muster::get_if<muster::process_error>(error);
+    if (e == nullptr || e->error_output().empty())
+        return {for_reading(problem_of(error), 200)};
+    std::vector<std::string> lines;
+    std::string_view left = e->error_output();
+    while (!left.empty() && lines.size() != most) {
+        if (left.ends_with('\n'))
+            left.remove_suffix(1);
+        const auto feed = left.rfind('\n');
+        const auto begin = feed == std::string_view::npos ? 0 : feed + 1;
+        lines.insert(lines.begin(), for_reading(left.substr(begin), 200));
+        left = left.substr(0, begin);
+    }
+    return lines;
 }
 
 std::string bytes_for_reading(std::uint64_t bytes) {
@@ -57,6 +81,8 @@ std::string short_type(const std::exception_ptr& error) {
 std::string problem_of(const std::exception_ptr& error) {
     if (const auto* e = muster::get_if<muster::http::error>(error))
         return e->problem();
+    if (const auto* e = muster::get_if<muster::process_error>(error))
+        return std::string(e->what()).substr(e->command().size() + 2);
     if (const auto* e = muster::get_if<std::exception>(error))
         return e->what();
     return muster::describe(error);
@@ -73,7 +99,7 @@ void ledger::add(const job& j, const verdict& v) {
         const auto name = kind_of(v.error);
         auto at = std::ranges::find(kinds_, name, &kind::name);
         if (at == kinds_.end())
-            at = kinds_.emplace(at, name, for_reading(j.line.text, 200), j.line.number, problem_of(v.error));
+            at = kinds_.emplace(at, name, for_reading(j.line.text, 200), j.line.number, lines_about(v.error));
         ++at->count;
         break;
     }
@@ -94,11 +120,11 @@ std::uint64_t ledger::failed_with(const std::string& name) const noexcept {
     return at != kinds_.end() ? at->count : 0;
 }
 
-std::string ledger::text(const url_source& from, std::chrono::nanoseconds elapsed) const {
+std::string ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
     std::string text;
     text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", submitted(), ok_,
         failed_, cancelled_, not_started_);
-    text += fmt::format("{} received in {}, {} {}\n", bytes_for_reading(bytes_), show_duration(elapsed), retries_,
+    text += fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), bytes_are_, show_duration(elapsed), retries_,
         retries_ == 1 ? "retry" : "retries");
     if (!kinds_.empty()) {
         text += "failures by type, with the first of each:\n";
@@ -106,20 +132,24 @@ std::string ledger::text(const url_source& from, std::chrono::nanoseconds elapse
         std::ranges::sort(kinds, [](const kind& a, const kind& b) {
             return a.count != b.count ? a.count > b.count : a.line < b.line;
         });
-        for (const auto& k : kinds)
-            text += fmt::format("  {:>6}  {:<18} line {}: {}\n{:29}{}\n", k.count, k.name, k.line, k.url, "",
-                for_reading(k.problem, 200));
+        for (const auto& k : kinds) {
+            text += fmt::format("  {:>6}  {:<18} line {}: {}\n", k.count, k.name, k.line, k.url);
+            for (const auto& line : k.problem)
+                text += fmt::format("{:29}{}\n", "", line);
+        }
     }
     if (!slowest_.empty()) {
         text += "slowest:\n";
         for (const auto& s : slowest_)
             text += fmt::format("  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.url);
     }
+    if (from.passed_over() != 0)
+        text += fmt::format("not run again, because they had succeeded before: {}\n", from.passed_over());
     if (from.blank_lines() + from.comments() != 0)
         text += fmt::format("not counted above: {} blank lines, {} comments\n", from.blank_lines(), from.comments());
     if (!from.exhausted())
         text += fmt::format("{} was not read to its end: lines after {} are not counted\n", from.name(),
-            from.urls() + from.blank_lines() + from.comments());
+            from.taken() + from.blank_lines() + from.comments());
     return text;
 }
 

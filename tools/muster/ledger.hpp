@@ -8,7 +8,7 @@
 ///     ledger.add(job, verdict::failed(error));
 ///     print(ledger.text());
 
-#include "url_source.hpp"
+#include "line_source.hpp"
 
 #include <muster/error.hpp>
 
@@ -16,10 +16,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tool {
+
+/// What a command knows of a line beyond what all do.
+struct job_details {
+    virtual ~job_details() = default;
+};
 
 /// One line on its way.
 struct job {
@@ -30,6 +37,7 @@ struct job {
     int status = 0; ///< of the last answer; 0 if there was none
     std::uint64_t bytes = 0;
     std::chrono::nanoseconds took{0};
+    std::unique_ptr<job_details> details;
 };
 
 enum class ending { ok, error, cancelled, not_started };
@@ -50,12 +58,15 @@ private:
 
 /// "connect_error", "status_error": without the namespaces that all of them share.
 [[nodiscard]] std::string short_type(const std::exception_ptr& error);
-/// What went wrong, without the URL.
+/// What went wrong, without the URL or the command.
 [[nodiscard]] std::string problem_of(const std::exception_ptr& error);
 
 class ledger {
 public:
     static constexpr std::size_t slowest_kept = 3;
+
+    /// What the bytes are: "received".
+    explicit ledger(std::string bytes_are = "received") : bytes_are_(std::move(bytes_are)) {}
 
     void add(const job& j, const verdict& v);
 
@@ -69,17 +80,17 @@ public:
     [[nodiscard]] std::uint64_t failed_with(const std::string& kind) const noexcept;
 
     /// For people, some lines.
-    [[nodiscard]] std::string text(const url_source& from, std::chrono::nanoseconds elapsed) const;
+    [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
 
 private:
     struct kind {
-        kind(std::string n, std::string u, std::uint64_t l, std::string p)
+        kind(std::string n, std::string u, std::uint64_t l, std::vector<std::string> p)
             : name(std::move(n)), url(std::move(u)), line(l), problem(std::move(p)) {}
-        std::string name; ///< the type; for a status, with the status
+        std::string name; ///< the type, with a status or signal if there is one
         std::uint64_t count = 0;
         std::string url; ///< of the first
         std::uint64_t line;
-        std::string problem;
+        std::vector<std::string> problem; ///< lines
     };
     struct slow {
         slow(std::chrono::nanoseconds t, std::string u, std::uint64_t l) : took(t), url(std::move(u)), line(l) {}
@@ -88,6 +99,7 @@ private:
         std::uint64_t line;
     };
 
+    std::string bytes_are_;
     std::uint64_t ok_ = 0;
     std::uint64_t failed_ = 0;
     std::uint64_t cancelled_ = 0;

@@ -3,16 +3,23 @@
 // says what to do and an exit status.
 #include "demo.hpp"
 #include "fetch.hpp"
+#include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
+#include "words.hpp"
 
 #include <muster/config.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <exception>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <unistd.h>
 
@@ -20,142 +27,244 @@ namespace {
 
 using tool::usage_error;
 
-/// What was written for an option, before it is understood.
-struct fetch_words {
-    fetch_words() {}
+constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n";
+
+struct fetch_words : tool::batch_words {
     std::vector<std::string> urls;
     std::string file;
-    std::string limit = "32";
-    std::string timeout = "30s";
-    std::string deadline;
-    std::string retries = "0";
-    std::string rate;
-    std::string max_failures;
     std::string max_size;
     std::string output;
-    std::string jsonl;
-    bool fail_fast = false;
-    bool keep_going = false;
-    bool quiet = false;
-    bool no_progress = false;
 };
 
-constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted.\n";
+struct run_words : tool::batch_words {
+    std::string file;
+    std::string grace;
+    bool nul_separated = false;
+    bool keep_order = false;
+    bool ungrouped = false;
+    bool dry_run = false;
+    bool resume = false;
+    std::optional<std::vector<std::string>> inputs; ///< what stands behind :::
+};
+
+/// The three ways to use it can't be told from the options.
+class run_formatter final : public CLI::Formatter {
+public:
+    std::string make_usage(const CLI::App*, std::string) const override {
+        return "Usage: muster run [OPTIONS] TEMPLATE ::: INPUT...\n"
+               "       muster run [OPTIONS] TEMPLATE [-f FILE]     inputs from FILE or standard input, one a line\n"
+               "       muster run [OPTIONS] [-f FILE]              commands from FILE or standard input, one a line\n";
+    }
+};
 
 void describe_fetch(CLI::App& app, fetch_words& w) {
     app.add_option("URL", w.urls, "what to get; - reads URLs from standard input, one a line");
     app.add_option("-f,--file", w.file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
         ->type_name("FILE");
-    app.add_option("--limit", w.limit, "at most N at once (32)")->type_name("N");
-    app.add_option("--timeout", w.timeout, "time for each attempt: 500ms, 2s, 1m, none (30s)")->type_name("TIME");
-    app.add_option("--deadline", w.deadline, "time for everything; what has not ended then is cancelled")
-        ->type_name("TIME");
-    app.add_option("--retries", w.retries,
-           "up to N further attempts after a refused or broken connection, a time-out, a status of 5xx or 429 (0)")
-        ->type_name("N");
-    app.add_option("--rate", w.rate, "at most N requests a second, or N/m a minute")->type_name("N[/s|/m]");
-    auto* fast = app.add_flag("--fail-fast", w.fail_fast, "stop at the first failure");
-    auto* going = app.add_flag("--keep-going", w.keep_going, "go on whatever fails (the default)");
-    auto* some = app.add_option("--max-failures", w.max_failures, "stop after N failures")->type_name("N");
-    fast->excludes(going)->excludes(some);
-    going->excludes(some);
+    w.describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m, none (30s)",
+        "a refused or broken connection, a time-out, a status of 5xx or 429");
     app.add_option("--max-size", w.max_size, "a larger body is a failure: 1000, 20K, 5M, 1G")->type_name("SIZE");
     app.add_option("-o,--output", w.output, "write the bodies into files in DIR, named after line and URL")
         ->type_name("DIR");
     app.add_option("--jsonl", w.jsonl, "write one JSON object for each URL to FILE, as they end; - is standard output")
         ->type_name("FILE");
-    app.add_flag("-q,--quiet", w.quiet, "print neither progress nor ledger");
-    app.add_flag("--no-progress", w.no_progress, "print no progress");
     app.footer(std::string("A status of 400 or more is a failure. At the end the ledger is printed: what became of "
                            "every URL,\nfailures by type, the slowest. Ctrl-C cancels, cleans up and prints it as "
                            "well.\n\nmuster fetch --limit 100 --retries 3 -f urls.txt -o pages --jsonl log.jsonl\n\n") +
                exit_statuses);
 }
 
+void describe_run(CLI::App& app, run_words& w) {
+    app.prefix_command();
+    app.formatter(std::make_shared<run_formatter>());
+    app.add_option("-f,-a,--file", w.file, "read lines from FILE; - is standard input")->type_name("FILE");
+    app.add_flag("-0,--null", w.nul_separated, "lines end with a NUL, as find -print0 writes them");
+    w.describe(app, "command", "at most N at once (as many as there are processors)",
+        "time for each attempt: 500ms, 2s, 1m; what takes longer is ended (none)",
+        "an exit status other than 0, a signal or a time-out");
+    app.add_option("--grace", w.grace, "time between SIGTERM and SIGKILL for what is to be ended (5s)")
+        ->type_name("TIME");
+    app.add_flag("-k,--keep-order", w.keep_order, "print outputs in the order of the inputs, not as commands end");
+    app.add_flag("-u,--ungroup", w.ungrouped, "commands write where muster does, mixed, and nothing is held back");
+    app.add_option("--jsonl", w.jsonl, "write one JSON object for each command to FILE, as they end")
+        ->type_name("FILE");
+    app.add_flag("--resume", w.resume, "do not run again what has succeeded according to the --jsonl FILE; add to it");
+    app.add_flag("--dry-run", w.dry_run, "print the commands and run none");
+    app.footer(std::string(
+                   "In the template {} is the input, {.} the input without extension, {/} its last component, {//} its\n"
+                   "directory, {/.} its last component without extension, {#} its number, {%} the place it runs in, from 1\n"
+                   "to the limit. Without any of them the input is put last. A template of several words is executed as\n"
+                   "it is; one word is a command line, and a shell reads it if it has anything for a shell in it. Inputs\n"
+                   "are never read by a shell, whatever is in them.\n\n"
+                   "muster run 'convert {} {.}.png' ::: *.jpg\n"
+                   "find . -name '*.log' -print0 | muster run -0 gzip\n"
+                   "muster run --limit 8 --retries 2 --jsonl log.jsonl --resume -f commands.txt\n\n"
+                   "The ledger is printed at the end, on standard error. Ctrl-C ends what runs and prints it as well; "
+                   "twice\nkills what runs.\n\n"
+                   "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n"));
+}
+
 tool::fetch_options understand(const fetch_words& w) {
     tool::fetch_options o;
+    w.understand(o);
     o.urls = w.urls;
     o.file = w.file;
-    o.limit = tool::parse_count(w.limit, "--limit", 1, 100'000);
-    if (w.timeout == "none")
-        o.timeout.reset();
-    else
-        o.timeout = tool::parse_duration(w.timeout, "--timeout");
-    if (!w.deadline.empty())
-        o.deadline = tool::parse_duration(w.deadline, "--deadline");
-    o.retries = tool::parse_count(w.retries, "--retries", 0, 1000);
-    if (!w.rate.empty())
-        o.at_most = tool::parse_rate(w.rate, "--rate");
-    if (w.fail_fast)
-        o.max_failures = 1;
-    if (!w.max_failures.empty())
-        o.max_failures = tool::parse_count(w.max_failures, "--max-failures", 1, 1'000'000'000);
     if (!w.max_size.empty())
         o.max_size = tool::parse_size(w.max_size, "--max-size");
     o.output = w.output;
     o.jsonl = w.jsonl;
-    o.quiet = w.quiet;
-    o.show_progress = !w.no_progress;
+    return o;
+}
+
+tool::run_options understand(const run_words& w, std::vector<std::string> words) {
+    tool::run_options o;
+    w.understand(o);
+    if (words == std::vector<std::string>{"-"} && w.file.empty() && !w.inputs) {
+        o.file = "-";
+        words.clear();
+    }
+    o.words = std::move(words);
+    o.inputs = w.inputs;
+    if (!w.file.empty())
+        o.file = w.file;
+    o.nul_separated = w.nul_separated;
+    o.keep_order = w.keep_order;
+    o.ungrouped = w.ungrouped;
+    o.dry_run = w.dry_run;
+    o.resume = w.resume;
+    o.jsonl = w.jsonl;
+    if (!w.grace.empty())
+        o.grace = tool::parse_duration(w.grace, "--grace");
     return o;
 }
 
 /// Help and version: what was asked for, so a failure to print it is one.
 int print(const std::string& text) {
     if (const auto failed = tool::write_all(STDOUT_FILENO, text)) {
-        static_cast<void>(tool::write_all(
-            STDERR_FILENO, fmt::format("muster: writing to standard output failed: {}\n", failed->message())));
+        tool::complain(fmt::format("writing to standard output failed: {}", failed->message()));
         return tool::some_failed;
     }
     return tool::all_succeeded;
 }
 
-int complain(const std::string& text, int status) {
-    static_cast<void>(tool::write_all(STDERR_FILENO, "muster: " + text + '\n'));
-    return status;
+int refuse(const std::string& text) {
+    tool::complain(text);
+    return tool::bad_usage;
+}
+
+/// The inputs of `muster run TEMPLATE ::: INPUT...` are taken off: they may look like anything.
+std::optional<std::vector<std::string>> take_inputs(std::vector<std::string>& arguments) {
+    if (arguments.empty() || arguments.front() != "run")
+        return std::nullopt;
+    const auto at = std::ranges::find(arguments, ":::");
+    if (at == arguments.end())
+        return std::nullopt;
+    std::vector<std::string> inputs(at + 1, arguments.end());
+    arguments.erase(at, arguments.end());
+    for (const auto* other : {":::", ":::+", "::::"}) {
+        if (std::ranges::find(inputs, other) != inputs.end())
+            throw usage_error(fmt::format("{} behind ::: is not supported: give one list of inputs, or a file of them "
+                                          "with -f",
+                other));
+    }
+    return inputs;
+}
+
+/// What to do about an option or a command that there is not.
+std::string about_unknown(const CLI::App& app, const std::string& word, std::string_view see) {
+    const bool is_option = word.starts_with('-');
+    std::vector<std::string> known;
+    if (is_option) {
+        known = tool::options_of(app);
+    } else {
+        for (const auto* command : app.get_subcommands(nullptr))
+            known.push_back(command->get_name());
+    }
+    const auto meant = tool::nearest(word.substr(0, word.find('=')), known);
+    return fmt::format("there is no {} '{}'{}\nSee {}", is_option ? "option" : "command", word,
+        meant ? fmt::format(": did you mean {}?", *meant) : "", see);
 }
 
 int run(int argc, char** argv) {
+    std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
     CLI::App app("Runs many things at once and says what became of each.", "muster");
-    app.footer(exit_statuses);
+    app.footer(std::string("muster help COMMAND says more about one.\n\n") + exit_statuses);
     app.set_version_flag("--version",
         fmt::format("muster {}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch),
         "print the version and exit");
     app.set_help_flag("-h,--help", "print this help and exit");
     app.require_subcommand(0, 1);
     app.fallthrough(false);
+    app.allow_extras();
 
-    fetch_words words;
+    fetch_words fetching;
     auto* fetch = app.add_subcommand("fetch", "get many URLs at once");
-    describe_fetch(*fetch, words);
+    describe_fetch(*fetch, fetching);
+    run_words running;
+    auto* run_many = app.add_subcommand("run", "run many commands at once");
+    describe_run(*run_many, running);
     bool demo_without_progress = false;
     auto* demo = app.add_subcommand("demo", "get 200 URLs from a faulty server in this process: no network needed");
     demo->add_flag("--no-progress", demo_without_progress, "print no progress");
     std::string topic;
     auto* help = app.add_subcommand("help", "print the help of a command");
-    help->add_option("COMMAND", topic, "fetch, demo");
+    help->add_option("COMMAND", topic, "fetch, run, demo");
 
+    const CLI::App* chosen = &app;
+    std::string see = "muster --help";
     try {
-        app.parse(argc, argv);
-        if (fetch->parsed())
-            return tool::fetch(understand(words));
-        if (demo->parsed())
+        running.inputs = take_inputs(arguments);
+        // CLI11 takes them from the back.
+        auto reversed = arguments;
+        std::ranges::reverse(reversed);
+        const auto choose = [&] {
+            for (const auto* command : {fetch, run_many, demo, help}) {
+                if (command->parsed()) {
+                    chosen = command;
+                    see = fmt::format("muster {} --help", command->get_name());
+                }
+            }
+        };
+        try {
+            app.parse(std::move(reversed));
+        } catch (...) {
+            choose();
+            throw;
+        }
+        choose();
+        auto left = chosen == &app ? app.remaining() : chosen->remaining();
+        // What stands behind -- is no option.
+        const bool marked = std::ranges::find(arguments, "--") != arguments.end();
+        if (!left.empty() && left.front() == "--")
+            left.erase(left.begin());
+        if (!left.empty() && left.front().size() > 1 && left.front().starts_with('-') && !(marked && chosen == run_many))
+            return refuse(about_unknown(*chosen, left.front(), see));
+        if (chosen == fetch)
+            return tool::fetch(understand(fetching));
+        if (chosen == run_many)
+            return tool::run(understand(running, std::move(left)));
+        if (chosen == demo)
             return tool::demo(!demo_without_progress);
-        if (help->parsed()) {
+        if (!left.empty())
+            return refuse(about_unknown(app, left.front(), see));
+        if (chosen == help) {
             if (topic.empty())
                 return print(app.help());
             return print(app.get_subcommand(topic)->help());
         }
     } catch (const CLI::CallForHelp&) {
-        return print(fetch->parsed() ? fetch->help() : demo->parsed() ? demo->help() : app.help());
+        return print(chosen->help());
     } catch (const CLI::CallForVersion& e) {
         return print(std::string(e.what()) + '\n');
     } catch (const CLI::OptionNotFound&) {
-        return complain(fmt::format("there is no command '{}': see muster --help", topic), tool::bad_usage);
+        return refuse(about_unknown(app, topic, "muster --help"));
+    } catch (const CLI::ExtrasError& e) {
+        const auto left = chosen->remaining();
+        return refuse(left.empty() ? fmt::format("{}\nSee {}", e.what(), see) : about_unknown(*chosen, left.front(), see));
     } catch (const CLI::ParseError& e) {
-        const char* see = fetch->parsed() ? "muster fetch --help" : "muster --help";
-        return complain(fmt::format("{}\nSee {}", e.what(), see), tool::bad_usage);
+        return refuse(fmt::format("{}\nSee {}", e.what(), see));
     } catch (const usage_error& e) {
-        return complain(e.what(), tool::bad_usage);
+        return refuse(e.what());
     }
     static_cast<void>(tool::write_all(STDERR_FILENO, app.help()));
     return tool::bad_usage;
@@ -168,6 +277,7 @@ int main(int argc, char** argv) {
     try {
         return run(argc, argv);
     } catch (const std::exception& e) {
-        return complain(e.what(), tool::some_failed);
+        tool::complain(e.what());
+        return tool::some_failed;
     }
 }

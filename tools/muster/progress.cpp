@@ -2,12 +2,16 @@
 #include "progress.hpp"
 
 #include "streams.hpp"
+#include "units.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstddef>
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -33,12 +37,18 @@ void progress::draw(const progress_counts& c) {
     std::string line = c.total ? fmt::format("{}/{}", c.done, *c.total) : fmt::format("{} done", c.done);
     line += fmt::format("  {} ok  {} failed  {} running  {:.0f}/s", c.ok, c.failed, c.running,
         seconds > 0.05 ? static_cast<double>(c.done) / seconds : 0.0);
+    // At the rate so far.
+    if (c.total && c.done != 0 && c.done < *c.total && seconds > 1)
+        line += fmt::format("  {} left",
+            show_duration(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(
+                std::ceil(seconds / static_cast<double>(c.done) * static_cast<double>(*c.total - c.done))))));
     // A line that wraps could not be drawn over.
     line.resize(std::min(line.size(), terminal_width() - 1));
-    if (line == last_)
+    // A terminal that was told to wait (Ctrl-S), or that is gone, is no reason to stop.
+    pollfd watched{STDERR_FILENO, POLLOUT, 0};
+    if (line == last_ || ::poll(&watched, 1, 0) <= 0)
         return;
     last_ = line;
-    // A terminal that is gone is no reason to stop.
     static_cast<void>(write_all(STDERR_FILENO, "\r\x1b[K" + line));
 }
 

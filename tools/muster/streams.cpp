@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "streams.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
+#include <limits>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace tool {
@@ -37,6 +42,24 @@ std::optional<std::error_code> write_all(int fd, std::string_view text, std::siz
     return std::nullopt;
 }
 
+std::optional<std::error_code> write_stream(int fd, std::string_view text, std::size_t* written) noexcept {
+    struct stat about {};
+    if (::fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
+        return write_all(fd, text, written);
+    // A pipe that can be written has room for so much: only poll() ever waits, and nothing begins it again after a signal.
+    constexpr std::size_t most = PIPE_BUF;
+    while (!text.empty()) {
+        pollfd watched{fd, POLLOUT, 0};
+        if (::poll(&watched, 1, -1) < 0)
+            return std::error_code(errno, std::generic_category());
+        const auto piece = text.substr(0, most);
+        if (const auto failed = write_all(fd, piece, written))
+            return failed;
+        text.remove_prefix(piece.size());
+    }
+    return std::nullopt;
+}
+
 void prepare_process() noexcept {
     for (int fd = 0; fd <= 2; ++fd) {
         // open() takes the lowest free number, which is this one.
@@ -46,11 +69,21 @@ void prepare_process() noexcept {
     // A pipe without a reader and a file over its limit are errors of write() then.
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
+}
+
+void require_descriptors(std::size_t count) noexcept {
     rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, count);
         ::setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+std::size_t most_open_files() noexcept {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > std::numeric_limits<std::size_t>::max())
+        return std::numeric_limits<std::size_t>::max();
+    return static_cast<std::size_t>(limit.rlim_cur);
 }
 
 } // namespace tool

@@ -154,10 +154,10 @@ public:
     }
     void seed_random(std::uint64_t seed) noexcept { random_state_ = seed; }
 
-    using interrupt_function = void (*)(void* context) noexcept;
-    /// Calls `interrupted` once, on the loop's thread, when the program is asked to stop by SIGINT; then SIGINT is
-    /// the system's again. *Returns* false where that is not possible.
-    virtual bool watch_interrupt(interrupt_function interrupted, void* context) = 0;
+    using interrupt_function = void (*)(int signal, void* context) noexcept;
+    /// Calls `interrupted` once, on the loop's thread, when the program is asked to stop by one of the signals (a bit for
+    /// each, that of signal 1 the lowest); then all of them are the system's again. *Returns* false if none is watched.
+    virtual bool watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) = 0;
     virtual void unwatch_interrupt() noexcept = 0;
 
 protected:

@@ -66,7 +66,7 @@ public:
     /// "'NAME' (created at FILE:LINE) waits for WHAT" for each task that has not ended.
     [[nodiscard]] std::vector<std::string> waiters() const { return describe_waiters(); }
 
-    bool watch_interrupt(interrupt_function, void*) override { return false; }
+    bool watch_interrupt(std::uint64_t, interrupt_function, void*) override { return false; }
     void unwatch_interrupt() noexcept override {}
 
 private:

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Where the URLs come from: arguments, a file or standard input, one a line, read as they are needed. Blank lines and
-/// lines that begin with # are counted and passed over. Reading a pipe never holds up the loop.
+/// Where the URLs, commands or inputs come from: arguments, a file or standard input, one a line, read as they are needed.
+/// Blank lines and comments are counted and passed over. Reading a pipe never holds up the loop.
 ///
 ///     auto line = co_await source.next();      // empty at the end
 
@@ -14,33 +14,57 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tool {
 
 struct input_line {
     input_line() {}
-    std::uint64_t index = 0;  ///< among the URLs, from 0
+    std::uint64_t index = 0;  ///< among those that count, from 0
     std::uint64_t number = 0; ///< among all lines, from 1
     std::string text;
     bool too_long = false; ///< the text is only its beginning
 };
 
+/// How a text is cut into lines, and which of them count.
+struct line_rules {
+    line_rules(std::string what, char end_of_line, bool trim, bool comments, bool spaces_are_blank)
+        : thing(std::move(what)),
+          end(end_of_line),
+          trims(trim),
+          has_comments(comments),
+          spaces_count_as_blank(spaces_are_blank) {}
+    static line_rules urls() { return {"URL", '\n', true, true, true}; }
+    static line_rules commands() { return {"command", '\n', false, true, true}; }
+    static line_rules inputs(char end) { return {"input", end, false, false, false}; }
+
+    std::string thing; ///< for messages
+    char end;
+    bool trims; ///< spaces at both ends, and a carriage return
+    bool has_comments;
+    bool spaces_count_as_blank;
+};
+
 /// Immovable. *Thread safety*: the loop's thread.
-class url_source {
+class line_source {
 public:
     static constexpr std::size_t longest_line = std::size_t{1} << 20;
 
-    explicit url_source(std::vector<std::string> urls);
+    line_source(std::vector<std::string> arguments, line_rules rules);
     /// "-" is standard input. *Errors*: usage_error if it can't be read.
-    explicit url_source(const std::string& file);
+    line_source(const std::string& file, line_rules rules);
+
+    /// Lines for which it says false are counted as passed_over(), and not given. They have their index.
+    void only_if(std::function<bool(const input_line&)> wanted) { wanted_ = std::move(wanted); }
 
     enum class took { line, nothing_yet, end };
-    /// Takes the next URL if that needs no waiting. For arguments and files it never does.
+    /// Takes the next line if that needs no waiting. For arguments and files it never does.
     [[nodiscard]] took try_take(input_line& line);
-    /// *Returns* the next URL, or nothing at the end. *Cancellation*: nothing is lost.
+    /// *Returns* the next line, or nothing at the end. *Cancellation*: nothing is lost.
     [[nodiscard]] muster::task<std::optional<input_line>> next();
     /// Waits until there may be more to take. *Cancellation*: ends it at once.
     [[nodiscard]] muster::task<> wait();
@@ -52,9 +76,15 @@ public:
     /// It can't be read any further; what was read still is taken.
     void give_up(const std::string& why);
 
+    /// How many there are, if that is known; without those that only_if refuses.
     [[nodiscard]] std::optional<std::size_t> total() const noexcept;
+    /// For a file that was counted before.
+    void expect(std::size_t total) noexcept { expected_ = total; }
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    [[nodiscard]] std::uint64_t urls() const noexcept { return urls_; }
+    [[nodiscard]] const line_rules& rules() const noexcept { return rules_; }
+    /// How many counted as lines so far, passed over or not.
+    [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t passed_over() const noexcept { return passed_over_; }
     [[nodiscard]] std::uint64_t blank_lines() const noexcept { return blank_; }
     [[nodiscard]] std::uint64_t comments() const noexcept { return comments_; }
     /// True once its end was met.
@@ -67,9 +97,14 @@ private:
     void read_more();
     /// Takes a line off the buffer, if there is one. *Returns* false if it needs more input.
     [[nodiscard]] bool take_raw(std::string& text, bool& too_long);
-    [[nodiscard]] bool is_url(std::string& text);
+    /// *Returns* whether the line counts, and makes it what it stands for.
+    [[nodiscard]] bool accept(std::string& text);
+    [[nodiscard]] bool is_wanted(const input_line& line);
 
     std::string name_;
+    line_rules rules_;
+    std::function<bool(const input_line&)> wanted_;
+    std::optional<std::size_t> expected_;
     std::vector<std::string> arguments_;
     std::size_t next_argument_ = 0;
     descriptor file_;
@@ -82,7 +117,8 @@ private:
     std::size_t at_ = 0;      ///< what of the buffer was taken
     std::size_t scanned_ = 0; ///< up to where it has no line feed
     std::uint64_t lines_ = 0;
-    std::uint64_t urls_ = 0;
+    std::uint64_t taken_ = 0;
+    std::uint64_t passed_over_ = 0;
     std::uint64_t blank_ = 0;
     std::uint64_t comments_ = 0;
     std::string failure_;

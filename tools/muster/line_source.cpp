@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "url_source.hpp"
+#include "line_source.hpp"
 
 #include "units.hpp"
 
@@ -44,9 +44,11 @@ void wait_readable(std::stop_token token, int fd) {
 
 } // namespace
 
-url_source::url_source(std::vector<std::string> urls) : name_("the arguments"), arguments_(std::move(urls)) {}
+line_source::line_source(std::vector<std::string> arguments, line_rules rules)
+    : name_("the arguments"), rules_(std::move(rules)), arguments_(std::move(arguments)) {}
 
-url_source::url_source(const std::string& file) : name_(file == "-" ? "standard input" : file) {
+line_source::line_source(const std::string& file, line_rules rules)
+    : name_(file == "-" ? "standard input" : file), rules_(std::move(rules)) {
     if (file == "-")
         file_ = descriptor(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
     else
@@ -55,25 +57,27 @@ url_source::url_source(const std::string& file) : name_(file == "-" ? "standard 
     if (!file_.open() || ::fstat(file_.get(), &about) != 0)
         throw usage_error(fmt::format("{} can't be read: {}", name_, text_of(errno)));
     if (S_ISDIR(about.st_mode))
-        throw usage_error(fmt::format("{} is a directory: name a file with one URL a line", name_));
+        throw usage_error(fmt::format("{} is a directory: name a file with one {} a line", name_, rules_.thing));
     regular_ = S_ISREG(about.st_mode);
     char nothing = 0;
     if (::read(file_.get(), &nothing, 0) < 0)
         throw usage_error(fmt::format("{} can't be read: {}", name_, text_of(errno)));
 }
 
-std::optional<std::size_t> url_source::total() const noexcept {
-    return file_.open() ? std::nullopt : std::optional(arguments_.size());
+std::optional<std::size_t> line_source::total() const noexcept {
+    if (file_.open())
+        return expected_;
+    return arguments_.size() - std::min<std::size_t>(arguments_.size(), passed_over_);
 }
 
-bool url_source::ready_to_read() const noexcept {
+bool line_source::ready_to_read() const noexcept {
     if (regular_)
         return true;
     pollfd watched{file_.get(), POLLIN, 0};
     return ::poll(&watched, 1, 0) > 0;
 }
 
-void url_source::read_more() {
+void line_source::read_more() {
     if (at_ != 0) {
         buffer_.erase(0, at_);
         scanned_ -= at_;
@@ -96,15 +100,15 @@ void url_source::read_more() {
     no_more_input_ = true;
 }
 
-void url_source::give_up(const std::string& why) {
+void line_source::give_up(const std::string& why) {
     if (failure_.empty())
         failure_ = fmt::format("reading {} failed: {}", name_, why);
     no_more_input_ = true;
 }
 
-bool url_source::take_raw(std::string& text, bool& too_long) {
+bool line_source::take_raw(std::string& text, bool& too_long) {
     for (;;) {
-        const auto end = buffer_.find('\n', scanned_);
+        const auto end = buffer_.find(rules_.end, scanned_);
         const bool whole = end != std::string::npos;
         const auto next = whole ? end + 1 : buffer_.size();
         if (skipping_) {
@@ -127,44 +131,57 @@ bool url_source::take_raw(std::string& text, bool& too_long) {
     }
 }
 
-bool url_source::is_url(std::string& text) {
+bool line_source::accept(std::string& text) {
     ++lines_;
-    if (lines_ == 1 && text.starts_with("\xEF\xBB\xBF"))
+    if (lines_ == 1 && rules_.end == '\n' && text.starts_with("\xEF\xBB\xBF"))
         text.erase(0, 3);
+    if (!rules_.trims && rules_.has_comments && text.ends_with('\r'))
+        text.pop_back();
     const auto first = text.find_first_not_of(" \t\r");
-    if (first == std::string::npos) {
+    if (text.empty() || (rules_.spaces_count_as_blank && first == std::string::npos)) {
         ++blank_;
         return false;
     }
-    if (text[first] == '#') {
+    if (rules_.has_comments && text[first] == '#') {
         ++comments_;
         return false;
     }
-    text.erase(text.find_last_not_of(" \t\r") + 1);
-    text.erase(0, first);
+    if (rules_.trims) {
+        text.erase(text.find_last_not_of(" \t\r") + 1);
+        text.erase(0, first);
+    }
     return true;
 }
 
-url_source::took url_source::try_take(input_line& line) {
+bool line_source::is_wanted(const input_line& line) {
+    if (!wanted_ || wanted_(line))
+        return true;
+    ++passed_over_;
+    return false;
+}
+
+line_source::took line_source::try_take(input_line& line) {
     if (!file_.open()) {
-        if (next_argument_ == arguments_.size()) {
-            ended_ = true;
-            return took::end;
+        while (next_argument_ != arguments_.size()) {
+            line.text = std::move(arguments_[next_argument_++]);
+            line.index = taken_++;
+            line.number = ++lines_;
+            line.too_long = false;
+            if (is_wanted(line))
+                return took::line;
         }
-        line.text = std::move(arguments_[next_argument_++]);
-        line.index = urls_++;
-        line.number = ++lines_;
-        line.too_long = false;
-        return took::line;
+        ended_ = true;
+        return took::end;
     }
     // An endless stream of blank lines must leave the loop its turn.
     for (int reads = 0;; ++reads) {
         while (take_raw(line.text, line.too_long)) {
-            if (!is_url(line.text))
+            if (!accept(line.text))
                 continue;
-            line.index = urls_++;
+            line.index = taken_++;
             line.number = lines_;
-            return took::line;
+            if (is_wanted(line))
+                return took::line;
         }
         if (no_more_input_) {
             ended_ = true;
@@ -176,7 +193,7 @@ url_source::took url_source::try_take(input_line& line) {
     }
 }
 
-muster::task<std::optional<input_line>> url_source::next() {
+muster::task<std::optional<input_line>> line_source::next() {
     const auto turn = co_await turn_.scoped_lock();
     for (;;) {
         input_line line;
@@ -189,7 +206,7 @@ muster::task<std::optional<input_line>> url_source::next() {
     }
 }
 
-muster::task<> url_source::wait() {
+muster::task<> line_source::wait() {
     if (ready_to_read())
         co_await muster::yield();
     else

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "child.hpp"
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+#include <system_error>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace muster::detail {
+
+namespace {
+
+/// A process that reads the terminal must be in the group that the terminal belongs to, which is the caller's.
+bool wants_own_group(const command_parts& parts) noexcept {
+    return parts.input != input_from::inherit || ::isatty(STDIN_FILENO) != 1;
+}
+
+void set_non_blocking(int fd) noexcept {
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+std::chrono::nanoseconds duration_of(const timeval& t) noexcept {
+    return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+}
+
+/// "PID (NAME) STATE PARENT GROUP ...": the name may hold anything.
+bool is_alive_in_group(std::string_view stat, pid_t group) noexcept {
+    const auto name_end = stat.rfind(')');
+    if (name_end == std::string_view::npos || stat.size() < name_end + 5)
+        return false;
+    const char state = stat[name_end + 2];
+    const auto parent = name_end + 4;
+    const auto at = stat.find(' ', parent);
+    if (at == std::string_view::npos || state == 'Z' || state == 'X')
+        return false;
+    pid_t its_group = 0;
+    std::from_chars(stat.data() + at + 1, stat.data() + stat.size(), its_group);
+    return its_group == group;
+}
+
+/// Zombies that nobody reaps, where there is no proper init, are in the group as well; /proc knows who lives.
+bool group_has_living(pid_t group) noexcept {
+    const std::unique_ptr<DIR, int (*)(DIR*)> all(::opendir("/proc"), &::closedir);
+    if (!all)
+        return true;
+    while (const dirent* entry = ::readdir(all.get())) {
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+            continue;
+        char path[300] = {};
+        std::size_t length = 0;
+        for (const char* c = entry->d_name; *c != '\0' && length < 256; ++c)
+            path[length++] = *c;
+        for (const char c : std::string_view("/stat"))
+            path[length++] = c;
+        const owned_fd file(::openat(::dirfd(all.get()), path, O_RDONLY | O_CLOEXEC));
+        char text[512];
+        const auto count = file.open() ? ::read(file.get(), text, sizeof text) : -1;
+        if (count > 0 && is_alive_in_group(std::string_view(text, static_cast<std::size_t>(count)), group))
+            return true;
+    }
+    return false;
+}
+
+} // namespace
+
+child::child(const command& what, pipe_set& ours) : own_group_(wants_own_group(what.parts())) {
+    const auto& parts = what.parts();
+    description_ = what.describe();
+    standard_streams theirs{stream_inherited, stream_inherited, stream_inherited};
+    pipe_set theirs_ends;
+    const auto connect = [&](std::size_t i) {
+        auto ends = make_pipe(what);
+        ours[i] = std::move(i == 0 ? ends.write : ends.read);
+        theirs_ends[i] = std::move(i == 0 ? ends.read : ends.write);
+        theirs[i] = theirs_ends[i].get();
+        set_non_blocking(ours[i].get());
+    };
+    switch (parts.input) {
+    case input_from::null: theirs[0] = stream_null; break;
+    case input_from::inherit: break;
+    case input_from::bytes:
+    case input_from::pipe: connect(0); break;
+    }
+    const output_plan* plans[] = {&parts.out, &parts.err};
+    for (std::size_t i = 0; i < 2; ++i) {
+        if (plans[i]->merged)
+            theirs[i + 1] = stream_as_output;
+        else if (plans[i]->to == output::capture)
+            connect(i + 1);
+        else if (plans[i]->to == output::discard)
+            theirs[i + 1] = stream_null;
+    }
+    began_ = std::chrono::steady_clock::now();
+    auto started = spawn(what, theirs, own_group_);
+    pid_ = started.pid;
+    pidfd_ = std::move(started.pidfd);
+}
+
+child::~child() {
+    if (reaped_)
+        return;
+    signal_group(SIGKILL);
+    take_end(true);
+}
+
+bool child::take_end(bool wait) noexcept {
+    siginfo_t how{};
+    rusage used{};
+    long status = 0;
+    // By its number: it can't be anybody else's before it is reaped, and a descriptor that does not block can't wait.
+    do
+        status = ::syscall(SYS_waitid, P_PID, pid_, &how, WEXITED | (wait ? 0 : WNOHANG), &used);
+    while (status < 0 && errno == EINTR);
+    if (status == 0 && how.si_pid == 0)
+        return false;
+    reaped_ = true;
+    if (status < 0) {
+        lost_ = true;
+        return true;
+    }
+    end_.duration = std::chrono::steady_clock::now() - began_;
+    if (how.si_code == CLD_EXITED) {
+        end_.status = how.si_status;
+    } else {
+        end_.signal = how.si_status;
+        end_.dumped_core = how.si_code == CLD_DUMPED;
+    }
+    end_.user_time = duration_of(used.ru_utime);
+    end_.system_time = duration_of(used.ru_stime);
+    end_.peak_memory = static_cast<std::uint64_t>(used.ru_maxrss) * 1024;
+    return true;
+}
+
+completed_process child::result() const {
+    if (lost_)
+        throw spawn_error(description_, std::error_code(ECHILD, std::generic_category()),
+            description_ + ": how it ended is not known: this program ignores SIGCHLD, or another part of it waits for "
+                           "any process (wait, waitpid(-1)), and must not");
+    auto r = end_;
+    r.command = description_;
+    r.pid = pid_;
+    return r;
+}
+
+bool child::signal(int number) noexcept {
+    if (reaped_)
+        return false;
+    return ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) == 0;
+}
+
+bool child::signal_group(int number) noexcept {
+    // Nothing if somebody else has reaped it: its number may be a stranger's then.
+    if (reaped_ || ::syscall(SYS_pidfd_send_signal, pidfd_.get(), own_group_ ? 0 : number, nullptr, 0) != 0)
+        return false;
+    return !own_group_ || ::kill(-pid_, number) == 0;
+}
+
+void child::ask_to_end() noexcept {
+    signal_group(SIGTERM);
+    signal_group(SIGCONT);
+}
+
+bool child::group_left() const noexcept {
+    if (!own_group_ || lost_)
+        return false;
+    return ::kill(-pid_, 0) == 0 && group_has_living(pid_);
+}
+
+void child::kill_group_left() noexcept {
+    ::kill(-pid_, SIGKILL);
+}
+
+} // namespace muster::detail

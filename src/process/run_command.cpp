@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include <muster/subprocess.hpp>
+
+#include "child.hpp"
+#include "running.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string_view>
+
+namespace muster {
+
+namespace {
+
+constexpr std::size_t tail_in_errors = 4096;
+
+/// The last of a text, from the beginning of a line if one begins there.
+std::string tail_of(const std::string& text, std::size_t most) {
+    if (text.size() <= most)
+        return text;
+    auto from = text.size() - most;
+    if (const auto line = text.find('\n', from); line != std::string::npos && line + 1 < text.size())
+        from = line + 1;
+    return text.substr(from);
+}
+
+} // namespace
+
+void completed_process::throw_if_failed() const {
+    if (succeeded())
+        return;
+    if (signal != 0)
+        throw signal_error(signal, dumped_core, command, tail_of(err, tail_in_errors));
+    throw exit_error(status, command, tail_of(err, tail_in_errors));
+}
+
+task<completed_process> run_command(command what) {
+    detail::require_event_loop("run_command");
+    const auto& parts = what.parts();
+    if (parts.input == detail::input_from::pipe)
+        throw std::invalid_argument("run_command: nobody could write to stdin_pipe(): use start_process, or "
+                                    "stdin_bytes()");
+    detail::pipe_set pipes;
+    detail::child c(what, pipes);
+    if (parts.started)
+        parts.started(c.pid());
+    detail::output_collector out(parts.out, what);
+    detail::output_collector err(parts.err, what);
+    detail::running waiting(c, c.pidfd(), parts.grace, parts.linger);
+    waiting.feed(pipes[0], parts.bytes);
+    waiting.collect(1, pipes[1], out);
+    waiting.collect(2, pipes[2], err);
+    co_await waiting;
+    completed_process done = c.result();
+    done.output_ended = waiting.output_ended();
+    done.out_bytes = out.total();
+    done.err_bytes = err.total();
+    done.out = std::move(out).finish();
+    done.err = std::move(err).finish();
+    co_return done;
+}
+
+} // namespace muster

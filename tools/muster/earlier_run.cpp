@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "earlier_run.hpp"
+
+#include "units.hpp"
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+namespace tool {
+
+namespace {
+
+std::uint64_t number_of(const std::string& key) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), number, 16);
+    if (error != std::errc() || end != key.data() + key.size() || key.size() != 16)
+        throw std::invalid_argument("no key");
+    return number;
+}
+
+} // namespace
+
+earlier_run::earlier_run(const std::string& file) : file_(file) {
+    std::error_code no_matter;
+    if (!std::filesystem::exists(file, no_matter))
+        return;
+    std::ifstream in(file, std::ios::binary);
+    if (!in || std::filesystem::is_directory(file, no_matter))
+        throw usage_error(fmt::format("--resume: {} can't be read: {}", file,
+            std::generic_category().message(in ? EISDIR : errno)));
+    std::string line;
+    for (std::uint64_t number = 1; std::getline(in, line); ++number) {
+        if (in.eof()) {
+            // Without its line feed it may be the half of a line: that command runs again.
+            cut_off_ = true;
+            break;
+        }
+        read_line(line, number);
+        whole_ += line.size() + 1;
+    }
+    if (in.bad())
+        throw usage_error(fmt::format("--resume: reading {} failed", file));
+}
+
+void earlier_run::read_line(const std::string& line, std::uint64_t number) {
+    try {
+        const auto o = nlohmann::json::parse(line);
+        auto& e = entries_[o.at("index").get<std::uint64_t>()];
+        e.key = number_of(o.at("key").get<std::string>());
+        e.ok = o.at("outcome").get<std::string>() == "ok";
+    } catch (const std::exception&) {
+        throw usage_error(fmt::format("--resume: line {} of {} is no entry of a log of muster run: name the log that "
+                                      "--jsonl of the earlier run wrote",
+            number, file_));
+    }
+}
+
+bool earlier_run::succeeded(std::uint64_t index, std::uint64_t line, const std::string& key) const {
+    const auto at = entries_.find(index);
+    if (at == entries_.end())
+        return false;
+    if (at->second.key != number_of(key))
+        throw usage_error(fmt::format("--resume: {} is the log of another list or another template: line {} was "
+                                      "another command there. Give the same ones, or another --jsonl file",
+            file_, line));
+    return at->second.ok;
+}
+
+} // namespace tool

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// --resume: what a job log says of an earlier run. Of each input the last entry counts.
+///
+///     const earlier_run before(file);
+///     if (before.succeeded(line.index, key)) ...
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+namespace tool {
+
+/// *Complexity*: memory in the number of inputs in the log, some bytes each.
+class earlier_run {
+public:
+    /// Nothing before.
+    earlier_run() = default;
+    /// Reads the log; one that is not there is empty. A last line that was cut off does not count.
+    /// *Errors*: usage_error if it can't be read, or is no log of muster run.
+    explicit earlier_run(const std::string& file);
+
+    /// *Returns* whether that input's command succeeded. *Errors*: usage_error if another command had that place.
+    [[nodiscard]] bool succeeded(std::uint64_t index, std::uint64_t line, const std::string& key) const;
+
+    [[nodiscard]] std::uint64_t count() const noexcept { return entries_.size(); }
+    /// How many bytes of the file are whole lines.
+    [[nodiscard]] std::uint64_t whole() const noexcept { return whole_; }
+    [[nodiscard]] bool was_cut_off() const noexcept { return cut_off_; }
+
+private:
+    struct entry {
+        entry() noexcept {}
+        std::uint64_t key = 0;
+        bool ok = false;
+    };
+    void read_line(const std::string& line, std::uint64_t number);
+
+    std::string file_;
+    std::unordered_map<std::uint64_t, entry> entries_; ///< by index
+    std::uint64_t whole_ = 0;
+    bool cut_off_ = false;
+};
+
+} // namespace tool

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// muster run: many commands at once, each in exactly one count at the end.
+///
+///     run_options options;
+///     options.words = {"gzip {}"};
+///     options.inputs = {"a", "b"};
+///     return run(options);
+
+#include "batch.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tool {
+
+struct run_options : batch_options {
+    run_options();
+
+    std::vector<std::string> words;                 ///< the template; none: the lines are commands
+    std::optional<std::vector<std::string>> inputs; ///< after :::
+    std::string file;                               ///< lines from there; empty: standard input
+    bool nul_separated = false;
+    bool keep_order = false;
+    bool ungrouped = false;
+    bool dry_run = false;
+    bool resume = false;
+    std::string jsonl;
+    std::chrono::nanoseconds grace = std::chrono::seconds(5);
+};
+
+/// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run.
+[[nodiscard]] int run(const run_options& options);
+
+} // namespace tool

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "words.hpp"
+
+#include "units.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tool {
+
+namespace {
+
+/// Levenshtein's, with two letters that changed places counted once.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> two_before(b.size() + 1);
+    std::vector<std::size_t> before(b.size() + 1);
+    std::vector<std::size_t> now(b.size() + 1);
+    std::iota(before.begin(), before.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        now[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            now[j] = std::min({before[j] + 1, now[j - 1] + 1, before[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = std::min(now[j], two_before[j - 2] + 1);
+        }
+        std::swap(two_before, before);
+        std::swap(before, now);
+    }
+    return before[b.size()];
+}
+
+} // namespace
+
+void batch_words::describe(CLI::App& app, const std::string& each, const std::string& limit_text,
+    const std::string& timeout_text, const std::string& retried) {
+    app.add_option("-j,--limit", limit, limit_text)->type_name("N");
+    app.add_option("--timeout", timeout, timeout_text)->type_name("TIME");
+    app.add_option("--deadline", deadline, "time for everything; what has not ended then is cancelled")
+        ->type_name("TIME");
+    app.add_option("--retries", retries, "up to N further attempts after " + retried + " (0)")->type_name("N");
+    app.add_option("--rate", rate, "at most N " + each + "s a second, or N/m a minute")->type_name("N[/s|/m]");
+    auto* fast = app.add_flag("--fail-fast", fail_fast, "stop at the first failure");
+    auto* going = app.add_flag("--keep-going", keep_going, "go on whatever fails (the default)");
+    auto* some = app.add_option("--max-failures", max_failures, "stop after N failures")->type_name("N");
+    fast->excludes(going)->excludes(some);
+    going->excludes(some);
+    app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
+    app.add_flag("--no-progress", no_progress, "print no progress");
+}
+
+void batch_words::understand(batch_options& o) const {
+    if (!limit.empty())
+        o.limit = parse_count(limit, "--limit", 1, 100'000);
+    if (timeout == "none")
+        o.timeout.reset();
+    else if (!timeout.empty())
+        o.timeout = parse_duration(timeout, "--timeout");
+    if (!deadline.empty())
+        o.deadline = parse_duration(deadline, "--deadline");
+    o.retries = parse_count(retries, "--retries", 0, 1000);
+    if (!rate.empty())
+        o.at_most = parse_rate(rate, "--rate");
+    if (fail_fast)
+        o.max_failures = 1;
+    if (!max_failures.empty())
+        o.max_failures = parse_count(max_failures, "--max-failures", 1, 1'000'000'000);
+    o.quiet = quiet;
+    o.show_progress = !no_progress;
+}
+
+std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known) {
+    std::optional<std::string> best;
+    // A third of the letters may be wrong, but not all of a short word.
+    std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
+    for (const auto& k : known) {
+        const bool begins = word.size() > 3 && std::string_view(k).starts_with(word);
+        if (const auto d = begins ? 1 : distance(word, k); d < least && d < k.size()) {
+            least = d;
+            best = k;
+        }
+    }
+    return best;
+}
+
+std::vector<std::string> options_of(const CLI::App& app) {
+    std::vector<std::string> all;
+    for (const auto* option : app.get_options()) {
+        for (const auto& name : option->get_lnames())
+            all.push_back("--" + name);
+        for (const auto& name : option->get_snames())
+            all.push_back("-" + name);
+    }
+    return all;
+}
+
+} // namespace tool

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The command line as it was written, before it is understood: what commands have in common, and the nearest thing to a
+/// word that is not known.
+///
+///     batch_words words(fetch_defaults);
+///     words.describe(app);
+///     words.understand(options);
+
+#include "batch.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tool {
+
+/// The options that fetch and run share.
+struct batch_words {
+    std::string limit;
+    std::string timeout;
+    std::string deadline;
+    std::string retries = "0";
+    std::string rate;
+    std::string max_failures;
+    std::string jsonl;
+    bool fail_fast = false;
+    bool keep_going = false;
+    bool quiet = false;
+    bool no_progress = false;
+
+    /// `each` is what there are many of: "request". `retried` says after what there is another attempt.
+    void describe(CLI::App& app, const std::string& each, const std::string& limit_text,
+        const std::string& timeout_text, const std::string& retried);
+    /// *Errors*: usage_error.
+    void understand(batch_options& options) const;
+};
+
+/// *Returns* the one of `known` that somebody who wrote `word` most probably meant; nothing if none is near.
+[[nodiscard]] std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known);
+
+/// Every option of a command: "--limit", "-q".
+[[nodiscard]] std::vector<std::string> options_of(const CLI::App& app);
+
+} // namespace tool
