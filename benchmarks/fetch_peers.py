@@ -67,15 +67,36 @@ class server:
         self.process.wait()
 
 
-def measure(command):
-    """Wall time, CPU time and peak memory (MB) of a command that must succeed."""
-    began = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, os.environ, file_actions=[
-        (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0), (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)])
-    _, status, usage = os.wait4(pid, 0)
+QUIET = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0), (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)]
+
+
+def check(command, status):
     if status != 0:
         sys.exit(f"fetch_peers: {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def measure(command):
+    """Wall time and CPU time of a command that must succeed."""
+    began = time.perf_counter()
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=QUIET)
+    _, status, usage = os.wait4(pid, 0)
+    check(command, status)
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime
+
+
+def peak_memory(command):
+    """In MB, looked at as it runs: what wait4 tells counts what it was started from, too."""
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=QUIET)
+    peak = 0
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            check(command, status)
+            return peak / 1024
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+        if f"/{pathlib.Path(command[0]).name}" in os.path.realpath(f"/proc/{pid}/exe"):
+            peak = max([peak] + [int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")])
+        time.sleep(0.002)
 
 
 def main():
@@ -106,16 +127,16 @@ def main():
             for _ in range(options.rounds):
                 for key, command in commands.items():
                     seen[key].append(measure(command))
+            memory = {key: peak_memory(command) for key, command in commands.items()}
         finally:
             nginx.stop()
     print(f"{'':20} {'URLs':>7} {'wall s':>8} {'best s':>8} {'CPU s':>8} {'us/URL':>8} {'peak MB':>8}")
-    for (name, count), runs in seen.items():
+    for (kind, count), runs in seen.items():
         wall = statistics.median(r[0] for r in runs)
         best = min(r[0] for r in runs)
         cpu = statistics.median(r[1] for r in runs)
-        memory = max(r[2] for r in runs)
-        name = "muster fetch" if name == "muster" else "curl --parallel"
-        print(f"{name:20} {count:7} {wall:8.3f} {best:8.3f} {cpu:8.3f} {cpu / count * 1e6:8.1f} {memory:8.1f}")
+        name = "muster fetch" if kind == "muster" else "curl --parallel"
+        print(f"{name:20} {count:7} {wall:8.3f} {best:8.3f} {cpu:8.3f} {cpu / count * 1e6:8.1f} {memory[kind, count]:8.1f}")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,8 @@ std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 
 std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept {
     auto& t = *static_cast<transfer*>(self);
+    if (!t.wanted_)
+        return CURL_READFUNC_ABORT;
     try {
         const auto taken = t.upload_.take(place, size * count);
         if (taken != upload::paused)

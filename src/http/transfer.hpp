@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -76,6 +77,8 @@ public:
     [[nodiscard]] upload& sends() noexcept { return upload_; }
 
     // ---- the engine's ----
+    /// The request, where nothing else keeps it until libcurl has let go of it.
+    std::shared_ptr<const request> kept_;
     exchange* waiter_ = nullptr;   ///< who waits for it; null once nobody does
     body_wait* feeder_ = nullptr;  ///< who waits until more of the request's body is wanted
     bool started_ = false;         ///< somebody asked for it to be run

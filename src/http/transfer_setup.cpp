@@ -260,11 +260,12 @@ void transfer::forget() noexcept {
     if (request_ == nullptr)
         return;
     request_ = nullptr;
-    if (set_up_)
-        return;
-    curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, nullptr);
-    curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, nullptr);
-    lines_.reset();
+    if (!set_up_) {
+        curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, nullptr);
+        curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, nullptr);
+        lines_.reset();
+    }
+    kept_.reset();
 }
 
 } // namespace muster::http
