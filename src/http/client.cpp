@@ -1,40 +1,143 @@
 // SPDX-License-Identifier: MIT
 #include <muster/http.hpp>
 
-#include "engine.hpp"
-#include "exchange.hpp"
+#include "exchange_state.hpp"
 
+#include <muster/cleanup.hpp>
+#include <muster/outcome.hpp>
+#include <muster/sleep.hpp>
+
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace muster::http {
 
 namespace {
 
-/// A transfer, for as long as one request needs it.
-class lease {
-public:
-    lease(engine& e, const request& what) : engine_(&e), transfer_(&e.acquire(what)) {}
-    ~lease() { engine_->release(*transfer_); }
-    lease(const lease&) = delete;
-    lease& operator=(const lease&) = delete;
+/// What is known of an attempt, however it ended.
+struct attempt {
+    attempt() noexcept {}
+    bool begun = false;        ///< it is known at all
+    bool nothing_sent = false;
+    bool can_repeat = true;    ///< what was sent can be read again, what came was given to nobody
 
-    [[nodiscard]] transfer& operator*() const noexcept { return *transfer_; }
-    [[nodiscard]] transfer* operator->() const noexcept { return transfer_; }
-
-private:
-    engine* engine_;
-    transfer* transfer_;
+    void look_at(transfer& t) noexcept {
+        begun = true;
+        nothing_sent = t.nothing_was_sent();
+        can_repeat = !t.sends().touched() && !t.sink_was_used();
+    }
 };
 
-task<response> send_request(std::shared_ptr<engine> by, request what) {
-    const lease borrowed(*by, what);
-    exchange waiting(*by, *borrowed);
+/// Most requests: one attempt, no body that has to be waited for.
+task<response> send_plain(std::shared_ptr<engine> by, request what) {
+    const lease borrowed(*by, what, delivery::whole);
+    exchange waiting(*by, *borrowed, until::ended);
     co_await waiting;
-    auto failure = borrowed->take_failure();
+    auto failure = borrowed->failure();
     if (failure)
         co_await fail(std::move(failure));
     co_return borrowed->take_answer();
+}
+
+using shared_request = std::shared_ptr<const request>;
+
+/// An attempt. If the body of the request is pulled, the task that does that has ended when this has.
+task<response> send_once(std::shared_ptr<engine> by, shared_request what, attempt& made) {
+    auto state = std::make_shared<exchange_state>(std::move(by), std::move(what), delivery::whole);
+    auto body = [state, &made]() -> task<response> {
+        state->begin_feeding();
+        exchange waiting(state->by(), state->carrier(), until::ended);
+        co_await waiting;
+        made.look_at(state->carrier());
+        auto failure = state->carrier().failure();
+        if (failure)
+            co_await fail(std::move(failure));
+        co_return state->carrier().take_answer();
+    };
+    auto cleaning = [state]() -> task<> { return state->end("the request has ended"); };
+    auto both = with_cleanup(body, cleaning);
+    auto answer = co_await std::move(both);
+    co_return answer;
+}
+
+/// The same up to the headers of the answer.
+task<response_stream> open_once(std::shared_ptr<engine> by, shared_request what, attempt& made) {
+    auto state = std::make_shared<exchange_state>(std::move(by), std::move(what), delivery::stream);
+    auto body = [state, &made]() -> task<response_stream> {
+        state->begin_feeding();
+        exchange waiting(state->by(), state->carrier(), until::head);
+        co_await waiting;
+        made.look_at(state->carrier());
+        // What fails once the headers are there is for those who read.
+        auto failure = state->carrier().has_head() ? nullptr : state->carrier().failure();
+        if (failure)
+            co_await fail(std::move(failure));
+        co_return state->stream();
+    };
+    auto cleaning = [state](const outcome<response_stream>& ended) -> task<> {
+        if (!ended.succeeded()) {
+            auto ending = state->end("the request has failed");
+            co_await std::move(ending);
+        }
+    };
+    auto both = with_cleanup(body, cleaning);
+    auto stream = co_await std::move(both);
+    co_return stream;
+}
+
+const response& head_of(const response& r) noexcept { return r; }
+const response& head_of(const response_stream& s) noexcept { return s.head(); }
+
+/// *Returns* how long to wait before another attempt; nothing if there is to be none.
+template <class Answer>
+std::optional<std::chrono::nanoseconds> pause_for(const outcome<Answer>& ended, const attempt& made,
+    const request& what, const retry_policy& policy, std::size_t attempts) {
+    if (attempts > policy.times() || !made.begun || !made.can_repeat || ended.was_cancelled())
+        return std::nullopt;
+    std::optional<std::chrono::seconds> asked;
+    bool nothing_sent = made.nothing_sent;
+    if (ended.succeeded()) {
+        const response& head = head_of(ended.value());
+        if (!policy.worth_another(head.status))
+            return std::nullopt;
+        asked = head.retry_after;
+        nothing_sent = false;
+    } else if (!policy.worth_another(ended.error())) {
+        return std::nullopt;
+    }
+    if (!nothing_sent && !what.is_idempotent())
+        return std::nullopt;
+    return policy.pause_after(attempts, asked, muster::detail::scheduler::require("an HTTP request").random());
+}
+
+void set_attempts(response& r, std::size_t n) noexcept { r.attempts = n; }
+void set_attempts(response_stream& s, std::size_t n) noexcept { exchange_state::set_attempts(s, n); }
+
+template <class Answer>
+using attempt_function = task<Answer> (*)(std::shared_ptr<engine>, shared_request, attempt&);
+
+template <class Answer>
+task<Answer> repeat(std::shared_ptr<engine> by, request what, retry_policy policy, attempt_function<Answer> once) {
+    const auto shared = std::make_shared<const request>(std::move(what));
+    for (std::size_t attempts = 1;; ++attempts) {
+        attempt made;
+        auto trying = once(by, shared, made);
+        auto ended = co_await as_outcome(std::move(trying));
+        const auto pause = pause_for(ended, made, *shared, policy, attempts);
+        if (!pause && !ended.succeeded()) {
+            auto error = ended.as_exception();
+            co_await fail(std::move(error));
+        }
+        if (!pause) {
+            set_attempts(ended.value(), attempts);
+            co_return std::move(ended).value();
+        }
+        ended.clear();
+        co_await sleep_for(*pause);
+    }
 }
 
 } // namespace
@@ -46,11 +149,21 @@ client::~client() {
 }
 
 task<response> client::get(std::string url) {
-    return send_request(engine_, request(std::move(url)));
+    return send(request(std::move(url)));
 }
 
 task<response> client::send(request what) {
-    return send_request(engine_, std::move(what));
+    auto policy = what.retry() ? *what.retry() : engine_->options().retry_;
+    if (policy.times() == 0 && !what.source())
+        return send_plain(engine_, std::move(what));
+    return repeat<response>(engine_, std::move(what), std::move(policy), &send_once);
+}
+
+task<response_stream> client::open(request what) {
+    if (what.sink())
+        throw std::invalid_argument("client::open: the body is read from the stream: leave body_to out");
+    auto policy = what.retry() ? *what.retry() : engine_->options().retry_;
+    return repeat<response_stream>(engine_, std::move(what), std::move(policy), &open_once);
 }
 
 } // namespace muster::http

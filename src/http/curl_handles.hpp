@@ -26,9 +26,13 @@ struct curl_closer {
 struct multi_closer {
     void operator()(CURLM* h) const noexcept { curl_multi_cleanup(h); }
 };
-// CURL and CURLM are both void: the closers tell them apart.
+struct share_closer {
+    void operator()(CURLSH* h) const noexcept { curl_share_cleanup(h); }
+};
+// CURL, CURLM and CURLSH are all void: the closers tell them apart.
 using easy_handle = std::unique_ptr<CURL, curl_closer>;
 using multi_handle = std::unique_ptr<CURLM, multi_closer>;
+using share_handle = std::unique_ptr<CURLSH, share_closer>;
 using url_handle = std::unique_ptr<CURLU, curl_closer>;
 using string_list = std::unique_ptr<curl_slist, curl_closer>;
 

@@ -40,6 +40,19 @@ struct socket_watch {
     }
 };
 
+/// Tells whether the loop is still run by its own, as long as something is under way: what is held outside of all tasks,
+/// a response_stream, may outlive the loop, and must not keep it from being closed.
+struct turn_watch {
+    uv_prepare_t prepare{};
+    engine* of = nullptr;
+
+    static void called(uv_prepare_t* p) {
+        engine& e = *static_cast<turn_watch*>(p->data)->of;
+        if (muster::detail::scheduler::current() != e.loop_)
+            e.loop_has_gone();
+    }
+};
+
 engine::turn_entry::turn_entry(engine& e) noexcept
     : call_entry([](call_entry& c, bool run) noexcept {
           if (run)
@@ -58,6 +71,11 @@ engine::curl_timer::curl_timer(engine& e) noexcept
 engine::engine(const client_options& options) : options_(options), turn_(*this), timer_(*this) {
     require_curl();
     make_multi();
+    if (options_.cookies_) {
+        shared_.reset(curl_share_init());
+        if (!shared_ || curl_share_setopt(shared_.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) != CURLSHE_OK)
+            throw std::bad_alloc();
+    }
 }
 
 engine::~engine() {
@@ -94,8 +112,22 @@ void engine::require_loop() {
     if (loop == nullptr)
         throw invalid_state_error("an HTTP request needs a muster::event_loop, as muster::run makes it: "
                                   "this loop does no I/O");
+    auto turns = std::make_unique<turn_watch>();
+    turns->of = this;
+    turns->prepare.data = turns.get();
+    uv_prepare_init(static_cast<uv_loop_t*>(loop->native()), &turns->prepare);
+    turns_ = turns.release();
+    uv_prepare_start(&turns_->prepare, &turn_watch::called);
     loop_ = &current;
     native_ = loop->native();
+}
+
+/// It is being closed, and runs none of our calls any more.
+void engine::loop_has_gone() noexcept {
+    const auto keep = shared_from_this();
+    const sigpipe_guard guard;
+    fail_all("the loop has ended while the request was under way");
+    let_go_of_loop();
 }
 
 void engine::let_go_of_loop() noexcept {
@@ -110,6 +142,9 @@ void engine::let_go_of_loop() noexcept {
                 [](uv_handle_t* h) { delete static_cast<socket_watch*>(h->data); });
     }
     watches_.clear();
+    uv_close(reinterpret_cast<uv_handle_t*>(&turns_->prepare),
+        [](uv_handle_t* h) { delete static_cast<turn_watch*>(h->data); });
+    turns_ = nullptr;
     loop_->unpost(turn_);
     loop_ = nullptr;
     native_ = nullptr;
@@ -209,6 +244,11 @@ void engine::turn() noexcept {
             check(curl_multi_socket_action(multi_.get(), w->socket, CURL_CSELECT_ERR, &running));
         }
     }
+    while (transfer* t = nudged_) {
+        nudged_ = t->next_nudged_;
+        if (!broken_)
+            curl_easy_pause(t->easy(), t->receives_paused_ ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+    }
     in_curl_ = false;
     after_curl();
 }
@@ -237,22 +277,28 @@ void engine::after_curl() noexcept {
 
 // ---- transfers ----
 
-transfer& engine::acquire(const request& what) {
+transfer& engine::acquire(const request& what, delivery how) {
     if (closed_)
         throw transfer_error(what.url(), "the http::client was destroyed before the request began");
     transfer* t = idle_;
     if (t == nullptr) {
-        transfers_.push_back(std::make_unique<transfer>());
+        transfers_.push_back(std::make_unique<transfer>(shared_.get(), nudged_));
         t = transfers_.back().get();
         t->next_ = std::exchange(idle_, t);
     }
-    t->prepare(what, options_);
+    try {
+        t->prepare(what, options_, how);
+    } catch (...) {
+        t->forget();
+        throw;
+    }
     idle_ = t->next_;
     t->leased_ = true;
     return *t;
 }
 
 void engine::release(transfer& t) noexcept {
+    abandon(t);
     t.leased_ = false;
     // One that libcurl still has is put away when it is taken out.
     if (!t.running_)
@@ -264,7 +310,8 @@ void engine::put_away(transfer& t) noexcept {
     t.next_ = std::exchange(idle_, &t);
 }
 
-bool engine::start(transfer& t, exchange& waiter) noexcept {
+bool engine::start(transfer& t) noexcept {
+    t.started_ = true;
     try {
         if (closed_)
             throw transfer_error(t.url(), "the http::client was destroyed before the request began");
@@ -276,11 +323,12 @@ bool engine::start(transfer& t, exchange& waiter) noexcept {
             throw transfer_error(t.url(), curl_multi_strerror(status));
     } catch (...) {
         t.ended_with(std::current_exception());
+        t.done_ = true;
         if (running_ == 0)
             let_go_of_loop();
         return false;
     }
-    t.waiter_ = &waiter;
+    t.wanted_ = true;
     t.running_ = true;
     t.before_ = nullptr;
     t.after_ = first_running_;
@@ -295,7 +343,10 @@ bool engine::start(transfer& t, exchange& waiter) noexcept {
 
 void engine::abandon(transfer& t) noexcept {
     t.waiter_ = nullptr;
-    if (!t.running_)
+    t.wanted_ = false;
+    if (body_wait* feeder = std::exchange(t.feeder_, nullptr))
+        feeder->come();
+    if (!t.running_ || t.abandoned_)
         return;
     if (in_curl_) {
         // Cancelled by a sink: libcurl can't be called now, and is told to stop by the callbacks.
@@ -309,8 +360,43 @@ void engine::abandon(transfer& t) noexcept {
         let_go_of_loop();
 }
 
+void engine::go_on(transfer& t) noexcept {
+    if (!t.running_ || t.abandoned_ || in_curl_)
+        return;
+    const bool receives = t.receives_paused_ && !t.ready(until::data);
+    if (!receives && (!t.sends().touched() || t.sends().waits()))
+        return;
+    // What waits and goes on waiting must be named.
+    const int waits =
+        (t.sends().waits() ? CURLPAUSE_SEND : 0) | (t.receives_paused_ && !receives ? CURLPAUSE_RECV : 0);
+    if (receives)
+        t.receives_paused_ = false;
+    const auto keep = shared_from_this();
+    const sigpipe_guard guard;
+    in_curl_ = true;
+    const CURLcode code = curl_easy_pause(t.easy(), waits);
+    in_curl_ = false;
+    if (code != CURLE_OK) {
+        t.ended(code);
+        finish(t);
+    }
+    after_curl();
+}
+
+void engine::fail(transfer& t, std::exception_ptr error) noexcept {
+    const auto keep = shared_from_this();
+    if (!t.done_ && t.wanted_) {
+        t.ended_with(std::move(error));
+        t.done_ = true;
+        if (exchange* waiter = std::exchange(t.waiter_, nullptr))
+            waiter->come();
+    }
+    abandon(t);
+}
+
 void engine::take_out(transfer& t) noexcept {
     t.abandoned_ = false;
+    t.receives_paused_ = false;
     curl_multi_remove_handle(multi_.get(), t.easy());
     t.running_ = false;
     (t.before_ != nullptr ? t.before_->after_ : first_running_) = t.after_;
@@ -340,8 +426,11 @@ void engine::take_ended() noexcept {
 
 void engine::finish(transfer& t) noexcept {
     take_out(t);
+    t.done_ = true;
     if (exchange* waiter = std::exchange(t.waiter_, nullptr))
-        waiter->ended();
+        waiter->come();
+    if (body_wait* feeder = std::exchange(t.feeder_, nullptr))
+        feeder->come();
 }
 
 void engine::fail_all(const char* why) noexcept {

@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// A task's wait for a transfer. Private to muster::http.
+/// A task's waits for a transfer: for what comes back, and for room for more of what is sent. Private to muster::http.
 ///
-///     exchange waiting(engine, transfer);
+///     exchange waiting(engine, transfer, until::ended);
 ///     co_await waiting;
 
 #include "engine.hpp"
@@ -18,38 +18,89 @@
 
 namespace muster::http {
 
+/// Starts the transfer if nobody has yet. One that waits for the end, or for the headers, ends the transfer when it is
+/// cancelled; one that waits for more of the body leaves it.
 class exchange final : public muster::detail::library_awaitable, public muster::detail::suspension {
 public:
-    exchange(engine& e, transfer& t) noexcept : suspension(kind_of), engine_(&e), transfer_(&t) {}
+    exchange(engine& e, transfer& t, until what) noexcept
+        : suspension(what == until::data ? kind_of_read : kind_of), engine_(&e), transfer_(&t), until_(what) {}
     ~exchange() {
         if (transfer_->waiter_ == this)
-            engine_->abandon(*transfer_);
+            leave();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    [[nodiscard]] bool await_ready() const noexcept { return transfer_->started_ && transfer_->ready(until_); }
     template <std::derived_from<muster::detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        if (engine_->start(*transfer_, *this))
-            fiber_->wait(*this, h);
-        else
+        if (!transfer_->started_ && !engine_->start(*transfer_)) {
             fiber_->yield(h);
+            return;
+        }
+        transfer_->waiter_ = this;
+        fiber_->wait(*this, h);
     }
-    void await_resume() const { fiber_->throw_if_cancelled(); }
+    void await_resume() const {
+        if (fiber_ != nullptr)
+            fiber_->throw_if_cancelled();
+    }
 
-    /// The transfer has ended, or can't go on.
-    void ended() noexcept { fiber_->wake(); }
+    [[nodiscard]] until what() const noexcept { return until_; }
+    /// What it waits for is there. It is no longer the transfer's waiter.
+    void come() noexcept { fiber_->wake(); }
+
+private:
+    void leave() noexcept {
+        if (until_ == until::data)
+            transfer_->waiter_ = nullptr;
+        else
+            engine_->abandon(*transfer_);
+    }
+    static muster::detail::cancel_effect cancel(
+        muster::detail::suspension& s, const muster::detail::cancel_request&, muster::detail::fiber*&) noexcept {
+        static_cast<exchange&>(s).leave();
+        return muster::detail::cancel_effect::interrupted;
+    }
+    static constexpr muster::detail::suspension_kind kind_of{"an HTTP response", &cancel};
+    static constexpr muster::detail::suspension_kind kind_of_read{"the body of an HTTP response", &cancel};
+
+    engine* engine_;
+    transfer* transfer_;
+    until until_;
+};
+
+/// Waits until libcurl wants more of the request's body, or never will.
+class body_wait final : public muster::detail::library_awaitable, public muster::detail::suspension {
+public:
+    explicit body_wait(transfer& t) noexcept : suspension(kind_of), transfer_(&t) {}
+    ~body_wait() {
+        if (transfer_->feeder_ == this)
+            transfer_->feeder_ = nullptr;
+    }
+
+    [[nodiscard]] bool await_ready() const noexcept {
+        return transfer_->done_ || !transfer_->wanted_ || transfer_->sends().waits();
+    }
+    template <std::derived_from<muster::detail::promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        fiber_ = h.promise().fiber_;
+        transfer_->feeder_ = this;
+        fiber_->wait(*this, h);
+    }
+    void await_resume() const {
+        if (fiber_ != nullptr)
+            fiber_->throw_if_cancelled();
+    }
+    void come() noexcept { fiber_->wake(); }
 
 private:
     static muster::detail::cancel_effect cancel(
         muster::detail::suspension& s, const muster::detail::cancel_request&, muster::detail::fiber*&) noexcept {
-        auto& self = static_cast<exchange&>(s);
-        self.engine_->abandon(*self.transfer_);
+        static_cast<body_wait&>(s).transfer_->feeder_ = nullptr;
         return muster::detail::cancel_effect::interrupted;
     }
-    static constexpr muster::detail::suspension_kind kind_of{"an HTTP response", &cancel};
+    static constexpr muster::detail::suspension_kind kind_of{"room for more of an HTTP request's body", &cancel};
 
-    engine* engine_;
     transfer* transfer_;
 };
 

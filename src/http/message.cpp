@@ -28,10 +28,9 @@ std::chrono::nanoseconds require_positive(std::chrono::nanoseconds d, const char
     return d;
 }
 
-std::size_t require_some(std::size_t n, const char* what) {
-    if (n == 0)
-        throw std::invalid_argument(std::string(what) + "(0) would allow none: give at least 1");
-    return n;
+void refuse_breaks(std::string_view text, const char* where) {
+    if (text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos)
+        throw std::invalid_argument(std::string(where) + ": there is a line break or a NUL in it");
 }
 
 } // namespace
@@ -67,7 +66,59 @@ request& request::header(std::string name, std::string value) {
 
 request& request::body(std::string bytes) {
     body_ = std::move(bytes);
+    body_file_.clear();
+    source_ = nullptr;
     return *this;
+}
+
+request& request::body_file(std::string path) {
+    if (path.empty() || path.find('\0') != std::string::npos)
+        throw std::invalid_argument("request::body_file: '" + path.substr(0, path.find('\0')) + "' names no file");
+    body_file_ = std::move(path);
+    body_.reset();
+    source_ = nullptr;
+    return *this;
+}
+
+request& request::body_from(body_source source, std::optional<std::uint64_t> size) {
+    if (!source)
+        throw std::invalid_argument("request::body_from: the source is empty");
+    source_ = std::move(source);
+    source_size_ = size;
+    body_.reset();
+    body_file_.clear();
+    return *this;
+}
+
+request& request::basic_auth(std::string name, std::string password) {
+    refuse_breaks(name, "request::basic_auth");
+    refuse_breaks(password, "request::basic_auth");
+    if (name.find(':') != std::string::npos)
+        throw std::invalid_argument("request::basic_auth: a name can't have a colon in it");
+    basic_auth_.emplace(std::move(name), std::move(password));
+    return *this;
+}
+
+request& request::bearer_auth(std::string token) {
+    refuse_breaks(token, "request::bearer_auth");
+    bearer_auth_ = std::move(token);
+    return *this;
+}
+
+request& request::retry(retry_policy policy) {
+    retry_ = std::move(policy);
+    return *this;
+}
+
+request& request::idempotent(bool is) noexcept {
+    idempotent_ = is;
+    return *this;
+}
+
+bool request::is_idempotent() const noexcept {
+    const bool sends = body_ || !body_file_.empty() || source_;
+    return idempotent_ || headers_.find("Idempotency-Key") != nullptr ||
+           (method_.empty() ? !sends : http::is_idempotent(method_));
 }
 
 request& request::timeout(std::chrono::nanoseconds limit) {
@@ -140,48 +191,6 @@ std::string_view reason_phrase(int status) noexcept {
     case 505: return "HTTP Version Not Supported";
     default: return {};
     }
-}
-
-client_options& client_options::connections_per_host(std::size_t n) {
-    connections_per_host_ = require_some(n, "client_options::connections_per_host");
-    return *this;
-}
-
-client_options& client_options::connections(std::size_t n) {
-    connections_ = require_some(n, "client_options::connections");
-    return *this;
-}
-
-client_options& client_options::user_agent(std::string name) {
-    if (name.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
-        throw std::invalid_argument("client_options::user_agent: there is a line break or a NUL in it");
-    user_agent_ = std::move(name);
-    return *this;
-}
-
-client_options& client_options::redirects(std::size_t n) noexcept {
-    redirects_ = n;
-    return *this;
-}
-
-client_options& client_options::body_limit(std::uint64_t bytes) noexcept {
-    body_limit_ = bytes;
-    return *this;
-}
-
-client_options& client_options::header_limit(std::uint64_t bytes) noexcept {
-    header_limit_ = bytes;
-    return *this;
-}
-
-client_options& client_options::connect_timeout(std::chrono::nanoseconds limit) {
-    connect_timeout_ = require_positive(limit, "client_options::connect_timeout");
-    return *this;
-}
-
-client_options& client_options::timeout(std::chrono::nanoseconds limit) {
-    timeout_ = require_positive(limit, "client_options::timeout");
-    return *this;
 }
 
 } // namespace muster::http

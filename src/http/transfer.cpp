@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "transfer.hpp"
 
+#include "exchange.hpp"
+
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <limits>
-#include <new>
-#include <system_error>
+#include <cstdio>
 #include <utility>
 
 namespace muster::http {
@@ -15,56 +14,22 @@ namespace {
 
 /// The body of an error's answer is kept for messages, not for its own sake.
 constexpr std::size_t error_body_kept = std::size_t{64} << 10;
+/// Once so much of a streamed body waits to be read, no more is taken from the connection.
+constexpr std::size_t most_arrived = std::size_t{64} << 10;
 
-/// Refuses what libcurl would refuse later, or worse, understand as something else.
-void require_url(const std::string& url) {
-    if (url.find('\0') != std::string::npos)
-        throw url_error(url.substr(0, url.find('\0')), "there is a NUL character in the URL");
-    const url_handle parsed(curl_url());
-    if (!parsed)
-        throw std::bad_alloc();
-    const CURLUcode status = curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0);
-    if (status == CURLUE_OUT_OF_MEMORY)
-        throw std::bad_alloc();
-    if (status == CURLUE_UNSUPPORTED_SCHEME)
-        throw url_error(url, "only http and https are supported");
-    if (status == CURLUE_BAD_SCHEME)
-        throw url_error(url, "not a URL: it must begin with http:// or https://");
-    if (status != CURLUE_OK) {
-#if LIBCURL_VERSION_NUM >= 0x075000
-        throw url_error(url, std::string("not a URL: ") + curl_url_strerror(status));
-#else
-        throw url_error(url, "not a URL");
-#endif
+http_version version_of(long number) noexcept {
+    switch (number) {
+    case CURL_HTTP_VERSION_1_0: return http_version::http1_0;
+    case CURL_HTTP_VERSION_2_0: return http_version::http2;
+    case CURL_HTTP_VERSION_3: return http_version::http3;
+    default: return http_version::http1_1;
     }
-    char* scheme = nullptr;
-    if (curl_url_get(parsed.get(), CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
-        throw std::bad_alloc();
-    const std::unique_ptr<char, decltype(&curl_free)> owned(scheme, &curl_free);
-    const std::string_view name(scheme);
-    if (name != "http" && name != "https")
-        throw url_error(url, "only http and https are supported");
-}
-
-long in_milliseconds(std::chrono::nanoseconds d) noexcept {
-    const auto count = std::chrono::ceil<std::chrono::milliseconds>(d).count();
-    // libcurl adds the time to others in an int here and there.
-    return static_cast<long>(std::clamp<decltype(count)>(count, 1, std::numeric_limits<int>::max() / 2));
 }
 
 std::chrono::microseconds time_of(CURL* easy, CURLINFO what) noexcept {
     curl_off_t microseconds = 0;
     curl_easy_getinfo(easy, what, &microseconds);
     return std::chrono::microseconds(microseconds);
-}
-
-/// What the system said, if it is a reason: libcurl also remembers that a call would have had to wait.
-std::error_code system_error_of(CURL* easy) noexcept {
-    long number = 0;
-    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
-    if (number == EINPROGRESS || number == EAGAIN || number == EINTR)
-        number = 0;
-    return {static_cast<int>(number), std::generic_category()};
 }
 
 std::string_view without_blanks(std::string_view s) noexcept {
@@ -75,99 +40,6 @@ std::string_view without_blanks(std::string_view s) noexcept {
 }
 
 } // namespace
-
-template <class Value>
-void transfer::set(CURLoption option, Value value) {
-    const CURLcode status = curl_easy_setopt(easy_.get(), option, value);
-    if (status == CURLE_OUT_OF_MEMORY)
-        throw std::bad_alloc();
-    if (status != CURLE_OK)
-        throw transfer_error(answer_.url, std::string("libcurl refuses an option: ") + curl_easy_strerror(status));
-}
-
-void transfer::prepare(const request& what, const client_options& options) {
-    forget();
-    answer_ = response();
-    answer_.url = what.url();
-    failure_ = nullptr;
-    header_bytes_ = 0;
-    header_limit_ = options.header_limit_;
-    body_limit_ = what.body_limit().value_or(options.body_limit_);
-    text_[0] = '\0';
-    require_url(what.url());
-
-    request_ = &what;
-    curl_easy_reset(easy_.get());
-    set(CURLOPT_URL, what.url().c_str());
-#if LIBCURL_VERSION_NUM >= 0x075500
-    set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-#else
-    set(CURLOPT_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    set(CURLOPT_REDIR_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-    set(CURLOPT_PRIVATE, this);
-    set(CURLOPT_ERRORBUFFER, text_);
-    set(CURLOPT_HEADERFUNCTION, &on_header);
-    set(CURLOPT_HEADERDATA, this);
-    set(CURLOPT_WRITEFUNCTION, &on_body);
-    set(CURLOPT_WRITEDATA, this);
-    // No SIGALRM and no change of the program's handlers; SIGPIPE is the engine's to keep away.
-    set(CURLOPT_NOSIGNAL, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-    // A cancelled look-up is left to its thread, which owns all it uses, instead of being waited for.
-    set(CURLOPT_QUICK_EXIT, 1L);
-#endif
-    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    // All encodings that libcurl can undo.
-    set(CURLOPT_ACCEPT_ENCODING, "");
-    if (!options.user_agent_.empty())
-        set(CURLOPT_USERAGENT, options.user_agent_.c_str());
-    set(CURLOPT_FOLLOWLOCATION, options.redirects_ != 0 ? 1L : 0L);
-    set(CURLOPT_MAXREDIRS, static_cast<long>(std::min<std::size_t>(options.redirects_, 1'000'000)));
-    set(CURLOPT_CONNECTTIMEOUT_MS, in_milliseconds(options.connect_timeout_));
-    if (const auto limit = what.timeout().value_or(options.timeout_); limit.count() > 0)
-        set(CURLOPT_TIMEOUT_MS, in_milliseconds(limit));
-    if (body_limit_ != 0 && body_limit_ <= static_cast<std::uint64_t>(std::numeric_limits<curl_off_t>::max()))
-        set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(body_limit_));
-    set_request(what);
-}
-
-void transfer::set_request(const request& what) {
-    const std::string& method = what.method();
-    if (what.body()) {
-        set(CURLOPT_POST, 1L);
-        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body()->size()));
-        set(CURLOPT_POSTFIELDS, what.body()->c_str());
-        if (!method.empty() && method != "POST")
-            set(CURLOPT_CUSTOMREQUEST, method.c_str());
-    } else if (method == "HEAD") {
-        set(CURLOPT_NOBODY, 1L);
-    } else if (method == "POST") {
-        set(CURLOPT_POST, 1L);
-        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(0));
-        set(CURLOPT_POSTFIELDS, "");
-    } else if (!method.empty() && method != "GET") {
-        set(CURLOPT_CUSTOMREQUEST, method.c_str());
-    }
-    for (const auto& h : what.headers()) {
-        // "Name:" would take a header away; "Name;" is libcurl's way to send an empty one.
-        append(lines_, h.value.empty() ? h.name + ';' : h.name + ": " + h.value);
-    }
-    if (lines_)
-        set(CURLOPT_HTTPHEADER, lines_.get());
-}
-
-void transfer::forget() noexcept {
-    if (request_ == nullptr)
-        return;
-    request_ = nullptr;
-    curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, nullptr);
-    curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, nullptr);
-    lines_.reset();
-}
-
-// ---- what comes back ----
 
 std::size_t transfer::on_header(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
     auto& t = *static_cast<transfer*>(self);
@@ -181,16 +53,50 @@ std::size_t transfer::on_header(char* bytes, std::size_t size, std::size_t count
 
 std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
     auto& t = *static_cast<transfer*>(self);
+    const std::string_view piece(bytes, size * count);
     try {
-        return t.take_body(std::string_view(bytes, size * count)) ? size * count : 0;
+        switch (t.take_body(piece)) {
+        case taken::all: return piece.size();
+        case taken::none_now: return CURL_WRITEFUNC_PAUSE;
+        case taken::never: break;
+        }
     } catch (...) {
         t.failure_ = std::current_exception();
-        return 0;
+    }
+    // Any other number than the size ends the transfer, but for those that mean something.
+    return piece.empty() ? 1 : 0;
+}
+
+std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    if (!t.wanted_)
+        return CURL_READFUNC_ABORT;
+    try {
+        const auto taken = t.upload_.take(place, size * count);
+        if (taken != upload::paused)
+            return taken;
+        if (body_wait* feeder = std::exchange(t.feeder_, nullptr))
+            feeder->come();
+        return CURL_READFUNC_PAUSE;
+    } catch (...) {
+        t.failure_ = std::current_exception();
+        return CURL_READFUNC_ABORT;
     }
 }
 
+int transfer::on_seek(void* self, curl_off_t offset, int origin) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    const bool can = origin == SEEK_SET && offset >= 0 && t.upload_.seek(static_cast<std::uint64_t>(offset));
+    return can ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+void transfer::tell_waiter() noexcept {
+    if (waiter_ != nullptr && ready(waiter_->what()))
+        std::exchange(waiter_, nullptr)->come();
+}
+
 bool transfer::take_header(std::string_view line) {
-    if (waiter_ == nullptr)
+    if (!wanted_)
         return false;
     header_bytes_ += line.size();
     if (header_bytes_ > header_limit_) {
@@ -199,12 +105,17 @@ bool transfer::take_header(std::string_view line) {
                 header_limit_));
         return false;
     }
-    if (line.starts_with("HTTP/")) {
+    if (line.starts_with("HTTP/") && !head_complete_) {
         // Another answer: what came before was a redirect, or a 1xx.
         answer_.headers.clear();
         answer_.body.clear();
         answer_.body_size = 0;
         answer_.status = 0;
+        return true;
+    }
+    if (line == "\r\n" || line == "\n") {
+        if (streams_ || upload_.touched())
+            end_of_headers();
         return true;
     }
     const auto colon = line.find(':');
@@ -214,10 +125,32 @@ bool transfer::take_header(std::string_view line) {
     return true;
 }
 
-bool transfer::take_body(std::string_view piece) {
+/// Of one of a request's answers. Whoever waits for the headers hears of the last one's.
+void transfer::end_of_headers() {
+    read_head();
+    if (head_complete_ || answer_.status < 200)
+        return;
+    const std::string* where = answer_.status < 400 ? answer_.headers.find("Location") : nullptr;
+    const bool redirects = follows_ && answer_.status >= 300 && where != nullptr && !where->empty();
+    if (redirects)
+        return;
+    head_complete_ = true;
+    if (upload_.waits()) {
+        // libcurl may have decided that no more is to be sent; it does not end while sending is paused all the same.
+        next_nudged_ = nudged_;
+        nudged_ = this;
+    }
+    tell_waiter();
+}
+
+transfer::taken transfer::take_body(std::string_view piece) {
     // Cancelled from a sink, in the middle of libcurl: the handle is taken out once that has returned.
-    if (waiter_ == nullptr)
-        return false;
+    if (!wanted_)
+        return taken::never;
+    if (streams_ && arrived_.size() >= most_arrived) {
+        receives_paused_ = true;
+        return taken::none_now;
+    }
     if (answer_.status == 0) {
         long status = 0;
         curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -226,18 +159,23 @@ bool transfer::take_body(std::string_view piece) {
     answer_.body_size += piece.size();
     if (request_->sink() && answer_.is_error()) {
         answer_.body.append(piece.substr(0, error_body_kept - std::min(error_body_kept, answer_.body.size())));
-        return true;
+        return taken::all;
     }
     if (answer_.body_size > body_limit_) {
         failure_ = std::make_exception_ptr(too_large_error(
             answer_.url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
-        return false;
+        return taken::never;
     }
-    if (request_->sink())
+    if (streams_) {
+        arrived_.append(piece);
+        tell_waiter();
+    } else if (request_->sink()) {
+        sink_used_ = true;
         request_->sink()(piece);
-    else
+    } else {
         answer_.body.append(piece);
-    return waiter_ != nullptr;
+    }
+    return wanted_ ? taken::all : taken::never;
 }
 
 void transfer::ended(CURLcode code) {
@@ -253,88 +191,45 @@ void transfer::ended(CURLcode code) {
     }
 }
 
-void transfer::read_answer() {
+/// What is known once the headers are there.
+void transfer::read_head() {
     CURL* h = easy_.get();
     long number = 0;
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &number);
     answer_.status = static_cast<int>(number);
+    curl_easy_getinfo(h, CURLINFO_HTTP_VERSION, &number);
+    answer_.version = version_of(number);
     const char* where = nullptr;
     curl_easy_getinfo(h, CURLINFO_EFFECTIVE_URL, &where);
     answer_.effective_url = where != nullptr ? where : answer_.url;
     curl_off_t seconds = 0;
     if (answer_.headers.find("Retry-After") != nullptr &&
         curl_easy_getinfo(h, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK)
-        answer_.retry_after = std::chrono::seconds(seconds);
+        answer_.retry_after = std::chrono::seconds(std::max<curl_off_t>(seconds, 0));
     curl_easy_getinfo(h, CURLINFO_REDIRECT_COUNT, &number);
     answer_.timing.redirects = static_cast<std::size_t>(number);
     answer_.timing.resolved = time_of(h, CURLINFO_NAMELOOKUP_TIME_T);
     answer_.timing.connected = time_of(h, CURLINFO_CONNECT_TIME_T);
     answer_.timing.secured = time_of(h, CURLINFO_APPCONNECT_TIME_T);
     answer_.timing.first_byte = time_of(h, CURLINFO_STARTTRANSFER_TIME_T);
-    answer_.timing.total = time_of(h, CURLINFO_TOTAL_TIME_T);
 }
 
-// ---- what goes wrong ----
-
-std::string transfer::problem(CURLcode code) const {
-    const std::string_view said = without_blanks(text_);
-    return said.empty() ? curl_easy_strerror(code) : std::string(said);
+void transfer::read_answer() {
+    read_head();
+    answer_.timing.total = time_of(easy_.get(), CURLINFO_TOTAL_TIME_T);
 }
 
-std::exception_ptr transfer::error_for(CURLcode code) const {
-    const std::error_code system = system_error_of(easy_.get());
-    const std::string& url = answer_.url;
-    const std::string text = problem(code);
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return std::make_exception_ptr(resolve_error(url, text));
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_INTERFACE_FAILED:
-    case CURLE_PROXY: {
-        // Only what was connected can be reset: it happened before libcurl looked whether it is.
-        if (system == std::errc::connection_reset)
-            return std::make_exception_ptr(reset_error(url, text, system));
-        const bool says = !system || text.find(system.message()) != std::string::npos;
-        return std::make_exception_ptr(connect_error(url, says ? text : text + ": " + system.message(), system));
-    }
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_ENGINE_NOTFOUND:
-    case CURLE_SSL_ENGINE_SETFAILED:
-    case CURLE_SSL_ENGINE_INITFAILED:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CRL_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT:
-    case CURLE_USE_SSL_FAILED:
-    case CURLE_PEER_FAILED_VERIFICATION: return std::make_exception_ptr(tls_error(url, text));
-    case CURLE_OPERATION_TIMEDOUT: return std::make_exception_ptr(timeout_error(url, text));
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING: return std::make_exception_ptr(reset_error(url, text, system));
-    case CURLE_RECV_ERROR:
-        // libcurl has no code of its own for chunks that are none.
-        if (text.find("chunked-encoding") != std::string::npos)
-            return std::make_exception_ptr(protocol_error(url, text));
-        return std::make_exception_ptr(reset_error(url, text, system));
-    // The scheme that was asked for is supported: this is garbage, or a redirect to another scheme.
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_TOO_MANY_REDIRECTS:
-    case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_HTTP3: return std::make_exception_ptr(protocol_error(url, text));
-    case CURLE_FILESIZE_EXCEEDED:
-        return std::make_exception_ptr(too_large_error(
-            url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
-    case CURLE_OUT_OF_MEMORY: return std::make_exception_ptr(std::bad_alloc());
-    default: return std::make_exception_ptr(transfer_error(url, text));
-    }
+response transfer::head() {
+    response copy = answer_;
+    copy.body.clear();
+    copy.body_size = 0;
+    return copy;
+}
+
+bool transfer::nothing_was_sent() const noexcept {
+    long bytes = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &bytes);
+    return bytes == 0;
 }
 
 } // namespace muster::http

@@ -208,7 +208,7 @@ muster::task<> batch::serve(std::uint64_t number) {
             auto error = ended.as_exception();
             co_await muster::fail(std::move(error));
         }
-        auto pausing = pause_before_retry(j.attempts);
+        auto pausing = pause_before_retry(j.attempts, least_pause(ended.error()));
         auto paused = co_await muster::as_outcome(std::move(pausing));
         // There will be no other attempt: how the last one ended is how it ended.
         if (!paused.succeeded()) {
@@ -218,11 +218,12 @@ muster::task<> batch::serve(std::uint64_t number) {
     }
 }
 
-muster::task<> batch::pause_before_retry(unsigned attempts) {
+muster::task<> batch::pause_before_retry(unsigned attempts, std::chrono::nanoseconds least) {
     const double longest = std::min(0.2 * std::pow(2.0, attempts - 1), 10.0);
     // Half of it at random, so that what failed together does not come back together.
     const double seconds = longest * std::uniform_real_distribution<double>(0.5, 1.0)(random_);
-    co_await muster::sleep_for(std::chrono::duration<double>(seconds));
+    const auto own = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+    co_await muster::sleep_for(std::max(own, least));
     if (pacer_.needed())
         co_await pacer_.turn();
 }

@@ -93,6 +93,10 @@ protected:
     virtual muster::task<> attempt(job& j) = 0;
     /// Whether what went wrong may be better the next time.
     [[nodiscard]] virtual bool worth_a_retry(const std::exception_ptr& error) const = 0;
+    /// How long there must be no further attempt after it.
+    [[nodiscard]] virtual std::chrono::nanoseconds least_pause(const std::exception_ptr&) const {
+        return std::chrono::nanoseconds(0);
+    }
     /// A line's end, once for each: to be counted, now or later.
     virtual void ended(job&& j, verdict&& v) = 0;
 
@@ -104,7 +108,7 @@ protected:
 private:
     muster::task<> work();
     muster::task<> serve(std::uint64_t number);
-    muster::task<> pause_before_retry(unsigned attempts);
+    muster::task<> pause_before_retry(unsigned attempts, std::chrono::nanoseconds least);
     muster::task<> count_the_rest();
     muster::task<> wait_a_little();
     muster::task<> keep_drawing();

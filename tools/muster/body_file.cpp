@@ -41,28 +41,31 @@ void require_folder(const std::string& folder) {
     ::unlink(trial.c_str());
 }
 
-std::string safe_name(const input_line& line) {
+std::string safe_text(std::string_view text) {
+    std::string safe;
+    for (const char c : text) {
+        const bool as_it_is = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                              c == '-';
+        safe += as_it_is ? c : '_';
+    }
+    return safe;
+}
+
+std::string safe_name(std::uint64_t index, std::string_view url) {
     constexpr std::size_t longest = 100;
-    std::string_view url = line.text;
     if (const auto scheme = url.find("://"); scheme != std::string_view::npos)
         url.remove_prefix(scheme + 3);
     // Names and passwords of a URL are no part of a file's name.
     const auto host_end = url.find_first_of("/?#");
     if (const auto at = url.substr(0, host_end).rfind('@'); at != std::string_view::npos)
         url.remove_prefix(at + 1);
-    std::string name = fmt::format("{:06}-", line.index);
-    for (const char c : url.substr(0, longest)) {
-        const bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                          c == '-';
-        name += safe ? c : '_';
-    }
-    return name;
+    return fmt::format("{:06}-", index) + safe_text(url.substr(0, longest));
 }
 
-body_file::body_file(const std::string& folder, const input_line& line) {
+body_file::body_file(const std::string& folder, const std::string& name) {
     if (folder.empty())
         return;
-    path_ = folder + '/' + safe_name(line);
+    path_ = folder + '/' + name;
     partial_ = path_ + ".part";
 }
 

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 namespace tool {
 
@@ -27,7 +28,16 @@ std::uint64_t number_of(const std::string& key) {
 
 } // namespace
 
-earlier_run::earlier_run(const std::string& file) : file_(file) {
+std::string log_key(std::string_view text) {
+    // FNV-1a.
+    std::uint64_t hash = 0xcbf29ce484222325u;
+    for (const char c : text)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    return fmt::format("{:016x}", hash);
+}
+
+earlier_run::earlier_run(const std::string& file, std::string command, std::string thing)
+    : file_(file), command_(std::move(command)), thing_(std::move(thing)) {
     std::error_code no_matter;
     if (!std::filesystem::exists(file, no_matter))
         return;
@@ -56,9 +66,9 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
         e.key = number_of(o.at("key").get<std::string>());
         e.ok = o.at("outcome").get<std::string>() == "ok";
     } catch (const std::exception&) {
-        throw usage_error(fmt::format("--resume: line {} of {} is no entry of a log of muster run: name the log that "
+        throw usage_error(fmt::format("--resume: line {} of {} is no entry of a log of muster {}: name the log that "
                                       "--jsonl of the earlier run wrote",
-            number, file_));
+            number, file_, command_));
     }
 }
 
@@ -68,8 +78,8 @@ bool earlier_run::succeeded(std::uint64_t index, std::uint64_t line, const std::
         return false;
     if (at->second.key != number_of(key))
         throw usage_error(fmt::format("--resume: {} is the log of another list or another template: line {} was "
-                                      "another command there. Give the same ones, or another --jsonl file",
-            file_, line));
+                                      "another {} there. Give the same ones, or another --jsonl file",
+            file_, line, thing_));
     return at->second.ok;
 }
 

@@ -9,20 +9,25 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 namespace tool {
+
+/// *Returns* what tells two texts apart in a log. It need not withstand anybody, only mistakes.
+[[nodiscard]] std::string log_key(std::string_view text);
 
 /// *Complexity*: memory in the number of inputs in the log, some bytes each.
 class earlier_run {
 public:
     /// Nothing before.
     earlier_run() = default;
-    /// Reads the log; one that is not there is empty. A last line that was cut off does not count.
-    /// *Errors*: usage_error if it can't be read, or is no log of muster run.
-    explicit earlier_run(const std::string& file);
+    /// Reads the log; one that is not there is empty. A last line that was cut off does not count. `command` is the
+    /// one that wrote it, "run"; `thing` what it has entries of, "command".
+    /// *Errors*: usage_error if it can't be read, or is no log of that command.
+    earlier_run(const std::string& file, std::string command, std::string thing);
 
-    /// *Returns* whether that input's command succeeded. *Errors*: usage_error if another command had that place.
+    /// *Returns* whether what that input stands for succeeded. *Errors*: usage_error if another one had that place.
     [[nodiscard]] bool succeeded(std::uint64_t index, std::uint64_t line, const std::string& key) const;
 
     [[nodiscard]] std::uint64_t count() const noexcept { return entries_.size(); }
@@ -39,6 +44,8 @@ private:
     void read_line(const std::string& line, std::uint64_t number);
 
     std::string file_;
+    std::string command_;
+    std::string thing_;
     std::unordered_map<std::uint64_t, entry> entries_; ///< by index
     std::uint64_t whole_ = 0;
     bool cut_off_ = false;

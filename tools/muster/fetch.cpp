@@ -2,7 +2,9 @@
 #include "fetch.hpp"
 
 #include "body_file.hpp"
+#include "earlier_run.hpp"
 #include "job_log.hpp"
+#include "url_template.hpp"
 
 #include <muster/http.hpp>
 #include <muster/run.hpp>
@@ -10,6 +12,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <functional>
@@ -19,6 +22,8 @@
 #include <system_error>
 #include <utility>
 
+#include <unistd.h>
+
 namespace tool {
 
 namespace {
@@ -26,9 +31,7 @@ namespace {
 namespace http = muster::http;
 
 http::client_options client_options_for(const fetch_options& o) {
-    http::client_options options;
-    options.user_agent(
-        fmt::format("muster/{}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch));
+    http::client_options options = o.client;
     options.body_limit(o.max_size.value_or(http::no_limit));
     // Connections that are kept for later give way to those that are needed now.
     options.connections(o.limit);
@@ -37,20 +40,91 @@ http::client_options client_options_for(const fetch_options& o) {
     return options;
 }
 
+std::string as_it_is(std::string_view input) {
+    return std::string(input);
+}
+
+/// What becomes of a line: its URL, its request, its file.
+class request_maker {
+public:
+    /// *Errors*: usage_error if the options say what is no request.
+    explicit request_maker(const fetch_options& o) : options_(o) {
+        if (is_template(o))
+            template_.emplace(o.urls.front());
+        if (!o.name.empty())
+            name_.emplace(o.name);
+        // What all requests have in common makes the difference to another run, beside the URL.
+        common_ = o.method + '\n' + o.data.value_or("") + '\n' + o.data_file;
+        try {
+            static_cast<void>(make("http://localhost/"));
+        } catch (const std::invalid_argument& e) {
+            throw usage_error(e.what());
+        }
+    }
+
+    /// *Returns* whether the URL that was given is a template for the inputs.
+    static bool is_template(const fetch_options& o) {
+        return o.urls.size() == 1 && (o.inputs || (!o.file.empty() && url_template(o.urls.front()).has_places()));
+    }
+
+    [[nodiscard]] std::string url(const input_line& line) const {
+        if (!template_)
+            return line.text;
+        return template_->make(line.text, line.index + 1, options_.encode ? &percent_encode : &as_it_is);
+    }
+    [[nodiscard]] std::string key(const std::string& url) const { return log_key(common_ + '\n' + url); }
+    [[nodiscard]] std::string file_name(const input_line& line, const std::string& url) const {
+        return name_ ? name_->make(line.text, line.index + 1, &safe_text) : safe_name(line.index, url);
+    }
+    [[nodiscard]] http::request make(const std::string& url) const {
+        http::request ask(url);
+        if (!options_.method.empty())
+            ask.method(options_.method);
+        for (const auto& [name, value] : options_.headers)
+            ask.header(name, value);
+        if (options_.user)
+            ask.basic_auth(options_.user->first, options_.user->second);
+        if (options_.data)
+            ask.body(*options_.data);
+        if (!options_.data_file.empty())
+            ask.body_file(options_.data_file);
+        return ask;
+    }
+
+private:
+    const fetch_options& options_;
+    std::optional<url_template> template_;
+    std::optional<url_template> name_;
+    std::string common_;
+};
+
 class fetch_batch final : public batch {
 public:
     fetch_batch(const fetch_options& options, line_source& source, ledger& counts, job_log* log)
-        : batch("fetch", options, source, counts), options_(options), log_(log), client_(client_options_for(options)) {}
+        : batch("fetch", options, source, counts),
+          options_(options),
+          maker_(options),
+          safe_to_repeat_(maker_.make("http://localhost/").is_idempotent()),
+          log_(log),
+          client_(client_options_for(options)) {}
+
+    /// From now on nothing is asked for: the text says why.
+    void refuse(std::string why) { refused_ = std::move(why); }
 
 private:
     muster::task<> attempt(job& j) override {
         j.status = 0;
         j.bytes = 0;
+        if (!refused_.empty()) {
+            stop(refused_);
+            throw std::runtime_error(refused_);
+        }
         if (j.line.too_long)
             throw http::url_error(j.line.text.substr(0, 100),
                 fmt::format("the line is longer than {} bytes", line_source::longest_line));
-        body_file file(options_.output, j.line);
-        auto ask = http::request(j.line.text);
+        const auto url = maker_.url(j.line);
+        body_file file(options_.output, options_.output.empty() ? std::string() : maker_.file_name(j.line, url));
+        auto ask = maker_.make(url);
         ask.body_to([&](std::string_view piece) {
             j.bytes += piece.size();
             file.write(piece);
@@ -62,33 +136,109 @@ private:
         file.finish();
     }
 
+    /// Only what is safe to repeat is repeated.
     [[nodiscard]] bool worth_a_retry(const std::exception_ptr& error) const override {
+        // Nothing of it was sent.
+        if (muster::is_a<http::connect_error>(error))
+            return true;
+        if (!safe_to_repeat_)
+            return false;
         if (const auto* e = muster::get_if<http::status_error>(error))
-            return e->status() >= 500 || e->status() == 429;
-        return muster::is_a<http::connect_error>(error) || muster::is_a<http::reset_error>(error) ||
-               muster::is_a<muster::timeout_error>(error);
+            return (e->status() >= 500 || e->status() == 429 || e->status() == 408) &&
+                   e->retry_after().value_or(std::chrono::seconds(0)) <= longest_retry_after;
+        return muster::is_a<http::reset_error>(error) || muster::is_a<muster::timeout_error>(error);
+    }
+    [[nodiscard]] std::chrono::nanoseconds least_pause(const std::exception_ptr& error) const override {
+        const auto* e = muster::get_if<http::status_error>(error);
+        return e != nullptr ? e->retry_after().value_or(std::chrono::seconds(0)) : std::chrono::seconds(0);
     }
 
     void ended(job&& j, verdict&& v) override {
         counts().add(j, v);
-        if (log_ != nullptr)
-            log_->add_url(j, v);
+        // What would be logged of another list's lines would spoil the log for its own.
+        if (log_ == nullptr || (!refused_.empty() && v.how != ending::ok))
+            return;
+        const auto url = maker_.url(j.line);
+        log_->add_url(j, v, url, maker_.key(url));
     }
 
+    static constexpr std::chrono::seconds longest_retry_after = std::chrono::minutes(2);
+
     const fetch_options& options_;
+    request_maker maker_;
+    bool safe_to_repeat_;
+    std::string refused_;
     job_log* log_;
     http::client client_;
 };
 
-/// *Returns* whether there is a URL in a file on disk, without taking it.
-bool has_a_url(const std::string& file) {
-    line_source trial(file, line_rules::urls());
+/// *Returns* whether there is a line in a file on disk, without taking it.
+bool has_a_line(const std::string& file, const line_rules& rules) {
+    line_source trial(file, rules);
     input_line line;
     return trial.try_take(line) == line_source::took::line;
 }
 
-std::string no_urls_in(const std::string& name) {
-    return fmt::format("there is no URL in {}: give one a line", name);
+std::string nothing_in(const line_source& source) {
+    return fmt::format("there is no {} in {}: give one a line", source.rules().thing, source.name());
+}
+
+void check(const fetch_options& o) {
+    const bool from_input = o.urls == std::vector<std::string>{"-"};
+    if (o.urls.empty() && o.file.empty())
+        throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");
+    if (o.inputs && !o.file.empty())
+        throw usage_error("give inputs after ::: or -f FILE, not both");
+    if (o.inputs && o.urls.size() != 1)
+        throw usage_error("before ::: there must be one URL, with {} where the inputs go");
+    if (o.inputs && !url_template(o.urls.front()).has_places())
+        throw usage_error(fmt::format("{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers",
+            o.urls.front()));
+    if (!o.urls.empty() && !o.file.empty() && !request_maker::is_template(o))
+        throw usage_error("give URLs or -f FILE, not both; or one URL with {} in it, and the inputs for it in FILE");
+    if (!from_input && std::ranges::find(o.urls, "-") != o.urls.end())
+        throw usage_error("- stands for standard input and can't be mixed with URLs");
+    if (o.resume && (o.jsonl.empty() || o.jsonl == "-"))
+        throw usage_error("--resume needs --jsonl FILE, with the log of the earlier run");
+    if (o.data && !o.data_file.empty())
+        throw usage_error("give one body: --data or --data-file, not both");
+    if (!o.data_file.empty() && ::access(o.data_file.c_str(), R_OK) != 0)
+        throw usage_error(fmt::format("the body can't be read: {}: {}", o.data_file,
+            std::generic_category().message(errno)));
+    if (!o.name.empty() && o.output.empty())
+        throw usage_error("--name says how the files are called that -o DIR writes: give that, too");
+    if (!o.name.empty() && !url_template(o.name).has_number())
+        throw usage_error("--name: without {#}, the number of the input, two bodies could have one name");
+    if (o.name.find('/') != std::string::npos || o.name.starts_with('.'))
+        throw usage_error("--name: a name has no slash in it, and no dot at its beginning");
+}
+
+std::string file_of(const fetch_options& o) {
+    return o.urls == std::vector<std::string>{"-"} ? "-" : o.file;
+}
+
+std::unique_ptr<line_source> open_source(const fetch_options& o) {
+    const auto rules = request_maker::is_template(o) ? line_rules::inputs('\n') : line_rules::urls();
+    if (o.inputs)
+        return std::make_unique<line_source>(*o.inputs, rules);
+    const auto file = file_of(o);
+    return file.empty() ? std::make_unique<line_source>(o.urls, rules) : std::make_unique<line_source>(file, rules);
+}
+
+/// Reads all of an input that is there already. *Returns* how many are left to get. *Errors*: usage_error if the log is another list's.
+std::size_t look_ahead(const fetch_options& o, const request_maker& maker, const earlier_run& before) {
+    const auto trial = open_source(o);
+    std::size_t left = 0;
+    for (input_line line; trial->try_take(line) == line_source::took::line;)
+        left += before.succeeded(line.index, line.number, maker.key(maker.url(line))) ? 0 : 1;
+    if (before.count() > trial->taken())
+        throw usage_error(fmt::format("--resume: {} is the log of a longer list: it has {} URLs, and this list {}",
+            o.jsonl, before.count(), trial->taken()));
+    return left;
+}
+
+batch_end run_fetches(fetch_batch& b, std::function<void(const batch_end&)> at_end) {
+    return run_batch(b, muster::run_options().interrupt_signals({SIGINT, SIGTERM}), std::move(at_end));
 }
 
 } // namespace
@@ -96,34 +246,43 @@ std::string no_urls_in(const std::string& name) {
 batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log,
     std::function<void(const batch_end&)> at_end) {
     fetch_batch b(options, source, counts, log);
-    return run_batch(b, muster::run_options().interrupt_signals({SIGINT, SIGTERM}), std::move(at_end));
+    return run_fetches(b, std::move(at_end));
 }
 
 int fetch(const fetch_options& asked) {
     fetch_options options = asked;
-    const bool from_input = options.urls == std::vector<std::string>{"-"};
-    if (options.urls.empty() && options.file.empty())
-        throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");
-    if (!options.urls.empty() && !options.file.empty())
-        throw usage_error("give URLs or -f FILE, not both");
-    if (!from_input && std::ranges::find(options.urls, "-") != options.urls.end())
-        throw usage_error("- stands for standard input and can't be mixed with URLs");
-    const std::string file = from_input ? "-" : options.file;
-    auto source = file.empty() ? std::make_unique<line_source>(options.urls, line_rules::urls())
-                               : std::make_unique<line_source>(file, line_rules::urls());
-    if (!file.empty() && source->is_finite() && file != "-" && !has_a_url(file))
-        throw usage_error(no_urls_in(source->name()));
+    check(options);
+    const std::string file = file_of(options);
+    const auto source = open_source(options);
+    const request_maker maker(options);
+    if (!file.empty() && source->is_finite() && file != "-" && !has_a_line(file, source->rules()))
+        throw usage_error(nothing_in(*source));
     if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
+    const auto before = options.resume ? earlier_run(options.jsonl, "fetch", "URL or request") : earlier_run();
+    if (options.resume && file != "-" && source->is_finite())
+        source->expect(look_ahead(options, maker, before));
     // A request has a connection and a file, or looks up a name, which takes more.
     options.limit = limit_in_reach(options, "requests");
     if (!options.output.empty())
         require_folder(options.output);
     std::optional<job_log> log;
     if (!options.jsonl.empty())
-        log.emplace(options.jsonl);
+        log.emplace(options.jsonl, before.whole());
+    if (before.was_cut_off() && !options.quiet)
+        complain(fmt::format("the last line of {} was cut off: that URL is asked for again", options.jsonl));
 
     ledger counts;
+    fetch_batch b(options, *source, counts, log ? &*log : nullptr);
+    if (options.resume)
+        source->only_if([&](const input_line& line) {
+            try {
+                return !before.succeeded(line.index, line.number, maker.key(maker.url(line)));
+            } catch (const usage_error& e) {
+                b.refuse(e.what());
+                return true;
+            }
+        });
     bool all_well = true;
     const auto at_end = [&](const batch_end& how) {
         if (log)
@@ -132,9 +291,9 @@ int fetch(const fetch_options& asked) {
             all_well = conclude(how, counts, *source, !log || !log->to_standard_output(), options.quiet,
                 {source->failure(), log ? log->failure() : std::string()});
     };
-    const batch_end end = fetch_all(options, *source, counts, log ? &*log : nullptr, at_end);
+    const batch_end end = run_fetches(b, at_end);
     if (source->taken() == 0 && source->exhausted() && !end.interrupted())
-        throw usage_error(no_urls_in(source->name()));
+        throw usage_error(nothing_in(*source));
     return end.status(all_well);
 }
 

@@ -10,11 +10,14 @@
 
 #include "batch.hpp"
 
+#include <muster/http.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tool {
@@ -22,11 +25,23 @@ namespace tool {
 struct fetch_options : batch_options {
     fetch_options() { timeout = std::chrono::seconds(30); }
 
-    std::vector<std::string> urls; ///< or "-" alone
+    std::vector<std::string> urls; ///< or "-" alone, or a template
+    std::optional<std::vector<std::string>> inputs; ///< for the template
     std::string file;
+    bool encode = true; ///< what is put into the template
+
+    muster::http::client_options client; ///< but what is above
+    std::string method;
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::optional<std::pair<std::string, std::string>> user; ///< and password
+    std::optional<std::string> data;
+    std::string data_file; ///< or "-"
+
     std::optional<std::uint64_t> max_size;
     std::string output;
+    std::string name; ///< of a body's file, a template; empty: after line and URL
     std::string jsonl;
+    bool resume = false;
 };
 
 class job_log;

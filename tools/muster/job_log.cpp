@@ -68,11 +68,14 @@ void job_log::fail(const std::error_code& why) {
         failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why.message());
 }
 
-void job_log::add_url(const job& j, const verdict& v) {
+void job_log::add_url(const job& j, const verdict& v, const std::string& url, const std::string& key) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
-    o["url"] = j.line.text;
+    o["url"] = url;
+    if (url != j.line.text)
+        o["input"] = j.line.text;
+    o["key"] = key;
     o["outcome"] = name_of(v.how);
     o["status"] = j.status != 0 ? json(j.status) : json(nullptr);
     o["bytes"] = j.bytes;

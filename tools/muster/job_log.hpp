@@ -23,7 +23,8 @@ public:
     /// *Errors*: usage_error if it can't be written.
     explicit job_log(const std::string& file, std::uint64_t keep = 0);
 
-    void add_url(const job& j, const verdict& v);
+    /// `url` is what the line became; `key` says which request it was, see earlier_run.
+    void add_url(const job& j, const verdict& v, const std::string& url, const std::string& key);
     /// `key` says which command it was, whatever its text may be: see earlier_run.
     void add_command(const job& j, const verdict& v, const std::string& key, const std::string& command);
     /// Closes the file. What went wrong is in failure() then.

@@ -3,6 +3,7 @@
 // says what to do and an exit status.
 #include "demo.hpp"
 #include "fetch.hpp"
+#include "fetch_words.hpp"
 #include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
@@ -29,13 +30,6 @@ using tool::usage_error;
 
 constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n";
 
-struct fetch_words : tool::batch_words {
-    std::vector<std::string> urls;
-    std::string file;
-    std::string max_size;
-    std::string output;
-};
-
 struct run_words : tool::batch_words {
     std::string file;
     std::string grace;
@@ -56,23 +50,6 @@ public:
                "       muster run [OPTIONS] [-f FILE]              commands from FILE or standard input, one a line\n";
     }
 };
-
-void describe_fetch(CLI::App& app, fetch_words& w) {
-    app.add_option("URL", w.urls, "what to get; - reads URLs from standard input, one a line");
-    app.add_option("-f,--file", w.file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
-        ->type_name("FILE");
-    w.describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m, none (30s)",
-        "a refused or broken connection, a time-out, a status of 5xx or 429");
-    app.add_option("--max-size", w.max_size, "a larger body is a failure: 1000, 20K, 5M, 1G")->type_name("SIZE");
-    app.add_option("-o,--output", w.output, "write the bodies into files in DIR, named after line and URL")
-        ->type_name("DIR");
-    app.add_option("--jsonl", w.jsonl, "write one JSON object for each URL to FILE, as they end; - is standard output")
-        ->type_name("FILE");
-    app.footer(std::string("A status of 400 or more is a failure. At the end the ledger is printed: what became of "
-                           "every URL,\nfailures by type, the slowest. Ctrl-C cancels, cleans up and prints it as "
-                           "well.\n\nmuster fetch --limit 100 --retries 3 -f urls.txt -o pages --jsonl log.jsonl\n\n") +
-               exit_statuses);
-}
 
 void describe_run(CLI::App& app, run_words& w) {
     app.prefix_command();
@@ -102,18 +79,6 @@ void describe_run(CLI::App& app, run_words& w) {
                    "The ledger is printed at the end, on standard error. Ctrl-C ends what runs and prints it as well; "
                    "twice\nkills what runs.\n\n"
                    "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n"));
-}
-
-tool::fetch_options understand(const fetch_words& w) {
-    tool::fetch_options o;
-    w.understand(o);
-    o.urls = w.urls;
-    o.file = w.file;
-    if (!w.max_size.empty())
-        o.max_size = tool::parse_size(w.max_size, "--max-size");
-    o.output = w.output;
-    o.jsonl = w.jsonl;
-    return o;
 }
 
 tool::run_options understand(const run_words& w, std::vector<std::string> words) {
@@ -152,9 +117,9 @@ int refuse(const std::string& text) {
     return tool::bad_usage;
 }
 
-/// The inputs of `muster run TEMPLATE ::: INPUT...` are taken off: they may look like anything.
+/// The inputs of `muster run TEMPLATE ::: INPUT...`, and of fetch, are taken off: they may look like anything.
 std::optional<std::vector<std::string>> take_inputs(std::vector<std::string>& arguments) {
-    if (arguments.empty() || arguments.front() != "run")
+    if (arguments.empty() || (arguments.front() != "run" && arguments.front() != "fetch"))
         return std::nullopt;
     const auto at = std::ranges::find(arguments, ":::");
     if (at == arguments.end())
@@ -209,9 +174,9 @@ int run(int argc, char** argv) {
     app.fallthrough(false);
     app.allow_extras();
 
-    fetch_words fetching;
+    tool::fetch_words fetching;
     auto* fetch = app.add_subcommand("fetch", "get many URLs at once");
-    describe_fetch(*fetch, fetching);
+    fetching.describe(*fetch);
     run_words running;
     auto* run_many = app.add_subcommand("run", "run many commands at once");
     describe_run(*run_many, running);
@@ -227,7 +192,13 @@ int run(int argc, char** argv) {
     const CLI::App* chosen = &app;
     std::string see = "muster --help";
     try {
-        running.inputs = take_inputs(arguments);
+        auto inputs = take_inputs(arguments);
+        if (!arguments.empty() && arguments.front() == "fetch") {
+            fetching.inputs = std::move(inputs);
+            tool::expand_config(arguments, *fetch);
+        } else {
+            running.inputs = std::move(inputs);
+        }
         const auto behind = take_words_behind_dashes(arguments);
         // CLI11 takes them from the back.
         auto reversed = arguments;
@@ -251,7 +222,7 @@ int run(int argc, char** argv) {
         if (!left.empty() && left.front().size() > 1 && left.front().starts_with('-'))
             return refuse(about_unknown(*chosen, left.front(), see));
         if (chosen == fetch)
-            return tool::fetch(understand(fetching));
+            return tool::fetch(fetching.understand());
         if (chosen == run_many) {
             // In the middle of a template it is a word like any other.
             if (behind && !left.empty())

@@ -323,7 +323,7 @@ int run(const run_options& given) {
                       : options.words.size() == 1 ? command_template::of_line(options.words.front())
                                                   : command_template::of_words(options.words);
     const auto source = open_source(options);
-    const auto before = options.resume ? earlier_run(options.jsonl) : earlier_run();
+    const auto before = options.resume ? earlier_run(options.jsonl, "run", "command") : earlier_run();
     const bool is_there = !is_standard_input(options) && source->is_finite();
     if (is_there && (options.resume || (options.show_progress && !options.quiet && ::isatty(STDERR_FILENO) == 1)))
         source->expect(look_ahead(options, what, before));

@@ -141,6 +141,17 @@ private:
     std::optional<std::chrono::seconds> retry_after_;
 };
 
+/// The body of the request can't be read: request::body_file names no file, or one that is none on disk.
+class body_error final : public error_that_is<std::runtime_error> {
+public:
+    body_error(std::string url, std::string problem, std::error_code code = {})
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), code_(code) {}
+    [[nodiscard]] std::error_code code() const noexcept { return code_; }
+
+private:
+    std::error_code code_;
+};
+
 /// Whatever else went wrong with a transfer; also: the client was destroyed while the request was under way.
 class transfer_error final : public error_that_is<std::runtime_error> {
 public:

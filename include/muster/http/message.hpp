@@ -3,19 +3,22 @@
 
 /// \file
 /// What is sent and what comes back. A request is put together in a chain; a response is plain data that was read to
-/// its end. A large body need not be held in memory: body_to hands it over piece by piece.
+/// its end. A large body need not be held in memory: body_file and body_from send it, body_to takes it, piece by piece.
 ///
 ///     auto ask = muster::http::request(url).header("Accept", "application/json").timeout(2s);
 ///     auto reply = co_await client.send(std::move(ask));
 ///     if (const auto* type = reply.headers.find("content-type")) use(*type, reply.body);
 
 #include <muster/config.hpp>
+#include <muster/http/retry.hpp>
+#include <muster/task.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -27,6 +30,10 @@ namespace muster::http {
 
 /// For the limits on sizes.
 inline constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+
+/// Which HTTP is spoken. As a wish: `automatic` is HTTP/2 where a TLS server agrees to it, else HTTP/1.1; `http2` also
+/// asks servers without TLS; `http2_only` does not ask. Of a response: what was spoken.
+enum class http_version { automatic, http1_0, http1_1, http2, http2_only, http3 };
 
 struct header {
     header(std::string n, std::string v) : name(std::move(n)), value(std::move(v)) {}
@@ -59,6 +66,22 @@ private:
 /// Called with each piece of a body. What it throws ends the request with that error.
 using body_sink = std::function<void(std::string_view piece)>;
 
+/// Called, and awaited, for each further piece of a body that is sent; nothing is its end. What it throws ends the
+/// request with that error. It is not called before there is room for what it gives.
+using body_source = std::function<task<std::optional<std::string>>()>;
+
+namespace detail {
+
+template <class Source>
+task<std::optional<std::string>> next_piece(std::shared_ptr<Source> from) {
+    auto piece = co_await from->next();
+    if (!piece)
+        co_return std::nullopt;
+    co_return std::optional<std::string>(std::move(*piece));
+}
+
+} // namespace detail
+
 /// A GET unless something else is said. Each word may be used in a chain.
 class request {
 public:
@@ -68,11 +91,33 @@ public:
     request& method(std::string name);
     /// *Errors*: std::invalid_argument for a name that is none, or a value with a line break or a NUL in it.
     request& header(std::string name, std::string value);
-    /// Sends this along; the method becomes POST if it was not set.
+    /// Sends this along; the method becomes POST if it was not set. The last of the three bodies counts.
     request& body(std::string bytes);
-    /// How long all of it may take, redirects and the body included; then http::timeout_error. The client's own limit
+    /// Sends a file along, read while it is sent: one on disk, as large as it is then; what can't be is a body_error.
+    request& body_file(std::string path);
+    /// Sends along what the source gives, as it gives it. Without a size HTTP/1.1 sends it in chunks; with one it must
+    /// give that many bytes. It runs beside the exchange, in a task of its own, and is cancelled if the answer ends
+    /// first. *Lifetime*: what it refers to must live until send has ended, or the response_stream was closed.
+    request& body_from(body_source source, std::optional<std::uint64_t> size = std::nullopt);
+    /// The same for a generator<std::string>, or whatever else has a next().
+    template <class Source>
+        requires requires(Source& s) { s.next(); }
+    request& body_from(Source source, std::optional<std::uint64_t> size = std::nullopt) {
+        auto kept = std::make_shared<Source>(std::move(source));
+        return body_from(body_source([kept] { return detail::next_piece(kept); }), size);
+    }
+    /// Who asks, with a password, which goes to the server of the URL alone and not where it redirects to. *Errors*,
+    /// of both: std::invalid_argument for a colon in the name, a line break or a NUL.
+    request& basic_auth(std::string name, std::string password);
+    /// The same with a token.
+    request& bearer_auth(std::string token);
+    /// How long an attempt may take, redirects and the body included; then http::timeout_error. The client's own limit
     /// if it is not called. *Errors*: std::invalid_argument unless it is longer than zero.
     request& timeout(std::chrono::nanoseconds limit);
+    /// As client_options::retry, for this request.
+    request& retry(retry_policy policy);
+    /// Sending it twice does no harm, whatever its method says.
+    request& idempotent(bool is = true) noexcept;
     /// Where the body goes piece by piece, instead of response::body. The body of a status of 400 or more does not go
     /// there: the first 64 KiB of it are in response::body.
     request& body_to(body_sink sink);
@@ -83,6 +128,16 @@ public:
     [[nodiscard]] const std::string& method() const noexcept { return method_; }
     [[nodiscard]] const header_list& headers() const noexcept { return headers_; }
     [[nodiscard]] const std::optional<std::string>& body() const noexcept { return body_; }
+    [[nodiscard]] const std::string& body_file() const noexcept { return body_file_; }
+    [[nodiscard]] const body_source& source() const noexcept { return source_; }
+    [[nodiscard]] std::optional<std::uint64_t> source_size() const noexcept { return source_size_; }
+    [[nodiscard]] const std::optional<std::pair<std::string, std::string>>& basic_auth() const noexcept {
+        return basic_auth_;
+    }
+    [[nodiscard]] const std::string& bearer_auth() const noexcept { return bearer_auth_; }
+    [[nodiscard]] const std::optional<retry_policy>& retry() const noexcept { return retry_; }
+    /// *Returns* whether sending it twice does no harm: see retry_policy.
+    [[nodiscard]] bool is_idempotent() const noexcept;
     [[nodiscard]] std::optional<std::chrono::nanoseconds> timeout() const noexcept { return timeout_; }
     [[nodiscard]] const body_sink& sink() const noexcept { return sink_; }
     [[nodiscard]] std::optional<std::uint64_t> body_limit() const noexcept { return body_limit_; }
@@ -92,7 +147,14 @@ private:
     std::string method_;
     header_list headers_;
     std::optional<std::string> body_;
+    std::string body_file_;
+    body_source source_;
+    std::optional<std::uint64_t> source_size_;
+    std::optional<std::pair<std::string, std::string>> basic_auth_;
+    std::string bearer_auth_;
+    std::optional<retry_policy> retry_;
     std::optional<std::chrono::nanoseconds> timeout_;
+    bool idempotent_ = false;
     body_sink sink_;
     std::optional<std::uint64_t> body_limit_;
 };
@@ -117,7 +179,9 @@ struct response {
     std::uint64_t body_size = 0;  ///< also where the body went elsewhere
     std::string url;              ///< what was asked for
     std::string effective_url;    ///< where redirects led to
-    std::optional<std::chrono::seconds> retry_after; ///< what a 429 or 503 says
+    std::optional<std::chrono::seconds> retry_after; ///< what a 429 or 503 says, from now
+    http_version version = http_version::http1_1;
+    std::size_t attempts = 1; ///< with a retry_policy there may be more
     http::timing timing;
 
     [[nodiscard]] bool is_error() const noexcept { return status >= 400; }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// How a client behaves: pooling, limits, time, redirects, retries, HTTP's version, proxies, TLS, cookies. Everything
+/// has a default that suits most programs.
+///
+///     muster::http::client_options options;
+///     options.timeout(10s).retry(muster::http::retry_policy(3)).connections_per_host(8);
+///     muster::http::client client(options);
+
+#include <muster/config.hpp>
+#include <muster/http/message.hpp>
+#include <muster/http/retry.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace muster::http {
+
+enum class tls_version { tls1_2, tls1_3 };
+
+/// Whom to trust, and who we are. Each word may be used in a chain. Files are read when they are needed: one that
+/// can't be is a tls_error of the request.
+class tls_options {
+public:
+    tls_options() {}
+
+    /// The certificates of the authorities that are trusted, in PEM, instead of the system's.
+    tls_options& ca_file(std::string path);
+    /// The same as a folder of files named by their hashes, as OpenSSL's rehash makes it.
+    tls_options& ca_folder(std::string path);
+    /// What we show a server that asks for a certificate: files in PEM. The key may be in the certificate's file.
+    tls_options& client_certificate(std::string certificate, std::string key = {}, std::string password = {});
+    /// Nothing older is agreed on; TLS 1.2 unless it is set.
+    tls_options& at_least(tls_version v) noexcept;
+    /// Any server, and whoever stands between, is believed to be the right one. For tests only.
+    tls_options& accept_any_certificate() noexcept;
+
+private:
+    friend class transfer;
+
+    std::string ca_file_;
+    std::string ca_folder_;
+    std::string certificate_;
+    std::string key_;
+    std::string password_;
+    tls_version at_least_ = tls_version::tls1_2;
+    bool accept_any_ = false;
+};
+
+/// Each word may be used in a chain. Texts with a line break or a NUL in them are refused with std::invalid_argument.
+class client_options {
+public:
+    client_options() {}
+
+    /// At most n connections to one server at a time; further requests wait. *Errors*: std::invalid_argument for 0.
+    client_options& connections_per_host(std::size_t n);
+    /// At most n connections in all. *Errors*: std::invalid_argument for 0.
+    client_options& connections(std::size_t n);
+    client_options& user_agent(std::string name);
+    /// How many redirects are followed, 20 unless it is set; one more is a protocol_error. With 0 none is, and the
+    /// answer that redirects is the response.
+    client_options& redirects(std::size_t n) noexcept;
+    /// The largest body, unpacked; a larger one is a too_large_error. 64 MiB unless it is set; see no_limit.
+    client_options& body_limit(std::uint64_t bytes) noexcept;
+    /// The most that all headers of a request's answers may be, 256 KiB unless it is set.
+    client_options& header_limit(std::uint64_t bytes) noexcept;
+    /// How long making a connection may take, 30 s unless it is set. *Errors*: std::invalid_argument unless positive.
+    client_options& connect_timeout(std::chrono::nanoseconds limit);
+    /// How long an attempt of a request may take that does not say so itself; for ever unless it is set.
+    client_options& timeout(std::chrono::nanoseconds limit);
+    /// Requests that do not say so themselves are tried again by this policy. Without it none is.
+    client_options& retry(retry_policy policy);
+    /// http_version::automatic unless it is set.
+    client_options& version(http_version v) noexcept;
+    /// Whether the server may compress bodies, which are unpacked again (true unless it is set).
+    client_options& compression(bool allowed) noexcept;
+    /// Where requests go instead of to their servers: "http://proxy:3128", "socks5h://proxy"; with a name and password
+    /// if it wants them. Empty: none. Unless it is set the environment decides, by libcurl's rules: http_proxy,
+    /// https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY.
+    client_options& proxy(std::string url);
+    /// The hosts for which no proxy is used, separated by commas; "*" is all. Unless it is set: no_proxy, NO_PROXY.
+    client_options& no_proxy(std::string hosts);
+    client_options& tls(tls_options options);
+    /// Keeps the cookies that servers set, in memory, and sends them back by their rules (false unless it is set).
+    client_options& cookies(bool kept) noexcept;
+
+private:
+    friend class client;
+    friend class engine;
+    friend class transfer;
+
+    std::size_t connections_per_host_ = 0;
+    std::size_t connections_ = 0;
+    std::string user_agent_;
+    std::size_t redirects_ = 20;
+    std::uint64_t body_limit_ = std::uint64_t{64} << 20;
+    std::uint64_t header_limit_ = std::uint64_t{256} << 10;
+    std::chrono::nanoseconds connect_timeout_ = std::chrono::seconds(30);
+    std::chrono::nanoseconds timeout_{0};
+    retry_policy retry_ = retry_policy(0);
+    http_version version_ = http_version::automatic;
+    bool compression_ = true;
+    bool cookies_ = false;
+    std::optional<std::string> proxy_;
+    std::optional<std::string> no_proxy_;
+    tls_options tls_;
+};
+
+} // namespace muster::http

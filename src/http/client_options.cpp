@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include <muster/http/client_options.hpp>
+
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+namespace muster::http {
+
+namespace {
+
+std::chrono::nanoseconds require_positive(std::chrono::nanoseconds d, const char* what) {
+    if (d.count() <= 0)
+        throw std::invalid_argument(std::string(what) + " must be longer than zero");
+    return d;
+}
+
+std::size_t require_some(std::size_t n, const char* what) {
+    if (n == 0)
+        throw std::invalid_argument(std::string(what) + "(0) would allow none: give at least 1");
+    return n;
+}
+
+std::string one_line(std::string text, const char* what) {
+    if (text.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+        throw std::invalid_argument(std::string(what) + ": there is a line break or a NUL in it");
+    return text;
+}
+
+} // namespace
+
+client_options& client_options::connections_per_host(std::size_t n) {
+    connections_per_host_ = require_some(n, "client_options::connections_per_host");
+    return *this;
+}
+
+client_options& client_options::connections(std::size_t n) {
+    connections_ = require_some(n, "client_options::connections");
+    return *this;
+}
+
+client_options& client_options::user_agent(std::string name) {
+    user_agent_ = one_line(std::move(name), "client_options::user_agent");
+    return *this;
+}
+
+client_options& client_options::redirects(std::size_t n) noexcept {
+    redirects_ = n;
+    return *this;
+}
+
+client_options& client_options::body_limit(std::uint64_t bytes) noexcept {
+    body_limit_ = bytes;
+    return *this;
+}
+
+client_options& client_options::header_limit(std::uint64_t bytes) noexcept {
+    header_limit_ = bytes;
+    return *this;
+}
+
+client_options& client_options::connect_timeout(std::chrono::nanoseconds limit) {
+    connect_timeout_ = require_positive(limit, "client_options::connect_timeout");
+    return *this;
+}
+
+client_options& client_options::timeout(std::chrono::nanoseconds limit) {
+    timeout_ = require_positive(limit, "client_options::timeout");
+    return *this;
+}
+
+client_options& client_options::retry(retry_policy policy) {
+    retry_ = std::move(policy);
+    return *this;
+}
+
+client_options& client_options::version(http_version v) noexcept {
+    version_ = v;
+    return *this;
+}
+
+client_options& client_options::compression(bool allowed) noexcept {
+    compression_ = allowed;
+    return *this;
+}
+
+client_options& client_options::proxy(std::string url) {
+    proxy_ = one_line(std::move(url), "client_options::proxy");
+    return *this;
+}
+
+client_options& client_options::no_proxy(std::string hosts) {
+    no_proxy_ = one_line(std::move(hosts), "client_options::no_proxy");
+    return *this;
+}
+
+client_options& client_options::tls(tls_options options) {
+    tls_ = std::move(options);
+    return *this;
+}
+
+client_options& client_options::cookies(bool kept) noexcept {
+    cookies_ = kept;
+    return *this;
+}
+
+tls_options& tls_options::ca_file(std::string path) {
+    ca_file_ = one_line(std::move(path), "tls_options::ca_file");
+    return *this;
+}
+
+tls_options& tls_options::ca_folder(std::string path) {
+    ca_folder_ = one_line(std::move(path), "tls_options::ca_folder");
+    return *this;
+}
+
+tls_options& tls_options::client_certificate(std::string certificate, std::string key, std::string password) {
+    certificate_ = one_line(std::move(certificate), "tls_options::client_certificate");
+    key_ = one_line(std::move(key), "tls_options::client_certificate");
+    password_ = std::move(password);
+    return *this;
+}
+
+tls_options& tls_options::at_least(tls_version v) noexcept {
+    at_least_ = v;
+    return *this;
+}
+
+tls_options& tls_options::accept_any_certificate() noexcept {
+    accept_any_ = true;
+    return *this;
+}
+
+} // namespace muster::http

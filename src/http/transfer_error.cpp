@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "transfer.hpp"
+
+#include <cerrno>
+#include <new>
+#include <system_error>
+
+namespace muster::http {
+
+namespace {
+
+/// What the system said, if it is a reason: libcurl also remembers that a call would have had to wait.
+std::error_code system_error_of(CURL* easy) noexcept {
+    long number = 0;
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
+    if (number == EINPROGRESS || number == EAGAIN || number == EINTR)
+        number = 0;
+    return {static_cast<int>(number), std::generic_category()};
+}
+
+std::string_view without_blanks(std::string_view s) noexcept {
+    const auto first = s.find_first_not_of(" \t\r\n");
+    if (first == std::string_view::npos)
+        return {};
+    return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+} // namespace
+
+std::string transfer::problem(CURLcode code) const {
+    const std::string_view said = without_blanks(text_);
+    return said.empty() ? curl_easy_strerror(code) : std::string(said);
+}
+
+std::exception_ptr transfer::error_for(CURLcode code) const {
+    const std::error_code system = system_error_of(easy_.get());
+    const std::string& url = answer_.url;
+    const std::string text = problem(code);
+    long tunnel = 0;
+    if (code == CURLE_RECV_ERROR && curl_easy_getinfo(easy_.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel) == CURLE_OK &&
+        tunnel >= 300)
+        return std::make_exception_ptr(connect_error(url, "the proxy refuses: " + text));
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY: return std::make_exception_ptr(resolve_error(url, text));
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_INTERFACE_FAILED:
+    case CURLE_PROXY: {
+        // Only what was connected can be reset: it happened before libcurl looked whether it is.
+        if (system == std::errc::connection_reset)
+            return std::make_exception_ptr(reset_error(url, text, system));
+        const bool says = !system || text.find(system.message()) != std::string::npos;
+        return std::make_exception_ptr(connect_error(url, says ? text : text + ": " + system.message(), system));
+    }
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+    case CURLE_USE_SSL_FAILED:
+    case CURLE_PEER_FAILED_VERIFICATION: return std::make_exception_ptr(tls_error(url, text));
+    case CURLE_OPERATION_TIMEDOUT: return std::make_exception_ptr(timeout_error(url, text));
+    case CURLE_SEND_FAIL_REWIND:
+        return std::make_exception_ptr(
+            transfer_error(url, "the body would have to be sent again, but it can't be read a second time"));
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING: return std::make_exception_ptr(reset_error(url, text, system));
+    case CURLE_RECV_ERROR:
+        // libcurl has no code of its own for chunks that are none.
+        if (text.find("chunked-encoding") != std::string::npos)
+            return std::make_exception_ptr(protocol_error(url, text));
+        return std::make_exception_ptr(reset_error(url, text, system));
+    // The scheme that was asked for is supported: this is garbage, or a redirect to another scheme.
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_TOO_MANY_REDIRECTS:
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_HTTP3: return std::make_exception_ptr(protocol_error(url, text));
+    case CURLE_FILESIZE_EXCEEDED:
+        return std::make_exception_ptr(too_large_error(
+            url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
+    case CURLE_OUT_OF_MEMORY: return std::make_exception_ptr(std::bad_alloc());
+    default: return std::make_exception_ptr(transfer_error(url, text));
+    }
+}
+
+} // namespace muster::http

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The body of a request that libcurl asks for piece by piece: a file, or what a body_source gave. Private to
+/// muster::http.
+///
+///     upload.begin_source();
+///     auto count = upload.take(place, room);   // or upload::paused: give() more, then let libcurl go on
+
+#include <muster/http/message.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace muster::http {
+
+class upload {
+public:
+    static constexpr std::size_t paused = static_cast<std::size_t>(-1);
+
+    upload() = default;
+    ~upload() { close(); }
+    upload(const upload&) = delete;
+    upload& operator=(const upload&) = delete;
+
+    /// *Returns* the file's size. *Errors*: body_error.
+    std::uint64_t begin_file(const request& what);
+    void begin_source() noexcept;
+    void close() noexcept;
+
+    /// *Returns* how many bytes were put there; 0 at the end; paused, if there are none yet. *Errors*: body_error.
+    [[nodiscard]] std::size_t take(char* place, std::size_t room);
+    /// *Returns* false if it can't go back there.
+    [[nodiscard]] bool seek(std::uint64_t offset) noexcept;
+
+    /// libcurl has asked, and waits for more from the source.
+    [[nodiscard]] bool waits() const noexcept { return waits_; }
+    /// *Returns* whether anything was asked of the source.
+    [[nodiscard]] bool touched() const noexcept { return touched_; }
+    void give(std::optional<std::string> piece) noexcept;
+
+private:
+    [[nodiscard]] std::size_t take_from_file(char* place, std::size_t room);
+
+    const request* of_ = nullptr;
+    int file_ = -1;
+    std::uint64_t at_ = 0;
+    std::uint64_t size_ = 0;
+    std::string piece_; ///< of the source
+    std::size_t given_ = 0;
+    bool over_ = false;
+    bool waits_ = false;
+    bool touched_ = false;
+};
+
+} // namespace muster::http

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+// What the tests of muster::http share: the fixture with its faulty server, and a server that says what it is told to.
+#pragma once
+
+#include <muster/http.hpp>
+
+#include <muster/run.hpp>
+#include <muster/testing/faulty_server.hpp>
+#include <muster/testing/manual_loop.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace {
+
+namespace http = muster::http;
+using muster::testing::faulty_server;
+using muster::testing::faulty_server_options;
+using muster::testing::on_accept;
+using namespace std::chrono_literals;
+
+// A proxy of whoever runs the tests must not stand between them and loopback. Before there are threads.
+[[maybe_unused]] const int no_proxy = ::setenv("no_proxy", "*", 1);
+
+std::size_t open_descriptors() {
+    // What the runtime and libcurl open once and keep is opened before the first count.
+    static const bool warm = [] {
+        muster::run([]() -> muster::task<> { co_return; }());
+        const http::client opens_what_libcurl_keeps;
+        return true;
+    }();
+    std::size_t count = warm ? 0 : 1;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+        ++count;
+    return count;
+}
+
+/// Runs the body with a client; checks that no coroutine frame, no descriptor and no report is left.
+class http_client : public ::testing::Test {
+protected:
+    http_client() = default;
+    ~http_client() override {
+        EXPECT_EQ(muster::testing::live_frames(), frames_);
+        owned_server_.reset();
+        // A thread of libcurl's that looks up a name nobody waits for any more takes a moment to go.
+        for (int i = 0; i != 400 && open_descriptors() != descriptors_; ++i)
+            std::this_thread::sleep_for(5ms);
+        EXPECT_EQ(open_descriptors(), descriptors_);
+    }
+
+    template <class Body>
+    void run(Body body, const http::client_options& options = {}) {
+        muster::run(in_client(body, options), muster::run_options().strict());
+    }
+
+    /// Asks for the URL, which must fail with an E.
+    template <class E>
+    void expect_error(std::string url, void (*check)(const E&) = nullptr, const http::client_options& options = {}) {
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto asked = client.get(url);
+            auto ended = co_await muster::as_outcome(std::move(asked));
+            EXPECT_TRUE(ended.template failed_with<E>()) << muster::to_string(ended);
+            EXPECT_TRUE(ended.template failed_with<http::error>()) << muster::to_string(ended);
+            EXPECT_TRUE(ended.template failed_with<std::exception>()) << muster::to_string(ended);
+            if (const auto* e = ended.template error_as<E>()) {
+                EXPECT_EQ(e->url(), url.substr(0, url.find('\0')));
+                EXPECT_NE(std::string(e->what()).find(e->problem()), std::string::npos);
+                EXPECT_EQ(std::string(e->what()).rfind(e->url(), 0), 0u) << e->what();
+                if (check != nullptr)
+                    check(*e);
+            }
+        };
+        run(body, options);
+    }
+
+    [[nodiscard]] std::string url(std::string_view path) const { return server_.url(path); }
+
+    std::size_t descriptors_ = open_descriptors();
+    std::int64_t frames_ = muster::testing::live_frames();
+    std::unique_ptr<faulty_server> owned_server_ = std::make_unique<faulty_server>();
+    faulty_server& server_ = *owned_server_;
+
+private:
+    template <class Body>
+    static muster::task<> in_client(Body& body, http::client_options options) {
+        http::client client(options);
+        co_await body(client);
+    }
+};
+
+/// What a scripted_server was asked.
+struct asked {
+    asked() {}
+    std::size_t number = 0; ///< from 0, over all connections
+    std::string head;       ///< request line and fields, with the empty line
+    std::string body;       ///< without its chunks' framing
+    int socket = -1;
+
+    [[nodiscard]] bool has(std::string_view text) const { return head.find(text) != std::string::npos; }
+};
+
+/// A server on loopback whose answers are a function of the test's: bytes as they go over the wire. An empty answer
+/// closes the connection. It has a thread for each connection.
+class scripted_server {
+public:
+    using script = std::function<std::string(const asked&)>;
+
+    explicit scripted_server(script answer)
+        : answer_(std::move(answer)), listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in here{};
+        here.sin_family = AF_INET;
+        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof here;
+        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 64) != 0 ||
+            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
+            throw std::system_error(errno, std::generic_category(), "scripted_server");
+        port_ = ntohs(here.sin_port);
+        accepting_ = std::thread([this] { accept_all(); });
+    }
+    ~scripted_server() {
+        ::shutdown(listening_, SHUT_RDWR);
+        accepting_.join();
+        {
+            const std::lock_guard lock(mutex_);
+            for (const int s : sockets_)
+                ::shutdown(s, SHUT_RDWR);
+        }
+        for (auto& t : threads_)
+            t.join();
+        for (const int s : sockets_)
+            ::close(s);
+        ::close(listening_);
+    }
+    scripted_server(const scripted_server&) = delete;
+    scripted_server& operator=(const scripted_server&) = delete;
+
+    [[nodiscard]] std::string url(std::string_view path = "/") const {
+        return "http://127.0.0.1:" + std::to_string(port_) + std::string(path);
+    }
+    [[nodiscard]] std::string port() const { return std::to_string(port_); }
+    [[nodiscard]] std::size_t requests() const { return requests_; }
+
+    /// A whole answer.
+    static std::string text(std::string_view status, std::string_view body, std::string_view fields = {}) {
+        return "HTTP/1.1 " + std::string(status) + "\r\n" + std::string(fields) +
+               "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+    }
+
+private:
+    void accept_all() {
+        for (;;) {
+            const int s = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
+            if (s < 0)
+                return;
+            const std::lock_guard lock(mutex_);
+            sockets_.push_back(s);
+            threads_.emplace_back([this, s] {
+                serve(s);
+                ::shutdown(s, SHUT_RDWR);
+            });
+        }
+    }
+    static bool more(int s, std::string& buffer) {
+        char bytes[65536];
+        const auto count = ::recv(s, bytes, sizeof bytes, 0);
+        if (count > 0)
+            buffer.append(bytes, static_cast<std::size_t>(count));
+        return count > 0;
+    }
+    void serve(int s) {
+        std::string buffer;
+        for (;;) {
+            asked a;
+            a.socket = s;
+            std::size_t end = 0;
+            while ((end = buffer.find("\r\n\r\n")) == std::string::npos)
+                if (!more(s, buffer))
+                    return;
+            a.head = buffer.substr(0, end + 4);
+            buffer.erase(0, end + 4);
+            if (a.has("chunked")) {
+                for (;;) {
+                    while ((end = buffer.find("\r\n")) == std::string::npos)
+                        if (!more(s, buffer))
+                            return;
+                    const auto size = std::stoul(buffer, nullptr, 16);
+                    while (buffer.size() < end + 2 + size + 2)
+                        if (!more(s, buffer))
+                            return;
+                    a.body += buffer.substr(end + 2, size);
+                    buffer.erase(0, end + 2 + size + 2);
+                    if (size == 0)
+                        break;
+                }
+            } else if (const auto at = a.head.find("Content-Length: "); at != std::string::npos) {
+                const auto size = std::stoul(a.head.substr(at + 16));
+                while (buffer.size() < size)
+                    if (!more(s, buffer))
+                        return;
+                a.body = buffer.substr(0, size);
+                buffer.erase(0, size);
+            }
+            a.number = requests_++;
+            const auto reply = answer_(a);
+            if (reply.empty() || !say(s, reply))
+                return;
+        }
+    }
+
+public:
+    static bool say(int s, std::string_view text) {
+        while (!text.empty()) {
+            const auto count = ::send(s, text.data(), text.size(), MSG_NOSIGNAL);
+            if (count <= 0)
+                return false;
+            text.remove_prefix(static_cast<std::size_t>(count));
+        }
+        return true;
+    }
+
+private:
+    script answer_;
+    int listening_;
+    std::uint16_t port_ = 0;
+    std::thread accepting_;
+    std::mutex mutex_;
+    std::vector<std::thread> threads_;
+    std::vector<int> sockets_;
+    std::atomic<std::size_t> requests_{0};
+};
+
+} // namespace

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include "fetch_words.hpp"
+
+#include "streams.hpp"
+#include "units.hpp"
+
+#include <muster/config.hpp>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <unistd.h>
+
+namespace tool {
+
+namespace {
+
+namespace http = muster::http;
+
+std::string read_standard_input() {
+    std::string all;
+    char bytes[65536];
+    for (;;) {
+        const auto count = ::read(STDIN_FILENO, bytes, sizeof bytes);
+        if (count == 0)
+            return all;
+        if (count > 0)
+            all.append(bytes, static_cast<std::size_t>(count));
+        else if (errno != EINTR)
+            throw usage_error(fmt::format("--data @-: reading standard input failed: {}",
+                std::generic_category().message(errno)));
+    }
+}
+
+std::pair<std::string, std::string> header_of(const std::string& text) {
+    const auto colon = text.find(':');
+    if (colon == std::string::npos || colon == 0)
+        throw usage_error(fmt::format("--header: '{}' is no header: write 'Name: value'", text));
+    const auto value = text.find_first_not_of(" \t", colon + 1);
+    return {text.substr(0, colon), value == std::string::npos ? std::string() : text.substr(value)};
+}
+
+http::http_version version_of(const std::string& text) {
+    if (text == "1.0")
+        return http::http_version::http1_0;
+    if (text == "1.1")
+        return http::http_version::http1_1;
+    if (text == "2")
+        return http::http_version::http2;
+    throw usage_error(fmt::format("--http: '{}' will not do: 1.0, 1.1 or 2", text));
+}
+
+} // namespace
+
+void fetch_words::describe(CLI::App& app) {
+    app_ = &app;
+    app.add_option("URL", urls, "what to get; - reads URLs from standard input, one a line");
+    app.add_option("-f,--file", file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
+        ->type_name("FILE");
+    app.add_flag("--no-encode", not_encoded, "put inputs into the URL as they are, not %-encoded");
+    batch_words::describe(app, "request", "at most N at once (32)",
+        "time for each attempt: 500ms, 2s, 1m, none (30s)",
+        "a refused or broken connection, a time-out, a status of 5xx, 429 or 408, if it is safe to repeat the "
+        "request; not before the server's Retry-After");
+    app.add_option("-X,--method", method, "GET unless there is data: then POST")->type_name("METHOD");
+    app.add_option("-H,--header", headers, "'Name: value', as often as there are some")
+        ->type_name("HEADER")
+        ->allow_extra_args(false);
+    app.add_option("-d,--data", data, "send this along; @FILE sends a file, @- standard input")->type_name("DATA");
+    app.add_option("--data-file", data_file, "send FILE along")->type_name("FILE");
+    app.add_option("-u,--user", user, "name and password for the server")->type_name("NAME:PASSWORD");
+    app.add_option("-A,--user-agent", user_agent, "(muster/VERSION)")->type_name("NAME");
+    app.add_flag("--compressed,!--no-compressed", compressed, "let servers compress bodies (the default)");
+    app.add_option("--http", http, "1.0, 1.1 or 2; otherwise 2 where a TLS server agrees to it, else 1.1")
+        ->type_name("VERSION");
+    app.add_option("--connect-timeout", connect_timeout, "time for making a connection (30s)")->type_name("TIME");
+    app.add_option("--max-redirects", max_redirects, "follow at most N (20); 0: a redirect is the answer")
+        ->type_name("N");
+    app.add_option("--max-size,--max-filesize", max_size, "a larger body is a failure: 1000, 20K, 5M, 1G")
+        ->type_name("SIZE");
+    app.add_option("-x,--proxy", proxy, "instead of what the environment says; 'none': no proxy")->type_name("URL");
+    app.add_option("--noproxy", no_proxy, "hosts without a proxy, separated by commas")->type_name("HOSTS");
+    app.add_option("--cacert", ca_file, "trust the authorities in FILE (PEM) instead of the system's")
+        ->type_name("FILE");
+    app.add_option("--cert", certificate, "our own certificate, in PEM")->type_name("FILE");
+    app.add_option("--key", key, "and its key, if that is not in the same file")->type_name("FILE");
+    app.add_flag("-k,--insecure", insecure, "believe any server to be the right one");
+    app.add_option("-o,--output,--output-dir", output, "write the bodies into files in DIR, named after line and URL")
+        ->type_name("DIR");
+    app.add_option("--name", name, "name them so instead: {#} is the number of the input, {} the input")
+        ->type_name("TEMPLATE");
+    app.add_option("--jsonl", jsonl, "write one JSON object for each URL to FILE, as they end; - is standard output")
+        ->type_name("FILE");
+    app.add_flag("--resume", resume, "do not get again what has succeeded according to the --jsonl FILE; add to it");
+    app.add_option("--config", config, "read options from FILE: limit = 100, header = [\"A: b\"], quiet = true")
+        ->type_name("FILE");
+    // What comes later replaces what was said before: a command line its configuration.
+    for (auto* option : app.get_options())
+        if (option->get_items_expected_max() == 1 && option->get_lnames() != std::vector<std::string>{"header"})
+            option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    app.footer("One URL may be a template for inputs, given behind ::: or one a line with -f: {} is the input,\n"
+               "%-encoded, {#} its number. A status of 400 or more is a failure. At the end the ledger is printed:\n"
+               "what became of every URL, failures by type, the slowest. Ctrl-C and SIGTERM cancel, clean up and\n"
+               "print it as well.\n\n"
+               "muster fetch --limit 100 --retries 3 -f urls.txt -o pages --jsonl log.jsonl\n"
+               "muster fetch 'https://example.org/item/{}' ::: 17 18 'an odd one'\n"
+               "muster fetch --retries 3 --jsonl log.jsonl --resume -f urls.txt\n\n"
+               "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n");
+}
+
+fetch_options fetch_words::understand() const {
+    fetch_options o;
+    batch_words::understand(o);
+    o.urls = urls;
+    o.inputs = inputs;
+    o.file = file;
+    o.encode = !not_encoded;
+    o.method = method;
+    for (const auto& h : headers)
+        o.headers.push_back(header_of(h));
+    if (!user.empty()) {
+        const auto colon = user.find(':');
+        if (colon == std::string::npos)
+            throw usage_error("--user: write NAME:PASSWORD");
+        o.user.emplace(user.substr(0, colon), user.substr(colon + 1));
+    }
+    o.data_file = data_file;
+    if (data == "@-") {
+        if (urls == std::vector<std::string>{"-"} || file == "-")
+            throw usage_error("standard input can't be both the list and the data");
+        o.data = read_standard_input();
+    } else if (data.starts_with('@')) {
+        if (!data_file.empty())
+            throw usage_error("give one body: --data or --data-file, not both");
+        o.data_file = data.substr(1);
+    } else if (app_ != nullptr && app_->count("--data") != 0) {
+        o.data = data;
+    }
+    try {
+        auto& c = o.client;
+        c.user_agent(user_agent.empty() ? fmt::format("muster/{}.{}.{}", muster::version_major, muster::version_minor,
+                                              muster::version_patch)
+                                        : user_agent);
+        c.compression(compressed);
+        if (!http.empty())
+            c.version(version_of(http));
+        if (!connect_timeout.empty())
+            c.connect_timeout(parse_duration(connect_timeout, "--connect-timeout"));
+        if (!max_redirects.empty())
+            c.redirects(parse_count(max_redirects, "--max-redirects", 0, 1'000'000));
+        if (!proxy.empty())
+            c.proxy(proxy == "none" ? std::string() : proxy);
+        if (!no_proxy.empty())
+            c.no_proxy(no_proxy);
+        http::tls_options tls;
+        if (!ca_file.empty()) {
+            if (::access(ca_file.c_str(), R_OK) != 0)
+                throw usage_error(fmt::format("--cacert: {} can't be read: {}", ca_file,
+                    std::generic_category().message(errno)));
+            tls.ca_file(ca_file);
+        }
+        if (!key.empty() && certificate.empty())
+            throw usage_error("--key needs --cert FILE, the certificate that it belongs to");
+        if (!certificate.empty())
+            tls.client_certificate(certificate, key);
+        if (insecure)
+            tls.accept_any_certificate();
+        c.tls(tls);
+    } catch (const std::invalid_argument& e) {
+        throw usage_error(e.what());
+    }
+    if (!max_size.empty())
+        o.max_size = parse_size(max_size, "--max-size");
+    o.output = output;
+    o.name = name;
+    o.jsonl = jsonl;
+    o.resume = resume;
+    return o;
+}
+
+namespace {
+
+std::vector<std::string> options_in(const std::string& file, const CLI::App& command) {
+    std::ifstream in(file);
+    if (!in)
+        throw usage_error(fmt::format("--config: {} can't be read: {}", file, std::generic_category().message(errno)));
+    std::vector<std::string> words;
+    for (const auto& item : CLI::ConfigTOML().from_config(in)) {
+        if (item.name == "++" || item.name == "--")
+            continue; // the beginning and end of a section
+        const auto* option = command.get_option_no_throw("--" + item.name);
+        if (option == nullptr || item.name == "config" || item.name == "help") {
+            const auto meant = nearest("--" + item.name, options_of(command));
+            throw usage_error(fmt::format("--config: {}: there is no option '{}' for a file{}", file, item.name,
+                meant ? fmt::format(": did you mean {}?", meant->substr(2)) : ""));
+        }
+        const bool flag = option->get_items_expected_max() == 0;
+        for (const auto& value : item.inputs) {
+            if (!flag)
+                words.push_back(fmt::format("--{}={}", item.name, value));
+            else if (value == "true")
+                words.push_back("--" + item.name);
+            else if (value != "false")
+                throw usage_error(fmt::format("--config: {}: '{}' is true or false, not '{}'", file, item.name, value));
+        }
+    }
+    return words;
+}
+
+} // namespace
+
+void expand_config(std::vector<std::string>& arguments, const CLI::App& command) {
+    constexpr std::string_view name = "--config";
+    std::vector<std::string> from_files;
+    for (std::size_t i = 1; i < arguments.size() && arguments[i] != "--";) {
+        std::string file;
+        std::size_t words = 1;
+        if (arguments[i] == name && i + 1 < arguments.size()) {
+            file = arguments[i + 1];
+            words = 2;
+        } else if (arguments[i].starts_with("--config=")) {
+            file = arguments[i].substr(name.size() + 1);
+        } else {
+            ++i;
+            continue;
+        }
+        const auto at = arguments.begin() + static_cast<std::ptrdiff_t>(i);
+        arguments.erase(at, at + static_cast<std::ptrdiff_t>(words));
+        for (auto& word : options_in(file, command))
+            from_files.push_back(std::move(word));
+    }
+    arguments.insert(arguments.begin() + 1, from_files.begin(), from_files.end());
+}
+
+} // namespace tool
