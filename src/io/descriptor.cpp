@@ -229,7 +229,7 @@ descriptor::use::use(descriptor& d, side s, const char* what) : of_(&d), side_(s
 task<std::size_t> read_some(std::shared_ptr<descriptor> d, std::span<std::byte> into) {
     const descriptor::use mine(*d, descriptor::side::reading, "reading");
     if (into.empty())
-        co_return 0;
+        co_return std::size_t{0};
     if (d->is_greedy()) {
         co_await yield();
         d->require_still_open("reading");
