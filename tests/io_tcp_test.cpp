@@ -316,8 +316,8 @@ TEST(IoTcp, ALoopThatEndsTakesAcceptAndConnectWithIt) {
 
 TEST(IoTcp, NeedsALoopThatDoesIo) {
     muster::testing::manual_loop loop;
-    EXPECT_THROW(loop.run(muster::io::connect(here, 1)), muster::invalid_state_error);
-    EXPECT_THROW(loop.run(muster::io::listen(here, 0)), muster::invalid_state_error);
+    EXPECT_THROW(static_cast<void>(loop.run(muster::io::connect(here, 1))), muster::invalid_state_error);
+    EXPECT_THROW(static_cast<void>(loop.run(muster::io::listen(here, 0))), muster::invalid_state_error);
 }
 
 // ---- serve ----
