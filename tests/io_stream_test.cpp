@@ -410,18 +410,18 @@ TEST(IoStream, ALoopThatEndsTakesWhatIsInFlightWithIt) {
     std::size_t reports = 0;
     {
         muster::event_loop loop;
-        auto main = [&]() -> task<> {
-            auto stubborn = [&]() -> task<> {
-                for (;;) {
-                    try {
-                        static_cast<void>(co_await read_text(both.right));
-                    } catch (const muster::cancelled_error&) {
-                    }
+        auto stubborn = [&]() -> task<> {
+            for (;;) {
+                try {
+                    static_cast<void>(co_await read_text(both.right));
+                } catch (const muster::cancelled_error&) {
                 }
-            };
-            auto fills = [&]() -> task<> {
-                co_await muster::hold_cancellation(both.right.write(std::string(1 << 22, 'x')));
-            };
+            }
+        };
+        auto fills = [&]() -> task<> {
+            co_await muster::hold_cancellation(both.right.write(std::string(1 << 22, 'x')));
+        };
+        auto main = [&]() -> task<> {
             static_cast<void>(muster::create_task(stubborn()));
             static_cast<void>(muster::create_task(fills()));
             co_await muster::sleep_for(2ms);

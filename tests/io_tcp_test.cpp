@@ -287,17 +287,17 @@ TEST(IoTcp, ALoopThatEndsTakesAcceptAndConnectWithIt) {
     std::optional<listener> door;
     {
         muster::event_loop loop;
+        auto stubborn = [&]() -> task<> {
+            for (;;) {
+                try {
+                    auto guest = co_await door->accept();
+                } catch (const muster::cancelled_error&) {
+                }
+            }
+        };
         auto main = [&]() -> task<> {
             auto made = co_await muster::io::listen(here, 0);
             door.emplace(std::move(made));
-            auto stubborn = [&]() -> task<> {
-                for (;;) {
-                    try {
-                        auto guest = co_await door->accept();
-                    } catch (const muster::cancelled_error&) {
-                    }
-                }
-            };
             static_cast<void>(muster::create_task(stubborn()));
             co_await muster::sleep_for(1ms);
         };
