@@ -109,6 +109,8 @@ TEST(IoFile, ReadsAndWritesAtPlaces) {
         EXPECT_EQ(all, std::string(10, '\0') + "ten");
         const auto some = co_await made.read_at(11, 1);
         EXPECT_EQ(some, "e");
+        const auto rest = co_await made.read_at(10, std::numeric_limits<std::size_t>::max());
+        EXPECT_EQ(rest, "ten");
         const auto past = co_await made.read_at(100, 1);
         EXPECT_EQ(past, "");
         co_await made.resize(11);

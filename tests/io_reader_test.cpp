@@ -12,8 +12,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -173,7 +176,51 @@ TEST(IoReader, NothingIsLostWhenARecordIsCancelledHalfway) {
     muster::run(read());
 }
 
-TEST(IoReader, MayBeDestroyedWithItsStreamWhileARead) {
+TEST(IoReader, NoByteIsLostOrReadTwiceHoweverReadsAreCancelled) {
+    const descriptor_audit audit;
+    auto read = []() -> task<> {
+        auto both = connected();
+        constexpr std::uint32_t records = 3000;
+        auto write = [](muster::io::stream& to) -> task<> {
+            for (std::uint32_t i = 0; i != records; ++i) {
+                std::string record = std::to_string(i) + std::string(i % 50, '.') + '\n';
+                co_await to.write(record.substr(0, i % 7));
+                if (i % 3 == 0)
+                    co_await muster::yield();
+                co_await to.write(record.substr(std::min<std::size_t>(i % 7, record.size())));
+            }
+            to.shutdown_write();
+        };
+        auto writing = muster::create_task(write(both.left));
+        reader in(both.right);
+        std::mt19937 random(7);
+        std::uint32_t next = 0;
+        std::size_t cancelled = 0;
+        while (next != records) {
+            auto line = muster::create_task(in.read_line());
+            for (auto turns = random() % 4; turns != 0 && !line.done(); --turns)
+                co_await muster::yield();
+            if (random() % 2 == 0)
+                line.cancel();
+            co_await ended(line);
+            if (line.cancelled()) {
+                ++cancelled;
+                continue;
+            }
+            const auto got = co_await line;
+            const bool right = got == std::to_string(next) + std::string(next % 50, '.');
+            EXPECT_TRUE(right) << next;
+            if (!right)
+                break;
+            ++next;
+        }
+        EXPECT_GT(cancelled, 100U);
+        co_await writing;
+    };
+    muster::run(read());
+}
+
+TEST(IoReader, MayBeDestroyedWithItsStreamDuringARead) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         std::optional<muster::io::pipe_ends> ends(make_pipe());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/address.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <stdexcept>
 

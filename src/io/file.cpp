@@ -89,7 +89,7 @@ void write_on(const file::state& s, std::string_view data, Write write) {
     }
 }
 
-/// Memory grows with what there is: neither a size that is a lie nor a large limit costs anything.
+/// Memory grows with what there is, and not with what was asked for.
 constexpr std::size_t piece = std::size_t{1} << 20;
 
 template <class Read>
@@ -133,7 +133,7 @@ void write_file_now(std::string path, std::string data, int flags) {
 
 std::string read_at_now(state_ptr s, std::uint64_t offset, std::size_t count) {
     const auto& f = opened(s, "reading");
-    const off_t from = offset_of(f, offset, count, "reading");
+    const off_t from = offset_of(f, offset, 0, "reading");
     const int fd = f.descriptor.get();
     return read_pieces(f, count, std::min(count, piece), [&](char* p, std::size_t c, std::size_t at) {
         return ::pread(fd, p, c, from + static_cast<off_t>(at));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,7 +26,10 @@ stream standard(int fd, const char* what) {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fstat(fd, &found) != 0)
         throw_system_error(errno, what);
-    if (S_ISFIFO(found.st_mode) || S_ISCHR(found.st_mode)) {
+    // Opening the main side of a pseudo-terminal again would make another terminal.
+    unsigned number = 0;
+    const bool is_main_side = ::ioctl(fd, TIOCGPTN, &number) == 0;
+    if (S_ISFIFO(found.st_mode) || (S_ISCHR(found.st_mode) && !is_main_side)) {
         const std::string path = "/proc/self/fd/" + std::to_string(fd);
         const int again = ::open(path.c_str(), (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         if (again >= 0) {

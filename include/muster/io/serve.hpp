@@ -18,6 +18,7 @@
 #include <muster/task.hpp>
 #include <muster/task_group.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <exception>
