@@ -13,15 +13,19 @@ usage() {
 
 # Sets up and builds: PRESET [TARGET...]
 build() {
-    local preset=$1 folder=build/$1 fresh=()
+    local preset=$1 folder=build/$1 fresh=() for_tests=()
     shift
-    scripts/setup "$preset"
+    if (($# == 0)); then
+        for_tests=(--for-tests)
+    fi
+    scripts/setup "${for_tests[@]}" "$preset"
     # A build folder that was made elsewhere (the checkout was copied or moved) can't be used.
     if [[ -f $folder/CMakeCache.txt ]] &&
         ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" "$folder/CMakeCache.txt"; then
         fresh=(--fresh)
     fi
-    if [[ ! -f $folder/build.ninja || ${#fresh[@]} -gt 0 ]]; then
+    # Configured by `go demo`, it may not have found what the tests need: looking again takes two seconds.
+    if [[ ! -f $folder/build.ninja || ${#fresh[@]} -gt 0 || ${#for_tests[@]} -gt 0 ]]; then
         # The presets that name no compiler are meant for g++; CXX overrides it.
         CXX=${CXX:-g++} cmake --preset "$preset" "${fresh[@]}"
     fi

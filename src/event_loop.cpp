@@ -138,6 +138,7 @@ bool event_loop::poll(bool may_wait, std::optional<nanoseconds> until) {
     uv_run(&loop, UV_RUN_NOWAIT);
     if (!may_wait || has_ready() || !inbox()->empty())
         return true;
+    until = next_timer(); // what was called may have armed one
     if (!until && !external_work_left()) {
         // The wake-up counts as alive, or uv_run would not look at it; here it must not count.
         auto* wake = reinterpret_cast<uv_handle_t*>(&backend_->wake);
