@@ -93,9 +93,13 @@ def peak_memory(command):
         if done:
             check(command, status)
             return peak / 1024
-        text = pathlib.Path(f"/proc/{pid}/status").read_text()
-        if f"/{pathlib.Path(command[0]).name}" in os.path.realpath(f"/proc/{pid}/exe"):
-            peak = max([peak] + [int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")])
+        try:
+            # Before its exec the child is still Python.
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == os.path.basename(command[0]):
+                text = pathlib.Path(f"/proc/{pid}/status").read_text()
+                peak = max([peak] + [int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")])
+        except OSError:
+            pass  # it has just ended
         time.sleep(0.002)
 
 
