@@ -117,6 +117,10 @@ event_loop::event_loop(std::unique_ptr<backend> b)
 
 event_loop::~event_loop() {
     destroy_tasks();
+    while (end_hook* h = first_hook_) {
+        remove(*h);
+        h->ended_(*h);
+    }
     unwatch_interrupt();
     close_now(backend_->loop, reinterpret_cast<uv_handle_t*>(&backend_->wake));
     // What awaiters were destroyed with may still be closing its handles.
@@ -126,6 +130,20 @@ event_loop::~event_loop() {
 
 void* event_loop::native() noexcept {
     return &backend_->loop;
+}
+
+void event_loop::add(end_hook& h) noexcept {
+    h.before_ = nullptr;
+    h.after_ = first_hook_;
+    if (first_hook_ != nullptr)
+        first_hook_->before_ = &h;
+    first_hook_ = &h;
+}
+
+void event_loop::remove(end_hook& h) noexcept {
+    (h.before_ != nullptr ? h.before_->after_ : first_hook_) = h.after_;
+    if (h.after_ != nullptr)
+        h.after_->before_ = h.before_;
 }
 
 nanoseconds event_loop::read_clock() noexcept {

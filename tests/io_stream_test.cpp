@@ -3,6 +3,7 @@
 
 #include "io/support.hpp"
 
+#include <muster/event.hpp>
 #include <muster/event_loop.hpp>
 #include <muster/gather.hpp>
 #include <muster/io/pipe.hpp>
@@ -20,6 +21,8 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
@@ -439,6 +442,46 @@ TEST(IoStream, ALoopThatEndsTakesWhatIsInFlightWithIt) {
         co_return text;
     };
     EXPECT_EQ(muster::run(receive()), "again");
+}
+
+TEST(IoStream, AnIdleOneKeepsNoLoopWaiting) {
+    const descriptor_audit audit;
+    auto talk = []() -> task<> {
+        auto both = connected();
+        auto reading = muster::create_task(read_text(both.right));
+        co_await muster::sleep_for(1ms);
+        co_await both.left.write("x");
+        static_cast<void>(co_await reading);
+        muster::event never;
+        co_await never.wait();
+    };
+    EXPECT_THROW(muster::run(talk()), muster::deadlock_error);
+}
+
+TEST(IoStream, GoesFromOneLivingLoopToAnotherOnTheSameThread) {
+    const descriptor_audit audit;
+    muster::event_loop one;
+    muster::event_loop two;
+    auto both = connected();
+    auto talk = [&]() -> task<> {
+        auto reading = muster::create_task(read_text(both.right));
+        co_await muster::sleep_for(1ms);
+        co_await both.left.write("x");
+        const auto text = co_await reading;
+        EXPECT_EQ(text, "x");
+    };
+    for (int i = 0; i != 3; ++i) {
+        one.run(talk());
+        two.run(talk());
+    }
+    // Another thread's loop can't take it from one that lives.
+    std::error_code code;
+    std::thread other([&] {
+        auto fails = [&]() -> task<> { code = co_await code_of(read_text(both.right)); };
+        muster::run(fails());
+    });
+    other.join();
+    EXPECT_EQ(code, std::errc::device_or_resource_busy);
 }
 
 TEST(IoStream, GivesItsDescriptorUp) {

@@ -39,6 +39,24 @@ public:
     /// For the library's own I/O: the uv_loop_t underneath.
     [[nodiscard]] void* native() noexcept;
 
+    /// For the library's own I/O, where it may outlive the loop: called when the loop ends and its tasks are gone.
+    /// Held by address until it is called or removed.
+    class end_hook {
+    public:
+        using function = void (*)(end_hook&) noexcept;
+        explicit end_hook(function f) noexcept : ended_(f) {}
+        end_hook(const end_hook&) = delete;
+        end_hook& operator=(const end_hook&) = delete;
+
+    private:
+        friend class event_loop;
+        function ended_;
+        end_hook* before_ = nullptr;
+        end_hook* after_ = nullptr;
+    };
+    void add(end_hook& h) noexcept;
+    void remove(end_hook& h) noexcept;
+
 private:
     struct backend;
     explicit event_loop(std::unique_ptr<backend> b);
@@ -49,6 +67,7 @@ private:
     void unwatch_interrupt() noexcept override;
 
     std::unique_ptr<backend> backend_;
+    end_hook* first_hook_ = nullptr;
 };
 
 } // namespace muster

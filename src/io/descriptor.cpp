@@ -68,17 +68,35 @@ struct descriptor::told {
         auto& self = *static_cast<descriptor*>(p->data);
         // libuv does not say what is wrong; the system call that is tried next does.
         if (status < 0) {
+            self.watched_ = 0; // it has stopped
             self.wake_all();
             return;
         }
-        if ((events & (UV_READABLE | UV_DISCONNECT)) != 0)
+        // What nobody waits for would come again at once.
+        if (const int idle = events & ~self.wanted(); idle != 0) {
+            self.watched_ &= ~idle;
+            if (self.watched_ == 0)
+                uv_poll_stop(p);
+            else
+                uv_poll_start(p, self.watched_, &ready);
+        }
+        if ((events & UV_READABLE) != 0)
             self.wake(side::reading);
         if ((events & UV_WRITABLE) != 0)
             self.wake(side::writing);
     }
 };
 
-descriptor::descriptor(int fd) noexcept : fd_(fd), socket_(is_socket_fd(fd)) {}
+descriptor::loop_end::loop_end(descriptor& d) noexcept
+    : end_hook([](end_hook& h) noexcept {
+          // It has taken the hook off its list.
+          auto& self = *static_cast<loop_end&>(h).of;
+          self.loop_ = nullptr;
+          self.unwatch();
+      }),
+      of(&d) {}
+
+descriptor::descriptor(int fd) noexcept : fd_(fd), socket_(is_socket_fd(fd)), loop_end_(*this) {}
 
 void descriptor::reset(int fd) noexcept {
     fd_ = fd;
@@ -145,15 +163,18 @@ bool descriptor::is_greedy() noexcept {
 // ---- waiting ----
 
 std::error_code descriptor::begin_wait(readiness& r) noexcept {
-    auto* loop = static_cast<event_loop*>(r.fiber_->loop_);
+    auto& loop = static_cast<event_loop&>(*r.fiber_->loop_);
     eager_ = 0;
     if (fd_ < 0)
         return std::make_error_code(std::errc::operation_canceled);
-    if (poll_ != nullptr && loop_ != loop)
-        return std::make_error_code(std::errc::device_or_resource_busy);
-    loop_ = loop;
+    if (loop_ != nullptr && loop_ != &loop) {
+        // A handle can't be taken from a loop that may be running on another thread.
+        if (wanted() != 0 || thread_ != std::this_thread::get_id())
+            return std::make_error_code(std::errc::device_or_resource_busy);
+        unwatch();
+    }
     waiting_[index(r.side_)] = &r;
-    const auto failure = watch();
+    const auto failure = watch(loop);
     if (failure)
         end_wait(r.side_);
     return failure;
@@ -161,40 +182,52 @@ std::error_code descriptor::begin_wait(readiness& r) noexcept {
 
 void descriptor::end_wait(side s) noexcept {
     waiting_[index(s)] = nullptr;
-    // Fewer events can be watched without more memory.
-    static_cast<void>(watch());
+    // A loop in which nobody waits has nothing to wait for.
+    if (poll_ != nullptr && wanted() == 0)
+        uv_unref(reinterpret_cast<uv_handle_t*>(poll_));
+}
+
+/// What is waited for, in libuv's events.
+int descriptor::wanted() const noexcept {
+    return (waiting_[index(side::reading)] != nullptr ? UV_READABLE : 0) |
+           (waiting_[index(side::writing)] != nullptr ? UV_WRITABLE : 0);
 }
 
 /// Watches for what is waited for.
-std::error_code descriptor::watch() noexcept {
-    const int events = (waiting_[index(side::reading)] != nullptr ? UV_READABLE : 0) |
-                       (waiting_[index(side::writing)] != nullptr ? UV_WRITABLE : 0);
-    if (events == 0) {
-        unwatch();
-        return {};
-    }
+std::error_code descriptor::watch(event_loop& loop) noexcept {
     if (poll_ == nullptr) {
         auto* poll = new (std::nothrow) uv_poll_t;
         if (poll == nullptr)
             return {ENOMEM, std::generic_category()};
-        if (const int status = uv_poll_init(static_cast<uv_loop_t*>(loop_->native()), poll, fd_); status < 0) {
+        if (const int status = uv_poll_init(static_cast<uv_loop_t*>(loop.native()), poll, fd_); status < 0) {
             delete poll;
             return {-status, std::generic_category()};
         }
         poll->data = this;
         poll_ = poll;
+        loop_ = &loop;
+        thread_ = std::this_thread::get_id();
+        loop.add(loop_end_);
     }
-    if (const int status = uv_poll_start(poll_, events, &told::ready); status < 0)
-        return {-status, std::generic_category()};
+    const int events = wanted();
+    if ((watched_ & events) != events) {
+        if (const int status = uv_poll_start(poll_, events, &told::ready); status < 0)
+            return {-status, std::generic_category()};
+        watched_ = events;
+    }
+    uv_ref(reinterpret_cast<uv_handle_t*>(poll_));
     return {};
 }
 
 void descriptor::unwatch() noexcept {
     if (poll_ == nullptr)
         return;
+    if (loop_ != nullptr)
+        loop_->remove(loop_end_);
+    loop_ = nullptr;
+    watched_ = 0;
     uv_close(reinterpret_cast<uv_handle_t*>(std::exchange(poll_, nullptr)),
         [](uv_handle_t* h) { delete reinterpret_cast<uv_poll_t*>(h); });
-    loop_ = nullptr;
 }
 
 void descriptor::wake(side s) noexcept {
@@ -206,12 +239,8 @@ void descriptor::wake(side s) noexcept {
 }
 
 void descriptor::wake_all() noexcept {
-    readiness* const all[] = {std::exchange(waiting_[0], nullptr), std::exchange(waiting_[1], nullptr)};
-    unwatch();
-    for (readiness* r : all) {
-        if (r != nullptr)
-            r->fiber_->wake();
-    }
+    wake(side::reading);
+    wake(side::writing);
 }
 
 descriptor::use::use(descriptor& d, side s, const char* what) : of_(&d), side_(s) {

@@ -3,8 +3,7 @@
 
 /// \file
 /// A non-blocking descriptor and who waits for it. An operation tries the system call first and waits only if there is
-/// nothing to do: so a wait that is cancelled has lost nothing. libuv's handle lives only while somebody waits; a
-/// descriptor may outlive its loop. Private to the library.
+/// nothing to do: so a wait that is cancelled has lost nothing. A descriptor may outlive its loop. Private to the library.
 ///
 ///     descriptor::use mine(*d, descriptor::side::reading);
 ///     descriptor::readiness waiting(*d, descriptor::side::reading);
@@ -24,6 +23,7 @@
 #include <span>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include <sys/types.h>
 
@@ -72,9 +72,15 @@ public:
 private:
     struct told;
     static constexpr std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
+    struct loop_end : event_loop::end_hook {
+        explicit loop_end(descriptor& d) noexcept;
+        descriptor* of;
+    };
+
     [[nodiscard]] std::error_code begin_wait(readiness& r) noexcept;
     void end_wait(side s) noexcept;
-    [[nodiscard]] std::error_code watch() noexcept;
+    [[nodiscard]] std::error_code watch(event_loop& loop) noexcept;
+    [[nodiscard]] int wanted() const noexcept;
     void unwatch() noexcept;
     void wake(side s) noexcept;
     void wake_all() noexcept;
@@ -85,8 +91,13 @@ private:
     std::uint8_t eager_ = 0;
     std::array<bool, 2> used_{};
     std::array<readiness*, 2> waiting_{};
+    // libuv's handle stays with the loop that was waited on first, and goes on watching what nobody waits for at the
+    // moment until that happens: who reads, and waits for more, costs no system call but the read.
     uv_poll_s* poll_ = nullptr;
     event_loop* loop_ = nullptr; ///< of poll_
+    std::thread::id thread_;     ///< its
+    int watched_ = 0;            ///< libuv's events
+    loop_end loop_end_;
 };
 
 /// One operation on one side. *Errors*: bad_file_descriptor if it is closed; invalid_state_error if there is another, or

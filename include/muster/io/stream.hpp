@@ -31,7 +31,8 @@ namespace muster::io {
 /// *Errors*, of every operation: std::system_error, see error.hpp; invalid_state_error on a loop without I/O.
 /// *Lifetime*: it may be moved and destroyed while operations are in flight; they then end with
 /// std::errc::operation_canceled. It may be used on one loop after the other.
-/// *Thread safety*: one thread. *Source*: asyncio's StreamReader and StreamWriter, as one.
+/// *Thread safety*: one thread. Once it has waited, another thread's loop can have it when its loop has ended; before that
+/// through release() and adopt(). *Source*: asyncio's StreamReader and StreamWriter, as one.
 class [[nodiscard("it is closed at once if this is dropped")]] stream {
 public:
     /// A closed one.
