@@ -24,6 +24,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/version.hpp>
 
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -181,17 +183,27 @@ private:
         return detail::run_handlers([&] { return io.run_one(); }) != 0 || backend_->woken.load();
     }
 
-    bool watch_interrupt(interrupt_function interrupted, void* context) override {
+    bool watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) override {
         auto& b = *backend_;
         if (b.interrupt)
             return false;
-        b.interrupt.emplace(b.context, SIGINT);
-        b.interrupt->async_wait([interrupted, context, &b](const boost::system::error_code& error, int) {
+        for (int signal = 1; signals != 0; ++signal, signals >>= 1) {
+            // What the program ignores or handles itself is left alone.
+            struct sigaction now {};
+            if ((signals & 1) == 0 || ::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL)
+                continue;
+            if (!b.interrupt)
+                b.interrupt.emplace(b.context);
+            b.interrupt->add(signal);
+        }
+        if (!b.interrupt)
+            return false;
+        b.interrupt->async_wait([interrupted, context, &b](const boost::system::error_code& error, int signal) {
             if (error)
                 return;
             b.context.get_executor().on_work_started();
-            b.interrupt.reset(); // from now on SIGINT is the system's again
-            interrupted(context);
+            b.interrupt.reset(); // from now on they are the system's again
+            interrupted(signal, context);
         });
         // It alone keeps nobody waiting.
         b.context.get_executor().on_work_finished();
