@@ -28,20 +28,22 @@ _muster() {
         fi
     done
     case $before in
-    -o | --output)
+    -o | --output | --output-dir)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    -f | -a | --file | --jsonl)
+    -f | -a | --file | --jsonl | --data-file | --cacert | --cert | --key | --config)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --max-size | --grace) return ;;
+    -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --max-size | --max-filesize | --grace) return ;;
+    -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
+    --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name) return ;;
     esac
     if [[ $current == -* ]]; then
         local options
         options=$("$program" "$command" --help 2>/dev/null |
-            sed -n 's/^  \(-[^ ]*\).*/\1/p' | tr ',' '\n')
+            sed -n 's/^  \(-[^ ]*\).*/\1/p' | tr ',' '\n' | sed 's/{false}$//')
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     elif [[ $command == run ]]; then
         mapfile -t COMPREPLY < <(compgen -c -- "$current"; compgen -f -- "$current")

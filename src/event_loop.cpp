@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/event_loop.hpp>
 
+#include "signal_actions.hpp"
+
 #include <uv.h>
 
 #include <fcntl.h>
@@ -60,6 +62,17 @@ void require_room_for_loop(bool first) {
 
 constinit std::atomic<bool> had_a_loop = false;
 
+/// libuv ends the program (an assertion in uv__close) if a descriptor of its own is one of these.
+void open_standard_descriptors() {
+    int fd = -1;
+    do
+        fd = ::open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd < 0)
+        throw std::system_error(errno, std::generic_category(), no_loop);
+    ::close(fd);
+}
+
 /// uv closes a handle in a turn of its loop.
 void close_now(uv_loop_t& loop, uv_handle_t* handle) noexcept {
     bool closed = false;
@@ -81,8 +94,8 @@ public:
         if (loops == 0 && (sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL))
             return 0;
         const int status = uv_signal_start(&handle, call, signal);
-        if (status == 0)
-            ++loops;
+        if (status == 0 && loops++ == 0 && sigaction(signal, nullptr, &now) == 0)
+            handler_ = now.sa_handler;
         return status;
     }
     /// Does nothing for one that was not started, or was stopped.
@@ -90,22 +103,47 @@ public:
         const std::lock_guard lock(mutex_);
         if (uv_is_active(reinterpret_cast<uv_handle_t*>(&handle)) == 0)
             return;
-        --loops_[static_cast<std::size_t>(handle.signum)];
+        const int signal = handle.signum;
+        auto& loops = loops_[static_cast<std::size_t>(signal)];
+        struct sigaction now {};
+        const bool known = sigaction(signal, nullptr, &now) == 0;
+        --loops;
         uv_signal_stop(&handle);
+        // libuv sets the default, also where somebody has taken the signal over since.
+        if (loops == 0 && known && now.sa_handler != handler_)
+            sigaction(signal, &now, nullptr);
+    }
+    /// What somebody who took a signal over from a loop is to put back.
+    static void put_back(int signal, const struct sigaction& before) noexcept {
+        const std::lock_guard lock(mutex_);
+        struct sigaction action = before;
+        if (handler_ != nullptr && before.sa_handler == handler_ && loops_[static_cast<std::size_t>(signal)] == 0) {
+            action = {};
+            action.sa_handler = SIG_DFL;
+        }
+        sigaction(signal, &action, nullptr);
     }
 
 private:
     static inline std::mutex mutex_;
     static inline std::array<int, 65> loops_{};
+    static inline void (*handler_)(int) = nullptr; ///< libuv's
 };
 
 } // namespace
+
+namespace detail {
+void put_back_signal(int signal, const struct sigaction& before) noexcept {
+    watched_signals::put_back(signal, before);
+}
+} // namespace detail
 
 event_loop::event_loop() : event_loop(std::make_unique<backend>()) {}
 
 event_loop::event_loop(std::unique_ptr<backend> b)
     : scheduler(&backend::send_wake, b.get()), backend_(std::move(b)) {
     seed_random((std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}());
+    open_standard_descriptors();
     require_room_for_loop(!had_a_loop.load(std::memory_order_relaxed));
     require_uv(uv_loop_init(&backend_->loop), no_loop);
     had_a_loop.store(true, std::memory_order_relaxed);

@@ -25,6 +25,13 @@ late_jobs& late() {
     return *the;
 }
 
+constinit thread_local bool kept_box_gone = false; ///< needs no destructor, so it can be asked to the end
+
+struct kept_box {
+    ~kept_box() { kept_box_gone = true; }
+    std::shared_ptr<detail::mailbox> box;
+};
+
 constexpr const char* never_ran = "the call had not begun, and was never made";
 
 } // namespace
@@ -42,10 +49,17 @@ void executor_job::refuse(cancel_reason why) noexcept {
 void executor_job::send() noexcept {
     // The box is kept here: once it is posted, the job may be gone, and its loop. It is kept for the next job too, most of
     // which go the same way: all threads would change one count for each.
-    thread_local std::shared_ptr<detail::mailbox> box;
-    if (box.get() != inbox_)
-        box = inbox_->shared_from_this();
-    if (box->post(*this))
+    const auto post = [this] {
+        if (kept_box_gone) { // static objects are being destroyed, or other things of this thread
+            const auto box = inbox_->shared_from_this();
+            return box->post(*this);
+        }
+        thread_local kept_box kept;
+        if (kept.box.get() != inbox_)
+            kept.box = inbox_->shared_from_this();
+        return kept.box->post(*this);
+    };
+    if (post())
         return;
     if (afterlife_) {
         // It was left behind, or the frame that waited is gone or about to go: nobody else will look at it.

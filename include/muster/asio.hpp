@@ -159,7 +159,13 @@ private:
         io.restart();
         {
             const guard keeps(io.get_executor()); // for the watch on SIGINT, which does not count
-            detail::run_handlers([&] { return io.poll(); });
+            // Handlers that post others at once do not keep tasks and timers from their turn.
+            detail::run_handlers([&] {
+                std::size_t count = 0;
+                while (count != 256 && io.poll_one() != 0)
+                    ++count;
+                return count;
+            });
         }
         if (!may_wait || has_ready())
             return true;
@@ -187,17 +193,26 @@ private:
         auto& b = *backend_;
         if (b.interrupt)
             return false;
+        std::uint64_t ours = 0;
         for (int signal = 1; signals != 0; ++signal, signals >>= 1) {
             // What the program ignores or handles itself is left alone.
             struct sigaction now {};
             if ((signals & 1) == 0 || ::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL)
                 continue;
-            if (!b.interrupt)
-                b.interrupt.emplace(b.context);
-            b.interrupt->add(signal);
+            ours |= std::uint64_t{1} << (signal - 1);
         }
-        if (!b.interrupt)
+        if (ours == 0)
             return false;
+        b.interrupt.emplace(b.context);
+        try {
+            for (int signal = 1; ours != 0; ++signal, ours >>= 1) {
+                if ((ours & 1) != 0)
+                    b.interrupt->add(signal);
+            }
+        } catch (...) {
+            b.interrupt.reset(); // or nobody would hear of those that were added
+            throw;
+        }
         b.interrupt->async_wait([interrupted, context, &b](const boost::system::error_code& error, int signal) {
             if (error)
                 return;

@@ -24,8 +24,14 @@ task<> feed(std::shared_ptr<exchange_state> state) {
             co_return;
         auto pulling = state->what().source()();
         auto pulled = co_await as_outcome(std::move(pulling));
-        if (t.done_ || !t.wanted_)
+        if (t.done_ || !t.wanted_) {
+            // Nobody waits for it: it is reported as this task's.
+            if (pulled.failed()) {
+                auto error = pulled.error();
+                co_await fail(std::move(error));
+            }
             co_return;
+        }
         if (pulled.failed()) {
             state->by().fail(t, pulled.error());
             co_return;
@@ -34,7 +40,15 @@ task<> feed(std::shared_ptr<exchange_state> state) {
             state->give_up("the source of the request's body was cancelled");
             co_return;
         }
-        t.sends().give(std::move(pulled).value());
+        auto piece = std::move(pulled).value();
+        const auto size = state->what().source_size();
+        if (size && (piece ? piece->size() > *size - t.sends().taken() : t.sends().taken() != *size)) {
+            auto error = std::make_exception_ptr(
+                body_error(t.url(), "the source of the body does not give the " + std::to_string(*size) + " bytes that were announced"));
+            state->by().fail(t, std::move(error));
+            co_return;
+        }
+        t.sends().give(std::move(piece));
         state->by().go_on(t);
     }
 }

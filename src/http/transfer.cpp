@@ -69,7 +69,7 @@ std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 
 std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept {
     auto& t = *static_cast<transfer*>(self);
-    if (!t.wanted_)
+    if (!t.wanted_ || t.complete_)
         return CURL_READFUNC_ABORT;
     try {
         const auto taken = t.upload_.take(place, size * count);
@@ -82,6 +82,39 @@ std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, 
         t.failure_ = std::current_exception();
         return CURL_READFUNC_ABORT;
     }
+}
+
+/// Before each time that the request is sent. libcurl sends it again by itself if a connection that had been used before
+/// breaks without an answer: the server may have done what it was asked to.
+int transfer::on_begin(void* self, char*, char*, int, int) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    const bool again = std::exchange(t.begun_, true) && t.header_bytes_ == t.answered_ && !t.nothing_was_sent();
+    t.answered_ = t.header_bytes_;
+    if (!again || t.request_->is_idempotent())
+        return CURL_PREREQFUNC_OK;
+    try {
+        t.failure_ = std::make_exception_ptr(
+            reset_error(t.answer_.url, "the connection broke before there was an answer; sending the request twice is not safe"));
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
+    return CURL_PREREQFUNC_ABORT;
+}
+
+/// A redirect that makes a GET of whatever the request was: libcurl would keep a method that it was given as a word, and
+/// the header that announces a body in chunks.
+void transfer::before_redirect() noexcept {
+    long status = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+    const bool post = request_->method() == "POST" || request_->method().empty();
+    if (status != 303 && !((status == 301 || status == 302) && post))
+        return;
+    if (status == 303 && request_->method() != "HEAD")
+        curl_easy_setopt(easy_.get(), CURLOPT_CUSTOMREQUEST, nullptr);
+    constexpr std::string_view chunks = "Transfer-Encoding:";
+    for (curl_slist* l = lines_.get(); l != nullptr; l = l->next)
+        if (std::string_view(l->data).starts_with(chunks))
+            l->data[chunks.size()] = '\0'; // takes the header away
 }
 
 int transfer::on_seek(void* self, curl_off_t offset, int origin) noexcept {
@@ -114,6 +147,8 @@ bool transfer::take_header(std::string_view line) {
         return true;
     }
     if (line == "\r\n" || line == "\n") {
+        if (follows_ && request_ != nullptr)
+            before_redirect();
         if (streams_ || upload_.touched())
             end_of_headers();
         return true;
@@ -132,15 +167,35 @@ void transfer::end_of_headers() {
         return;
     const std::string* where = answer_.status < 400 ? answer_.headers.find("Location") : nullptr;
     const bool redirects = follows_ && answer_.status >= 300 && where != nullptr && !where->empty();
+    if (upload_.waits()) {
+        // libcurl may have decided that no more is to be sent; it does not end while sending is paused all the same.
+        nudge();
+    }
     if (redirects)
         return;
     head_complete_ = true;
-    if (upload_.waits()) {
-        // libcurl may have decided that no more is to be sent; it does not end while sending is paused all the same.
-        next_nudged_ = nudged_;
-        nudged_ = this;
-    }
+    look_for_end();
     tell_waiter();
+}
+
+/// After an answer of less than 300 libcurl waits for the request's body, whatever has come.
+void transfer::look_for_end() noexcept {
+    curl_off_t announced = -1;
+    curl_off_t came = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+    curl_easy_getinfo(easy_.get(), CURLINFO_SIZE_DOWNLOAD_T, &came);
+    if (!head_complete_ || !upload_.touched() || announced < 0 || came < announced || complete_)
+        return;
+    complete_ = true;
+    nudge();
+}
+
+void transfer::nudge() noexcept {
+    for (transfer* t = nudged_; t != nullptr; t = t->next_nudged_)
+        if (t == this)
+            return;
+    next_nudged_ = nudged_;
+    nudged_ = this;
 }
 
 transfer::taken transfer::take_body(std::string_view piece) {
@@ -157,7 +212,7 @@ transfer::taken transfer::take_body(std::string_view piece) {
         answer_.status = static_cast<int>(status);
     }
     answer_.body_size += piece.size();
-    if (request_->sink() && answer_.is_error()) {
+    if (request_->sink() && answer_.is_error() && answer_.body_size <= body_limit_) {
         answer_.body.append(piece.substr(0, error_body_kept - std::min(error_body_kept, answer_.body.size())));
         return taken::all;
     }
@@ -175,6 +230,7 @@ transfer::taken transfer::take_body(std::string_view piece) {
     } else {
         answer_.body.append(piece);
     }
+    look_for_end();
     return wanted_ ? taken::all : taken::never;
 }
 
@@ -182,7 +238,7 @@ void transfer::ended(CURLcode code) {
     if (failure_)
         return;
     try {
-        if (code == CURLE_OK)
+        if (code == CURLE_OK || (code == CURLE_ABORTED_BY_CALLBACK && complete_))
             read_answer();
         else
             failure_ = error_for(code);

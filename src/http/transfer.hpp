@@ -100,6 +100,10 @@ private:
     static std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept;
     static int on_seek(void* self, curl_off_t offset, int origin) noexcept;
+    static int on_begin(void* self, char*, char*, int, int) noexcept;
+    void before_redirect() noexcept;
+    void look_for_end() noexcept;
+    void nudge() noexcept;
     bool take_header(std::string_view line);
     void end_of_headers();
     taken take_body(std::string_view piece);
@@ -124,6 +128,9 @@ private:
     std::string arrived_; ///< of a streamed body
     std::exception_ptr failure_;
     std::uint64_t header_bytes_ = 0;
+    std::uint64_t answered_ = 0; ///< of them, when the request was last sent
+    bool begun_ = false;
+    bool complete_ = false; ///< the answer's body is there, though the request's was not all sent
     std::uint64_t header_limit_ = no_limit;
     std::uint64_t body_limit_ = no_limit;
     bool follows_ = true;        ///< redirects

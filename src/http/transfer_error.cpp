@@ -7,6 +7,18 @@
 
 namespace muster::http {
 
+std::string without_password(const std::string& url) {
+    const auto begin = url.find("://");
+    if (begin == std::string::npos)
+        return url;
+    const auto host = begin + 3;
+    const auto end = url.find_first_of("/?#", host);
+    const auto at = url.rfind('@', end == std::string::npos ? end : end - 1);
+    if (at == std::string::npos || at < host)
+        return url;
+    return url.substr(0, host) + url.substr(at + 1);
+}
+
 namespace {
 
 /// What the system said, if it is a reason: libcurl also remembers that a call would have had to wait.

@@ -87,7 +87,8 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     answer_.url = what.url();
     arrived_.clear();
     failure_ = nullptr;
-    header_bytes_ = 0;
+    header_bytes_ = answered_ = 0;
+    begun_ = complete_ = false;
     header_limit_ = options.header_limit_;
     body_limit_ = what.body_limit().value_or(options.body_limit_);
     follows_ = options.redirects_ != 0;
@@ -118,6 +119,8 @@ void transfer::set_client(const client_options& options) {
     set(CURLOPT_REDIR_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     set(CURLOPT_PRIVATE, this);
+    set(CURLOPT_PREREQFUNCTION, &on_begin);
+    set(CURLOPT_PREREQDATA, this);
     set(CURLOPT_ERRORBUFFER, text_);
     set(CURLOPT_HEADERFUNCTION, &on_header);
     set(CURLOPT_HEADERDATA, this);

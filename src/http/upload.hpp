@@ -40,6 +40,8 @@ public:
     [[nodiscard]] bool waits() const noexcept { return waits_; }
     /// *Returns* whether anything was asked of the source.
     [[nodiscard]] bool touched() const noexcept { return touched_; }
+    /// *Returns* how much of the body was taken.
+    [[nodiscard]] std::uint64_t taken() const noexcept { return at_; }
     void give(std::optional<std::string> piece) noexcept;
 
 private:

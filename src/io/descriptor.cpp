@@ -126,7 +126,7 @@ int descriptor::release() noexcept {
 ssize_t descriptor::try_read(std::span<std::byte> into) noexcept {
     ssize_t count = 0;
     do
-        count = ::read(fd_, into.data(), into.size());
+        count = socket_ ? ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT) : ::read(fd_, into.data(), into.size());
     while (count < 0 && errno == EINTR);
     if (count > 0)
         read_ += static_cast<std::uint64_t>(count);
@@ -137,7 +137,7 @@ ssize_t descriptor::try_write(std::span<const std::byte> bytes) noexcept {
     ssize_t count = 0;
     if (socket_) {
         do
-            count = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            count = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         while (count < 0 && errno == EINTR);
     } else {
         count = quiet_write(fd_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});

@@ -2,6 +2,7 @@
 #include <muster/io/signals.hpp>
 
 #include "descriptor.hpp"
+#include "../signal_actions.hpp"
 
 #include <muster/io/pipe.hpp>
 #include <muster/loop_handle.hpp>
@@ -73,7 +74,7 @@ void unwatch(int signal) noexcept {
         return;
     struct sigaction now {};
     if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == &muster_io_signal)
-        ::sigaction(signal, &k.before, nullptr);
+        detail::put_back_signal(signal, k.before);
 }
 
 void unwatch_all(std::uint64_t signals) noexcept {

@@ -65,6 +65,9 @@ bool group_has_living(pid_t group) noexcept {
             path[length++] = c;
         const owned_fd file(::openat(::dirfd(all.get()), path, O_RDONLY | O_CLOEXEC));
         char text[512];
+        // Short of descriptors: not known, so it may live.
+        if (!file.open() && errno != ENOENT && errno != ESRCH && errno != EACCES)
+            return true;
         const auto count = file.open() ? ::read(file.get(), text, sizeof text) : -1;
         if (count > 0 && is_alive_in_group(std::string_view(text, static_cast<std::size_t>(count)), group))
             return true;
@@ -110,8 +113,9 @@ child::child(const command& what, pipe_set& ours) : own_group_(wants_own_group(w
 child::~child() {
     if (reaped_)
         return;
-    signal_group(SIGKILL);
-    take_end(true);
+    // What may not be killed (it runs as somebody else) is not waited for: that could take for ever.
+    if (signal_group(SIGKILL) || errno != EPERM)
+        take_end(true);
 }
 
 bool child::take_end(bool wait) noexcept {
@@ -161,9 +165,16 @@ bool child::signal(int number) noexcept {
 
 bool child::signal_group(int number) noexcept {
     // Nothing if somebody else has reaped it: its number may be a stranger's then.
-    if (reaped_ || ::syscall(SYS_pidfd_send_signal, pidfd_.get(), own_group_ ? 0 : number, nullptr, 0) != 0)
+    if (reaped_)
         return false;
-    return !own_group_ || ::kill(-pid_, number) == 0;
+    const bool allowed = ::syscall(SYS_pidfd_send_signal, pidfd_.get(), own_group_ ? 0 : number, nullptr, 0) == 0;
+    if (!allowed && errno != EPERM)
+        return false;
+    if (own_group_ && ::kill(-pid_, number) != 0)
+        return false;
+    if (!allowed)
+        errno = EPERM; // not the process itself, but others of its group
+    return allowed;
 }
 
 void child::ask_to_end() noexcept {
@@ -175,6 +186,11 @@ bool child::group_left() const noexcept {
     if (!own_group_ || lost_)
         return false;
     return ::kill(-pid_, 0) == 0 && group_has_living(pid_);
+}
+
+void child::ask_group_left_to_end() noexcept {
+    ::kill(-pid_, SIGTERM);
+    ::kill(-pid_, SIGCONT);
 }
 
 void child::kill_group_left() noexcept {

@@ -53,6 +53,7 @@ public:
     [[nodiscard]] bool group_left() const noexcept;
     /// After it was reaped and group_left() was true, just now.
     void kill_group_left() noexcept;
+    void ask_group_left_to_end() noexcept;
 
 private:
     bool take_end(bool wait) noexcept;

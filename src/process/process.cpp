@@ -47,6 +47,14 @@ public:
             throw std::system_error(failure_, "a pipe can't be watched");
     }
 
+    /// Ends the wait, before the descriptor is closed.
+    void end() noexcept {
+        if (!watch_.started())
+            return;
+        watch_.stop();
+        fiber_->wake();
+    }
+
 private:
     static detail::cancel_effect cancel(
         detail::suspension& s, const detail::cancel_request&, detail::fiber*&) noexcept {
@@ -77,6 +85,14 @@ private:
     bool* busy_;
 };
 
+struct waiting_guard {
+    waiting_guard(readiness*& place, readiness& r) noexcept : place_(&place) { place = &r; }
+    ~waiting_guard() { *place_ = nullptr; }
+    waiting_guard(const waiting_guard&) = delete;
+    waiting_guard& operator=(const waiting_guard&) = delete;
+    readiness** place_;
+};
+
 } // namespace
 
 struct process_output::pipe {
@@ -88,6 +104,7 @@ struct process_output::pipe {
 struct process_input::pipe {
     owned_fd* fd = nullptr;
     bool busy = false;
+    readiness* waiting = nullptr;
 };
 
 struct process::state {
@@ -199,6 +216,7 @@ task<> write_to(process_input::pipe& p, std::string bytes) {
         if (errno != EAGAIN)
             throw std::system_error(errno, std::generic_category(), "writing to a process failed");
         readiness ready(p.fd->get(), detail::watch::writable);
+        const waiting_guard here(p.waiting, ready);
         co_await ready;
     }
 }
@@ -223,7 +241,8 @@ task<completed_process> wait_for_end(process::state& s) {
 
 task<completed_process> end_politely(process::state& s) {
     detail::require_event_loop("waiting for a process");
-    if (!s.child.reap()) {
+    // Not reap(): while it is a zombie its number is the group's, and what it left behind can be ended.
+    if (!s.child.reaped()) {
         const auto pidfd = copy_of(s.child.pidfd());
         std::array<detail::output_collector, 2> thrown_away;
         std::array<std::optional<turn>, 2> taken;
@@ -260,6 +279,8 @@ task<> process_input::write(std::string bytes) {
 }
 
 void process_input::close() noexcept {
+    if (pipe_->waiting != nullptr)
+        pipe_->waiting->end();
     pipe_->fd->reset();
 }
 

@@ -160,9 +160,10 @@ void running::read(stream& s, std::size_t most) noexcept {
             s.into->take(std::string_view(piece, static_cast<std::size_t>(count)));
         } catch (...) {
             fail(std::current_exception());
-            if (!waiting_)
-                return;
         }
+        // A sink may have cancelled this very task, which then is off all lists.
+        if (!waiting_)
+            return;
     }
 }
 
@@ -181,7 +182,14 @@ bool running::outputs_open() const noexcept {
 cancel_effect running::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
     auto& self = static_cast<running&>(s);
     if (self.child_->reaped() && !self.ending_) {
-        // It is waited for what it left behind only.
+        if (self.child_->group_left()) {
+            self.ending_ = true;
+            self.child_->ask_group_left_to_end();
+            self.loop_->disarm(self.limit_);
+            self.arm(self.limit_, self.grace_);
+            self.arm(self.look_, first_look);
+            return cancel_effect::held;
+        }
         self.stop();
         return cancel_effect::interrupted;
     }
@@ -265,7 +273,13 @@ void running::time_is_up() noexcept {
         cut_ = true;
         finish();
     } else if (!child_->reaped()) {
-        child_->signal_group(SIGKILL);
+        if (!child_->signal_group(SIGKILL) && errno == EPERM) {
+            if (!error_)
+                error_ = std::make_exception_ptr(std::system_error(
+                    EPERM, std::generic_category(), "a process may not be ended: it runs as somebody else, and goes on"));
+            cut_ = outputs_open();
+            finish();
+        }
     } else {
         loop_->disarm(look_);
         look_.wanted = false;

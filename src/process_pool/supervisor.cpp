@@ -28,6 +28,13 @@ constexpr auto look_for_deaths = 20ms; ///< on a system without descriptors of p
 constexpr int reads_in_a_row = 16;     ///< of one worker, while others wait
 constexpr std::uint64_t said_by_dead = std::uint64_t{8} << 30; ///< that is read after a worker's death, at most
 
+/// No time is too long to be added.
+std::chrono::steady_clock::time_point from_now(std::chrono::nanoseconds time) noexcept {
+    using clock = std::chrono::steady_clock;
+    const auto now = clock::now();
+    return time >= clock::time_point::max() - now ? clock::time_point::max() : now + time;
+}
+
 thread_local const void* supervised = nullptr; ///< the state of the pool whose thread this is
 
 /// The error that `make` returns, or that there was no memory for it.
@@ -209,7 +216,8 @@ void process_pool::state::dispatch() noexcept {
     for (auto& w : crew) {
         if (first == nullptr)
             return;
-        if (w->stage_ == worker::stage::idle && !w->hung_up && !w->broken)
+        // One that was killed meanwhile may not know it yet.
+        if (w->stage_ == worker::stage::idle && w->why == worker::cause::none && !w->hung_up && !w->broken)
             give(*w, static_cast<job&>(*first));
     }
 }
@@ -233,7 +241,7 @@ void process_pool::state::give(worker& w, job& j) noexcept {
     w.stage_ = worker::stage::busy;
     ++at_work;
     if (options.call_timeout_ > 0ns)
-        w.deadline = clock::now() + options.call_timeout_;
+        w.deadline = from_now(options.call_timeout_);
     if (error != 0) {
         w.hung_up = true;
         w.process.kill();
@@ -246,7 +254,10 @@ bool process_pool::state::wants_another() const noexcept {
         return false;
     std::size_t soon = 0;
     for (const auto& w : crew)
-        soon += (w->stage_ == worker::stage::starting || w->stage_ == worker::stage::idle) && !w->hung_up ? 1U : 0U;
+        soon += (w->stage_ == worker::stage::starting || w->stage_ == worker::stage::idle) && !w->hung_up &&
+                        w->why == worker::cause::none
+                    ? 1U
+                    : 0U;
     return waiting > soon;
 }
 
@@ -254,7 +265,7 @@ void process_pool::state::start_one() noexcept {
     try {
         auto w = std::make_unique<worker>();
         w->process = workers::start_worker(path, arguments, environment);
-        w->deadline = clock::now() + options.start_timeout_;
+        w->deadline = from_now(options.start_timeout_);
         w->begin_sending(0, greeting);
         if (w->send() != 0)
             w->hung_up = true; // it is dead already: that is seen next

@@ -52,12 +52,15 @@ private:
     std::shared_ptr<const text> text_;
 };
 
+/// For messages, which reach logs: the URL without what it says of a user.
+[[nodiscard]] std::string without_password(const std::string& url);
+
 /// An http::error that is a `Base`, too.
 template <class Base>
 class error_that_is : public Base, public error {
 public:
     error_that_is(std::string url, std::string problem)
-        : Base(url + ": " + problem), error(std::move(url), std::move(problem)) {}
+        : Base(without_password(url) + ": " + problem), error(std::move(url), std::move(problem)) {}
     [[nodiscard]] const char* what() const noexcept override { return Base::what(); }
 };
 
