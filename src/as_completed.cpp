@@ -137,7 +137,9 @@ std::optional<std::size_t> completion_order::next_wait::finish() {
 std::vector<std::size_t> first_occurrences(const std::vector<const void*>& ids) {
     std::vector<std::size_t> by_id(ids.size());
     std::iota(by_id.begin(), by_id.end(), std::size_t{0});
-    std::stable_sort(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) { return std::less<>()(ids[a], ids[b]); });
+    std::sort(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) {
+        return ids[a] != ids[b] ? std::less<>()(ids[a], ids[b]) : a < b;
+    });
     by_id.erase(std::unique(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) { return ids[a] == ids[b]; }),
                 by_id.end());
     std::sort(by_id.begin(), by_id.end());

@@ -593,6 +593,26 @@ TEST(asio_thread, serves_several_loops_and_reports_what_a_handler_throws) {
     EXPECT_EQ(reports, 1);
 }
 
+TEST(asio_loop, a_handler_that_posts_itself_keeps_no_timer_from_its_turn) {
+    muster::asio_loop loop;
+    const bool struck = loop.run([](asio::io_context& io) -> muster::task<bool> {
+        // It gives up after very many turns: without its turn the timer would come only then.
+        auto left = std::make_shared<int>(20'000'000);
+        auto again = std::make_shared<std::function<void()>>();
+        *again = [&io, left, again] {
+            if (--*left > 0)
+                asio::post(io, *again);
+        };
+        asio::post(io, *again);
+        co_await muster::sleep_for(1ms);
+        const bool in_between = *left > 0;
+        *left = 0;
+        *again = nullptr;
+        co_return in_between;
+    }(loop.context()));
+    EXPECT_TRUE(struck);
+}
+
 TEST(asio_loop, runs_handlers_and_tasks_on_one_thread_in_turn) {
     collected c;
     muster::asio_loop loop;

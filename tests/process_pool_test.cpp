@@ -503,6 +503,11 @@ TEST_F(process_pool_test, an_endless_loop_is_ended_by_the_time_limit) {
     EXPECT_TRUE(ends_as(pool, dies_by(SIGSTOP)).failed_with<muster::timeout_error>());
 }
 
+TEST_F(process_pool_test, no_time_limit_is_too_long) {
+    process_pool pool(sized(1).call_timeout(std::chrono::nanoseconds::max()));
+    EXPECT_EQ(value_of(pool, twice(2)), 4);
+}
+
 TEST_F(process_pool_test, a_program_that_ignores_its_children_still_hears_of_their_deaths) {
     const auto before = ::signal(SIGCHLD, SIG_IGN);
     {
