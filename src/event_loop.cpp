@@ -18,6 +18,7 @@
 #include <mutex>
 #include <random>
 #include <system_error>
+#include <utility>
 
 namespace muster {
 
@@ -192,7 +193,7 @@ bool event_loop::poll(bool may_wait, std::optional<nanoseconds> until) {
     uv_loop_t& loop = backend_->loop;
     // Registers what was added since the last time, and takes what is there.
     uv_run(&loop, UV_RUN_NOWAIT);
-    if (!may_wait || has_ready() || !inbox()->empty())
+    if (!may_wait || std::exchange(again_, false) || has_ready() || !inbox()->empty())
         return true;
     until = next_timer(); // what was called may have armed one
     if (!until && !external_work_left()) {

@@ -53,6 +53,48 @@ TEST(IoStream, GivesWhatTheOtherSideWrote) {
     muster::run(talk());
 }
 
+task<> reads_one_byte_then_waits(stream& from, muster::event& never) {
+    std::array<std::byte, 1> one{};
+    const auto count = co_await from.read_some(one);
+    EXPECT_EQ(count, 1U);
+    co_await never.wait();
+}
+
+// What libuv was told in the first look of a turn was not taken up before the loop went to sleep.
+TEST(IoStream, AWriterWakesAlthoughTheReaderHasTurnedToSomethingElse) {
+    const descriptor_audit audit;
+    auto talk = []() -> task<> {
+        muster::event never;
+        int sockets[2];
+        EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+        auto ours = stream::adopt(sockets[0]);
+        auto reader = muster::create_task(reads_one_byte_then_waits(ours, never));
+        constexpr std::size_t much = 1 << 20;
+        std::thread peer([fd = sockets[1]] {
+            // Two bytes for a reader that takes one: the other makes the stream readable for nobody.
+            ::usleep(50'000);
+            EXPECT_EQ(::write(fd, "xy", 2), 2);
+            ::usleep(100'000);
+            std::vector<char> buffer(65536);
+            for (std::size_t all = 0; all != much;) {
+                const auto count = ::read(fd, buffer.data(), buffer.size());
+                if (count <= 0)
+                    break;
+                all += static_cast<std::size_t>(count);
+            }
+        });
+        std::string text(much, 'x');
+        co_await ours.write(text);
+        EXPECT_EQ(ours.bytes_written(), much);
+        reader.cancel();
+        std::vector<muster::task_handle<>> one{reader};
+        static_cast<void>(co_await muster::settle(one));
+        peer.join();
+        ::close(sockets[1]);
+    };
+    muster::run(talk());
+}
+
 TEST(IoStream, WaitsForWhatIsNotThereYet) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {

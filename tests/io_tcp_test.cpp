@@ -489,6 +489,20 @@ TEST(IoDns, LooksNamesUp) {
     muster::run(look());
 }
 
+TEST(IoDns, ANumberThatIsNoPortIsNoOtherPort) {
+    auto look = []() -> task<> {
+        bool refused = false;
+        try {
+            auto found = co_await muster::io::resolve("127.0.0.1", "70000");
+            EXPECT_TRUE(found.empty());
+        } catch (const muster::io::resolve_error&) {
+            refused = true;
+        }
+        EXPECT_TRUE(refused);
+    };
+    muster::run(look());
+}
+
 TEST(IoDns, SaysWhyANameIsNotFound) {
     auto look = []() -> task<> {
         std::optional<muster::io::resolve_error> failed;

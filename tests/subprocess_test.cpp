@@ -654,6 +654,8 @@ TEST_F(subprocess, a_loop_without_io_is_refused) {
 TEST_F(subprocess, what_belongs_to_the_other_form_is_refused) {
     EXPECT_THROW(run_now(command("cat").stdin_pipe()), std::invalid_argument);
     EXPECT_THROW(static_cast<void>(muster::start_process(command("cat").stdin_bytes("x"))), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(muster::start_process(command("cat").keep_tail(10))), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(muster::start_process(command("cat").linger(1s))), std::invalid_argument);
     EXPECT_THROW(static_cast<void>(muster::start_process(command("cat").stdout_to([](std::string_view) {}))),
         std::invalid_argument);
 }

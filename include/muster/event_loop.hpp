@@ -38,6 +38,8 @@ public:
 
     /// For the library's own I/O: the uv_loop_t underneath.
     [[nodiscard]] void* native() noexcept;
+    /// For what libuv calls: what is watched was changed, which libuv takes up only when it runs next.
+    void look_again() noexcept { again_ = true; }
 
     /// For the library's own I/O, where it may outlive the loop: called when the loop ends and its tasks are gone.
     /// Held by address until it is called or removed.
@@ -68,6 +70,7 @@ private:
 
     std::unique_ptr<backend> backend_;
     end_hook* first_hook_ = nullptr;
+    bool again_ = false;
 };
 
 } // namespace muster

@@ -45,7 +45,7 @@ struct completed_process {
     std::chrono::nanoseconds duration{0};
     std::chrono::nanoseconds user_time{0};
     std::chrono::nanoseconds system_time{0};
-    std::uint64_t peak_memory = 0; ///< bytes, resident
+    std::uint64_t peak_memory = 0; ///< bytes, resident; at least what its caller used when it was started
 
     [[nodiscard]] bool succeeded() const noexcept { return status == 0; }
     /// *Errors*: exit_error or signal_error, unless it exited with 0.

@@ -62,7 +62,7 @@ std::string address::host() const {
     }
     case AF_UNIX: {
         const auto a = as<sockaddr_un>(*this);
-        const std::size_t length = size_ - offsetof(sockaddr_un, sun_path);
+        const std::size_t length = std::min(size_ - offsetof(sockaddr_un, sun_path), sizeof a.sun_path);
         if (length == 0)
             return "unnamed";
         if (a.sun_path[0] == '\0')

@@ -79,6 +79,7 @@ struct descriptor::told {
                 uv_poll_stop(p);
             else
                 uv_poll_start(p, self.watched_, &ready);
+            self.loop_->look_again();
         }
         if ((events & UV_READABLE) != 0)
             self.wake(side::reading);

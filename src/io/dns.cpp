@@ -34,6 +34,11 @@ struct question {
 
 /// *Returns* nothing if it is a name and AI_NUMERICHOST says that none is wanted.
 std::optional<addresses> ask(const question& q) {
+    // The system takes a number that is no port modulo 65536.
+    if (!q.service.empty() && q.service.find_first_not_of("0123456789") == std::string::npos &&
+        (q.service.size() > 5 || std::stoul(q.service) > 65535))
+        throw io::resolve_error(q.host, std::error_code(EAI_SERVICE, io::resolve_category()),
+            "looking up '" + q.host + "', service '" + q.service + "'");
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;

@@ -129,6 +129,10 @@ void write_file_now(std::string path, std::string data, int flags) {
     const auto s = open_now(std::move(path), O_WRONLY | O_CREAT | flags);
     const int fd = s->descriptor.get();
     write_on(*s, data, [&](const char* p, std::size_t c, std::size_t) { return ::write(fd, p, c); });
+    // Network file systems and quotas say only now that it was too much: closing any descriptor of the file makes them.
+    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy >= 0 && ::close(copy) != 0 && errno != EINTR)
+        fail(s->path, errno, "closing");
 }
 
 std::string read_at_now(state_ptr s, std::uint64_t offset, std::size_t count) {

@@ -333,6 +333,9 @@ process start_process(command what) {
         throw std::invalid_argument("start_process: stdin_bytes() is run_command's: say stdin_pipe() and write them");
     if (parts.out.sink || parts.err.sink)
         throw std::invalid_argument("start_process: sinks are run_command's: read output() and errors()");
+    if (parts.keeps_tail || parts.linger.count() != 0 || parts.limit != detail::command_parts().limit)
+        throw std::invalid_argument(
+            "start_process: keep_tail(), linger() and output_limit() are run_command's: what is read here is the reader's choice");
     auto state = std::make_unique<process::state>(what);
     if (parts.started)
         parts.started(state->child.pid());

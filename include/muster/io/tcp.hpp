@@ -61,8 +61,9 @@ private:
 /// The same with one address, which may also be a Unix socket's.
 [[nodiscard]] task<stream> connect(address to);
 
-/// Listens on the first of the host's addresses that can be had; an empty host means all of this machine's. Port 0
-/// has the system choose one: see listener::port(). An address that a server had before can be had again at once.
+/// Listens on the first of the host's addresses that can be had; an empty host means all of this machine's of IPv4, "::"
+/// those of both kinds. Port 0 has the system choose one: see listener::port(). An address that a server had before can be
+/// had again at once.
 /// *Errors*: resolve_error; std::system_error. *Source*: asyncio.start_server.
 [[nodiscard]] task<listener> listen(std::string host, std::uint16_t port, listen_options options = {});
 
