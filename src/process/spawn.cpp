@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "spawn.hpp"
 
+#include "../signal_actions.hpp"
+
 #include <muster/subprocess/error.hpp>
 
 #include <algorithm>
@@ -160,21 +162,6 @@ MUSTER_IN_CHILD int child_main(void* argument) {
 // ---- the parent ----
 
 constexpr std::size_t stack_size = std::size_t{64} << 10;
-
-class all_signals_blocked {
-public:
-    all_signals_blocked() noexcept {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~all_signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    all_signals_blocked(const all_signals_blocked&) = delete;
-    all_signals_blocked& operator=(const all_signals_blocked&) = delete;
-
-private:
-    sigset_t before_;
-};
 
 /// The environment as execve takes it: a view of this process's own where nothing is changed.
 class environment_of {

@@ -7,16 +7,16 @@
 ///     const unique_fd listener = listen_on(options);
 ///     const std::uint16_t port = port_of(listener.get());
 
+#include "../../signal_actions.hpp"
+
 #include <muster/testing/faulty_server.hpp>
 
-#include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <utility>
 
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,22 +48,7 @@ private:
 /// Makes the close that follows a reset: what has not been sent is thrown away.
 void close_with_reset(int fd) noexcept;
 
-/// Blocks every signal of this thread for as long as it lives. A thread that is started meanwhile inherits that for
-/// good: signals are for the program's own threads.
-class all_signals_blocked {
-public:
-    all_signals_blocked() noexcept {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~all_signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    all_signals_blocked(const all_signals_blocked&) = delete;
-    all_signals_blocked& operator=(const all_signals_blocked&) = delete;
-
-private:
-    sigset_t before_{};
-};
+using muster::detail::all_signals_blocked;
 
 struct socket_address {
     sockaddr_storage storage{};
