@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Runs `bench`, the same workloads on Boost.Asio and on Python's asyncio, and times a compilation; writes the tables of
-docs/performance.md. To be run from the project's folder on a quiet machine, after `./go build`:
+docs/inside/performance.md. To be run from the project's folder on a quiet machine, after `./go build`:
 
     benchmarks/compare.py
 
@@ -20,7 +20,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/release"
-PAGE = ROOT / "docs/performance.md"
+PAGE = ROOT / "docs/inside/performance.md"
 
 STANDARD = "coroutine vector string chrono functional memory ranges".split()
 WITH_STANDARD = "".join(f"#include <{h}>\n" for h in STANDARD) + """

@@ -4,7 +4,7 @@
 
 Each program runs `true` N times, at most --limit at once, with its output captured where it can. Rounds are interleaved,
 so that what else the machine does meets all of them. GNU parallel, which takes much longer, runs a tenth of the commands,
-and is left out if it is not installed. Prints the table of docs/run.md.
+and is left out if it is not installed. Prints the table of docs/tool/run.md.
 """
 import argparse
 import pathlib

@@ -7,7 +7,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/muster)
 install(TARGETS muster EXPORT muster_core ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT muster_core NAMESPACE muster:: FILE muster-targets.cmake DESTINATION ${package_dir})
-foreach(part IN ITEMS http process)
+foreach(part IN ITEMS http process_pool)
     if(TARGET muster_${part})
         install(TARGETS muster_${part} EXPORT muster_${part} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
             FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -18,7 +18,7 @@ function(muster_library target)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 
-# A program of the project's own (a tool, an example, a test): links muster, and muster::http, muster::process, Boost or
+# A program of the project's own (a tool, an example, a test): links muster, and muster::http, muster::process_pool, Boost or
 # OpenSSL if one of its sources includes the header that needs it. Sets <target>_skipped in the caller when it needs one of
 # them and there is none.
 function(muster_program target)
@@ -27,7 +27,7 @@ function(muster_program target)
     # An include, the target that it needs, and what that is called.
     set(needs
         "muster/http\\.hpp" muster_http "muster::http"
-        "muster/process_pool\\.hpp" muster_process "muster::process"
+        "muster/process_pool\\.hpp" muster_process_pool "muster::process_pool"
         "muster/asio\\.hpp" Boost::headers "Boost 1.81 or later"
         "boost/asio/ssl\\.hpp" OpenSSL::SSL "OpenSSL")
     while(needs)

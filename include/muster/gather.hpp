@@ -11,10 +11,10 @@
 ///     auto outcomes = co_await muster::gather(std::move(tasks)).settle();
 
 #include <muster/config.hpp>
-#include <muster/detail/join_options.hpp>
-#include <muster/detail/range_join.hpp>
-#include <muster/detail/started_join.hpp>
-#include <muster/detail/tuple_join.hpp>
+#include <muster/detail/join/options.hpp>
+#include <muster/detail/join/range.hpp>
+#include <muster/detail/join/started.hpp>
+#include <muster/detail/join/tuple.hpp>
 #include <muster/outcomes.hpp>
 
 #include <ranges>

@@ -11,8 +11,8 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/callable.hpp>
-#include <muster/detail/join_options.hpp>
-#include <muster/detail/map_join.hpp>
+#include <muster/detail/join/options.hpp>
+#include <muster/detail/join/map.hpp>
 #include <muster/retry.hpp>
 #include <muster/summary.hpp>
 

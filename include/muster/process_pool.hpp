@@ -4,7 +4,7 @@
 /// \file
 /// Processes for calls that may crash, hang or eat all memory: an executor for run_in_executor and start_in_executor.
 /// A call that takes its process down fails alone; the process is replaced and everything else goes on. The workers are
-/// the program itself, started anew, or another program that serves the same functions. Needs muster::process.
+/// the program itself, started anew, or another program that serves the same functions. Needs muster::process_pool.
 ///
 ///     inline const muster::remote_function hash("hash", &hash_file);
 ///     int main() {

@@ -5,7 +5,7 @@
 /// The coroutine type. A task is lazy: calling the function makes its frame and runs nothing; awaiting it, or giving
 /// it to create_task, gather or run, starts it. It is move-only and awaited once.
 /// Take parameters by value: a reference parameter must outlive the task, not only the call that makes it.
-/// With g++ 12, write `auto x = co_await expr;` as a statement of its own: docs/compilers.md says what it breaks.
+/// With g++ 12, write `auto x = co_await expr;` as a statement of its own: docs/inside/compilers.md says what it breaks.
 ///
 ///     muster::task<int> twice(muster::task<int> inner) {
 ///         auto x = co_await std::move(inner);

@@ -12,7 +12,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
-#include <muster/detail/join_children.hpp>
+#include <muster/detail/join/children.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>

@@ -8,7 +8,7 @@
 ///     for (const auto& h : result.done) ...
 
 #include <muster/config.hpp>
-#include <muster/detail/join.hpp>
+#include <muster/detail/join/join.hpp>
 #include <muster/detail/operation.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "descriptor.hpp"
 
-#include "../process/quiet_write.hpp"
+#include "posix/quiet_write.hpp"
 
 #include <muster/io/error.hpp>
 #include <muster/sleep.hpp>

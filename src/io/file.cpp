@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/file.hpp>
 
-#include "../process/spawn.hpp"
+#include "subprocess/spawn.hpp"
 
 #include <muster/to_thread.hpp>
 

@@ -2,7 +2,7 @@
 #include <muster/io/signals.hpp>
 
 #include "descriptor.hpp"
-#include "../signal_actions.hpp"
+#include "posix/signal_actions.hpp"
 
 #include <muster/io/pipe.hpp>
 #include <muster/loop_handle.hpp>

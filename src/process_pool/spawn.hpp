@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Starting a worker process and being told of its end. Private to muster::process.
+/// Starting a worker process and being told of its end. Private to muster::process_pool.
 ///
 ///     child c = start_worker(path, arguments, environment_of_worker());
 ///     c.kill();

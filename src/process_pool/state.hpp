@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// A pool's inside: the queue, the workers, and the one thread that talks to them. Private to muster::process.
+/// A pool's inside: the queue, the workers, and the one thread that talks to them. Private to muster::process_pool.
 ///
 ///     submit -> queue -> dispatch (the thread) -> socket -> answer or death -> executor_job::finish()
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The messages between a pool and its workers; docs/processes.md describes them. Private to muster::process.
+/// The messages between a pool and its workers; docs/guide/process_pool.md describes them. Private to muster::process_pool.
 ///
 ///     const auto message = wire::write(value);
 ///     const auto value = wire::read(message.data(), message.size());

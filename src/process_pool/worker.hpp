@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a process knows of being a worker. Private to muster::process.
+/// What a process knows of being a worker. Private to muster::process_pool.
 ///
 ///     if (const auto problem = workers::unfit_for_a_pool(true); !problem.empty()) throw invalid_state_error(problem);
 

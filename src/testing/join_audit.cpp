@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/testing/join_audit.hpp>
 
-#include <muster/detail/join.hpp>
+#include <muster/detail/join/join.hpp>
 
 #include <exception>
 

@@ -7,7 +7,7 @@
 ///     auto running = call_body(body, scope);
 
 #include <muster/config.hpp>
-#include <muster/detail/join_children.hpp>
+#include <muster/detail/join/children.hpp>
 #include <muster/task.hpp>
 
 #include <exception>

@@ -10,7 +10,7 @@
 ///     state->begin();
 
 #include <muster/config.hpp>
-#include <muster/detail/join_children.hpp>
+#include <muster/detail/join/children.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/future.hpp>
 

@@ -7,7 +7,7 @@
 ///     const unique_fd listener = listen_on(options);
 ///     const std::uint16_t port = port_of(listener.get());
 
-#include "../../signal_actions.hpp"
+#include "posix/signal_actions.hpp"
 
 #include <muster/testing/faulty_server.hpp>
 

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A range of children of one type: a container of tasks, handles or awaitables, or a map from keys to them.
+
+#include <muster/config.hpp>
+#include <muster/detail/join/children.hpp>
+#include <muster/detail/join/result.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <ranges>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace muster::detail {
+
+/// Whether a range's elements are pairs of key and child, and what they are then.
+template <class Range>
+struct keyed_range {
+    static constexpr bool keyed = false;
+    using element = std::ranges::range_value_t<Range>;
+    using key = nothing;
+};
+template <class Range>
+    requires requires { typename Range::mapped_type; typename Range::key_type; }
+struct keyed_range<Range> {
+    static constexpr bool keyed = true;
+    using element = typename Range::mapped_type;
+    using key = typename Range::key_type;
+};
+
+template <class Range, class Key, class T>
+struct same_map {
+    using type = std::map<Key, T>;
+};
+template <class Key, class Old, class Hash, class Equal, class Alloc, class T>
+struct same_map<std::unordered_map<Key, Old, Hash, Equal, Alloc>, Key, T> {
+    using type = std::unordered_map<Key, T, Hash, Equal>;
+};
+template <class Key, class Old, class Hash, class Equal, class Alloc, class T>
+struct same_map<std::unordered_multimap<Key, Old, Hash, Equal, Alloc>, Key, T> {
+    using type = std::unordered_multimap<Key, T, Hash, Equal>;
+};
+template <class Key, class Old, class Less, class Alloc, class T>
+struct same_map<std::map<Key, Old, Less, Alloc>, Key, T> {
+    using type = std::map<Key, T, Less>;
+};
+template <class Key, class Old, class Less, class Alloc, class T>
+struct same_map<std::multimap<Key, Old, Less, Alloc>, Key, T> {
+    using type = std::multimap<Key, T, Less>;
+};
+
+template <class Range>
+class wired_range;
+
+/// The range's elements, until they are awaited.
+template <class Range>
+class range_input {
+public:
+    using bare_range = std::remove_cvref_t<Range>;
+    using shape = keyed_range<bare_range>;
+    // Elements of a range that is given away are moved out of it; those of one that is kept are copied.
+    using given = std::conditional_t<std::is_lvalue_reference_v<Range>, const typename shape::element&,
+                                     typename shape::element>;
+    using child = child_of<given>;
+
+    explicit range_input(Range range) {
+        if constexpr (std::same_as<Range, std::vector<typename child::stored>> && !child::is_handle) {
+            children_ = std::move(range);
+            return;
+        }
+        if constexpr (std::ranges::sized_range<bare_range>)
+            children_.reserve(std::ranges::size(range));
+        for (auto&& element : range) {
+            if constexpr (shape::keyed) {
+                keys_.push_back(element.first);
+                children_.push_back(child::store(static_cast<given&&>(element.second)));
+            } else {
+                children_.push_back(child::store(static_cast<given&&>(element)));
+            }
+        }
+    }
+
+    range_input(std::vector<typename child::stored> children, std::vector<typename shape::key> keys)
+        : children_(std::move(children)), keys_(std::move(keys)) {}
+
+    using wired = wired_range<Range>;
+    template <class Result>
+    using awaiter = join_awaiter<wired, Result>;
+
+    /// The same with handles to tasks that the loop owns.
+    auto spawned(const join_options& options) && {
+        using handle = spawned_child_t<typename child::stored>;
+        child_spawner spawner(options);
+        for (const auto& c : children_)
+            spawner.require_valid(c);
+        std::vector<handle> handles;
+        handles.reserve(children_.size());
+        for (auto& c : children_)
+            handles.push_back(spawner.spawn(std::move(c)));
+        if constexpr (shape::keyed)
+            return range_input<typename same_map<bare_range, typename shape::key, handle>::type>(std::move(handles),
+                                                                                                 std::move(keys_));
+        else
+            return range_input<std::vector<handle>>(std::move(handles), {});
+    }
+
+    void discard() noexcept {
+        for (auto& c : children_)
+            discard_child(c);
+    }
+
+    std::vector<typename child::stored> children_;
+    std::vector<typename shape::key> keys_;
+};
+
+template <class Range>
+class wired_range {
+    using input = range_input<Range>;
+    using shape = typename input::shape;
+    using child = typename input::child;
+    using value_type = typename child::value_type;
+    static constexpr bool of_handles = child::is_handle;
+
+public:
+    wired_range(input&& in, join_options options) : input_(std::move(in)), join_(std::move(options)) {
+        if (!of_handles && join_.options_.policy == on_failure::leave_siblings)
+            throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
+        if (of_handles && (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
+            throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
+    }
+
+    /// Children that were not begun go quietly.
+    ~wired_range() { input_.discard(); }
+    wired_range(const wired_range&) = delete;
+    wired_range& operator=(const wired_range&) = delete;
+
+    [[nodiscard]] bool empty() const noexcept { return input_.children_.empty(); }
+
+    void wire() {
+        const std::size_t count = input_.children_.size();
+        join_.total_ = count;
+        join_.edge_ = this;
+        join_.outcome_at_ = [](const join& j, std::size_t i) -> const outcome_base* {
+            const auto& self = *static_cast<const wired_range*>(j.edge_);
+            if constexpr (of_handles)
+                return self.watches_[i].on_->done() ? &self.watches_[i].on_->ended_as() : nullptr;
+            else
+                return &self.out_[i];
+        };
+        if (join_.wants_durations_)
+            join_.durations_.resize(count);
+        out_.resize(count);
+        if constexpr (of_handles) {
+            watches_ = std::make_unique<join_watch[]>(count);
+            join_.watches_ = watches_.get();
+            join_.watch_count_ = count;
+            for (std::size_t i = 0; i != count; ++i) {
+                watches_[i].on_ = counted<completable>(&input_.children_[i].state());
+                watches_[i].index_ = i;
+            }
+        } else {
+            join_.most_at_once_ = std::min(count, join_.options_.limit);
+            join_.to_pull_ = count;
+            if (join_.options_.each_within)
+                join_.slots_.make_clocks();
+            join_.pull_ = [](join& j, join_slot& s) {
+                auto& self = *static_cast<wired_range*>(j.edge_);
+                adopt_child(s, std::move(self.input_.children_[s.index_]), self.out_[s.index_]);
+                if (s.index_ + 1 == j.to_pull_)
+                    self.input_.children_ = decltype(self.input_.children_)();
+                return true;
+            };
+        }
+    }
+
+    auto give(as_values) {
+        take_from_handles();
+        if constexpr (shape::keyed) {
+            using values = typename same_map<typename input::bare_range, typename shape::key, or_nothing<value_type>>::type;
+            values all;
+            for (std::size_t i = 0; i != out_.size(); ++i)
+                all.emplace(std::move(input_.keys_[i]), take_or_nothing(out_[i]));
+            return all;
+        } else if constexpr (!std::is_void_v<value_type>) {
+            using kept = std::conditional_t<std::is_reference_v<value_type>,
+                                            std::reference_wrapper<std::remove_reference_t<value_type>>, value_type>;
+            std::vector<kept> all;
+            all.reserve(out_.size());
+            for (auto& o : out_)
+                all.push_back(o.take());
+            return all;
+        }
+    }
+    auto give(as_outcomes) {
+        take_from_handles();
+        outcomes<value_type> all(info_of(join_), std::move(out_));
+        if constexpr (shape::keyed)
+            return keyed_outcomes<typename shape::key, value_type>(std::move(all), std::move(input_.keys_));
+        else
+            return all;
+    }
+    auto give(as_winners) {
+        take_from_handles();
+        std::vector<winner<or_nothing<value_type>>> winners;
+        for (const std::size_t i : join_.winners_)
+            winners.emplace_back(i, take_or_nothing(out_[i]));
+        return winners;
+    }
+
+private:
+    void take_from_handles() {
+        if constexpr (of_handles)
+            for (std::size_t i = 0; i != out_.size(); ++i)
+                if (watches_[i].on_->done())
+                    out_[i] = outcome_of<value_type>(*watches_[i].on_);
+    }
+
+    input input_;
+    std::vector<outcome<value_type>> out_;
+    std::unique_ptr<join_watch[]> watches_;
+
+public:
+    join join_; ///< last, so that it goes before what it refers to
+};
+
+} // namespace muster::detail

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a combinator gives when it is awaited: values, outcomes, or the winners of a race. And the awaiter that all
+/// of them share: it wires an input's children to a join, waits, and hands the result over.
+
+#include <muster/config.hpp>
+#include <muster/detail/join/options.hpp>
+#include <muster/outcomes.hpp>
+#include <muster/task.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <new>
+#include <string>
+#include <utility>
+
+namespace muster {
+
+/// One that succeeded in a race.
+template <class T>
+class winner {
+public:
+    winner(std::size_t index, T value) : index_(index), value_(std::forward<T>(value)) {}
+    /// Its place in the input.
+    [[nodiscard]] std::size_t index() const noexcept { return index_; }
+    [[nodiscard]] const T& value() const& noexcept { return value_; }
+    [[nodiscard]] T value() && { return std::forward<T>(value_); }
+
+private:
+    std::size_t index_;
+    T value_;
+};
+
+namespace detail {
+
+struct as_values {};   ///< the values, or a throw
+struct as_outcomes {}; ///< every outcome
+struct as_winners {};  ///< those that succeeded, as many as were wanted
+struct as_first {};    ///< the first of these
+
+inline std::size_t checked_quorum(std::size_t k) {
+    if (k == 0)
+        throw_bad_option("quorum(0) is reached before the start: give at least 1");
+    return k;
+}
+
+/// The ledger of a join that has ended.
+inline outcomes_info info_of(join& j) {
+    outcomes_info info;
+    info.submitted = j.total_;
+    info.succeeded = j.counts_.succeeded;
+    info.failed = j.counts_.failed;
+    info.cancelled = j.counts_.cancelled;
+    info.not_started = j.total_ - j.counts_.succeeded - j.counts_.failed - j.counts_.cancelled;
+    info.retries = j.counts_.retries;
+    info.exhausted = j.sized_ || j.exhausted();
+    info.deadline_struck = j.deadline_struck();
+    try {
+        info.name = j.name();
+    } catch (const std::bad_alloc&) {
+        info.name.clear(); // the outcomes are worth more than the name
+    }
+    info.site = j.options_.site;
+    info.durations = std::move(j.durations_);
+    return info;
+}
+
+/// A `Wired` input, an object that holds children and a join and knows how to wire() them and to give a result, put
+/// together with what its result is to be.
+template <class Wired, class Result>
+class wired_join {
+public:
+    template <class Input>
+    wired_join(Input&& input, join_options options)
+        : wired_(std::forward<Input>(input), with_policy(std::move(options))) {
+        wired_.join_.wants_durations_ = std::same_as<Result, as_outcomes>;
+        wired_.wire();
+        if constexpr (std::same_as<Result, as_winners>)
+            if (wired_.join_.sized_ && wired_.join_.options_.quorum > wired_.join_.total_)
+                throw_bad_option("quorum(" + std::to_string(wired_.join_.options_.quorum) + ") of " +
+                                 std::to_string(wired_.join_.total_) + " can't be reached: give at most as many");
+    }
+
+    wired_join(const wired_join&) = delete;
+    wired_join& operator=(const wired_join&) = delete;
+    ~wired_join() { wired_.join_.report_undelivered(); }
+
+    [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
+    [[nodiscard]] join& get_join() noexcept { return wired_.join_; }
+    [[nodiscard]] const join& get_join() const noexcept { return wired_.join_; }
+
+    /// Once it is over. *Errors*: what the policy says is to be thrown.
+    auto result() {
+        if (wired_.join_.begun()) {
+            if constexpr (std::same_as<Result, as_outcomes>)
+                wired_.join_.conclude_settled();
+            else
+                wired_.join_.conclude();
+        }
+        if constexpr (std::same_as<Result, as_first>) {
+            auto winners = wired_.give(as_winners());
+            if (winners.empty())
+                throw_bad_option("a race needs somebody who runs: it was given nothing");
+            return std::move(winners.front());
+        } else {
+            return wired_.give(Result());
+        }
+    }
+
+private:
+    static join_options with_policy(join_options options) {
+        if constexpr (std::same_as<Result, as_outcomes>)
+            options.policy = on_failure::settle;
+        return options;
+    }
+
+    Wired wired_;
+};
+
+/// Waits for it.
+template <class Wired, class Result>
+class join_awaiter final : public library_awaitable {
+public:
+    template <class Input>
+    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        wired_.get_join().begin(*h.promise().fiber_, h);
+    }
+    auto await_resume() { return wired_.result(); }
+
+private:
+    wired_join<Wired, Result> wired_;
+};
+
+/// A combinator whose result has been chosen, not yet awaited.
+template <class Input, class Result>
+class [[nodiscard("nothing runs until it is awaited")]] pending_join : public join_words<pending_join<Input, Result>> {
+    using words = join_words<pending_join<Input, Result>>;
+
+public:
+    pending_join(Input&& input, join_options options) : words(std::move(options)), input_(std::move(input)) {}
+    pending_join(pending_join&&) = default;
+    pending_join& operator=(pending_join&&) = delete;
+    ~pending_join() {
+        if (guard_.armed()) {
+            report_never_awaited(this->options_);
+            input_.discard();
+        }
+    }
+
+    auto operator co_await() && {
+        guard_.disarm();
+        return typename Input::template awaiter<Result>(std::move(input_), std::move(this->options_));
+    }
+
+private:
+    Input input_;
+    await_guard guard_;
+};
+
+} // namespace detail
+} // namespace muster

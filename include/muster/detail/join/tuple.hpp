@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Several children given as arguments, each of a type of its own.
+
+#include <muster/config.hpp>
+#include <muster/detail/join/children.hpp>
+#include <muster/detail/join/result.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace muster::detail {
+
+template <class... As>
+class wired_tuple;
+
+/// The arguments, until they are awaited.
+template <class... As>
+class tuple_input {
+public:
+    explicit tuple_input(As&&... as) : children_(child_of<As>::store(std::forward<As>(as))...) {}
+
+    using wired = wired_tuple<As...>;
+    template <class Result>
+    using awaiter = join_awaiter<wired, Result>;
+
+    /// The same with handles to tasks that the loop owns.
+    auto spawned(const join_options& options) && {
+        child_spawner spawner(options);
+        return std::apply(
+            [&](auto&... c) {
+                (spawner.require_valid(c), ...);
+                return tuple_input<spawned_child_t<typename child_of<As>::stored>...>{spawner.spawn(std::move(c))...};
+            },
+            children_);
+    }
+
+    void discard() noexcept {
+        std::apply([](auto&... c) { (discard_child(c), ...); }, children_);
+    }
+
+    std::tuple<typename child_of<As>::stored...> children_;
+};
+
+template <class... As>
+class wired_tuple {
+    static constexpr std::size_t count = sizeof...(As);
+    static constexpr std::size_t handles = (std::size_t{child_of<As>::is_handle} + ... + 0);
+    static constexpr std::size_t tasks = count - handles;
+    static_assert(count <= 1'024, "so many arguments are better given as a range");
+    static constexpr bool is_handle_at[count + 1] = {child_of<As>::is_handle..., false};
+    template <std::size_t I>
+    using value_at = std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
+
+public:
+    wired_tuple(tuple_input<As...>&& input, join_options options) : input_(std::move(input)), join_(std::move(options)) {
+        if (handles != 0 && join_.options_.policy == on_failure::leave_siblings && tasks != 0)
+            throw_bad_option("leave_siblings is for handles: start the tasks with create_task and pass those");
+        if (tasks != 0 && join_.options_.policy == on_failure::leave_siblings)
+            throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
+        if (handles != 0 && (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
+            throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
+    }
+
+    /// Children that were not begun go quietly.
+    ~wired_tuple() { input_.discard(); }
+    wired_tuple(const wired_tuple&) = delete;
+    wired_tuple& operator=(const wired_tuple&) = delete;
+
+    [[nodiscard]] bool empty() const noexcept { return count == 0; }
+
+    void wire() {
+        join_.total_ = count;
+        if constexpr (tasks != 0)
+            join_.slots_.lend(reinterpret_cast<join_slot*>(room_.data()), tasks);
+        join_.most_at_once_ = std::min(tasks, join_.options_.limit);
+        join_.to_pull_ = tasks;
+        join_.pull_ = [](join& j, join_slot& s) {
+            auto& self = *static_cast<wired_tuple*>(j.edge_);
+            const std::size_t which = s.index_;
+            [&]<std::size_t... I>(std::index_sequence<I...>) {
+                ((!is_handle_at[I] && place(I) == which ? self.template adopt<I>(s) : void()), ...);
+            }(std::make_index_sequence<count>());
+            return true;
+        };
+        join_.watches_ = watches_.data();
+        join_.watch_count_ = handles;
+        join_.edge_ = this;
+        join_.outcome_at_ = [](const join& j, std::size_t i) {
+            const auto& self = *static_cast<const wired_tuple*>(j.edge_);
+            return self.outcome_pointer(i, std::make_index_sequence<count>());
+        };
+        if (join_.wants_durations_)
+            join_.durations_.resize(count);
+        if (join_.options_.each_within)
+            join_.slots_.make_clocks();
+        [&]<std::size_t... I>(std::index_sequence<I...>) { (watch<I>(), ...); }(std::make_index_sequence<count>());
+    }
+
+    auto give(as_values) {
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+            return std::tuple<or_nothing<value_at<I>>...>(take_or_nothing(ended<I>())...);
+        }(std::make_index_sequence<count>());
+    }
+    auto give(as_outcomes) {
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (ended<I>(), ...);
+            return outcome_tuple<value_at<I>...>(info_of(join_),
+                                                 std::tuple<outcome<value_at<I>>...>(std::move(std::get<I>(out_))...));
+        }(std::make_index_sequence<count>());
+    }
+    auto give(as_winners) {
+        using first = or_nothing<value_at<0>>;
+        static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
+                      "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
+        std::vector<winner<first>> winners;
+        for (const std::size_t w : join_.winners_) {
+            [&]<std::size_t... I>(std::index_sequence<I...>) {
+                ((I == w ? static_cast<void>(winners.emplace_back(I, take_or_nothing(ended<I>()))) : void()), ...);
+            }(std::make_index_sequence<count>());
+        }
+        return winners;
+    }
+
+private:
+    static constexpr std::size_t place(std::size_t i) noexcept {
+        std::size_t before = 0;
+        for (std::size_t k = 0; k != i; ++k)
+            before += is_handle_at[k] == is_handle_at[i];
+        return before;
+    }
+
+    template <std::size_t I>
+    void watch() noexcept {
+        if constexpr (is_handle_at[I]) {
+            watches_[place(I)].on_ = counted<completable>(&std::get<I>(input_.children_).state());
+            watches_[place(I)].index_ = I;
+        }
+    }
+    template <std::size_t I>
+    void adopt(join_slot& s) noexcept {
+        if constexpr (!is_handle_at[I]) {
+            s.index_ = I;
+            adopt_child(s, std::move(std::get<I>(input_.children_)), std::get<I>(out_));
+        }
+    }
+
+    template <std::size_t... I>
+    const outcome_base* outcome_pointer(std::size_t i, std::index_sequence<I...>) const noexcept {
+        if constexpr (handles != 0)
+            if (is_handle_at[i])
+                return watches_[place(i)].on_->done() ? &watches_[place(i)].on_->ended_as() : nullptr;
+        const outcome_base* found = nullptr;
+        ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);
+        return found;
+    }
+
+    /// The outcome in its final place.
+    template <std::size_t I>
+    outcome<value_at<I>>& ended() {
+        if constexpr (is_handle_at[I])
+            if (watches_[place(I)].on_->done())
+                std::get<I>(out_) = outcome_of<value_at<I>>(*watches_[place(I)].on_);
+        return std::get<I>(out_);
+    }
+
+    tuple_input<As...> input_;
+    std::tuple<outcome<typename child_of<As>::value_type>...> out_;
+    struct alignas(join_slot) room_for_slot {
+        std::byte bytes[sizeof(join_slot)];
+    };
+
+    std::array<join_watch, handles> watches_;
+    std::array<room_for_slot, tasks> room_;
+
+public:
+    join join_; ///< last, so that it goes before what it refers to
+};
+
+} // namespace muster::detail

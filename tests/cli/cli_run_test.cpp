@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: MIT
+// Runs the built program `muster run` as a person does, and looks at what it says, runs and leaves.
+#include "support/cli_program.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace {
+
+using cli::counted;
+using cli::ledger_of;
+using cli::program;
+using cli::setting;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+class muster_run : public cli::muster_command {
+protected:
+    struct done {
+        int status = 0;
+        std::string out;
+        std::string err;
+    };
+    static done run(std::vector<std::string> arguments, const setting& s = {}) {
+        arguments.insert(arguments.begin(), "run");
+        program p(std::move(arguments), s);
+        done d;
+        d.status = p.wait();
+        d.out = p.out;
+        d.err = p.err;
+        return d;
+    }
+    [[nodiscard]] setting input(const std::string& text) const {
+        setting s;
+        s.input_file = write("input", text);
+        return s;
+    }
+    void refused(std::vector<std::string> arguments, const std::string& words, const setting& s = {}) {
+        arguments.insert(arguments.begin(), "run");
+        expect_refused(std::move(arguments), words, s);
+    }
+    static std::string sorted(const std::string& text) {
+        std::istringstream in(text);
+        std::vector<std::string> all;
+        for (std::string line; std::getline(in, line);)
+            all.push_back(line);
+        std::ranges::sort(all);
+        std::string joined;
+        for (const auto& line : all)
+            joined += line + '\n';
+        return joined;
+    }
+    /// Waits until a file is there, and not empty.
+    [[nodiscard]] std::string appearance_of(const std::string& name) const {
+        for (int i = 0; i != 2000; ++i) {
+            if (auto text = read(path(name)); text.ends_with('\n'))
+                return text;
+            std::this_thread::sleep_for(5ms);
+        }
+        return {};
+    }
+    static bool is_gone(pid_t pid) {
+        for (int i = 0; i != 1000; ++i) {
+            const auto stat = read("/proc/" + std::to_string(pid) + "/stat");
+            if (stat.empty() || stat.find(") Z") != std::string::npos)
+                return true;
+            std::this_thread::sleep_for(5ms);
+        }
+        return false;
+    }
+    static void expect_words(const std::string& text, std::initializer_list<const char*> all) {
+        for (const auto* words : all)
+            EXPECT_NE(text.find(words), std::string::npos) << words << "\nis not in\n" << text;
+    }
+};
+
+// ---- templates ----
+
+TEST_F(muster_run, a_template_is_run_for_each_input_and_the_ledger_is_on_standard_error) {
+    const auto d = run({"echo {}", ":::", "a", "b c", "d"});
+    EXPECT_EQ(d.status, 0) << d.err;
+    EXPECT_EQ(sorted(d.out), "a\nb c\nd\n");
+    const auto c = ledger_of(d.err);
+    EXPECT_EQ(c.submitted, 3u);
+    EXPECT_EQ(c.succeeded, 3u);
+    expect_words(d.err, {"8 bytes of output in", "slowest:"});
+}
+
+TEST_F(muster_run, placeholders_are_parts_of_the_input) {
+    const auto e = run({"-q", "-j1", "printf '%s|' {} {.} {/} {//} {/.} {#} {%}; echo", ":::", "dir/sub/name.tar.gz", "x",
+        "/y", ".hidden", "a.b/c", "d/"});
+    EXPECT_EQ(e.out, "dir/sub/name.tar.gz|dir/sub/name.tar|name.tar.gz|dir/sub|name.tar|1|1|\n"
+                     "x|x|x|.|x|2|1|\n"
+                     "/y|/y|y|/|y|3|1|\n"
+                     ".hidden|.hidden|.hidden|.|.hidden|4|1|\n"
+                     "a.b/c|a.b/c|c|a.b|c|5|1|\n"
+                     "d/|d/|d|.|d|6|1|\n");
+}
+
+TEST_F(muster_run, without_a_placeholder_the_input_comes_last) {
+    EXPECT_EQ(run({"-q", "echo x", ":::", "a b"}).out, "x a b\n");
+    EXPECT_EQ(run({"-q", "echo", "x", ":::", "a b"}).out, "x a b\n");
+    EXPECT_EQ(run({"-q", "echo x | cat; echo", ":::", "a b"}).out, "x\na b\n");
+}
+
+TEST_F(muster_run, several_words_are_the_command_as_it_is) {
+    EXPECT_EQ(run({"-q", "printf", "%s\\n", "a b", "$HOME|{}", "-x", ":::", "*"}).out, "a b\n$HOME|*\n-x\n");
+    EXPECT_EQ(run({"-q", "--", "echo", "--limit", "{}", ":::", "1"}).out, "--limit 1\n");
+    EXPECT_EQ(run({"-q", "printf", "%s.", "--", "-q", "{}", ":::", "1"}).out, "--.-q.1.");
+}
+
+TEST_F(muster_run, no_input_is_ever_read_by_a_shell) {
+    const std::vector<std::string> evil = {"$(touch evil)", "`touch evil`", "; touch evil", "'; touch evil; '",
+        "\" ; touch evil; \"", "a\nb", "-n", "*", "~", "\\", "a\\nb", "${HOME}", "{}", "\xff\xfe", "# x", "", " "};
+    const std::vector<std::string> templates = {"printf '<%s>' {}", "printf '<%s>' {} | cat",
+        "printf '<%s>' \"{}\" | cat", "printf '<%s>' '{}' | cat", "printf '<%s>' \"$(printf '%sx' {})\" | sed 's/x>$/>/'",
+        "x={}; printf '<%s>' \"$x\"", "true # don't {}\nprintf '<%s>' {}"};
+    for (const auto& t : templates) {
+        std::vector<std::string> arguments = {"-q", "-k", "cd '" + folder_.string() + "' && " + t, ":::"};
+        arguments.insert(arguments.end(), evil.begin(), evil.end());
+        std::string expected;
+        for (const auto& e : evil)
+            expected += '<' + e + '>';
+        const auto d = run(arguments);
+        EXPECT_EQ(d.out, expected) << t;
+        EXPECT_EQ(d.err, "") << t;
+        EXPECT_FALSE(fs::exists(folder_ / "evil")) << t;
+    }
+    // And what is executed without a shell.
+    std::vector<std::string> arguments = {"-q", "-k", "printf", "<%s>", ":::"};
+    arguments.insert(arguments.end(), evil.begin(), evil.end());
+    std::string expected;
+    for (const auto& e : evil)
+        expected += '<' + e + '>';
+    EXPECT_EQ(run(arguments).out, expected);
+}
+
+TEST_F(muster_run, a_dry_run_prints_what_would_run_and_runs_nothing) {
+    const auto d = run({"--dry-run", "touch " + path("made") + " && echo \"{}\" {.}", ":::", "a'b.c", "d"});
+    EXPECT_EQ(d.status, 0);
+    EXPECT_EQ(d.out, "touch " + path("made") + " && echo \"\"'a'\\''b.c'\"\" 'a'\\''b'\ntouch " + path("made") +
+                         " && echo \"\"d\"\" d\n");
+    EXPECT_EQ(d.err, "");
+    EXPECT_FALSE(fs::exists(path("made")));
+    // A shell reads back what it prints.
+    program p({"run", "--dry-run", "echo \"<{}>\"", ":::", "$(x) \"'\\"});
+    p.wait();
+    write("script", p.out);
+    EXPECT_EQ(run({"-q", "sh {}", ":::", path("script")}).out, "<$(x) \"'\\>\n");
+}
+
+// ---- where lines come from ----
+
+TEST_F(muster_run, inputs_are_lines_of_standard_input_or_a_file) {
+    EXPECT_EQ(run({"-q", "-k", "echo <{}> | cat"}, input("a\n")).status, 1); // < is the shell's
+    EXPECT_EQ(run({"-q", "-k", "echo [{}]"}, input(" a \n\nb\r\n#c\nlast")).out, "[ a ]\n[b\r]\n[#c]\n[last]\n");
+    write("list", "x\ny\n");
+    EXPECT_EQ(run({"-q", "-k", "-f", path("list"), "echo"}).out, "x\ny\n");
+    EXPECT_EQ(run({"-q", "-k", "-a", path("list"), "echo"}).out, "x\ny\n");
+}
+
+TEST_F(muster_run, with_0_lines_end_with_a_nul_and_may_have_line_feeds) {
+    EXPECT_EQ(run({"-q", "-k", "-0", "printf '<%s>' {}"}, input(std::string("a\nb\0 c \0\0d", 10))).out,
+        "<a\nb>< c ><d>");
+}
+
+TEST_F(muster_run, commands_are_lines_of_a_file_or_of_standard_input) {
+    const std::string commands = "#!/bin/sh\n\n  # a comment\necho one\n  echo 'two  x' | cat  \nexit 3\r\ncd /; pwd\n";
+    const auto d = run({"-k"}, input(commands));
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(d.out, "one\ntwo  x\n/\n");
+    const auto c = ledger_of(d.err);
+    EXPECT_EQ(c.submitted, 4u);
+    EXPECT_EQ(c.failed, 1u);
+    expect_words(d.err, {"exit status 3", "line 6: exit 3", "1 blank lines, 2 comments"});
+    EXPECT_EQ(run({"-q", "-k", "-"}, input(commands)).out, d.out);
+    EXPECT_EQ(run({"-q", "-k", "-f", path("input")}).out, d.out);
+    EXPECT_EQ(run({"-q", "-k", ":::", "echo 1", "echo 2"}).out, "1\n2\n");
+}
+
+TEST_F(muster_run, a_nul_in_a_line_costs_that_line) {
+    const auto d = run({"-k", "echo"}, input(std::string("a\nb\0c\nd\n", 8)));
+    EXPECT_EQ(d.out, "a\nd\n");
+    EXPECT_EQ(ledger_of(d.err).failed, 1u);
+    expect_words(d.err, {"has a NUL in it"});
+    EXPECT_EQ(d.status, 1);
+}
+
+TEST_F(muster_run, a_line_that_is_too_long_costs_that_line) {
+    const auto d = run({"-k", "echo"}, input("a\n" + std::string(1'200'000, 'x') + "\nb\n"));
+    EXPECT_EQ(d.out, "a\nb\n");
+    EXPECT_EQ(ledger_of(d.err).failed, 1u);
+    expect_words(d.err, {"longer than 1048576 bytes"});
+    // More than the system takes as an argument, too.
+    const auto e = run({"-k", "true"}, input(std::string(1'000'000, 'x') + "\n"));
+    expect_words(e.err, {"too long"});
+}
+
+TEST_F(muster_run, no_inputs_are_no_failure) {
+    EXPECT_EQ(run({"echo", ":::"}).status, 0);
+    const auto d = run({"echo {}"}, input(""));
+    EXPECT_EQ(d.status, 0);
+    EXPECT_EQ(ledger_of(d.err).submitted, 0u);
+}
+
+TEST_F(muster_run, inputs_are_run_while_standard_input_still_comes) {
+    setting s;
+    s.input_file.clear();
+    program p({"run", "-q", "echo {} >> " + path("seen")}, s);
+    p.write_input("one\n");
+    EXPECT_EQ(appearance_of("seen"), "one\n");
+    p.write_input("two\n");
+    p.end_input();
+    EXPECT_EQ(p.wait(), 0);
+    EXPECT_EQ(read(path("seen")), "one\ntwo\n");
+}
+
+// ---- outputs ----
+
+TEST_F(muster_run, each_output_is_in_one_piece_and_on_its_own_stream) {
+    const auto d = run({"-j4", "for i in 1 2 3; do echo {}; echo {}{} >&2; sleep 0.01; done", ":::", "a", "b", "c", "d"});
+    EXPECT_EQ(d.status, 0);
+    for (const auto* part : {"a\na\na\n", "b\nb\nb\n", "c\nc\nc\n", "d\nd\nd\n"})
+        EXPECT_NE(d.out.find(part), std::string::npos) << d.out;
+    EXPECT_EQ(d.out.size(), 24u);
+    EXPECT_NE(d.err.find("dd\ndd\ndd\n"), std::string::npos);
+}
+
+TEST_F(muster_run, keep_order_prints_in_the_order_of_the_inputs) {
+    const auto d = run({"-q", "-k", "-j4", "sleep 0.{}; echo {}", ":::", "3", "2", "1", "0"});
+    EXPECT_EQ(d.out, "3\n2\n1\n0\n");
+    // Also where there is more than is held in memory.
+    const auto e = run({"-k", "-j2", "test {} = 0 && sleep 0.3; head -c 400000 /dev/zero | tr '\\0' {}", ":::", "0", "1",
+        "2", "3"});
+    std::string expected;
+    for (const char c : {'0', '1', '2', '3'})
+        expected += std::string(400'000, c);
+    EXPECT_TRUE(e.out == expected);
+    // And of what was not run.
+    const auto f = run({"-k", "-j1", "--fail-fast", "echo {}; exit {}", ":::", "0", "1", "2"});
+    EXPECT_EQ(f.out, "0\n1\n");
+    EXPECT_EQ(ledger_of(f.err).not_started, 1u);
+}
+
+TEST_F(muster_run, huge_outputs_are_printed_whole_and_not_held_in_memory) {
+    setting s;
+    s.output_file = write("out", "");
+    program p({"run", "-q", "-k", "-j2", "test {} = 1 && sleep 0.2; head -c 60000000 /dev/zero", ":::", "1", "2", "3"}, s);
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(fs::file_size(path("out")), 180'000'000u);
+    EXPECT_TRUE(cli::with_sanitizer || p.peak_kilobytes() < 60'000) << p.peak_kilobytes();
+}
+
+TEST_F(muster_run, ungrouped_commands_write_where_it_does) {
+    const auto d = run({"-u", "echo {}; echo x{} >&2", ":::", "a"});
+    EXPECT_EQ(d.out, "a\n");
+    expect_words(d.err, {"xa\n"});
+}
+
+TEST_F(muster_run, standard_output_that_is_closed_stops_it_and_fails) {
+    setting s;
+    s.output_file = "/dev/full";
+    const auto d = run({"-j1", "--jsonl", path("log"), "echo {}", ":::", "a", "b", "c"}, s);
+    EXPECT_EQ(d.status, 1);
+    expect_words(d.err, {"writing to standard output failed", "No space left"});
+    const auto c = ledger_of(d.err);
+    EXPECT_EQ(c.submitted, 3u);
+    EXPECT_EQ(c.succeeded, 0u);
+    EXPECT_GE(c.not_started, 1u);
+    expect_same(lines_of(read(path("log"))), c);
+}
+
+// ---- failures ----
+
+TEST_F(muster_run, failures_are_grouped_by_status_and_signal_with_the_tail_of_what_they_said) {
+    const auto d = run({"-k", "--jsonl", path("log"),
+        "case {} in ok) ;; sig) kill -SEGV $$;; *) seq 1 20 >&2; echo last {} >&2; exit {};; esac", ":::", "ok", "3",
+        "sig", "4", "3"});
+    EXPECT_EQ(d.status, 1);
+    const auto c = ledger_of(d.err.substr(d.err.find("5 submitted")));
+    EXPECT_EQ(c.succeeded, 1u);
+    EXPECT_EQ(c.failed, 4u);
+    expect_words(d.err, {"2  exit status 3      line 2: 3\n", "17\n", "last 3\n", "1  SIGSEGV            line 3: sig",
+                            "1  exit status 4"});
+    const auto log = lines_of(read(path("log")));
+    expect_same(log, c);
+    EXPECT_EQ(log[1].at("exit_status"), 3);
+    EXPECT_EQ(log[1].at("error_type"), "exit_error");
+    EXPECT_EQ(log[2].at("signal"), "SIGSEGV");
+    EXPECT_EQ(log[0].at("exit_status"), 0);
+    EXPECT_EQ(log[0].at("input"), "ok");
+}
+
+TEST_F(muster_run, a_command_that_is_not_there_is_a_failure_that_says_so) {
+    const auto d = run({"no-such-command-here {}", ":::", "a"});
+    EXPECT_EQ(d.status, 1);
+    expect_words(d.err, {"command_not_found_error", "there is no such command in PATH"});
+}
+
+TEST_F(muster_run, a_time_limit_ends_the_command_and_what_it_started) {
+    const auto d = run({"--timeout", "300ms", ": {}; sleep 1000 & echo $! > " + path("pid") + "; echo said; wait", ":::", "a"});
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(d.out, "said\n");
+    expect_words(d.err, {"timeout_error", "had not ended after 0.300 s"});
+    EXPECT_TRUE(is_gone(std::stoi(read(path("pid")))));
+}
+
+TEST_F(muster_run, a_failed_command_is_tried_again_and_only_the_last_attempt_is_printed) {
+    const auto d = run({"--retries", "2", "--jsonl", path("log"),
+        ": {}; echo x >> " + path("tries") + "; echo try; test $(wc -l < " + path("tries") + ") = 3", ":::", "a"});
+    EXPECT_EQ(d.status, 0) << d.err;
+    EXPECT_EQ(d.out, "try\n");
+    expect_words(d.err, {"2 retries"});
+    EXPECT_EQ(lines_of(read(path("log")))[0].at("attempts"), 3);
+    const auto e = run({"--retries", "3", "--jsonl", path("log"), "no-such-command-here", ":::", "a"});
+    EXPECT_EQ(lines_of(read(path("log")))[0].at("attempts"), 1);
+}
+
+TEST_F(muster_run, it_stops_after_failures_as_it_is_told) {
+    const auto d = run({"-j1", "--fail-fast", "--jsonl", path("log"), "test {} -lt 3", ":::", "1", "2", "3", "4", "5"});
+    EXPECT_EQ(d.status, 1);
+    const auto c = ledger_of(d.err);
+    EXPECT_EQ(c.succeeded, 2u);
+    EXPECT_EQ(c.failed, 1u);
+    EXPECT_EQ(c.not_started, 2u);
+    expect_same(lines_of(read(path("log"))), c);
+    const auto e = run({"-j1", "--max-failures", "2", "test {} -lt 3", ":::", "1", "2", "3", "4", "5"});
+    EXPECT_EQ(ledger_of(e.err).failed, 2u);
+    const auto f = run({"-j1", "--keep-going", "test {} -lt 3", ":::", "1", "2", "3", "4", "5"});
+    EXPECT_EQ(ledger_of(f.err).failed, 3u);
+}
+
+TEST_F(muster_run, a_deadline_cancels_what_has_not_ended) {
+    const auto d = run({"-j1", "--deadline", "300ms", "sleep {}", ":::", "0", "1000", "0"});
+    EXPECT_EQ(d.status, 1);
+    const auto c = ledger_of(d.err);
+    EXPECT_EQ(c.succeeded, 1u);
+    EXPECT_EQ(c.cancelled, 1u);
+    EXPECT_EQ(c.not_started, 1u);
+}
+
+TEST_F(muster_run, commands_get_no_input_of_its_own_and_no_descriptors) {
+    EXPECT_EQ(run({"-q", "-k", "-j1", "cat; echo {}"}, input("a\nb\n")).out, "a\nb\n");
+    EXPECT_EQ(run({"-q", "-j1", "ls /proc/self/fd; true {}", ":::", "x"}).out, "0\n1\n2\n3\n");
+    // And signals as they were when it was started.
+    EXPECT_EQ(run({"-q", "grep -E '^Sig(Blk|Ign)' /proc/self/status; true {}", ":::", "x"}).out,
+        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+// ---- the log ----
+
+TEST_F(muster_run, the_log_is_json_whatever_the_inputs_are) {
+    const auto d = run({"--jsonl", path("log"), "true", ":::", "\xff\xfe", "a\nb", "\"'\\", "\x01\x7f", "ü"});
+    EXPECT_EQ(d.status, 0);
+    const auto log = lines_of(read(path("log")));
+    expect_same(log, ledger_of(d.err));
+    for (const auto& line : log) {
+        EXPECT_EQ(line.at("key").get<std::string>().size(), 16u);
+        EXPECT_EQ(line.at("outcome"), "ok");
+        EXPECT_TRUE(line.at("seconds").is_number());
+    }
+}
+
+TEST_F(muster_run, resume_runs_what_has_not_succeeded_and_adds_to_the_log) {
+    const std::vector<std::string> arguments = {"-j1", "-k", "--jsonl", path("log"), "--resume",
+        "echo {} >> " + path("ran") + "; echo {}; test {} != b || test -e " + path("mended"), ":::", "a", "b", "c"};
+    EXPECT_EQ(run(arguments).status, 1);
+    EXPECT_EQ(read(path("ran")), "a\nb\nc\n");
+    write("mended", "");
+    const auto d = run(arguments);
+    EXPECT_EQ(d.status, 0) << d.err;
+    EXPECT_EQ(d.out, "b\n");
+    EXPECT_EQ(read(path("ran")), "a\nb\nc\nb\n");
+    EXPECT_EQ(ledger_of(d.err).submitted, 1u);
+    expect_words(d.err, {"had succeeded before: 2"});
+    EXPECT_EQ(lines_of(read(path("log"))).size(), 4u);
+    const auto e = run(arguments);
+    EXPECT_EQ(e.status, 0);
+    EXPECT_EQ(e.out, "");
+    expect_words(e.err, {"had succeeded before: 3"});
+}
+
+TEST_F(muster_run, a_log_that_was_cut_off_is_taken_up_where_it_is_whole) {
+    const std::vector<std::string> arguments = {"-j1", "--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "b", "c"};
+    EXPECT_EQ(run(arguments).status, 0);
+    const auto whole = read(path("log"));
+    const auto second = whole.find('\n', whole.find('\n') + 1) + 1;
+    for (std::size_t cut : {second + 10, whole.size() - 1, std::size_t{5}}) {
+        write("log", whole.substr(0, cut));
+        const auto d = run(arguments);
+        EXPECT_EQ(d.status, 0) << d.err;
+        expect_words(d.err, {"was cut off: that command runs again"});
+        EXPECT_EQ(d.out, cut < 10 ? "a\nb\nc\n" : "c\n");
+        const auto log = lines_of(read(path("log")));
+        EXPECT_EQ(log.size(), 3u);
+    }
+}
+
+TEST_F(muster_run, the_log_of_another_list_is_refused_before_anything_runs) {
+    EXPECT_EQ(run({"--jsonl", path("log"), "echo {}", ":::", "a", "b"}).status, 0);
+    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "x"}, "another list or another template: line 2");
+    refused({"--jsonl", path("log"), "--resume", "echo -n {}", ":::", "a", "b"}, "another template: line 1");
+    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a"}, "longer list");
+    write("urls", "{\"index\":0,\"url\":\"http://x\",\"outcome\":\"ok\"}\n");
+    refused({"--jsonl", path("urls"), "--resume", "echo {}", ":::", "a"}, "line 1 of " + path("urls") + " is no entry");
+    refused({"--jsonl", folder_.string(), "--resume", "echo {}", ":::", "a"}, "can't be read");
+    EXPECT_EQ(lines_of(read(path("log"))).size(), 2u);
+    // Standard input is not known before: what does not match is not run.
+    const auto d = run({"-j1", "--jsonl", path("log"), "--resume", "echo {}"}, input("a\nx\nc\n"));
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(d.out, "");
+    expect_words(d.err, {"another list"});
+}
+
+TEST_F(muster_run, resume_starts_anew_without_a_log) {
+    EXPECT_EQ(run({"--jsonl", path("new"), "--resume", "echo {}", ":::", "a"}).out, "a\n");
+    EXPECT_EQ(lines_of(read(path("new"))).size(), 1u);
+}
+
+// ---- signals ----
+
+TEST_F(muster_run, an_interrupt_ends_what_runs_and_counts_everything) {
+    for (const int signal : {SIGINT, SIGTERM}) {
+        fs::remove(path("pid"));
+        fs::remove(path("cleaned"));
+        program p({"run", "-j1", "--jsonl", path("log"),
+            ": {}; trap 'echo x > " + path("cleaned") + "; exit 1' TERM; echo $$ > " + path("pid") +
+                "; echo said; while :; do sleep 0.01; done",
+            ":::", "a", "b"});
+        ASSERT_NE(appearance_of("pid"), "");
+        p.signal(signal);
+        EXPECT_EQ(p.wait(), 128 + signal);
+        EXPECT_EQ(p.out, "said\n");
+        EXPECT_TRUE(fs::exists(path("cleaned")));
+        const auto c = ledger_of(p.err.substr(p.err.find("2 submitted")));
+        EXPECT_EQ(c.cancelled, 1u);
+        EXPECT_EQ(c.not_started, 1u);
+        expect_same(lines_of(read(path("log"))), c);
+        EXPECT_EQ(lines_of(read(path("log")))[0].at("reason"), "interrupted");
+    }
+}
+
+TEST_F(muster_run, a_second_interrupt_kills_what_ignores_the_first) {
+    program p({"run", "--grace", "1h", ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
+    const auto pid = appearance_of("pid");
+    ASSERT_NE(pid, "");
+    p.signal(SIGINT);
+    std::this_thread::sleep_for(100ms);
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130);
+    EXPECT_TRUE(is_gone(std::stoi(pid)));
+    EXPECT_EQ(ledger_of(p.err.substr(p.err.find("1 submitted"))).cancelled, 1u);
+}
+
+TEST_F(muster_run, what_ignores_sigterm_is_killed_after_the_grace) {
+    program p({"run", "--grace", "100ms", ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
+    const auto pid = appearance_of("pid");
+    ASSERT_NE(pid, "");
+    p.signal(SIGTERM);
+    EXPECT_EQ(p.wait(), 143);
+    EXPECT_TRUE(is_gone(std::stoi(pid)));
+}
+
+TEST_F(muster_run, an_interrupt_reaches_it_though_its_reader_does_not_read) {
+    program p({"run", "-q", ": {}; head -c 1000000 /dev/zero; echo x > " + path("written"), ":::", "a"});
+    ASSERT_NE(appearance_of("written"), "");
+    std::this_thread::sleep_for(100ms);
+    p.signal(SIGINT);
+    std::this_thread::sleep_for(50ms);
+    p.signal(SIGINT);
+    EXPECT_TRUE(p.ends_unread());
+    EXPECT_EQ(p.wait(), 130);
+}
+
+TEST_F(muster_run, a_signal_that_was_ignored_stays_so) {
+    setting s;
+    s.ignored = {SIGINT};
+    program p({"run", "-q", "echo $$ > " + path("pid") + "; sleep 0.2; echo {}", ":::", "a"}, s);
+    ASSERT_NE(appearance_of("pid"), "");
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 0);
+    EXPECT_EQ(p.out, "a\n");
+}
+
+// ---- the screen ----
+
+TEST_F(muster_run, a_terminal_gets_progress_with_an_estimate) {
+    setting s;
+    s.terminal = true;
+    program p({"run", "-j1", "sleep 0.4; true {}", ":::", "1", "2", "3", "4"}, s);
+    EXPECT_EQ(p.wait(), 0);
+    expect_words(p.err, {"/4  ", " left", "4 submitted"});
+}
+
+// ---- bad usage ----
+
+TEST_F(muster_run, bad_usage_is_refused_with_what_to_do) {
+    refused({"--limt", "3", "echo", ":::", "a"}, "did you mean --limit?");
+    refused({"--limit", "0", "echo", ":::", "a"}, "--limit");
+    refused({"--limit", "x", "echo", ":::", "a"}, "--limit");
+    refused({"--timeout", "0", "echo", ":::", "a"}, "--timeout");
+    refused({"--fail-fast", "--keep-going", "echo", ":::", "a"}, "--keep-going");
+    refused({"--resume", "echo", ":::", "a"}, "--resume needs --jsonl");
+    refused({"--jsonl", "-", "echo", ":::", "a"}, "name a file");
+    refused({"--jsonl", "/no/such/folder/log", "echo", ":::", "a"}, "can't be written");
+    refused({"-u", "-k", "echo", ":::", "a"}, "exclude each other");
+    refused({"-0", "echo", ":::", "a"}, "-0");
+    refused({"-f", path("none"), "echo"}, "can't be read");
+    refused({"-f", folder_.string(), "echo"}, "is a directory");
+    refused({"-f", write("l", "a\n"), "echo", ":::", "b"}, "not both");
+    refused({"-f", path("l"), "--jsonl", path("l"), "echo"}, "is the input");
+    refused({"echo 'x", ":::", "b"}, "never closed");
+    refused({"", ":::", "b"}, "template is empty");
+    refused({"", "x", ":::", "b"}, "can't be empty");
+    refused({"echo {}", ":::", "a", ":::", "b"}, "is not supported");
+}
+
+TEST_F(muster_run, a_template_without_inputs_at_a_terminal_says_what_is_missing) {
+    int main_end = -1;
+    int terminal = -1;
+    ASSERT_EQ(::openpty(&main_end, &terminal, nullptr, nullptr, nullptr), 0);
+    setting s;
+    s.input_file = ::ttyname(terminal);
+    refused({"echo {}"}, "there are no inputs for the template", s);
+    refused({}, "there is nothing to run", s);
+    ::close(main_end);
+    ::close(terminal);
+}
+
+} // namespace

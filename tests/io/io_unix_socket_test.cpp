@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include <muster/io/unix_socket.hpp>
+
+#include "support/io_play.hpp"
+
+#include <muster/run.hpp>
+#include <muster/sleep.hpp>
+#include <muster/task_handle.hpp>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace io_test;
+using muster::task;
+using muster::io::connect_unix;
+using muster::io::listen_unix;
+
+TEST(IoUnixSocket, ConnectsByAPathAndRemovesIt) {
+    const descriptor_audit audit;
+    const own_directory directory;
+    const auto path = directory.file("x.sock");
+    auto talk = [&]() -> task<> {
+        auto door = listen_unix(path);
+        EXPECT_TRUE(std::filesystem::exists(path));
+        EXPECT_EQ(door.local_address().text(), path);
+        EXPECT_EQ(door.port(), 0);
+        auto peer = co_await connect_unix(path);
+        auto guest = co_await door.accept();
+        EXPECT_EQ(guest.peer_address().text(), "unnamed");
+        co_await guest.write("welcome");
+        const auto text = co_await read_text(peer);
+        EXPECT_EQ(text, "welcome");
+        door.close();
+        EXPECT_FALSE(std::filesystem::exists(path));
+    };
+    muster::run(talk());
+}
+
+TEST(IoUnixSocket, LeavesAloneWhatIsNotItsOwn) {
+    const descriptor_audit audit;
+    const own_directory directory;
+    const auto path = directory.file("x.sock");
+    {
+        auto door = listen_unix(path);
+        EXPECT_THROW(static_cast<void>(listen_unix(path)), std::system_error);
+        EXPECT_THROW(static_cast<void>(listen_unix(path, true)), std::system_error) << "somebody listens";
+        std::filesystem::remove(path);
+        std::ofstream(path) << "a file";
+    }
+    EXPECT_TRUE(std::filesystem::exists(path));
+    EXPECT_THROW(static_cast<void>(listen_unix(path, true)), std::system_error) << "it is no socket";
+}
+
+TEST(IoUnixSocket, ReplacesAStaleOne) {
+    const descriptor_audit audit;
+    const own_directory directory;
+    const auto path = directory.file("x.sock");
+    const auto kept = directory.file("kept.sock");
+    {
+        auto door = listen_unix(path);
+        std::filesystem::create_hard_link(path, kept);
+    }
+    std::filesystem::rename(kept, path); // as a server that was killed leaves it
+    EXPECT_THROW(static_cast<void>(listen_unix(path)), std::system_error);
+    auto door = listen_unix(path, true);
+    EXPECT_TRUE(door.is_open());
+}
+
+TEST(IoUnixSocket, SaysWhyAPathWillNotDo) {
+    const descriptor_audit audit;
+    const own_directory directory;
+    auto talk = [&]() -> task<> {
+        const auto absent = co_await code_of(connect_unix(directory.file("absent")));
+        EXPECT_EQ(absent, std::errc::no_such_file_or_directory);
+        const auto length = co_await code_of(connect_unix(std::string(200, 'x')));
+        EXPECT_EQ(length, std::errc::filename_too_long);
+        const auto empty = co_await code_of(connect_unix(""));
+        EXPECT_EQ(empty, std::errc::invalid_argument);
+    };
+    muster::run(talk());
+}
+
+TEST(IoUnixSocket, ConnectWaitsWhileTooManyWait) {
+    const descriptor_audit audit;
+    const own_directory directory;
+    const auto path = directory.file("x.sock");
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    path.copy(name.sun_path, sizeof name.sun_path - 1);
+    const int door = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::bind(door, reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+    EXPECT_EQ(::listen(door, 0), 0);
+    auto talk = [&]() -> task<> {
+        auto first = co_await connect_unix(path);
+        auto second = muster::create_task(connect_unix(path));
+        auto third = muster::create_task(connect_unix(path));
+        co_await muster::sleep_for(10ms);
+        EXPECT_FALSE(second.done() && third.done());
+        const int guest = ::accept(door, nullptr, nullptr);
+        ::close(guest);
+        third.cancel();
+        co_await ended(third);
+        auto peer = co_await std::move(second);
+        EXPECT_TRUE(peer.is_open());
+    };
+    muster::run(talk());
+    ::close(door);
+}
+
+} // namespace
