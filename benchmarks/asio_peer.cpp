@@ -31,9 +31,7 @@ double cpu_now() {
     return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
 }
 
-asio::awaitable<int> ready(int n) {
-    co_return n;
-}
+asio::awaitable<int> ready(int n) { co_return n; }
 
 asio::awaitable<int> yields_once(int n) {
     co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
@@ -55,9 +53,8 @@ asio::awaitable<void> gathered(std::size_t n, Child child, double& took) {
         children.reserve(n);
         for (std::size_t i = 0; i != n; ++i)
             children.push_back(asio::co_spawn(executor, child(static_cast<int>(i)), asio::deferred));
-        auto [order, errors, values] =
-            co_await asio::experimental::make_parallel_group(std::move(children))
-                .async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
+        auto [order, errors, values] = co_await asio::experimental::make_parallel_group(std::move(children))
+                                           .async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
         asm volatile("" : : "g"(values.data()), "g"(order.data()), "g"(errors.data()) : "memory");
     }
     took = cpu_now() - begin;

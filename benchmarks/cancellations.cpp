@@ -78,13 +78,12 @@ task<double> cancelled_before_the_start(std::size_t n) {
 void add_cancellations() {
     const auto frame = [] { return parked(1); };
     bench::add_row(bench::row("cancel, not started", {1'000, 100'000}).floor_of(frame).goal({10, 10}),
-                   [](std::size_t n) { return bench::on_loop(cancelled_before_the_start(n)); });
+        [](std::size_t n) { return bench::on_loop(cancelled_before_the_start(n)); });
     bench::add_row(bench::row("cancel, sleeps passed directly", {1'000, 100'000}).floor_of(frame).goal({10, 10}),
-                   [](std::size_t n) {
-                       return bench::on_loop(cancelled(many(n, [](int) { return muster::sleep_for(24h); })));
-                   });
+        [](std::size_t n) { return bench::on_loop(cancelled(many(n, [](int) { return muster::sleep_for(24h); }))); });
     bench::add_row(bench::row("cancel, droppable_task", {1'000, 100'000}).floor_of(frame).goal({10, 10}),
-                   [](std::size_t n) { return bench::on_loop(cancelled(many(n, parked_and_droppable))); });
-    bench::add_row(bench::row("cancel, ordinary tasks on a timer", {1'000, 100'000}).floor_is_a_throw(1).goal({1.3, 1.3}),
-                   [](std::size_t n) { return bench::on_loop(cancelled(many(n, parked))); });
+        [](std::size_t n) { return bench::on_loop(cancelled(many(n, parked_and_droppable))); });
+    bench::add_row(
+        bench::row("cancel, ordinary tasks on a timer", {1'000, 100'000}).floor_is_a_throw(1).goal({1.3, 1.3}),
+        [](std::size_t n) { return bench::on_loop(cancelled(many(n, parked))); });
 }

@@ -14,9 +14,7 @@ namespace {
 
 using muster::task;
 
-task<int> ready(int n) {
-    co_return n;
-}
+task<int> ready(int n) { co_return n; }
 
 task<int> throws(int) {
     throw std::runtime_error("this one failed");
@@ -71,12 +69,13 @@ void add_failures() {
                        .floor_is_a_throw()
                        .above(run_ready, 0.01)
                        .goal({1.3, 1.3}),
-                   [](std::size_t n) { return bench::on_loop(settled(n, one_in_a_hundred_throws)); });
+        [](std::size_t n) { return bench::on_loop(settled(n, one_in_a_hundred_throws)); });
     bench::add_row(bench::row("settle, all throw", {1'000, 100'000}).floor_is_a_throw().goal({1.15, 1.15}),
-                   [](std::size_t n) { return bench::on_loop(settled(n, throws)); });
-    bench::add_row(
-        bench::row("settle, all fail without a throw", {1'000, 100'000}).floor_of([] { return fails_without_a_throw(1); }).goal({6, 6}),
+        [](std::size_t n) { return bench::on_loop(settled(n, throws)); });
+    bench::add_row(bench::row("settle, all fail without a throw", {1'000, 100'000})
+                       .floor_of([] { return fails_without_a_throw(1); })
+                       .goal({6, 6}),
         [](std::size_t n) { return bench::on_loop(settled(n, fails_without_a_throw)); });
     bench::add_row(bench::row("ask failures for a base type", {100'000}).floor_of(frame).goal({1}),
-                   [](std::size_t n) { return bench::on_loop(asked_for_a_base(n)); });
+        [](std::size_t n) { return bench::on_loop(asked_for_a_base(n)); });
 }

@@ -18,17 +18,20 @@ constexpr std::size_t usual_frame = 136;
 
 /// A floor is its own: what is printed is ns.
 void add(const std::string& name, std::size_t n, const std::function<double(std::size_t)>& each) {
-    benchmark::RegisterBenchmark(("floor: " + name + "/" + std::to_string(n)).c_str(), [n, each](benchmark::State& state) {
-        double least = 1e300;
-        for (auto _ : state) {
-            const double ns = each(n);
-            least = ns < least ? ns : least;
-            state.SetIterationTime(ns * static_cast<double>(n) * 1e-9);
-        }
-        state.counters["n"] = static_cast<double>(n);
-        state.counters["ns"] = state.counters["floor_ns"] = least;
-        state.counters["ratio"] = 1;
-    })->UseManualTime()->Iterations(15);
+    benchmark::RegisterBenchmark(("floor: " + name + "/" + std::to_string(n)).c_str(),
+        [n, each](benchmark::State& state) {
+            double least = 1e300;
+            for (auto _ : state) {
+                const double ns = each(n);
+                least = ns < least ? ns : least;
+                state.SetIterationTime(ns * static_cast<double>(n) * 1e-9);
+            }
+            state.counters["n"] = static_cast<double>(n);
+            state.counters["ns"] = state.counters["floor_ns"] = least;
+            state.counters["ratio"] = 1;
+        })
+        ->UseManualTime()
+        ->Iterations(15);
 }
 
 double allocate_and_free(std::size_t n, std::size_t alive) {

@@ -17,9 +17,7 @@ namespace {
 
 using muster::task;
 
-task<int> ready(int n) {
-    co_return n;
-}
+task<int> ready(int n) { co_return n; }
 
 task<int> yields_once(int n) {
     co_await muster::yield();
@@ -102,19 +100,22 @@ task<double> chained(std::size_t n) {
 void add_gathers() {
     const auto frame = [] { return ready(1); };
     const auto yielding_frame = [] { return yields_once(1); };
-    bench::add_row(bench::row("gather, children ready", {10, 1'000, 100'000, 1'000'000}).floor_of(frame).goal({0, 1.5, 2, 0}),
-                   [](std::size_t n) { return bench::on_loop(gathered(n, ready)); });
-    bench::add_row(bench::row("gather of two, children ready", {1'000}).floor_of(frame, 2),
-                   [](std::size_t n) { return bench::on_loop(gathered_two(n)); });
     bench::add_row(
-        bench::row("gather, each child yields once", {10, 1'000, 100'000, 1'000'000}).floor_of(yielding_frame).goal({0, 2, 2.5, 0}),
+        bench::row("gather, children ready", {10, 1'000, 100'000, 1'000'000}).floor_of(frame).goal({0, 1.5, 2, 0}),
+        [](std::size_t n) { return bench::on_loop(gathered(n, ready)); });
+    bench::add_row(bench::row("gather of two, children ready", {1'000}).floor_of(frame, 2),
+        [](std::size_t n) { return bench::on_loop(gathered_two(n)); });
+    bench::add_row(bench::row("gather, each child yields once", {10, 1'000, 100'000, 1'000'000})
+                       .floor_of(yielding_frame)
+                       .goal({0, 2, 2.5, 0}),
         [](std::size_t n) { return bench::on_loop(gathered(n, yields_once)); });
     bench::add_row(bench::row("task_group, create_task to the end", {1'000, 100'000}).floor_of(frame).goal({3, 3}),
-                   [](std::size_t n) { return bench::on_loop(in_a_group(n)); });
+        [](std::size_t n) { return bench::on_loop(in_a_group(n)); });
     bench::add_row(bench::row("map, limit 100, streamed", {1'000'000}).floor_of(frame, 100).goal({2.5}),
-                   [](std::size_t n) { return bench::on_loop(streamed(n)); });
+        [](std::size_t n) { return bench::on_loop(streamed(n)); });
     bench::add_row(bench::row("await, one after another", {1'000, 1'000'000}).floor_of(frame, 1).goal({1, 1}),
-                   [](std::size_t n) { return bench::on_loop(one_after_another(n)); });
-    bench::add_row(bench::row("await, a chain so deep", {1'000, 100'000}).floor_of([] { return nested(1); }).goal({1, 1}),
-                   [](std::size_t n) { return bench::on_loop(chained(n)); });
+        [](std::size_t n) { return bench::on_loop(one_after_another(n)); });
+    bench::add_row(
+        bench::row("await, a chain so deep", {1'000, 100'000}).floor_of([] { return nested(1); }).goal({1, 1}),
+        [](std::size_t n) { return bench::on_loop(chained(n)); });
 }

@@ -43,15 +43,15 @@ public:
             if (run.counters.contains("bytes")) {
                 const double bytes = counter(run, "bytes");
                 std::printf("%-54s %9s %10s %12s %7.0f B %9s%s\n", name.c_str(), "", "", "", bytes, wanted.c_str(),
-                            goal != 0 && bytes > goal ? "  over" : "");
+                    goal != 0 && bytes > goal ? "  over" : "");
                 continue;
             }
             if (const auto slash = name.rfind('/'); slash != std::string::npos)
                 name.resize(slash);
             const double ratio = counter(run, "ratio");
             std::printf("%-54s %9.0f %10.1f %12.1f %7.2f %s %9s%s\n", name.c_str(), counter(run, "n"),
-                        counter(run, "ns"), counter(run, "floor_ns"), ratio, run.report_label.c_str(), wanted.c_str(),
-                        goal != 0 && ratio > goal ? "  over" : "");
+                counter(run, "ns"), counter(run, "floor_ns"), ratio, run.report_label.c_str(), wanted.c_str(),
+                goal != 0 && ratio > goal ? "  over" : "");
         }
         std::fflush(stdout);
     }

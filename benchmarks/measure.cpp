@@ -49,9 +49,7 @@ struct bare {
     std::coroutine_handle<promise_type> frame;
 };
 
-[[gnu::noinline]] bare make_bare(int n) {
-    co_return n;
-}
+[[gnu::noinline]] bare make_bare(int n) { co_return n; }
 
 [[gnu::noinline]] std::exception_ptr throw_one() {
     try {
@@ -70,13 +68,9 @@ void empty_heap() noexcept {
     malloc_trim(0);
 }
 
-double cpu_now() noexcept {
-    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
-}
+double cpu_now() noexcept { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
-double wall_now() noexcept {
-    return read_clock(CLOCK_MONOTONIC);
-}
+double wall_now() noexcept { return read_clock(CLOCK_MONOTONIC); }
 
 std::size_t heap_bytes() noexcept {
     const auto info = mallinfo2();
@@ -150,7 +144,7 @@ double one_floor(const row& what, std::size_t n) {
 }
 
 void run_row(benchmark::State& state, const row& what, std::size_t n, double goal,
-             const std::function<double(std::size_t)>& run) {
+    const std::function<double(std::size_t)>& run) {
     // From a clean heap, or the floor would be measured among what the row before has left.
     empty_heap();
     std::vector<double> floors;
@@ -181,7 +175,7 @@ void add_row(const row& what, const std::function<double(std::size_t)>& run) {
         const std::size_t n = what.sizes[i];
         const double goal = i < what.goals.size() ? what.goals[i] : 0;
         benchmark::RegisterBenchmark((what.name + "/" + std::to_string(n)).c_str(),
-                                     [what, n, goal, run](benchmark::State& s) { run_row(s, what, n, goal, run); })
+            [what, n, goal, run](benchmark::State& s) { run_row(s, what, n, goal, run); })
             ->UseManualTime()
             ->Iterations(static_cast<benchmark::IterationCount>(
                 std::clamp<std::size_t>(1'000'000 / std::max<std::size_t>(n, 1'000), 5, 300)))

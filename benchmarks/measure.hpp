@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// How the benchmarks measure. A row is a workload beside its floor: first the floor, in a heap that holds nothing else,
-/// then the workload; what is printed is the ratio of the two medians.
+/// How the benchmarks measure. A row is a workload beside its floor: first the floor, in a heap that holds nothing
+/// else, then the workload; what is printed is the ratio of the two medians.
 ///
 ///     add_row(row("gather, ready", {1'000, 100'000}).floor_of([] { return ready(1); }).goal({1.5, 2}), gather_ready);
 
@@ -38,7 +38,8 @@ inline void keep(T& x) noexcept {
 /// F: a bare coroutine is created, resumed and destroyed, `alive` at a time, `count` in all, with frames of
 /// `frame_bytes` from the default operator new. *Returns* ns for one.
 [[nodiscard]] double bare_coroutines(std::size_t count, std::size_t alive, std::size_t frame_bytes);
-/// T: an exception is thrown into an exception_ptr, without a rethrow; `alive` are kept at a time. *Returns* ns for one.
+/// T: an exception is thrown into an exception_ptr, without a rethrow; `alive` are kept at a time. *Returns* ns for
+/// one.
 [[nodiscard]] double throws(std::size_t count, std::size_t alive);
 
 /// The least that a frame of this task can have: what its block has, less what rounding up may have added.
@@ -53,7 +54,9 @@ template <class T>
 
 /// What a row says: one workload at several sizes.
 struct row {
-    explicit row(std::string what, std::vector<std::size_t> how_many) : name(std::move(what)), sizes(std::move(how_many)) {}
+    explicit row(std::string what, std::vector<std::size_t> how_many)
+        : name(std::move(what)),
+          sizes(std::move(how_many)) {}
 
     /// In multiples of the floor, one for each size; 0: there is no goal for it.
     row& goal(std::vector<double> multiples) {

@@ -56,16 +56,10 @@ task<double> while_parked(Child child, std::size_t (*read)()) {
     co_return each;
 }
 
-std::size_t heap() {
-    return bench::heap_bytes();
-}
-std::size_t resident() {
-    return bench::resident_bytes();
-}
+std::size_t heap() { return bench::heap_bytes(); }
+std::size_t resident() { return bench::resident_bytes(); }
 
-task<int> ready(int n) {
-    co_return n;
-}
+task<int> ready(int n) { co_return n; }
 
 /// How much the process grows between the first tenth of a streamed map and its end.
 task<double> growth() {
@@ -87,9 +81,9 @@ task<double> growth() {
 
 void add_memory() {
     bench::add_figure("bytes, parked on its own timer, allocated", 256,
-                      [] { return bench::on_loop(while_parked(parked_on_a_timer, &heap)); });
+        [] { return bench::on_loop(while_parked(parked_on_a_timer, &heap)); });
     bench::add_figure("bytes, parked on its own timer, resident", 0,
-                      [] { return bench::on_loop(while_parked(parked_on_a_timer, &resident)); });
+        [] { return bench::on_loop(while_parked(parked_on_a_timer, &resident)); });
     bench::add_figure("bytes, parked on an event, allocated", 0, [] {
         muster::event e;
         return bench::on_loop(while_parked([&e](int n) { return parked_on_an_event(e, n); }, &heap));

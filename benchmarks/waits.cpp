@@ -72,7 +72,8 @@ task<double> through_a_semaphore(std::size_t n) {
 }
 
 task<int> sleeps(int n) {
-    co_await muster::sleep_for(std::chrono::microseconds(1'000 + (static_cast<unsigned>(n) * 2'654'435'761u >> 8) % 49'000));
+    co_await muster::sleep_for(
+        std::chrono::microseconds(1'000 + (static_cast<unsigned>(n) * 2'654'435'761u >> 8) % 49'000));
     co_return n;
 }
 
@@ -111,20 +112,21 @@ task<double> on_threads(muster::thread_pool& pool, std::size_t n) {
 
 void add_waits() {
     const auto yielding_frame = [] { return yields_once(1); };
-    bench::add_row(bench::row("each child under its own time limit", {1'000, 100'000}).floor_of(yielding_frame).goal({6, 6}),
-                   [](std::size_t n) { return bench::on_loop(under_time_limits(n)); });
+    bench::add_row(
+        bench::row("each child under its own time limit", {1'000, 100'000}).floor_of(yielding_frame).goal({6, 6}),
+        [](std::size_t n) { return bench::on_loop(under_time_limits(n)); });
     bench::add_row(bench::row("each child in wait_for", {1'000, 100'000}).floor_of(yielding_frame),
-                   [](std::size_t n) { return bench::on_loop(in_wait_for(n)); });
+        [](std::size_t n) { return bench::on_loop(in_wait_for(n)); });
     static muster::semaphore for_the_frame(1);
     bench::add_row(bench::row("semaphore of 100, yielding inside", {1'000, 100'000})
                        .floor_of([] { return with_a_permit(for_the_frame, 1); })
                        .goal({5, 5}),
-                   [](std::size_t n) { return bench::on_loop(through_a_semaphore(n)); });
+        [](std::size_t n) { return bench::on_loop(through_a_semaphore(n)); });
     bench::add_row(bench::row("sleeps of 1 to 50 ms", {100'000}).floor_of([] { return sleeps(1); }).goal({25}),
-                   [](std::size_t n) { return bench::on_loop(asleep(n)); });
-    bench::add_row(bench::row("calls on a pool of two threads", {100'000}).floor_of(yielding_frame).goal({8}),
-                   [](std::size_t n) {
-                       muster::thread_pool pool(muster::thread_pool_options().threads(2));
-                       return bench::on_loop(on_threads(pool, n));
-                   });
+        [](std::size_t n) { return bench::on_loop(asleep(n)); });
+    bench::add_row(
+        bench::row("calls on a pool of two threads", {100'000}).floor_of(yielding_frame).goal({8}), [](std::size_t n) {
+            muster::thread_pool pool(muster::thread_pool_options().threads(2));
+            return bench::on_loop(on_threads(pool, n));
+        });
 }

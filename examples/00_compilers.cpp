@@ -24,6 +24,4 @@ muster::task<> careful(std::string prefix) {
 }
 // [/rule]
 
-int main() {
-    muster::run(careful("page "));
-}
+int main() { muster::run(careful("page ")); }

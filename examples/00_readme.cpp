@@ -37,7 +37,7 @@ muster::task<> know_everything(const std::vector<std::string>& urls) {
     auto outcomes = co_await muster::map(urls, call).limit(100).each_within(200ms).retry(1).settle();
 
     std::printf("%zu = %zu ok + %zu failed + %zu cancelled + %zu not started\n", outcomes.submitted(),
-                outcomes.succeeded(), outcomes.failed(), outcomes.cancelled(), outcomes.not_started());
+        outcomes.succeeded(), outcomes.failed(), outcomes.cancelled(), outcomes.not_started());
     for (const auto& failure : outcomes.failures_of<http_error>())
         std::printf("%s: %s\n", urls[failure.index()].c_str(), failure->what());
     if (outcomes.any_failed<muster::timeout_error>())

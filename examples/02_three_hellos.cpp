@@ -17,9 +17,7 @@ muster::task<> hello() {
     fmt::print("hello\n");
 }
 
-muster::task<> three_hellos() {
-    co_await muster::gather(hello(), hello(), hello());
-}
+muster::task<> three_hellos() { co_await muster::gather(hello(), hello(), hello()); }
 // [/three_hellos]
 
 int main() {

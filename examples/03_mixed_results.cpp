@@ -74,6 +74,4 @@ muster::task<> transactions() {
 }
 // [/mixed_results]
 
-int main() {
-    return muster::run_main(transactions());
-}
+int main() { return muster::run_main(transactions()); }

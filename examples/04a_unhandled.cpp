@@ -31,7 +31,5 @@ muster::task<> run_ten() {
     fmt::print("main done\n"); // never printed
 }
 
-int main() {
-    return muster::run_main(run_ten());
-}
+int main() { return muster::run_main(run_ten()); }
 // [/unhandled]

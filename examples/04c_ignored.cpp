@@ -32,6 +32,4 @@ muster::task<> run_ten() {
 }
 // [/ignored]
 
-int main() {
-    return muster::run_main(run_ten());
-}
+int main() { return muster::run_main(run_ten()); }

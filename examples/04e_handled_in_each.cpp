@@ -36,6 +36,4 @@ muster::task<> run_ten() {
     fmt::print("main done\n");
 }
 
-int main() {
-    return muster::run_main(run_ten());
-}
+int main() { return muster::run_main(run_ten()); }

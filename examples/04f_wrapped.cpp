@@ -40,6 +40,4 @@ muster::task<> run_ten() {
 }
 // [/wrapped]
 
-int main() {
-    return muster::run_main(run_ten());
-}
+int main() { return muster::run_main(run_ten()); }

@@ -54,12 +54,10 @@ muster::task<> two_fail() {
     try {
         co_await muster::with_task_group(body);
     } catch (const muster::exception_group& failures) {
-        muster::handle_group(
-            failures,
-            muster::on<std::invalid_argument>([](const muster::base_exception_group& part) {
-                for (const auto* e : part.leaves_of<std::invalid_argument>())
-                    fmt::print("invalid: {}\n", e->what());
-            }),
+        muster::handle_group(failures, muster::on<std::invalid_argument>([](const muster::base_exception_group& part) {
+            for (const auto* e : part.leaves_of<std::invalid_argument>())
+                fmt::print("invalid: {}\n", e->what());
+        }),
             muster::on<std::range_error>([] { fmt::print("there is none of these\n"); }));
         // Not reached: nobody has handled the overflow.
     }

@@ -52,6 +52,4 @@ muster::task<> timeouts() {
 }
 // [/timeouts]
 
-int main() {
-    return muster::run_main(timeouts());
-}
+int main() { return muster::run_main(timeouts()); }

@@ -31,7 +31,7 @@ muster::task<int> square(int x, gauge& working) {
     working.enter();
     co_await muster::sleep_for(1ms);
     working.leave();
-    co_return x * x;
+    co_return x* x;
 }
 
 // [with_a_semaphore]
@@ -48,8 +48,8 @@ muster::task<> with_a_semaphore() {
     for (int x = 0; x != 1000; ++x)
         tasks.push_back(square_in_turn(x, working, turns));
     auto squares = co_await muster::gather(std::move(tasks));
-    fmt::print("semaphore: {} results, the last is {}, at most {} at once\n", squares.size(), squares.back(),
-               working.peak());
+    fmt::print(
+        "semaphore: {} results, the last is {}, at most {} at once\n", squares.size(), squares.back(), working.peak());
 }
 // [/with_a_semaphore]
 
@@ -58,8 +58,8 @@ muster::task<> with_a_limit() {
     gauge working;
     auto work = [&working](int x) { return square(x, working); };
     auto squares = co_await muster::map(std::views::iota(0, 1000), work).limit(10);
-    fmt::print("limit: {} results, the last is {}, at most {} at once\n", squares.size(), squares.back(),
-               working.peak());
+    fmt::print(
+        "limit: {} results, the last is {}, at most {} at once\n", squares.size(), squares.back(), working.peak());
 }
 // [/with_a_limit]
 

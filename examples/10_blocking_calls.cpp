@@ -45,12 +45,8 @@ void read_afterwards() {
 // [/ten_calls]
 
 // [thrown_or_returned]
-std::runtime_error returns_one() {
-    return std::runtime_error("a value like any other");
-}
-std::runtime_error throws_one() {
-    throw std::runtime_error("a failure");
-}
+std::runtime_error returns_one() { return std::runtime_error("a value like any other"); }
+std::runtime_error throws_one() { throw std::runtime_error("a failure"); }
 
 muster::task<> thrown_or_returned() {
     std::vector<muster::task_handle<std::runtime_error>> calls;

@@ -40,7 +40,7 @@ muster::task<> counted_apart() {
     handles[0].cancel("no longer needed");
     auto outcomes = co_await muster::settle(handles);
     fmt::print("{} submitted: {} succeeded, {} failed, {} cancelled, {} not started\n", outcomes.submitted(),
-               outcomes.succeeded(), outcomes.failed(), outcomes.cancelled(), outcomes.not_started());
+        outcomes.succeeded(), outcomes.failed(), outcomes.cancelled(), outcomes.not_started());
     for (const auto& outcome : outcomes)
         fmt::print("  {}\n", to_string(outcome));
     if (const auto group = outcomes.as_group())

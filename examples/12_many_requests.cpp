@@ -21,8 +21,8 @@ using namespace std::chrono_literals;
 namespace http = muster::http;
 
 std::vector<std::string> two_hundred_urls(const muster::testing::faulty_server& server) {
-    const std::array<std::string, 8> paths{"/ok",    "/slow/20", "/flaky/KEY/2",   "/status/404",
-                                           "/reset", "/garbage", "/truncated/500", "/never"};
+    const std::array<std::string, 8> paths{
+        "/ok", "/slow/20", "/flaky/KEY/2", "/status/404", "/reset", "/garbage", "/truncated/500", "/never"};
     std::vector<std::string> urls;
     for (std::size_t i = 0; i != 200; ++i) {
         auto path = paths[i % paths.size()];
@@ -56,7 +56,7 @@ muster::task<> many_requests(std::vector<std::string> urls) {
                         .settle();
 
     fmt::print("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", outcomes.submitted(),
-               outcomes.succeeded(), outcomes.failed(), outcomes.cancelled(), outcomes.not_started());
+        outcomes.succeeded(), outcomes.failed(), outcomes.cancelled(), outcomes.not_started());
     fmt::print("{} further attempts\n", outcomes.retries());
     std::map<std::string, std::size_t> by_type;
     for (const auto& failure : outcomes.failures())

@@ -77,9 +77,7 @@ muster::task<> visit_all(std::string port) {
     std::vector<std::size_t> numbers(visitors);
     for (std::size_t i = 0; i != visitors; ++i)
         numbers[i] = i;
-    auto one = [&](std::size_t number) {
-        return visit(counts, found.front(), "visitor " + std::to_string(number));
-    };
+    auto one = [&](std::size_t number) { return visit(counts, found.front(), "visitor " + std::to_string(number)); };
     auto all = muster::map(numbers, one);
     co_await std::move(all);
     fmt::print("{} connections at once, {} answered\n", counts.here, counts.answered);

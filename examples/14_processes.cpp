@@ -34,8 +34,7 @@ picture decode(const std::string& file) {
     if (file == "evil.png")
         std::abort(); // a decoder's bug
     if (file == "endless.gif")
-        for (volatile bool on = true; on;) {
-        }
+        for (volatile bool on = true; on;) {}
     picture p;
     p.name = file;
     p.width = 640;
@@ -60,8 +59,8 @@ muster::task<> decode_all(std::vector<std::string> files) {
     for (const auto& failure : outcomes.failures_of<format_error>())
         fmt::print("{}: malformed: {}\n", files[failure.index()], failure->what());
     for (const auto& failure : outcomes.failures_of<muster::worker_died_error>())
-        fmt::print("{}: the decoder crashed{}\n", files[failure.index()],
-                   failure->signal() == SIGABRT ? " (SIGABRT)" : "");
+        fmt::print(
+            "{}: the decoder crashed{}\n", files[failure.index()], failure->signal() == SIGABRT ? " (SIGABRT)" : "");
     for (const auto& failure : outcomes.failures_of<muster::timeout_error>())
         fmt::print("{}: takes too long\n", files[failure.index()]);
 }

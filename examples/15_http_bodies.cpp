@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client beyond get(): a client's options, bodies that are pulled and read piece by piece, requests that are tried
-// again only where that is safe. The server runs in this program, on loopback.
+// The HTTP client beyond get(): a client's options, bodies that are pulled and read piece by piece, requests that are
+// tried again only where that is safe. The server runs in this program, on loopback.
 
 #include <muster/generator.hpp>
 #include <muster/http.hpp>

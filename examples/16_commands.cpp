@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Commands as tasks: three at once, one that fails, one that does not end in time and is ended with what it started, and
-// one that is talked to line by line.
+// Commands as tasks: three at once, one that fails, one that does not end in time and is ended with what it started,
+// and one that is talked to line by line.
 
 #include <muster/muster.hpp>
 #include <muster/subprocess.hpp>
@@ -67,6 +67,4 @@ muster::task<> in_turn() {
     co_await talking();
 }
 
-int main() {
-    return muster::run_main(in_turn());
-}
+int main() { return muster::run_main(in_turn()); }

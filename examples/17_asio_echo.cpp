@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Asio's sockets in tasks: an echo server, and clients that are gathered, put under a timeout and cancelled like anything
-// else. Needs Boost; the rest of muster does not.
+// Asio's sockets in tasks: an echo server, and clients that are gathered, put under a timeout and cancelled like
+// anything else. Needs Boost; the rest of muster does not.
 
 #include <muster/asio.hpp>
 #include <muster/muster.hpp>

@@ -84,8 +84,8 @@ private:
     loop_link* link_; ///< shared: it may outlive its loop
     std::unique_ptr<watch_one[]> watches_;
     std::size_t count_;
-    std::size_t asked_ = 0;   ///< calls of next()
-    std::size_t pending_;     ///< not ended
+    std::size_t asked_ = 0;          ///< calls of next()
+    std::size_t pending_;            ///< not ended
     std::vector<std::size_t> ended_; ///< in order; room for all from the start
     std::size_t given_ = 0;
     next_wait* first_ = nullptr;
@@ -106,15 +106,16 @@ class as_completed {
 public:
     /// A handle that occurs twice is given once. *Errors*: invalid_state_error outside a running loop.
     template <std::ranges::input_range Range>
-        requires std::convertible_to<std::ranges::range_reference_t<Range>, const Handle&>
-    explicit as_completed(Range&& handles, std::optional<std::chrono::nanoseconds> timeout = std::nullopt)
-        : handles_(unique(handles)), order_(handles_.size(), timeout) {
+        requires std::convertible_to < std::ranges::range_reference_t<Range>,
+    const Handle& >
+        explicit as_completed(Range&& handles, std::optional<std::chrono::nanoseconds> timeout = std::nullopt)
+        : handles_(unique(handles)),
+    order_(handles_.size(), timeout) {
         for (std::size_t i = 0; i != handles_.size(); ++i)
             order_.watch(i, handles_[i].required_state());
     }
 
-    class next_awaiter final
-        : public detail::library_awaitable {
+    class next_awaiter final : public detail::library_awaitable {
     public:
         explicit next_awaiter(as_completed& all) noexcept : all_(&all), wait_(all.order_) {}
         [[nodiscard]] bool await_ready() const noexcept { return wait_.ready(); }
@@ -134,8 +135,9 @@ public:
 
     /// *Returns*, awaited, the next that has ended, however it ended; nothing once all were given.
     /// *Errors*: timeout_error for each that had not ended when the time was up. *Cancellation*: ends the wait.
-    [[nodiscard("nothing is waited for until it is awaited: co_await each.next()")]]
-    detail::operation<next_awaiter, as_completed&> next() noexcept {
+    [[nodiscard("nothing is waited for until it is awaited: co_await each.next()")]] detail::operation<next_awaiter,
+        as_completed&>
+    next() noexcept {
         return detail::operation<next_awaiter, as_completed&>(*this);
     }
 

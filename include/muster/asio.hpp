@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// Asio's operations in tasks: the completion token use_task makes of any of them something that can be awaited, cancelled,
-/// put under a timeout and gathered. Sockets, Beast and whatever else follows Asio's model keep working.
-/// The only public header that needs Boost (1.81 or later), and not part of muster.hpp.
+/// Asio's operations in tasks: the completion token use_task makes of any of them something that can be awaited,
+/// cancelled, put under a timeout and gathered. Sockets, Beast and whatever else follows Asio's model keep working. The
+/// only public header that needs Boost (1.81 or later), and not part of muster.hpp.
 ///
 ///     muster::asio_loop loop;      // or an io_context that runs elsewhere
 ///     tcp::socket socket(loop.context());
@@ -53,9 +53,10 @@ struct use_task_t {
     struct executor_with_default : Executor {
         using default_completion_token_type = use_task_t;
         template <class From>
-            requires(!std::same_as<std::remove_cvref_t<From>, executor_with_default> &&
-                     std::convertible_to<From, Executor>)
-        executor_with_default(From&& from) noexcept : Executor(std::forward<From>(from)) {}
+            requires(
+                !std::same_as<std::remove_cvref_t<From>, executor_with_default> && std::convertible_to<From, Executor>)
+        executor_with_default(From&& from)
+        noexcept : Executor(std::forward<From>(from)) {}
     };
     template <class T>
     using as_default_on_t =
@@ -67,15 +68,15 @@ struct use_task_t {
 /// *Errors*: an error_code is thrown as boost::system::system_error, or is part of the tuple with
 /// `boost::asio::as_tuple(muster::use_task)`; operation_dropped_error if the io_context was destroyed first; what the
 /// initiation throws.
-/// *Cancellation*: Asio is asked to cancel the operation (terminal), and it is waited for: it ends with a cancelled_error.
-/// If it completes all the same, with a value or another error, that is what the await gives, and the cancellation comes with
-/// the task's next wait. An operation that takes no requests is waited for to its end.
-/// *Lifetime*: what the operation refers to, buffers and sockets, must live until it is over: in the awaiting task or around
-/// it. A loop that is destroyed while one is under way asks it to stop and does not wait.
-/// *Thread safety*: the io_context may run on any thread. An operation is begun and cancelled on its own executor; if several
-/// threads run that, use a strand, as Asio demands. Beast's functions do not say their executor: they are begun on the
-/// loop's thread, so nothing else may be under way on the same stream, or use an asio_loop.
-/// *Complexity*: one allocation, and two hand-overs if the io_context runs elsewhere. *Source*: boost::asio::use_awaitable.
+/// *Cancellation*: Asio is asked to cancel the operation (terminal), and it is waited for: it ends with a
+/// cancelled_error. If it completes all the same, with a value or another error, that is what the await gives, and the
+/// cancellation comes with the task's next wait. An operation that takes no requests is waited for to its end.
+/// *Lifetime*: what the operation refers to, buffers and sockets, must live until it is over: in the awaiting task or
+/// around it. A loop that is destroyed while one is under way asks it to stop and does not wait. *Thread safety*: the
+/// io_context may run on any thread. An operation is begun and cancelled on its own executor; if several threads run
+/// that, use a strand, as Asio demands. Beast's functions do not say their executor: they are begun on the loop's
+/// thread, so nothing else may be under way on the same stream, or use an asio_loop. *Complexity*: one allocation, and
+/// two hand-overs if the io_context runs elsewhere. *Source*: boost::asio::use_awaitable.
 inline constexpr use_task_t use_task;
 
 namespace detail {
@@ -107,11 +108,11 @@ private:
 
 } // namespace detail
 
-/// A loop of muster's whose outside world is an io_context of its own: tasks and handlers run on one thread, and nothing is
-/// handed over. Its timers count in milliseconds, rounded up; what needs a muster::event_loop, such as muster::http, does not
-/// run on it. context().stop() only wakes it. What a handler of yours throws is reported (callback_failed).
-/// *Lifetime*: tasks that have not ended are destroyed with it, then the io_context. *Thread safety*: one thread; post to
-/// context() or use a loop_handle from others.
+/// A loop of muster's whose outside world is an io_context of its own: tasks and handlers run on one thread, and
+/// nothing is handed over. Its timers count in milliseconds, rounded up; what needs a muster::event_loop, such as
+/// muster::http, does not run on it. context().stop() only wakes it. What a handler of yours throws is reported
+/// (callback_failed). *Lifetime*: tasks that have not ended are destroyed with it, then the io_context. *Thread
+/// safety*: one thread; post to context() or use a loop_handle from others.
 class asio_loop final : public detail::scheduler {
 public:
     asio_loop() : asio_loop(std::make_unique<backend>()) {}
@@ -123,11 +124,10 @@ public:
 
     [[nodiscard]] boost::asio::io_context& context() noexcept { return backend_->context; }
 
-    /// Runs the task as muster::run does. *Errors*: as muster::run; boost::system::system_error if there are no descriptors
-    /// left for the watch on SIGINT.
+    /// Runs the task as muster::run does. *Errors*: as muster::run; boost::system::system_error if there are no
+    /// descriptors left for the watch on SIGINT.
     template <class T>
-    T run(task<T> main, const run_options& options = {},
-          std::source_location site = std::source_location::current()) {
+    T run(task<T> main, const run_options& options = {}, std::source_location site = std::source_location::current()) {
         const detail::asio_here_scope here(backend_->context);
         return detail::run_on(*this, std::move(main), options, site);
     }
@@ -235,9 +235,9 @@ private:
     std::unique_ptr<backend> backend_;
 };
 
-/// An io_context that runs on a thread of its own, for tasks on whichever loop: `tcp::socket s(net.context())`. It serves
-/// several loops at once. When it is destroyed, operations that are under way end with operation_dropped_error. What a handler
-/// of yours throws is reported (callback_failed). *Thread safety*: any thread.
+/// An io_context that runs on a thread of its own, for tasks on whichever loop: `tcp::socket s(net.context())`. It
+/// serves several loops at once. When it is destroyed, operations that are under way end with operation_dropped_error.
+/// What a handler of yours throws is reported (callback_failed). *Thread safety*: any thread.
 class asio_thread {
 public:
     /// *Errors*: std::system_error if no thread can be started.

@@ -78,12 +78,12 @@ task<plain_result<Body>> run_with_cleanup(Body body, Cleanup cleanup, std::sourc
 /// must not be cancelled at all in hold_cancellation.
 /// *Lifetime*: both are taken by value and live until the end.
 template <class Body, class Cleanup>
-task<detail::plain_result<std::decay_t<Body>>> with_cleanup(Body&& body, Cleanup&& cleanup,
-                                                            std::source_location site = std::source_location::current()) {
+task<detail::plain_result<std::decay_t<Body>>> with_cleanup(
+    Body&& body, Cleanup&& cleanup, std::source_location site = std::source_location::current()) {
     detail::refuse_lambda_in_co_await<Body>();
     detail::refuse_lambda_in_co_await<Cleanup>();
-    return detail::run_with_cleanup<std::decay_t<Body>, std::decay_t<Cleanup>>(std::forward<Body>(body),
-                                                                               std::forward<Cleanup>(cleanup), site);
+    return detail::run_with_cleanup<std::decay_t<Body>, std::decay_t<Cleanup>>(
+        std::forward<Body>(body), std::forward<Cleanup>(cleanup), site);
 }
 
 } // namespace muster

@@ -32,7 +32,9 @@ public:
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
-    [[nodiscard("nothing is locked until it is awaited: co_await c.lock()")]] auto lock() noexcept { return mutex_->lock(); }
+    [[nodiscard("nothing is locked until it is awaited: co_await c.lock()")]] auto lock() noexcept {
+        return mutex_->lock();
+    }
     [[nodiscard("nothing is locked until it is awaited: co_await c.scoped_lock()")]] auto scoped_lock() noexcept {
         return mutex_->scoped_lock();
     }

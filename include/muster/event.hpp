@@ -21,7 +21,8 @@ class [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()"
     : public list_waiter {
 public:
     explicit event_wait(const bool& set, wait_list& waiters, const suspension_kind& kind) noexcept
-        : list_waiter(waiters, kind), set_(&set) {}
+        : list_waiter(waiters, kind),
+          set_(&set) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return *set_; }
     void await_resume() {
@@ -61,7 +62,8 @@ public:
 
     /// Waits until it is set. *Cancellation*: ends the wait; of an event that is set it is none.
     /// *Complexity*: O(1), no allocation.
-    [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation wait() noexcept {
+    [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation
+    wait() noexcept {
         return detail::event_operation(set_, waiters_, wait_kind);
     }
 

@@ -31,8 +31,7 @@ public:
 
     /// Runs the task as muster::run does. *Errors*: as muster::run.
     template <class T>
-    T run(task<T> main, const run_options& options = {},
-          std::source_location site = std::source_location::current()) {
+    T run(task<T> main, const run_options& options = {}, std::source_location site = std::source_location::current()) {
         return detail::run_on(*this, std::move(main), options, site);
     }
 

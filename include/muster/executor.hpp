@@ -70,7 +70,7 @@ private:
     void report_dropped_failure() const noexcept;
 
     outcome_base* result_;
-    detail::mailbox* inbox_ = nullptr; ///< there until the job is sent, or else afterlife_ keeps it
+    detail::mailbox* inbox_ = nullptr;   ///< there until the job is sent, or else afterlife_ keeps it
     detail::job_wait* waiter_ = nullptr; ///< the loop's thread only
     std::unique_ptr<afterlife> afterlife_;
     std::atomic<bool> begun_{false};
@@ -88,7 +88,8 @@ private:
 template <class Ex>
 concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
     ex.submit(j);
-    { ex.withdraw(j) } noexcept -> std::same_as<bool>;
+    { ex.withdraw(j) }
+    noexcept->std::same_as<bool>;
 };
 
 /// What a call of an F on an Ex gives.
@@ -111,7 +112,9 @@ protected:
     };
 
     job_wait(const operations& ops, std::source_location site) noexcept
-        : suspension(kind_of), operations_(&ops), site_(site) {}
+        : suspension(kind_of),
+          operations_(&ops),
+          site_(site) {}
     ~job_wait() = default;
 
     void begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noexcept;
@@ -153,11 +156,12 @@ class [[nodiscard("nothing is called until it is awaited")]] abandonable_call fi
 public:
     using value_type = executor_result<Ex, F>;
 
-    abandonable_call(Ex& ex, F f, std::source_location where)
-        : job_wait(operations_of, where), executor_(&ex), call_(new call(std::move(f))) {
-        may_be_left_behind(*call_, [](executor_job& job) noexcept {
-            delete static_cast<call*>(static_cast<typename Ex::job*>(&job));
-        });
+    abandonable_call(Ex & ex, F f, std::source_location where)
+        : job_wait(operations_of, where),
+          executor_(&ex),
+          call_(new call(std::move(f))) {
+        may_be_left_behind(*call_,
+            [](executor_job& job) noexcept { delete static_cast<call*>(static_cast<typename Ex::job*>(&job)); });
     }
     ~abandonable_call() {
         part_with_job();
@@ -175,9 +179,8 @@ public:
 
 private:
     using call = typename Ex::template call<F>;
-    static abandonable_call& self(job_wait& w) noexcept { return static_cast<abandonable_call&>(w); }
-    static constexpr operations operations_of{
-        [](job_wait& w) { self(w).executor_->submit(*self(w).call_); },
+    static abandonable_call& self(job_wait & w) noexcept { return static_cast<abandonable_call&>(w); }
+    static constexpr operations operations_of{[](job_wait& w) { self(w).executor_->submit(*self(w).call_); },
         [](job_wait& w) noexcept { return self(w).executor_->withdraw(*self(w).call_); },
         [](job_wait& w) noexcept { self(w).call_->request_stop(); }};
 
@@ -191,8 +194,10 @@ class [[nodiscard("nothing is called until it is awaited")]] executor_call : pub
 public:
     using value_type = executor_result<Ex, F>;
 
-    executor_call(Ex& ex, F f, std::source_location where)
-        : job_wait(operations_of, where), executor_(&ex), call_(std::move(f)) {}
+    executor_call(Ex & ex, F f, std::source_location where)
+        : job_wait(operations_of, where),
+          executor_(&ex),
+          call_(std::move(f)) {}
     ~executor_call() { part_with_job(); }
 
     template <std::derived_from<promise_links> Promise>
@@ -206,23 +211,22 @@ public:
 
     /// The same call, which a cancellation leaves behind once it has begun: the task goes on at once, the call ends
     /// when it ends. It must own what it uses. What it returns then is dropped, what it throws is reported.
-    [[nodiscard]] abandonable_call<Ex, F> abandon() && {
+    [[nodiscard]] abandonable_call<Ex, F> abandon()&& {
         give_away();
         return abandonable_call<Ex, F>(*executor_, std::move(call_).callable(), site());
     }
 
     /// The same call as a task: for gather, create_task and whatever else takes tasks.
-    [[nodiscard]] task<value_type> as_task() && {
+    [[nodiscard]] task<value_type> as_task()&& {
         give_away();
         return call_as_task(*executor_, std::move(call_).callable(), site());
     }
-    operator task<value_type>() && { return std::move(*this).as_task(); }
+    operator task<value_type>()&& { return std::move(*this).as_task(); }
 
 private:
     using call = typename Ex::template call<F>;
-    static executor_call& self(job_wait& w) noexcept { return static_cast<executor_call&>(w); }
-    static constexpr operations operations_of{
-        [](job_wait& w) { self(w).executor_->submit(self(w).call_); },
+    static executor_call& self(job_wait & w) noexcept { return static_cast<executor_call&>(w); }
+    static constexpr operations operations_of{[](job_wait& w) { self(w).executor_->submit(self(w).call_); },
         [](job_wait& w) noexcept { return self(w).executor_->withdraw(self(w).call_); },
         [](job_wait& w) noexcept { self(w).call_.request_stop(); }};
 
@@ -257,8 +261,8 @@ task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site
 /// captures anything but references and numbers before this call. *Complexity*: no allocation.
 /// *Source*: asyncio's loop.run_in_executor, but lazy: start_in_executor begins at once.
 template <executor Ex, class F>
-[[nodiscard("nothing is called until it is awaited")]] detail::executor_call<Ex, std::decay_t<F>>
-run_in_executor(Ex& ex, F&& f, std::source_location site = std::source_location::current()) {
+[[nodiscard("nothing is called until it is awaited")]] detail::executor_call<Ex, std::decay_t<F>> run_in_executor(
+    Ex& ex, F&& f, std::source_location site = std::source_location::current()) {
     detail::refuse_lambda_in_co_await<F>();
     return detail::executor_call<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site);
 }
@@ -266,9 +270,8 @@ run_in_executor(Ex& ex, F&& f, std::source_location site = std::source_location:
 /// The same as a task of the loop's own, which submits the call as soon as the caller suspends.
 /// *Returns* its handle, which can be gathered, and read after the loop has ended. *Errors*: as create_task.
 template <executor Ex, class F>
-task_handle<executor_result<Ex, std::decay_t<F>>>
-start_in_executor(Ex& ex, F&& f, std::string name = {},
-                  std::source_location site = std::source_location::current()) {
+task_handle<executor_result<Ex, std::decay_t<F>>> start_in_executor(
+    Ex& ex, F&& f, std::string name = {}, std::source_location site = std::source_location::current()) {
     return create_task(detail::call_as_task<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site), std::move(name), site);
 }
 

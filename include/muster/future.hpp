@@ -81,7 +81,7 @@ public:
     /// has then not ended.
     template <class... Args>
         requires detail::gives_value<T, Args...>
-    void set_value(Args&&... args) const {
+    void set_value(Args && ... args) const {
         detail::require_settable(state());
         result_state().result_.emplace(std::forward<Args>(args)...);
         result_state().finish();
@@ -89,9 +89,7 @@ public:
     /// asyncio's name for set_value.
     template <class... Args>
         requires detail::gives_value<T, Args...>
-    void set_result(Args&&... args) const {
-        set_value(std::forward<Args>(args)...);
-    }
+    void set_result(Args && ... args) const { set_value(std::forward<Args>(args)...); }
 
     /// Ends it with an error. *Errors*: invalid_state_error if it has ended; std::invalid_argument for null, and for
     /// a cancelled_error: a future is cancelled by cancel().
@@ -104,9 +102,7 @@ public:
     template <class E>
         requires(!std::same_as<std::remove_cvref_t<E>, std::exception_ptr> &&
                  !std::same_as<std::remove_cvref_t<E>, std::nullptr_t>)
-    void set_exception(E&& error) const {
-        set_exception(std::make_exception_ptr(std::forward<E>(error)));
-    }
+    void set_exception(E && error) const { set_exception(std::make_exception_ptr(std::forward<E>(error))); }
 
     /// *Returns* the value. *Errors*: throws what it failed with, or cancelled_error; invalid_state_error if it has
     /// not ended.
@@ -128,7 +124,7 @@ public:
     auto operator co_await() const& {
         return detail::value_wait<detail::future_state<T>, detail::const_ref<T>>(shared());
     }
-    auto operator co_await() && { return detail::value_wait<detail::future_state<T>, T>(shared()); }
+    auto operator co_await()&& { return detail::value_wait<detail::future_state<T>, T>(shared()); }
 
     /// *Returns* a pending future of this thread's loop. *Errors*: invalid_state_error if none runs.
     static future make(std::string name = {}, std::source_location site = std::source_location::current()) {
@@ -136,11 +132,11 @@ public:
     }
 
     /// For the library: takes over the count that a new state has.
-    static future refer_to(detail::future_state<T>& state) noexcept {
+    static future refer_to(detail::future_state<T> & state) noexcept {
         return future(detail::counted<detail::completable>::adopt(&state));
     }
     /// For the library.
-    static future make_on(detail::scheduler& loop, std::string name, std::source_location site) {
+    static future make_on(detail::scheduler & loop, std::string name, std::source_location site) {
         auto made = refer_to(*new detail::future_state<T>(loop.link(), site, loop.next_number()));
         if (!name.empty())
             made.set_name(std::move(name));
@@ -158,8 +154,8 @@ private:
 /// *Returns* a pending future of this thread's loop, to be set by whoever has a copy.
 /// *Errors*: invalid_state_error if no loop runs on this thread. *Source*: asyncio's loop.create_future.
 template <class T>
-[[nodiscard]] future<T> make_future(std::string name = {},
-                                    std::source_location site = std::source_location::current()) {
+[[nodiscard]] future<T> make_future(
+    std::string name = {}, std::source_location site = std::source_location::current()) {
     return future<T>::make(std::move(name), site);
 }
 

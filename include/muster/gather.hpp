@@ -54,8 +54,8 @@ struct gather_input<As...> {
 /// goes first; the cancellation then comes at the caller's next wait.
 /// *Lifetime*: takes its arguments by value; handles that are passed are siblings and are cancelled like children.
 /// Children start, in argument order, after the caller has suspended. A gather that is never awaited is reported.
-/// *Complexity*: a slot for each child that is alive at once, in blocks; no other allocation per child beyond its frame.
-/// *Source*: asyncio.gather, with a default that is safe in C++.
+/// *Complexity*: a slot for each child that is alive at once, in blocks; no other allocation per child beyond its
+/// frame. *Source*: asyncio.gather, with a default that is safe in C++.
 template <class... As>
 class [[nodiscard("nothing runs until it is awaited: co_await muster::gather(...)")]] gather
     : public detail::join_words<gather<As...>> {
@@ -63,9 +63,10 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::gather(...
     using input_type = typename detail::gather_input<As...>::type;
 
 public:
-    gather(As&&... as, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "gather"), input_(std::forward<As>(as)...) {}
-    gather(gather&&) = default;
+    gather(As && ... as, std::source_location site = std::source_location::current())
+        : words(detail::join_options(site), "gather"),
+          input_(std::forward<As>(as)...) {}
+    gather(gather &&) = default;
     gather& operator=(gather&&) = delete;
     ~gather() {
         if (guard_.armed()) {
@@ -75,24 +76,24 @@ public:
     }
 
     /// Let all run to the end, then throw an exception_group of all failures.
-    gather finish_siblings() && {
+    gather finish_siblings()&& {
         this->options_.policy = detail::on_failure::finish_siblings;
         return std::move(*this);
     }
     /// asyncio's own way: the first that ends without a value is thrown at once, and the others go on, owned by the
     /// loop. Only for tasks that own what they use.
-    gather leave_siblings() && {
+    gather leave_siblings()&& {
         this->options_.policy = detail::on_failure::leave_siblings;
         return std::move(*this);
     }
     /// Never throw for a child: awaited, it gives every outcome.
-    [[nodiscard("nothing runs until it is awaited")]] auto settle() && {
+    [[nodiscard("nothing runs until it is awaited")]] auto settle()&& {
         guard_.disarm();
         return detail::pending_join<input_type, detail::as_outcomes>(std::move(input_), std::move(this->options_));
     }
     /// End when k have succeeded: the others are cancelled (race_lost). Gives the k, with their index; throws an
     /// exception_group if so many have failed that k can't be reached.
-    [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k) && {
+    [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k)&& {
         guard_.disarm();
         this->options_.quorum = detail::checked_quorum(k);
         this->options_.policy = detail::on_failure::finish_siblings;
@@ -106,16 +107,16 @@ public:
     /// std::invalid_argument for an option that needs somebody who waits. The future fails as awaiting would, in the
     /// turn in which the deciding child tells of its end.
     /// *Cancellation*: cancel() asks all children and does not end the future; it gives false if all have ended. The
-    /// future then fails with a cancelled_error, also if the children went on to values; it does not count as cancelled.
-    /// *Source*: asyncio.gather that is not awaited yet, with leave_siblings().
+    /// future then fails with a cancelled_error, also if the children went on to values; it does not count as
+    /// cancelled. *Source*: asyncio.gather that is not awaited yet, with leave_siblings().
     template <class Then = detail::as_it_is>
-    auto start(Then then = {}) && {
+    auto start(Then then = {})&& {
         guard_.disarm();
-        return detail::start_join<detail::as_values>(std::move(input_).spawned(this->options_),
-                                                     std::move(this->options_), std::move(then));
+        return detail::start_join<detail::as_values>(
+            std::move(input_).spawned(this->options_), std::move(this->options_), std::move(then));
     }
 
-    auto operator co_await() && {
+    auto operator co_await()&& {
         guard_.disarm();
         return typename input_type::template awaiter<detail::as_values>(std::move(input_), std::move(this->options_));
     }
@@ -136,11 +137,12 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::settle(...
     using input_type = typename detail::gather_input<As...>::type;
 
 public:
-    settle(As&&... as, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "settle"), input_(std::forward<As>(as)...) {
+    settle(As && ... as, std::source_location site = std::source_location::current())
+        : words(detail::join_options(site), "settle"),
+          input_(std::forward<As>(as)...) {
         this->options_.policy = detail::on_failure::settle;
     }
-    settle(settle&&) = default;
+    settle(settle &&) = default;
     settle& operator=(settle&&) = delete;
     ~settle() {
         if (guard_.armed()) {
@@ -151,13 +153,13 @@ public:
 
     /// As gather's, of every outcome; fails only if it was cancelled.
     template <class Then = detail::as_it_is>
-    auto start(Then then = {}) && {
+    auto start(Then then = {})&& {
         guard_.disarm();
-        return detail::start_join<detail::as_outcomes>(std::move(input_).spawned(this->options_),
-                                                       std::move(this->options_), std::move(then));
+        return detail::start_join<detail::as_outcomes>(
+            std::move(input_).spawned(this->options_), std::move(this->options_), std::move(then));
     }
 
-    auto operator co_await() && {
+    auto operator co_await()&& {
         guard_.disarm();
         return typename input_type::template awaiter<detail::as_outcomes>(std::move(input_), std::move(this->options_));
     }

@@ -81,7 +81,7 @@ public:
     using value_type = T;
     using promise_type = detail::generator_promise<T>;
 
-    generator(generator&&) noexcept = default;
+    generator(generator &&) noexcept = default;
     generator& operator=(generator&& other) noexcept {
         if (this != &other) {
             destroy();
@@ -94,7 +94,7 @@ public:
     class [[nodiscard("no value is made until it is awaited: co_await g.next()")]] next_awaiter final
         : public detail::library_awaitable {
     public:
-        explicit next_awaiter(generator& g) noexcept : generator_(&g) {}
+        explicit next_awaiter(generator & g) noexcept : generator_(&g) {}
         [[nodiscard]] bool await_ready() noexcept {
             const auto* link = generator_->link_.get();
             refused_ = link != nullptr && link->running;

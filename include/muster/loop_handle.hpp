@@ -20,8 +20,8 @@
 #include <muster/task_handle.hpp>
 
 #include <chrono>
-#include <condition_variable>
 #include <concepts>
+#include <condition_variable>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -93,7 +93,9 @@ bool post_call(mailbox& box, F f, std::source_location site) {
 class remote_state {
 public:
     remote_state(std::shared_ptr<mailbox> inbox, std::string name, std::source_location site) noexcept
-        : inbox_(std::move(inbox)), name_(std::move(name)), site_(site) {}
+        : inbox_(std::move(inbox)),
+          name_(std::move(name)),
+          site_(site) {}
 
     void wait() const;
     [[nodiscard]] bool wait_for(std::chrono::nanoseconds time) const;
@@ -134,7 +136,8 @@ template <class T>
 class remote_watch final : public watcher {
 public:
     explicit remote_watch(std::shared_ptr<remote_result<T>> to) noexcept
-        : watcher(&told, nullptr), to_(std::move(to)) {}
+        : watcher(&told, nullptr),
+          to_(std::move(to)) {}
 
 private:
     static void told(watcher& w) noexcept {
@@ -249,8 +252,7 @@ public:
     /// *Source*: asyncio.run_coroutine_threadsafe.
     template <std::invocable F>
         requires detail::is_task<std::invoke_result_t<F>>
-    auto submit(F make, std::string name = {},
-                std::source_location site = std::source_location::current()) const {
+    auto submit(F make, std::string name = {}, std::source_location site = std::source_location::current()) const {
         using value = typename std::invoke_result_t<F>::value_type;
         auto state = std::make_shared<detail::remote_result<value>>(guard_.inbox(), std::move(name), site);
         remote_task<value> made(state);

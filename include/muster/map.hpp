@@ -11,8 +11,8 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/callable.hpp>
-#include <muster/detail/join/options.hpp>
 #include <muster/detail/join/map.hpp>
+#include <muster/detail/join/options.hpp>
 #include <muster/retry.hpp>
 #include <muster/summary.hpp>
 
@@ -50,7 +50,7 @@ public:
           input_(std::views::all(std::forward<Range>(range)), std::forward<F>(f)) {
         detail::refuse_lambda_in_co_await<F>();
     }
-    map(map&&) = default;
+    map(map &&) = default;
     map& operator=(map&&) = delete;
     ~map() {
         if (guard_.armed())
@@ -58,39 +58,40 @@ public:
     }
 
     /// Up to n further attempts for a child that fails, at once.
-    map retry(std::size_t n) && { return std::move(*this).retry(retry_policy(n)); }
+    map retry(std::size_t n)&& { return std::move(*this).retry(retry_policy(n)); }
     /// Further attempts as the policy says. The function is called again with the same element.
-    map retry(const retry_policy& policy) && {
+    map retry(const retry_policy& policy)&& {
         static_assert(std::ranges::forward_range<view_type>,
-                      "retry reads an element again: the input must be a forward range, for example a container");
+            "retry reads an element again: the input must be a forward range, for example a container");
         this->options_.retry = std::make_unique<detail::retry_rule>(policy.rule());
         return std::move(*this);
     }
     /// Let all run to the end, then throw an exception_group of all failures.
-    map finish_siblings() && {
+    map finish_siblings()&& {
         this->options_.policy = detail::on_failure::finish_siblings;
         return std::move(*this);
     }
     /// Never throw for a child: awaited, it gives every outcome. Memory in the length of the input.
-    [[nodiscard("nothing runs until it is awaited")]] auto settle() && {
+    [[nodiscard("nothing runs until it is awaited")]] auto settle()&& {
         guard_.disarm();
         return detail::pending_join<input_type, detail::as_outcomes>(std::move(input_), std::move(this->options_));
     }
     /// End when k have succeeded: the others are cancelled (race_lost), no more are pulled.
-    [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k) && {
+    [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k)&& {
         guard_.disarm();
         this->options_.quorum = detail::checked_quorum(k);
         this->options_.policy = detail::on_failure::finish_siblings;
         return detail::pending_join<input_type, detail::as_winners>(std::move(input_), std::move(this->options_));
     }
     /// quorum(1).
-    [[nodiscard("nothing runs until it is awaited")]] auto first_success() && { return std::move(*this).quorum(1); }
+    [[nodiscard("nothing runs until it is awaited")]] auto first_success()&& { return std::move(*this).quorum(1); }
 
     /// The streamed form: `sink(index, outcome<T>&&)` is called as each child ends; awaited, it gives a summary.
     /// Failures count as delivered to the sink. *Errors*: what the sink throws ends the map with that error.
     template <class Sink>
-        requires std::invocable<std::decay_t<Sink>&, std::size_t, outcome<value_type>&&>
-    [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink&& sink) && {
+        requires std::invocable < std::decay_t<Sink>
+    &, std::size_t,
+        outcome<value_type>&& > [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink && sink)&& {
         detail::refuse_lambda_in_co_await<Sink>();
         guard_.disarm();
         using streamed = detail::streamed_input<view_type, std::decay_t<F>, std::decay_t<Sink>>;
@@ -98,14 +99,14 @@ public:
             streamed(std::move(input_), std::forward<Sink>(sink)), std::move(this->options_));
     }
     /// The streamed form without a sink: only the summary. Failures count as looked at once they are read in it.
-    [[nodiscard("nothing runs until it is awaited")]] auto summarize() && {
+    [[nodiscard("nothing runs until it is awaited")]] auto summarize()&& {
         guard_.disarm();
         using streamed = detail::streamed_input<view_type, std::decay_t<F>, detail::no_sink>;
-        return detail::pending_join<streamed, detail::as_outcomes>(streamed(std::move(input_), detail::no_sink()),
-                                                                   std::move(this->options_));
+        return detail::pending_join<streamed, detail::as_outcomes>(
+            streamed(std::move(input_), detail::no_sink()), std::move(this->options_));
     }
 
-    auto operator co_await() && {
+    auto operator co_await()&& {
         guard_.disarm();
         return typename input_type::template awaiter<detail::as_values>(std::move(input_), std::move(this->options_));
     }

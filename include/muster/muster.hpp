@@ -8,6 +8,7 @@
 ///     int main() { return muster::run(my_main()); }
 
 // What a coroutine returns, and what becomes of it.
+#include <muster/droppable_task.hpp>  // a task that a cancellation ends without a throw
 #include <muster/error.hpp>           // cancelled_error, timeout_error and the other errors
 #include <muster/exception_group.hpp> // many failures as one throwable tree; handlers by type
 #include <muster/outcome.hpp>         // value, error, cancelled or not started
@@ -15,7 +16,6 @@
 #include <muster/report.hpp>          // where failures go that nobody was given
 #include <muster/summary.hpp>         // the ledger of a stream
 #include <muster/task.hpp>            // task<T>, fail, as_outcome
-#include <muster/droppable_task.hpp>  // a task that a cancellation ends without a throw
 
 // Running on its own.
 #include <muster/task_handle.hpp> // create_task, handles, this_task

@@ -38,8 +38,10 @@ public:
     [[nodiscard("nothing is locked until it is awaited: co_await m.lock()")]] detail::operation<lock_awaiter, mutex&>
     lock() noexcept;
     /// The same. *Returns* a guard that unlocks it when it is destroyed.
-    [[nodiscard("nothing is locked until it is awaited: co_await m.scoped_lock()")]]
-    detail::operation<scoped_lock_awaiter, mutex&> scoped_lock() noexcept;
+    [[nodiscard(
+        "nothing is locked until it is awaited: co_await m.scoped_lock()")]] detail::operation<scoped_lock_awaiter,
+        mutex&>
+    scoped_lock() noexcept;
     /// Takes it if it is free and nobody waits for it. *Returns* whether it did.
     [[nodiscard]] bool try_lock() noexcept {
         if (locked_ || wanted_ != 0)
@@ -66,8 +68,7 @@ private:
 };
 
 /// What `co_await m.lock()` awaits.
-class mutex::lock_awaiter
-    : public detail::waiter {
+class mutex::lock_awaiter : public detail::waiter {
 public:
     explicit lock_awaiter(mutex& m) noexcept : waiter(kind_of), mutex_(&m) {}
     ~lock_awaiter() {
@@ -93,8 +94,8 @@ protected:
     /// then the turn has been passed on. *Errors*: invalid_state_error or the cancellation if the mutex is gone.
     [[nodiscard]] bool end_wait();
 
-    static detail::cancel_effect interrupt(detail::suspension&, const detail::cancel_request&,
-        detail::fiber*&) noexcept;
+    static detail::cancel_effect interrupt(
+        detail::suspension&, const detail::cancel_request&, detail::fiber*&) noexcept;
 
     mutex* mutex_;
 
@@ -109,8 +110,8 @@ class [[nodiscard("the mutex is unlocked at once if its guard is dropped: name i
 public:
     guard() = default;
     /// Takes over a mutex that is locked.
-    explicit guard(mutex& locked) noexcept : mutex_(&locked) {}
-    guard(guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    explicit guard(mutex & locked) noexcept : mutex_(&locked) {}
+    guard(guard && other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
     guard& operator=(guard&& other) noexcept {
         guard old(std::move(*this));
         mutex_ = std::exchange(other.mutex_, nullptr);
@@ -132,8 +133,7 @@ private:
 };
 
 /// What `co_await m.scoped_lock()` awaits.
-class mutex::scoped_lock_awaiter final
-    : public lock_awaiter {
+class mutex::scoped_lock_awaiter final : public lock_awaiter {
 public:
     using lock_awaiter::lock_awaiter;
     guard await_resume() {

@@ -60,7 +60,8 @@ public:
         return has_text() ? std::string_view(stored_text()->requested_by) : std::string_view();
     }
 
-    /// The error that stands for this outcome if it is thrown: the error itself, or a cancelled_error. Null for a value.
+    /// The error that stands for this outcome if it is thrown: the error itself, or a cancelled_error. Null for a
+    /// value.
     [[nodiscard]] std::exception_ptr as_exception() const {
         if (failed())
             return stored_error();
@@ -133,8 +134,8 @@ struct detail_outcome_access {
         o.state_ = outcome_state::error;
         o.reason_ = cancel_reason::none;
     }
-    static void set_cancelled(outcome_base& o, outcome_state state, cancel_reason reason,
-                              detail::cancel_text_ptr text) noexcept {
+    static void set_cancelled(
+        outcome_base& o, outcome_state state, cancel_reason reason, detail::cancel_text_ptr text) noexcept {
         o.drop_detail();
         o.detail_ = text.detach();
         o.state_ = state;
@@ -170,7 +171,7 @@ public:
         if (other.succeeded())
             ::new (static_cast<void*>(&value_)) stored(other.value_);
     }
-    outcome(outcome&& other) noexcept(std::is_nothrow_move_constructible_v<stored>) : outcome_base(std::move(other)) {
+    outcome(outcome && other) noexcept(std::is_nothrow_move_constructible_v<stored>) : outcome_base(std::move(other)) {
         if (other.succeeded())
             ::new (static_cast<void*>(&value_)) stored(std::move(other.value_));
     }
@@ -199,19 +200,19 @@ public:
             rethrow();
         return get();
     }
-    [[nodiscard]] decltype(auto) value() & {
+    [[nodiscard]] decltype(auto) value()& {
         if (!succeeded())
             rethrow();
         return get();
     }
-    [[nodiscard]] T value() && {
+    [[nodiscard]] T value()&& {
         if (!succeeded())
             rethrow();
         return take();
     }
     [[nodiscard]] decltype(auto) operator*() const& { return value(); }
-    [[nodiscard]] decltype(auto) operator*() & { return value(); }
-    [[nodiscard]] T operator*() && { return std::move(*this).value(); }
+    [[nodiscard]] decltype(auto) operator*()& { return value(); }
+    [[nodiscard]] T operator*()&& { return std::move(*this).value(); }
     [[nodiscard]] auto operator->() const { return std::addressof(value()); }
 
     /// *Returns* the value's address, or null. Throws nothing.
@@ -221,7 +222,7 @@ public:
 
     /// For the library: the value is made in place, once.
     template <class... Args>
-    void emplace(Args&&... args) {
+    void emplace(Args && ... args) {
         if constexpr (std::is_reference_v<T>)
             value_ = std::addressof(args...);
         else
@@ -271,7 +272,7 @@ public:
 
     outcome() noexcept = default;
     outcome(const outcome&) noexcept = default;
-    outcome(outcome&&) noexcept = default;
+    outcome(outcome &&) noexcept = default;
     outcome& operator=(outcome other) noexcept {
         std::destroy_at(this);
         return *::new (static_cast<void*>(this)) outcome(std::move(other));

@@ -39,7 +39,7 @@ struct outcomes_info {
     std::size_t cancelled = 0;
     std::size_t not_started = 0;
     std::size_t retries = 0;
-    bool exhausted = true;       ///< the whole input was pulled
+    bool exhausted = true;        ///< the whole input was pulled
     bool deadline_struck = false; ///< the overall deadline ended it
     std::string name;
     std::source_location site;
@@ -71,7 +71,8 @@ template <class E>
 class typed_failure : public failure_ref {
 public:
     typed_failure(const outcomes_base& all, std::size_t index, const E& error) noexcept
-        : failure_ref(all, index), typed_(&error) {}
+        : failure_ref(all, index),
+          typed_(&error) {}
     [[nodiscard]] const E& operator*() const noexcept { return *typed_; }
     [[nodiscard]] const E* operator->() const noexcept { return typed_; }
 
@@ -179,14 +180,15 @@ template <class T>
 class [[nodiscard("the ledger says what failed: look at it")]] outcomes : public outcomes_base {
 public:
     outcomes(outcomes_info info, std::vector<outcome<T>> items) try
-        : outcomes_base(std::move(info), items.size()), own_(std::move(items)) {
+        : outcomes_base(std::move(info), items.size()),
+          own_(std::move(items)) {
         attach();
     } catch (const std::bad_alloc&) {
         // The base could not be made: the items are where they were, and nobody else has them.
         for (std::size_t i = 0; i != items.size(); ++i)
             report_undelivered(i, items[i]);
     }
-    outcomes(outcomes&& other) noexcept : outcomes_base(std::move(other)), own_(std::move(other.own_)) {
+    outcomes(outcomes && other) noexcept : outcomes_base(std::move(other)), own_(std::move(other.own_)) {
         attach();
         other.size_ = 0;
         other.unread_ = false;
@@ -264,10 +266,11 @@ public:
 
     /// *Returns* all values, moved out. *Errors*: throws an exception_group of the failures; if nothing failed but
     /// some were cancelled or not started, a cancelled_error, or timeout_error if the deadline struck.
-    [[nodiscard]] auto values() && {
+    [[nodiscard]] auto values()&& {
         require_all_succeeded();
         if constexpr (!std::is_void_v<T>) {
-            using kept = std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>, T>;
+            using kept =
+                std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>, T>;
             std::vector<kept> all;
             all.reserve(own_.size());
             for (auto& o : own_)
@@ -312,13 +315,14 @@ template <class... Ts>
 class [[nodiscard("the ledger says what failed: look at it")]] outcome_tuple : public outcomes_base {
 public:
     outcome_tuple(outcomes_info info, std::tuple<outcome<Ts>...> items) try
-        : outcomes_base(std::move(info), sizeof...(Ts)), own_(std::move(items)) {
+        : outcomes_base(std::move(info), sizeof...(Ts)),
+          own_(std::move(items)) {
         attach();
     } catch (const std::bad_alloc&) {
         std::size_t i = 0;
         std::apply([&](const auto&... o) { (report_undelivered(i++, o), ...); }, items);
     }
-    outcome_tuple(outcome_tuple&& other) noexcept : outcomes_base(std::move(other)), own_(std::move(other.own_)) {
+    outcome_tuple(outcome_tuple && other) noexcept : outcomes_base(std::move(other)), own_(std::move(other.own_)) {
         attach();
         other.size_ = 0;
         other.unread_ = false;
@@ -332,12 +336,12 @@ public:
         return std::get<I>(own_);
     }
     template <std::size_t I>
-    [[nodiscard]] auto& get() & noexcept {
+    [[nodiscard]] auto& get()& noexcept {
         static_cast<void>(look(I));
         return std::get<I>(own_);
     }
     template <std::size_t I>
-    [[nodiscard]] auto get() && noexcept {
+    [[nodiscard]] auto get()&& noexcept {
         static_cast<void>(look(I));
         return std::move(std::get<I>(own_));
     }
@@ -350,7 +354,8 @@ private:
             const outcome_base* found = nullptr;
             [&]<std::size_t... I>(std::index_sequence<I...>) {
                 ((I == i ? static_cast<void>(found = &std::get<I>(all)) : void()), ...);
-            }(std::index_sequence_for<Ts...>());
+            }
+            (std::index_sequence_for<Ts...>());
             return *found;
         };
     }

@@ -73,14 +73,13 @@ private:
     bool kill_cancelled_ = true;
 };
 
-/// Processes are started when calls need them, one call at a time in each, and stay for the next call. A call is made at
-/// most once. *Errors* of a call: what the function throws, as itself if the type is known (see remote_exception), else
-/// remote_error; worker_died_error; timeout_error, see call_timeout(); wire_error; worker_start_error when starting
-/// failed three times in a row and no process is left - later calls try again; queue_full; invalid_state_error once
-/// the pool is shut down.
-/// *Cancellation*: a call that waits is taken back. The process of one that is being made is killed; the task
-/// waits until it is dead, and is cancelled. So no call ever outlives the task that awaits it, but for abandon(),
-/// which does not wait for the death. With kill_cancelled(false) the call is waited for, as on a thread.
+/// Processes are started when calls need them, one call at a time in each, and stay for the next call. A call is made
+/// at most once. *Errors* of a call: what the function throws, as itself if the type is known (see remote_exception),
+/// else remote_error; worker_died_error; timeout_error, see call_timeout(); wire_error; worker_start_error when
+/// starting failed three times in a row and no process is left - later calls try again; queue_full; invalid_state_error
+/// once the pool is shut down. *Cancellation*: a call that waits is taken back. The process of one that is being made
+/// is killed; the task waits until it is dead, and is cancelled. So no call ever outlives the task that awaits it, but
+/// for abandon(), which does not wait for the death. With kill_cancelled(false) the call is waited for, as on a thread.
 /// *Thread safety*: any thread. Results are read (from_json) on a thread of the pool's.
 /// *Source*: concurrent.futures.ProcessPoolExecutor, which is broken for ever once a process has died.
 class process_pool {
@@ -131,10 +130,7 @@ protected:
     /// Makes the result of the value that came back.
     using decoder = void (*)(job& self, const nlohmann::json& value);
 
-    job(outcome_base& result, decoder decode) noexcept
-        : executor_job(result),
-          outcome_(&result),
-          decode_(decode) {}
+    job(outcome_base& result, decoder decode) noexcept : executor_job(result), outcome_(&result), decode_(decode) {}
     ~job() = default;
 
     /// What is to be sent; it lives as long as the job.
@@ -157,8 +153,8 @@ private:
 template <class F>
 class process_pool::call final : public job {
     static_assert(sizeof(F) == 0,
-                  "this can't be sent to another process: register a function, const muster::remote_function "
-                  "hash(\"hash\", &hash_file), and pass a call of it, run_in_executor(pool, hash(path))");
+        "this can't be sent to another process: register a function, const muster::remote_function "
+        "hash(\"hash\", &hash_file), and pass a call of it, run_in_executor(pool, hash(path))");
 
 public:
     using result_type = void;

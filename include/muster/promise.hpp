@@ -76,9 +76,8 @@ template <class T>
 class typed_channel final : public promise_channel {
 public:
     typed_channel(scheduler& loop, completable& target) noexcept
-        : promise_channel(loop, target, &arrived, [](promise_channel& c) noexcept {
-              delete static_cast<typed_channel*>(&c);
-          }) {}
+        : promise_channel(
+              loop, target, &arrived, [](promise_channel& c) noexcept { delete static_cast<typed_channel*>(&c); }) {}
 
     outcome<T> result_;
 
@@ -107,7 +106,7 @@ public:
     using value_type = T;
 
     promise() = default;
-    promise(promise&& other) noexcept : channel_(std::exchange(other.channel_, nullptr)) {}
+    promise(promise && other) noexcept : channel_(std::exchange(other.channel_, nullptr)) {}
     promise& operator=(promise&& other) noexcept {
         promise taken(std::move(other));
         std::swap(channel_, taken.channel_);
@@ -128,7 +127,7 @@ public:
     /// the value throws, and it is then not set. *Complexity*: no allocation of its own.
     template <class... Args>
         requires detail::gives_value<T, Args...>
-    bool set_value(Args&&... args) {
+    bool set_value(Args && ... args) {
         require_valid();
         if (channel_->wanted())
             channel_->result_.emplace(std::forward<Args>(args)...);
@@ -145,12 +144,10 @@ public:
     template <class E>
         requires(!std::same_as<std::remove_cvref_t<E>, std::exception_ptr> &&
                  !std::same_as<std::remove_cvref_t<E>, std::nullptr_t>)
-    bool set_exception(E&& error) {
-        return set_exception(std::make_exception_ptr(std::forward<E>(error)));
-    }
+    bool set_exception(E && error) { return set_exception(std::make_exception_ptr(std::forward<E>(error))); }
 
     /// For the library.
-    explicit promise(detail::typed_channel<T>* channel) noexcept : channel_(channel) {}
+    explicit promise(detail::typed_channel<T> * channel) noexcept : channel_(channel) {}
 
 private:
     void require_valid() const {
@@ -173,8 +170,8 @@ private:
 /// *Returns* a promise and its future, as a std::pair. Until the promise is set or destroyed, a loop with nothing to
 /// do waits for it. *Errors*: invalid_state_error if no loop runs on this thread.
 template <class T>
-[[nodiscard]] std::pair<promise<T>, future<T>>
-make_promise(std::string name = {}, std::source_location site = std::source_location::current()) {
+[[nodiscard]] std::pair<promise<T>, future<T>> make_promise(
+    std::string name = {}, std::source_location site = std::source_location::current()) {
     auto& loop = detail::scheduler::require("make_promise");
     auto f = future<T>::make_on(loop, std::move(name), site);
     promise<T> p(new detail::typed_channel<T>(loop, f.state()));

@@ -14,10 +14,10 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/operation.hpp>
 #include <muster/detail/queue_store.hpp>
 #include <muster/detail/wait_list.hpp>
 #include <muster/error.hpp>
-#include <muster/detail/operation.hpp>
 #include <muster/event.hpp>
 #include <muster/task.hpp>
 
@@ -63,7 +63,8 @@ public:
     void task_done();
     /// Waits until task_done() was called for every item that was put. *Cancellation*: ends the wait; none if nothing
     /// is left to do.
-    [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation join() noexcept {
+    [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation
+    join() noexcept {
         return detail::event_operation(all_done_, joiners_, join_kind);
     }
 
@@ -160,18 +161,15 @@ public:
         return detail::operation<get_awaiter, basic_queue&>(*this);
     }
     /// The same, for loops. *Returns* std::nullopt instead if it was shut down and nothing is left.
-    [[nodiscard("nothing is taken until it is awaited: co_await q.next()")]] detail::operation<next_awaiter, basic_queue&>
+    [[nodiscard(
+        "nothing is taken until it is awaited: co_await q.next()")]] detail::operation<next_awaiter, basic_queue&>
     next() noexcept {
         return detail::operation<next_awaiter, basic_queue&>(*this);
     }
 
     /// *Errors*: queue_full, queue_shut_down; the item is then as it was.
     void put_nowait(T&& item) { insert(std::move(item)); }
-    void put_nowait(const T& item)
-        requires std::copy_constructible<T>
-    {
-        insert(item);
-    }
+    void put_nowait(const T& item) requires std::copy_constructible<T> { insert(item); }
     /// *Errors*: queue_empty; queue_shut_down if it was shut down and nothing is left.
     [[nodiscard]] T get_nowait() {
         if (empty())
@@ -240,7 +238,7 @@ template <std::movable T, class Store>
 class [[nodiscard("nothing is put until it is awaited: co_await q.put(x)")]] basic_queue<T, Store>::put_awaiter final
     : public detail::inline_awaiter<void> {
 public:
-    explicit put_awaiter(basic_queue& q, T&& item) : inline_awaiter(nullptr), queue_(&q), item_(std::move(item)) {}
+    explicit put_awaiter(basic_queue & q, T && item) : inline_awaiter(nullptr), queue_(&q), item_(std::move(item)) {}
 
     /// What was to be put; moved from once it is in the queue.
     [[nodiscard]] T& item() noexcept { return item_; }
@@ -268,11 +266,9 @@ private:
 
 /// What `co_await q.next()` awaits.
 template <std::movable T, class Store>
-class basic_queue<T, Store>::next_awaiter
-    : public detail::inline_awaiter<std::optional<T>> {
+class basic_queue<T, Store>::next_awaiter : public detail::inline_awaiter<std::optional<T>> {
 public:
-    explicit next_awaiter(basic_queue& q) noexcept
-        : detail::inline_awaiter<std::optional<T>>(nullptr), queue_(&q) {}
+    explicit next_awaiter(basic_queue& q) noexcept : detail::inline_awaiter<std::optional<T>>(nullptr), queue_(&q) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return !queue_->empty() || queue_->is_shut_down(); }
     template <std::derived_from<detail::promise_links> Promise>
@@ -294,8 +290,7 @@ private:
 
 /// What `co_await q.get()` awaits.
 template <std::movable T, class Store>
-class basic_queue<T, Store>::get_awaiter final
-    : public next_awaiter {
+class basic_queue<T, Store>::get_awaiter final : public next_awaiter {
 public:
     using next_awaiter::next_awaiter;
     T await_resume() {

@@ -27,12 +27,13 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::race(...)"
     using input_type = typename detail::gather_input<As...>::type;
 
 public:
-    race(As&&... as, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "race"), input_(std::forward<As>(as)...) {
+    race(As && ... as, std::source_location site = std::source_location::current())
+        : words(detail::join_options(site), "race"),
+          input_(std::forward<As>(as)...) {
         this->options_.policy = detail::on_failure::finish_siblings;
         this->options_.quorum = 1;
     }
-    race(race&&) = default;
+    race(race &&) = default;
     race& operator=(race&&) = delete;
     ~race() {
         if (guard_.armed()) {
@@ -42,12 +43,12 @@ public:
     }
 
     /// Every outcome: the winner's value, and for each other its failure or cancelled{race_lost}.
-    [[nodiscard("nothing runs until it is awaited")]] auto settle() && {
+    [[nodiscard("nothing runs until it is awaited")]] auto settle()&& {
         guard_.disarm();
         return detail::pending_join<input_type, detail::as_outcomes>(std::move(input_), std::move(this->options_));
     }
 
-    auto operator co_await() && {
+    auto operator co_await()&& {
         guard_.disarm();
         return typename input_type::template awaiter<detail::as_first>(std::move(input_), std::move(this->options_));
     }

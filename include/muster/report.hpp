@@ -40,12 +40,12 @@ struct report {
     explicit report(report_kind what) noexcept : kind(what) {}
 
     report_kind kind;
-    std::string name;               ///< the task's, combinator's or coroutine function's
-    std::source_location site;      ///< where it was created; line() is 0 if that is not known
-    std::exception_ptr error;       ///< null where there is none
+    std::string name;                 ///< the task's, combinator's or coroutine function's
+    std::source_location site;        ///< where it was created; line() is 0 if that is not known
+    std::exception_ptr error;         ///< null where there is none
     std::optional<std::size_t> index; ///< the child's place in its combinator
-    std::string detail;             ///< more, in words; may be empty
-    const void* id = nullptr;       ///< tells tasks apart: task::id(), task_handle::id()
+    std::string detail;               ///< more, in words; may be empty
+    const void* id = nullptr;         ///< tells tasks apart: task::id(), task_handle::id()
 };
 
 /// *Returns* one line: "never retrieved: task 'load' (created at main.cpp:12) failed: http_error: 503".

@@ -49,9 +49,9 @@ int print_failure_of_main(const std::exception_ptr& error) noexcept;
 /// *Source*: the interpreter's way with an exception that leaves asyncio.run.
 template <class T>
 int run_main(task<T> main, const run_options& options = {},
-             std::source_location site = std::source_location::current()) noexcept {
+    std::source_location site = std::source_location::current()) noexcept {
     static_assert(std::is_void_v<T> || std::same_as<T, int>,
-                  "run_main takes a muster::task<> or, for an exit status of its own, a muster::task<int>");
+        "run_main takes a muster::task<> or, for an exit status of its own, a muster::task<int>");
     try {
         if constexpr (std::is_void_v<T>) {
             run(std::move(main), options, site);

@@ -50,15 +50,15 @@ public:
         grace_ = time;
         return *this;
     }
-    /// Whether a signal that asks the program to stop cancels main: SIGINT, unless interrupt_signals() says others. On by
-    /// default.
+    /// Whether a signal that asks the program to stop cancels main: SIGINT, unless interrupt_signals() says others. On
+    /// by default.
     run_options& handle_interrupt(bool on) {
         handle_interrupt_ = on;
         return *this;
     }
     /// The signals that cancel main: `interrupt_signals({SIGINT, SIGTERM})`. The first to come does, with the message
-    /// "interrupted by SIGTERM" or what its name is; from then on all of them are the system's again, so a second one ends
-    /// the program. A signal that the program ignores or handles itself when the run begins is left alone.
+    /// "interrupted by SIGTERM" or what its name is; from then on all of them are the system's again, so a second one
+    /// ends the program. A signal that the program ignores or handles itself when the run begins is left alone.
     /// *Errors*: std::invalid_argument for what is no signal, or none that can be watched.
     run_options& interrupt_signals(std::initializer_list<int> signals);
     /// Steps that keep the loop busy for longer are reported. Off by default; asyncio's debug mode takes 100 ms.

@@ -35,11 +35,13 @@ public:
 
     /// Waits for a permit and takes it; release() gives it back. *Cancellation*: ends the wait, and the turn goes to
     /// the next; none if a permit can be had at once. *Complexity*: O(1), no allocation.
-    [[nodiscard("no permit is taken until it is awaited: co_await s.acquire()")]]
-    detail::operation<acquire_awaiter, semaphore&> acquire() noexcept;
+    [[nodiscard(
+        "no permit is taken until it is awaited: co_await s.acquire()")]] detail::operation<acquire_awaiter, semaphore&>
+    acquire() noexcept;
     /// The same. *Returns* a permit that is given back when it is destroyed.
-    [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]]
-    detail::operation<scoped_acquire_awaiter, semaphore&> scoped_acquire() noexcept;
+    [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]] detail::operation<
+        scoped_acquire_awaiter, semaphore&>
+    scoped_acquire() noexcept;
     /// Takes a permit if one is left and nobody waits for one. *Returns* whether it did.
     [[nodiscard]] bool try_acquire() noexcept {
         if (locked())
@@ -57,9 +59,7 @@ public:
             --value_;
     }
     /// True if acquire() would have to wait: no permit is left, or others are before.
-    [[nodiscard]] bool locked() const noexcept {
-        return value_ == 0 || !waiters_.empty() || waiters_.granted() != 0;
-    }
+    [[nodiscard]] bool locked() const noexcept { return value_ == 0 || !waiters_.empty() || waiters_.granted() != 0; }
     /// How many permits are left that no waiter was promised.
     [[nodiscard]] std::ptrdiff_t available() const noexcept { return value_; }
 
@@ -88,8 +88,7 @@ public:
 };
 
 /// What `co_await s.acquire()` awaits.
-class semaphore::acquire_awaiter
-    : public detail::list_waiter {
+class semaphore::acquire_awaiter : public detail::list_waiter {
 public:
     explicit acquire_awaiter(semaphore& s) noexcept : list_waiter(s.waiters_, kind_of), semaphore_(&s) {}
     /// A permit that was granted to a task which is destroyed before it has run goes back.
@@ -122,8 +121,8 @@ class [[nodiscard("the permit is given back at once if it is dropped: name it")]
 public:
     permit() = default;
     /// Takes over a permit that was acquired.
-    explicit permit(semaphore& of) noexcept : semaphore_(&of) {}
-    permit(permit&& other) noexcept : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
+    explicit permit(semaphore & of) noexcept : semaphore_(&of) {}
+    permit(permit && other) noexcept : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
     permit& operator=(permit&& other) noexcept {
         permit old(std::move(*this));
         semaphore_ = std::exchange(other.semaphore_, nullptr);

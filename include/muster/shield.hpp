@@ -55,12 +55,13 @@ private:
 };
 
 template <class Handle>
-class shield_awaiter final
-    : public shielded_wait {
+class shield_awaiter final : public shielded_wait {
     using value_type = typename Handle::value_type;
 
 public:
-    explicit shield_awaiter(Handle h) : shielded_wait(counted<completable>(&h.required_state())), handle_(std::move(h)) {}
+    explicit shield_awaiter(Handle h)
+        : shielded_wait(counted<completable>(&h.required_state())),
+          handle_(std::move(h)) {}
     const_ref<value_type> await_resume() {
         finish();
         return handle_.result();
@@ -76,16 +77,17 @@ class [[nodiscard("nothing is waited for until it is awaited")]] shield_operatio
 public:
     shield_operation(Handle h, std::source_location site) noexcept : handle_(std::move(h)), site_(site) {}
 
-    shield_awaiter<Handle> operator co_await() && { return shield_awaiter<Handle>(std::move(handle_)); }
+    shield_awaiter<Handle> operator co_await()&& { return shield_awaiter<Handle>(std::move(handle_)); }
 
     /// Waits without being awaited. *Returns* a future that ends as what is shielded does, with a copy of its value, or
-    /// the value itself where it can't be copied; a failure is the future's then. Cancelling the future ends it at once and
-    /// leaves what is shielded alone. *Errors*: invalid_state_error if no loop runs on this thread.
-    /// *Source*: asyncio.shield that is not awaited yet.
-    future<typename Handle::value_type> start() && {
+    /// the value itself where it can't be copied; a failure is the future's then. Cancelling the future ends it at once
+    /// and leaves what is shielded alone. *Errors*: invalid_state_error if no loop runs on this thread. *Source*:
+    /// asyncio.shield that is not awaited yet.
+    future<typename Handle::value_type> start()&& {
         using value_type = typename Handle::value_type;
         auto& loop = scheduler::require("start");
-        auto* const state = new started_shield<value_type>(loop, counted<completable>(&handle_.required_state()), site_);
+        auto* const state =
+            new started_shield<value_type>(loop, counted<completable>(&handle_.required_state()), site_);
         auto made = future<value_type>::refer_to(*state);
         state->begin();
         return made;
@@ -107,7 +109,8 @@ detail::shield_operation<Handle> shield(Handle h, std::source_location site = st
 }
 /// Gives the task to the loop first: it starts even if the result is never awaited.
 template <class T>
-detail::shield_operation<task_handle<T>> shield(task<T> t, std::source_location site = std::source_location::current()) {
+detail::shield_operation<task_handle<T>> shield(
+    task<T> t, std::source_location site = std::source_location::current()) {
     return detail::shield_operation<task_handle<T>>(create_task(std::move(t), {}, site), site);
 }
 

@@ -107,8 +107,6 @@ inline detail::sleep_until_operation sleep_until(loop_clock::time_point when) no
 }
 
 /// Lets what is ready run once, then goes on: a cancellation point. *Source*: asyncio.sleep(0).
-inline detail::sleep_operation yield() noexcept {
-    return detail::sleep_operation(detail::nanoseconds(0));
-}
+inline detail::sleep_operation yield() noexcept { return detail::sleep_operation(detail::nanoseconds(0)); }
 
 } // namespace muster

@@ -29,8 +29,8 @@ class [[nodiscard("the link ends when this is dropped")]] cancel_link {
 public:
     /// For the library: see cancel_on.
     cancel_link(std::stop_token token, any_handle target, std::string message)
-        : callback_(std::make_unique<std::stop_callback<request>>(std::move(token),
-                                                                  request(std::move(target), std::move(message)))) {}
+        : callback_(std::make_unique<std::stop_callback<request>>(
+              std::move(token), request(std::move(target), std::move(message)))) {}
 
 private:
     class request {
@@ -57,7 +57,7 @@ inline cancel_link cancel_on(std::stop_token token, const any_handle& target, st
 /// was stopped. *Cancellation*: passed on into the task.
 template <class T>
 task<T> cancel_on(std::stop_token token, task<T> work, std::string message = "stop requested",
-                  std::source_location site = std::source_location::current()) {
+    std::source_location site = std::source_location::current()) {
     auto handle = create_task(std::move(work), {}, site);
     const auto link = cancel_on(std::move(token), handle, std::move(message));
     if constexpr (std::is_void_v<T>) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Commands as tasks. run_command runs one to its end and gives what it wrote; start_process gives a running one to talk
-/// to. Cancelling ends the whole process group, politely first, and waits for it: no zombie and no stray is left.
+/// Commands as tasks. run_command runs one to its end and gives what it wrote; start_process gives a running one to
+/// talk to. Cancelling ends the whole process group, politely first, and waits for it: no zombie and no stray is left.
 ///
 ///     auto done = co_await muster::run_command(muster::command("git", "describe", "--tags"));
 ///     done.throw_if_failed();
@@ -53,12 +53,11 @@ struct completed_process {
 };
 
 /// Runs the command to its end. *Returns* how it ended, whatever its status: see throw_if_failed.
-/// *Errors*: command_not_found_error, spawn_error; output_limit_error; what an output sink throws; invalid_state_error on
-/// a loop without I/O.
-/// *Cancellation*, and a time limit, sends SIGTERM to its process group and SIGKILL to what is left of that after
-/// command::grace; then waits for the end, and only then is the task cancelled. Its sinks are called until then.
-/// *Lifetime*: if the loop ends first, the group is killed at once and waited for.
-/// *Complexity*: no thread. *Source*: asyncio.create_subprocess_exec with communicate(); subprocess.run.
+/// *Errors*: command_not_found_error, spawn_error; output_limit_error; what an output sink throws; invalid_state_error
+/// on a loop without I/O. *Cancellation*, and a time limit, sends SIGTERM to its process group and SIGKILL to what is
+/// left of that after command::grace; then waits for the end, and only then is the task cancelled. Its sinks are called
+/// until then. *Lifetime*: if the loop ends first, the group is killed at once and waited for. *Complexity*: no thread.
+/// *Source*: asyncio.create_subprocess_exec with communicate(); subprocess.run.
 [[nodiscard]] task<completed_process> run_command(command what);
 
 class process;
@@ -134,8 +133,9 @@ private:
     std::unique_ptr<state> state_;
 };
 
-/// Starts the command. `capture`, the default, gives a pipe to read from; sinks, bytes for standard input and limits are
-/// run_command's. *Errors*: command_not_found_error, spawn_error; std::invalid_argument for what only run_command does.
+/// Starts the command. `capture`, the default, gives a pipe to read from; sinks, bytes for standard input and limits
+/// are run_command's. *Errors*: command_not_found_error, spawn_error; std::invalid_argument for what only run_command
+/// does.
 [[nodiscard("the process is killed at once if this is dropped")]] process start_process(command what);
 
 } // namespace muster

@@ -5,7 +5,8 @@
 /// The coroutine type. A task is lazy: calling the function makes its frame and runs nothing; awaiting it, or giving
 /// it to create_task, gather or run, starts it. It is move-only and awaited once.
 /// Take parameters by value: a reference parameter must outlive the task, not only the call that makes it.
-/// With g++ 12, write `auto x = co_await expr;` as a statement of its own: docs/inside/compilers.md says what it breaks.
+/// With g++ 12, write `auto x = co_await expr;` as a statement of its own: docs/inside/compilers.md says what it
+/// breaks.
 ///
 ///     muster::task<int> twice(muster::task<int> inner) {
 ///         auto x = co_await std::move(inner);
@@ -35,7 +36,9 @@ class task;
 namespace detail {
 
 template <class A>
-concept has_member_co_await = requires(A&& a) { static_cast<A&&>(a).operator co_await(); };
+concept has_member_co_await = requires(A&& a) {
+    static_cast<A&&>(a).operator co_await();
+};
 
 template <class A>
 inline constexpr bool is_task = false;
@@ -80,8 +83,7 @@ public:
     decltype(auto) await_transform(A&& awaitable) {
         using bare = std::remove_cvref_t<A>;
         if constexpr (is_task<bare>) {
-            static_assert(!std::is_lvalue_reference_v<A>,
-                          "a task is awaited once: write `co_await std::move(t)`");
+            static_assert(!std::is_lvalue_reference_v<A>, "a task is awaited once: write `co_await std::move(t)`");
             if constexpr (!std::is_lvalue_reference_v<A>)
                 return std::move(awaitable).operator co_await();
         } else if constexpr (std::derived_from<bare, library_awaitable>) {
@@ -113,9 +115,7 @@ class promise_result : public promise_base {
 public:
     template <class U = T>
         requires std::constructible_from<T, U>
-    void return_value(U&& value) {
-        result().emplace(std::forward<U>(value));
-    }
+    void return_value(U&& value) { result().emplace(std::forward<U>(value)); }
 
 protected:
     outcome<T>& result() noexcept { return static_cast<outcome<T>&>(*out_); }
@@ -267,7 +267,7 @@ public:
     using value_type = T;
     using promise_type = detail::promise<T>;
 
-    task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+    task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
     task& operator=(task&& other) noexcept {
         if (this != &other) {
             drop();
@@ -285,12 +285,12 @@ public:
     /// What report::id says if it is never awaited.
     [[nodiscard]] const void* id() const noexcept { return frame_.address(); }
 
-    detail::task_awaiter<T> operator co_await() && noexcept {
+    detail::task_awaiter<T> operator co_await()&& noexcept {
         return detail::task_awaiter<T>(std::exchange(frame_, nullptr));
     }
 
     /// For the library: the frame, not begun, or null, or one whose address is that of no_memory_tag.
-    [[nodiscard]] std::coroutine_handle<> release() && noexcept { return std::exchange(frame_, nullptr); }
+    [[nodiscard]] std::coroutine_handle<> release()&& noexcept { return std::exchange(frame_, nullptr); }
 
 protected:
     friend promise_type;
@@ -332,9 +332,7 @@ void task<T>::drop() noexcept {
 /// *Cancellation*: none. A cancelled_error counts as a cancellation raised by the task itself.
 template <class E>
     requires(!std::same_as<std::remove_cvref_t<E>, std::exception_ptr>)
-detail::fail_awaiter fail(E&& error) {
-    return detail::fail_awaiter(std::make_exception_ptr(std::forward<E>(error)));
-}
+detail::fail_awaiter fail(E&& error) { return detail::fail_awaiter(std::make_exception_ptr(std::forward<E>(error))); }
 /// The same for an error that is at hand as a pointer, which must not be null.
 inline detail::fail_awaiter fail(std::exception_ptr error) {
     if (!error)

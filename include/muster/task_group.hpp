@@ -41,8 +41,8 @@ public:
     /// *Errors*: invalid_state_error if the group is not running, has ended or is shutting down after a failure;
     /// the task is then destroyed.
     template <class T>
-    task_handle<T> create_task(task<T> t, std::string name = {},
-                               std::source_location site = std::source_location::current()) {
+    task_handle<T> create_task(
+        task<T> t, std::string name = {}, std::source_location site = std::source_location::current()) {
         refuse_unless_open(t);
         auto& loop = detail::scheduler::require("task_group::create_task");
         auto handle = detail::spawn_as<member_task<T>>(loop, std::move(t), site, *this);
@@ -103,7 +103,8 @@ private:
     class member_task final : public detail::task_state<T>, public member {
     public:
         member_task(detail::scheduler& loop, std::source_location site, task_group& g) noexcept
-            : detail::task_state<T>(detail::task_state<T>::template kind_with<&destroy>, loop, site), member(g, *this) {}
+            : detail::task_state<T>(detail::task_state<T>::template kind_with<&destroy>, loop, site),
+              member(g, *this) {}
 
     private:
         static void destroy(detail::completable& c) noexcept { delete static_cast<member_task*>(&c); }
@@ -187,8 +188,8 @@ task<body_result<F, task_group>> run_in_group(F body, std::source_location site)
 
 /// Makes a group and runs `body(group)` in it: see task_group::run.
 template <class F>
-task<detail::body_result<std::decay_t<F>, task_group>>
-with_task_group(F&& body, std::source_location site = std::source_location::current()) {
+task<detail::body_result<std::decay_t<F>, task_group>> with_task_group(
+    F&& body, std::source_location site = std::source_location::current()) {
     detail::refuse_lambda_in_co_await<F>();
     return detail::run_in_group<std::decay_t<F>>(std::forward<F>(body), site);
 }

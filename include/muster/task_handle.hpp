@@ -154,7 +154,7 @@ public:
 
 template <class T>
 using const_ref = std::conditional_t<std::is_void_v<T>, void,
-                                     std::conditional_t<std::is_reference_v<T>, T, std::add_lvalue_reference_t<const T>>>;
+    std::conditional_t<std::is_reference_v<T>, T, std::add_lvalue_reference_t<const T>>>;
 
 template <class T>
 task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site);
@@ -238,8 +238,8 @@ task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site) {
 /// was awaited before. A frame that could not be made gives a task that has failed with std::bad_alloc.
 /// *Source*: asyncio's create_task.
 template <class T>
-task_handle<T> create_task(task<T> t, std::string name = {},
-                           std::source_location site = std::source_location::current()) {
+task_handle<T> create_task(
+    task<T> t, std::string name = {}, std::source_location site = std::source_location::current()) {
     auto handle = detail::spawn(detail::scheduler::require("create_task"), std::move(t), site);
     if (!name.empty())
         handle.state().try_set_name(std::move(name));

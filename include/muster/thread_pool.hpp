@@ -32,8 +32,8 @@ inline constexpr bool takes_stop_token = std::is_invocable_v<F, std::stop_token>
 template <class F>
 struct call_traits {
     static_assert(takes_stop_token<F> || std::is_invocable_v<F>,
-                  "this can't be called on a thread: pass something that is called without arguments, or with a "
-                  "std::stop_token; to_thread(f, args...) binds arguments");
+        "this can't be called on a thread: pass something that is called without arguments, or with a "
+        "std::stop_token; to_thread(f, args...) binds arguments");
 };
 template <class F>
     requires takes_stop_token<F>
@@ -143,8 +143,8 @@ template <class F>
 class thread_pool::call final : public job {
     using returned = typename detail::call_traits<F>::returned;
     static_assert(!detail::is_task<std::remove_cvref_t<returned>>,
-                  "this makes a coroutine, which would not run on the thread: await it on the loop, and call only what "
-                  "blocks on a thread");
+        "this makes a coroutine, which would not run on the thread: await it on the loop, and call only what "
+        "blocks on a thread");
 
 public:
     using result_type =

@@ -86,7 +86,8 @@ private:
 
     struct limit_timer : detail::timer {
         explicit limit_timer(timeout_scope& s) noexcept
-            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).scope->strike(); }), scope(&s) {}
+            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).scope->strike(); }),
+              scope(&s) {}
         timeout_scope* scope;
     };
     struct limit_entry : detail::call_entry {
@@ -207,7 +208,7 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
 template <class A, class Rep, class Period>
 task<detail::awaited_t<std::remove_cvref_t<A>>> wait_for(A&& awaitable, std::chrono::duration<Rep, Period> limit) {
     static_assert(!std::is_lvalue_reference_v<A> || std::copy_constructible<std::remove_cvref_t<A>>,
-                  "wait_for takes what it awaits by value: write `wait_for(std::move(t), limit)`");
+        "wait_for takes what it awaits by value: write `wait_for(std::move(t), limit)`");
     if constexpr (requires { std::forward<A>(awaitable).as_task(); })
         return wait_for(std::forward<A>(awaitable).as_task(), limit);
     else

@@ -30,8 +30,8 @@ template <class F, class... Args>
 class bound_call {
     static constexpr bool with_token = std::is_invocable_v<F, std::stop_token, Args...>;
     static_assert(with_token || std::is_invocable_v<F, Args...>,
-                  "to_thread can't call this with these arguments: they are copied, or moved, and passed as rvalues; "
-                  "pass std::ref(x) for a reference");
+        "to_thread can't call this with these arguments: they are copied, or moved, and passed as rvalues; "
+        "pass std::ref(x) for a reference");
 
 public:
     explicit bound_call(F f, Args... args) : f_(std::move(f)), args_(std::move(args)...) {}
@@ -63,16 +63,15 @@ private:
 /// *Source*: asyncio.to_thread. It is a class, so that it can know where it was called.
 template <class F, class... Args>
 class [[nodiscard("nothing is called until it is awaited")]] to_thread final
-    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>> {
-public:
-    template <class G>
-        requires std::same_as<std::decay_t<G>, F>
-    explicit to_thread(G&& f, Args... args, std::source_location site = std::source_location::current())
-        : detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(
-              default_pool(), detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...), site) {
-        detail::refuse_lambda_in_co_await<G>();
-    }
-};
+    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>>{public : template <class G>
+        requires std::same_as<std::decay_t<G>, F> explicit to_thread(
+            G && f, Args... args, std::source_location site = std::source_location::current()) :
+            detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(default_pool(),
+                detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...),
+                site){detail::refuse_lambda_in_co_await<G>();
+} // namespace muster
+}
+;
 
 template <class F, class... Args>
 to_thread(F, Args...) -> to_thread<F, Args...>;

@@ -63,12 +63,12 @@ private:
 };
 
 template <class Handle>
-class wait_awaiter final
-    : public library_awaitable {
+class wait_awaiter final : public library_awaitable {
 public:
-    wait_awaiter(std::vector<Handle> handles, wait_until until, std::optional<nanoseconds> timeout,
-                 std::source_location site)
-        : core_(handles.size(), until, timeout, site), handles_(std::move(handles)) {
+    wait_awaiter(
+        std::vector<Handle> handles, wait_until until, std::optional<nanoseconds> timeout, std::source_location site)
+        : core_(handles.size(), until, timeout, site),
+          handles_(std::move(handles)) {
         for (std::size_t i = 0; i != handles_.size(); ++i)
             core_.watch(i, handles_[i].required_state());
     }
@@ -96,25 +96,23 @@ private:
 /// set. *Cancellation*: ends the wait; the handles are left alone. *Complexity*: O(n). *Source*: asyncio.wait.
 template <std::ranges::input_range Range>
     requires std::derived_from<std::ranges::range_value_t<Range>, any_handle>
-[[nodiscard("nothing is waited for until it is awaited: co_await wait(...)")]] auto wait(Range&& handles, wait_until until = wait_until::all_completed,
-          std::optional<std::chrono::nanoseconds> timeout = std::nullopt,
-          std::source_location site = std::source_location::current()) {
+[[nodiscard("nothing is waited for until it is awaited: co_await wait(...)")]] auto wait(Range&& handles,
+    wait_until until = wait_until::all_completed, std::optional<std::chrono::nanoseconds> timeout = std::nullopt,
+    std::source_location site = std::source_location::current()) {
     using handle = std::ranges::range_value_t<Range>;
     std::vector<handle> all;
     for (auto&& h : handles)
         all.push_back(static_cast<std::conditional_t<std::is_lvalue_reference_v<Range>, const handle&, handle&&>>(h));
     return detail::operation<detail::wait_awaiter<handle>, std::vector<handle>, wait_until,
-                             std::optional<std::chrono::nanoseconds>, std::source_location>(std::move(all), until,
-                                                                                            timeout, site);
+        std::optional<std::chrono::nanoseconds>, std::source_location>(std::move(all), until, timeout, site);
 }
 
 /// Tasks have no handles to give back.
 template <std::ranges::input_range Range>
     requires detail::is_task<std::ranges::range_value_t<Range>>
-void wait(Range&&, wait_until = wait_until::all_completed,
-          std::optional<std::chrono::nanoseconds> = std::nullopt) {
+void wait(Range&&, wait_until = wait_until::all_completed, std::optional<std::chrono::nanoseconds> = std::nullopt) {
     static_assert(!detail::is_task<std::ranges::range_value_t<Range>>,
-                  "wait takes handles: start the tasks with muster::create_task first");
+        "wait takes handles: start the tasks with muster::create_task first");
 }
 
 } // namespace muster

@@ -36,9 +36,7 @@ constexpr const char* never_ran = "the call had not begun, and was never made";
 
 } // namespace
 
-void executor_job::finish() noexcept {
-    send();
-}
+void executor_job::finish() noexcept { send(); }
 
 void executor_job::refuse(cancel_reason why) noexcept {
     begin();
@@ -47,8 +45,8 @@ void executor_job::refuse(cancel_reason why) noexcept {
 }
 
 void executor_job::send() noexcept {
-    // The box is kept here: once it is posted, the job may be gone, and its loop. It is kept for the next job too, most of
-    // which go the same way: all threads would change one count for each.
+    // The box is kept here: once it is posted, the job may be gone, and its loop. It is kept for the next job too, most
+    // of which go the same way: all threads would change one count for each.
     const auto post = [this] {
         if (kept_box_gone) { // static objects are being destroyed, or other things of this thread
             const auto box = inbox_->shared_from_this();

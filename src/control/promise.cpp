@@ -7,9 +7,13 @@
 
 namespace muster::detail {
 
-promise_channel::promise_channel(scheduler& loop, completable& target, letter::function arrived,
-                                 free_function f) noexcept
-    : letter(arrived), watcher(&target_ended, nullptr), loop_share(&loop_ended), free_(f), inbox_(loop.inbox()),
+promise_channel::promise_channel(
+    scheduler& loop, completable& target, letter::function arrived, free_function f) noexcept
+    : letter(arrived),
+      watcher(&target_ended, nullptr),
+      loop_share(&loop_ended),
+      free_(f),
+      inbox_(loop.inbox()),
       target_(&target) {
     watch(target);
     inbox_->keep(*this);

@@ -13,7 +13,10 @@ namespace {
 class user_callback final : public detail::watcher {
 public:
     user_callback(detail::completable& state, std::function<void(const any_handle&)> f, std::uint64_t number) noexcept
-        : watcher(&told, &call), state_(&state), function_(std::move(f)), number_(number) {}
+        : watcher(&told, &call),
+          state_(&state),
+          function_(std::move(f)),
+          number_(number) {}
 
     static bool remove(detail::completable& state, std::uint64_t number) noexcept {
         for (auto* w = state.first_watcher(); w != nullptr; w = w->after()) {
@@ -142,9 +145,7 @@ completion_wait::completion_wait(counted<completable> c) : suspension(kind_of), 
         throw invalid_state_error("task '" + on_->name() + "' can't await itself: it would wait for ever");
 }
 
-void completion_wait::told(watcher& w) noexcept {
-    static_cast<waker&>(w).wait.fiber_->wake();
-}
+void completion_wait::told(watcher& w) noexcept { static_cast<waker&>(w).wait.fiber_->wake(); }
 
 cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept {
     auto& self = static_cast<completion_wait&>(s);
@@ -187,23 +188,19 @@ detail::fiber& running(const char* what) {
 }
 } // namespace
 
-std::string name() {
-    return detail::running_task_name();
-}
+std::string name() { return detail::running_task_name(); }
 
 int cancelling() {
     const auto* loop = detail::scheduler::current();
     return loop != nullptr && loop->running_ != nullptr ? static_cast<int>(loop->running_->cancels_) : 0;
 }
 
-int uncancel() {
-    return running("this_task::uncancel").uncancel();
-}
+int uncancel() { return running("this_task::uncancel").uncancel(); }
 
 void cancel(std::string message) {
     auto& f = running("this_task::cancel");
-    f.cancel(detail::cancel_request(cancel_reason::requested,
-                                    detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
+    f.cancel(detail::cancel_request(
+        cancel_reason::requested, detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
 }
 
 } // namespace this_task

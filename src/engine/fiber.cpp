@@ -134,7 +134,8 @@ fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* ins
         dropped_ = droppable_ && op_->kind_->can_be_dropped;
         wake();
         break;
-    case cancel_effect::passed_on: break;
+    case cancel_effect::passed_on:
+        break;
     case cancel_effect::held:
         set_request(request);
         must_cancel_ = true;

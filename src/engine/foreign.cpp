@@ -15,9 +15,7 @@ const suspension_kind foreign_wait::kind_of{"another library's awaitable", &fore
     static_cast<void>(box->post(*wait));
 }
 
-foreign_bridge foreign_wait::hand_over(foreign_wait&) {
-    co_return;
-}
+foreign_bridge foreign_wait::hand_over(foreign_wait&) { co_return; }
 
 void foreign_wait::begin(fiber& f, std::coroutine_handle<> h) {
     inbox_ = f.loop_->inbox();

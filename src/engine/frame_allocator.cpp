@@ -50,9 +50,7 @@ void begin_keeping(bool allowed) noexcept {
 }
 
 struct cache_owner {
-    cache_owner() noexcept {
-        begin_keeping(!with_address_sanitizer && fault_hook == nullptr);
-    }
+    cache_owner() noexcept { begin_keeping(!with_address_sanitizer && fault_hook == nullptr); }
     ~cache_owner() {
         begin_keeping(false);
         frames_of_ended_threads.fetch_add(std::exchange(from_heap, 0), std::memory_order_relaxed);

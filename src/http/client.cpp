@@ -20,9 +20,9 @@ namespace {
 /// What is known of an attempt, however it ended.
 struct attempt {
     attempt() noexcept {}
-    bool begun = false;        ///< it is known at all
+    bool begun = false; ///< it is known at all
     bool nothing_sent = false;
-    bool can_repeat = true;    ///< what was sent can be read again, what came was given to nobody
+    bool can_repeat = true; ///< what was sent can be read again, what came was given to nobody
 
     void look_at(transfer& t) noexcept {
         begun = true;
@@ -144,13 +144,9 @@ task<Answer> repeat(std::shared_ptr<engine> by, request what, retry_policy polic
 
 client::client(const client_options& options) : engine_(std::make_shared<engine>(options)) {}
 
-client::~client() {
-    engine_->close();
-}
+client::~client() { engine_->close(); }
 
-task<response> client::get(std::string url) {
-    return send(request(std::move(url)));
-}
+task<response> client::get(std::string url) { return send(request(std::move(url))); }
 
 task<response> client::send(request what) {
     auto policy = what.retry() ? *what.retry() : engine_->options().retry_;

@@ -40,8 +40,8 @@ struct socket_watch {
     }
 };
 
-/// Tells whether the loop is still run by its own, as long as something is under way: what is held outside of all tasks,
-/// a response_stream, may outlive the loop, and must not keep it from being closed.
+/// Tells whether the loop is still run by its own, as long as something is under way: what is held outside of all
+/// tasks, a response_stream, may outlive the loop, and must not keep it from being closed.
 struct turn_watch {
     uv_prepare_t prepare{};
     engine* of = nullptr;
@@ -78,9 +78,7 @@ engine::engine(const client_options& options) : options_(options), turn_(*this),
     }
 }
 
-engine::~engine() {
-    close();
-}
+engine::~engine() { close(); }
 
 void engine::make_multi() {
     multi_.reset(curl_multi_init());
@@ -212,8 +210,8 @@ void engine::unwatch(curl_socket_t s) noexcept {
             link = &(*link)->next;
         *link = w->next;
     }
-    uv_close(reinterpret_cast<uv_handle_t*>(&w->poll),
-        [](uv_handle_t* h) { delete static_cast<socket_watch*>(h->data); });
+    uv_close(
+        reinterpret_cast<uv_handle_t*>(&w->poll), [](uv_handle_t* h) { delete static_cast<socket_watch*>(h->data); });
 }
 
 void engine::socket_ready(socket_watch& w, int events) noexcept {
@@ -367,8 +365,7 @@ void engine::go_on(transfer& t) noexcept {
     if (!receives && (!t.sends().touched() || t.sends().waits()))
         return;
     // What waits and goes on waiting must be named.
-    const int waits =
-        (t.sends().waits() ? CURLPAUSE_SEND : 0) | (t.receives_paused_ && !receives ? CURLPAUSE_RECV : 0);
+    const int waits = (t.sends().waits() ? CURLPAUSE_SEND : 0) | (t.receives_paused_ && !receives ? CURLPAUSE_RECV : 0);
     if (receives)
         t.receives_paused_ = false;
     const auto keep = shared_from_this();

@@ -97,8 +97,8 @@ private:
     turn_entry turn_;
     curl_timer timer_;
     bool timeout_due_ = false;
-    bool in_curl_ = false;  ///< libcurl is on the stack: it must not be called again
-    bool broken_ = false;   ///< libcurl gave up on the multi handle
+    bool in_curl_ = false; ///< libcurl is on the stack: it must not be called again
+    bool broken_ = false;  ///< libcurl gave up on the multi handle
     bool closed_ = false;
 
     multi_handle multi_; // last: its clean-up calls back into what is above

@@ -23,7 +23,10 @@ namespace muster::http {
 class exchange final : public muster::detail::library_awaitable, public muster::detail::suspension {
 public:
     exchange(engine& e, transfer& t, until what) noexcept
-        : suspension(what == until::data ? kind_of_read : kind_of), engine_(&e), transfer_(&t), until_(what) {}
+        : suspension(what == until::data ? kind_of_read : kind_of),
+          engine_(&e),
+          transfer_(&t),
+          until_(what) {}
     ~exchange() {
         if (transfer_->waiter_ == this)
             leave();

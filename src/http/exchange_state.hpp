@@ -39,7 +39,9 @@ class exchange_state : public std::enable_shared_from_this<exchange_state> {
 public:
     /// *Errors*: as engine::acquire.
     exchange_state(std::shared_ptr<engine> by, std::shared_ptr<const request> what, delivery how)
-        : by_(std::move(by)), what_(std::move(what)), borrowed_(*by_, *what_, how) {
+        : by_(std::move(by)),
+          what_(std::move(what)),
+          borrowed_(*by_, *what_, how) {
         // The stream may be dropped by a sink, while libcurl is at work.
         borrowed_->kept_ = what_;
     }

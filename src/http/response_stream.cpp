@@ -43,8 +43,8 @@ task<> feed(std::shared_ptr<exchange_state> state) {
         auto piece = std::move(pulled).value();
         const auto size = state->what().source_size();
         if (size && (piece ? piece->size() > *size - t.sends().taken() : t.sends().taken() != *size)) {
-            auto error = std::make_exception_ptr(
-                body_error(t.url(), "the source of the body does not give the " + std::to_string(*size) + " bytes that were announced"));
+            auto error = std::make_exception_ptr(body_error(t.url(),
+                "the source of the body does not give the " + std::to_string(*size) + " bytes that were announced"));
             state->by().fail(t, std::move(error));
             co_return;
         }
@@ -144,7 +144,8 @@ task<> exchange_state::end(const char* why) {
 }
 
 response_stream::response_stream(std::shared_ptr<exchange_state> state)
-    : state_(std::move(state)), head_(state_->carrier().head()) {}
+    : state_(std::move(state)),
+      head_(state_->carrier().head()) {}
 
 response_stream::response_stream(response_stream&& other) noexcept = default;
 
@@ -164,16 +165,10 @@ response_stream::~response_stream() {
     state_->stop_feeding();
 }
 
-task<std::optional<std::string>> response_stream::read() {
-    return read_piece(state_);
-}
+task<std::optional<std::string>> response_stream::read() { return read_piece(state_); }
 
-task<std::string> response_stream::read_all() {
-    return read_rest(state_);
-}
+task<std::string> response_stream::read_all() { return read_rest(state_); }
 
-task<> response_stream::close() {
-    return close_state(state_);
-}
+task<> response_stream::close() { return close_state(state_); }
 
 } // namespace muster::http

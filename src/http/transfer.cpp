@@ -19,10 +19,14 @@ constexpr std::size_t most_arrived = std::size_t{64} << 10;
 
 http_version version_of(long number) noexcept {
     switch (number) {
-    case CURL_HTTP_VERSION_1_0: return http_version::http1_0;
-    case CURL_HTTP_VERSION_2_0: return http_version::http2;
-    case CURL_HTTP_VERSION_3: return http_version::http3;
-    default: return http_version::http1_1;
+    case CURL_HTTP_VERSION_1_0:
+        return http_version::http1_0;
+    case CURL_HTTP_VERSION_2_0:
+        return http_version::http2;
+    case CURL_HTTP_VERSION_3:
+        return http_version::http3;
+    default:
+        return http_version::http1_1;
     }
 }
 
@@ -56,9 +60,12 @@ std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
     const std::string_view piece(bytes, size * count);
     try {
         switch (t.take_body(piece)) {
-        case taken::all: return piece.size();
-        case taken::none_now: return CURL_WRITEFUNC_PAUSE;
-        case taken::never: break;
+        case taken::all:
+            return piece.size();
+        case taken::none_now:
+            return CURL_WRITEFUNC_PAUSE;
+        case taken::never:
+            break;
         }
     } catch (...) {
         t.failure_ = std::current_exception();
@@ -84,8 +91,8 @@ std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, 
     }
 }
 
-/// Before each time that the request is sent. libcurl sends it again by itself if a connection that had been used before
-/// breaks without an answer: the server may have done what it was asked to.
+/// Before each time that the request is sent. libcurl sends it again by itself if a connection that had been used
+/// before breaks without an answer: the server may have done what it was asked to.
 int transfer::on_begin(void* self, char*, char*, int, int) noexcept {
     auto& t = *static_cast<transfer*>(self);
     const bool again = std::exchange(t.begun_, true) && t.header_bytes_ == t.answered_ && !t.nothing_was_sent();
@@ -93,16 +100,16 @@ int transfer::on_begin(void* self, char*, char*, int, int) noexcept {
     if (!again || t.request_->is_idempotent())
         return CURL_PREREQFUNC_OK;
     try {
-        t.failure_ = std::make_exception_ptr(
-            reset_error(t.answer_.url, "the connection broke before there was an answer; sending the request twice is not safe"));
+        t.failure_ = std::make_exception_ptr(reset_error(
+            t.answer_.url, "the connection broke before there was an answer; sending the request twice is not safe"));
     } catch (...) {
         t.failure_ = std::current_exception();
     }
     return CURL_PREREQFUNC_ABORT;
 }
 
-/// A redirect that makes a GET of whatever the request was: libcurl would keep a method that it was given as a word, and
-/// the header that announces a body in chunks.
+/// A redirect that makes a GET of whatever the request was: libcurl would keep a method that it was given as a word,
+/// and the header that announces a body in chunks.
 void transfer::before_redirect() noexcept {
     long status = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -133,9 +140,8 @@ bool transfer::take_header(std::string_view line) {
         return false;
     header_bytes_ += line.size();
     if (header_bytes_ > header_limit_) {
-        failure_ = std::make_exception_ptr(
-            too_large_error(answer_.url, "the headers are larger than " + std::to_string(header_limit_) + " bytes",
-                header_limit_));
+        failure_ = std::make_exception_ptr(too_large_error(
+            answer_.url, "the headers are larger than " + std::to_string(header_limit_) + " bytes", header_limit_));
         return false;
     }
     if (line.starts_with("HTTP/") && !head_complete_) {
@@ -155,8 +161,8 @@ bool transfer::take_header(std::string_view line) {
     }
     const auto colon = line.find(':');
     if (colon != std::string_view::npos && colon != 0)
-        answer_.headers.add(std::string(without_blanks(line.substr(0, colon))),
-            std::string(without_blanks(line.substr(colon + 1))));
+        answer_.headers.add(
+            std::string(without_blanks(line.substr(0, colon))), std::string(without_blanks(line.substr(colon + 1))));
     return true;
 }
 

@@ -90,7 +90,7 @@ public:
     bool receives_paused_ = false; ///< libcurl takes nothing from the connection
     transfer* next_ = nullptr;     ///< of the abandoned, or of the idle ones
     transfer* next_nudged_ = nullptr;
-    transfer* before_ = nullptr;   ///< of those that run
+    transfer* before_ = nullptr; ///< of those that run
     transfer* after_ = nullptr;
 
 private:
@@ -133,7 +133,7 @@ private:
     bool complete_ = false; ///< the answer's body is there, though the request's was not all sent
     std::uint64_t header_limit_ = no_limit;
     std::uint64_t body_limit_ = no_limit;
-    bool follows_ = true;        ///< redirects
+    bool follows_ = true; ///< redirects
     bool streams_ = false;
     bool head_complete_ = false; ///< no redirect, and no 1xx
     bool sink_used_ = false;

@@ -54,7 +54,8 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         return std::make_exception_ptr(connect_error(url, "the proxy refuses: " + text));
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return std::make_exception_ptr(resolve_error(url, text));
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return std::make_exception_ptr(resolve_error(url, text));
     case CURLE_COULDNT_CONNECT:
     case CURLE_INTERFACE_FAILED:
     case CURLE_PROXY: {
@@ -77,13 +78,16 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_CLIENTCERT:
     case CURLE_USE_SSL_FAILED:
-    case CURLE_PEER_FAILED_VERIFICATION: return std::make_exception_ptr(tls_error(url, text));
-    case CURLE_OPERATION_TIMEDOUT: return std::make_exception_ptr(timeout_error(url, text));
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return std::make_exception_ptr(tls_error(url, text));
+    case CURLE_OPERATION_TIMEDOUT:
+        return std::make_exception_ptr(timeout_error(url, text));
     case CURLE_SEND_FAIL_REWIND:
         return std::make_exception_ptr(
             transfer_error(url, "the body would have to be sent again, but it can't be read a second time"));
     case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING: return std::make_exception_ptr(reset_error(url, text, system));
+    case CURLE_GOT_NOTHING:
+        return std::make_exception_ptr(reset_error(url, text, system));
     case CURLE_RECV_ERROR:
         // libcurl has no code of its own for chunks that are none.
         if (text.find("chunked-encoding") != std::string::npos)
@@ -98,12 +102,15 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
-    case CURLE_HTTP3: return std::make_exception_ptr(protocol_error(url, text));
+    case CURLE_HTTP3:
+        return std::make_exception_ptr(protocol_error(url, text));
     case CURLE_FILESIZE_EXCEEDED:
-        return std::make_exception_ptr(too_large_error(
-            url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
-    case CURLE_OUT_OF_MEMORY: return std::make_exception_ptr(std::bad_alloc());
-    default: return std::make_exception_ptr(transfer_error(url, text));
+        return std::make_exception_ptr(
+            too_large_error(url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
+    case CURLE_OUT_OF_MEMORY:
+        return std::make_exception_ptr(std::bad_alloc());
+    default:
+        return std::make_exception_ptr(transfer_error(url, text));
     }
 }
 

@@ -51,12 +51,18 @@ long in_milliseconds(std::chrono::nanoseconds d) noexcept {
 
 long version_for(http_version v) noexcept {
     switch (v) {
-    case http_version::http1_0: return CURL_HTTP_VERSION_1_0;
-    case http_version::http1_1: return CURL_HTTP_VERSION_1_1;
-    case http_version::http2: return CURL_HTTP_VERSION_2_0;
-    case http_version::http2_only: return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
-    case http_version::http3: return CURL_HTTP_VERSION_3;
-    case http_version::automatic: break;
+    case http_version::http1_0:
+        return CURL_HTTP_VERSION_1_0;
+    case http_version::http1_1:
+        return CURL_HTTP_VERSION_1_1;
+    case http_version::http2:
+        return CURL_HTTP_VERSION_2_0;
+    case http_version::http2_only:
+        return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    case http_version::http3:
+        return CURL_HTTP_VERSION_3;
+    case http_version::automatic:
+        break;
     }
     return CURL_HTTP_VERSION_2TLS;
 }
@@ -77,8 +83,7 @@ void transfer::set(CURLoption option, Value value) {
     if (status == CURLE_OUT_OF_MEMORY)
         throw std::bad_alloc();
     if (status != CURLE_OK)
-        throw transfer_error(answer_.url,
-            std::string("this libcurl refuses an option: ") + curl_easy_strerror(status));
+        throw transfer_error(answer_.url, std::string("this libcurl refuses an option: ") + curl_easy_strerror(status));
 }
 
 void transfer::prepare(const request& what, const client_options& options, delivery how) {
@@ -236,7 +241,8 @@ void transfer::set_body(const request& what) {
         upload_.begin_source();
     else
         size = upload_.begin_file(what);
-    const auto announced = static_cast<curl_off_t>(size && *size <= largest_offset ? static_cast<curl_off_t>(*size) : -1);
+    const auto announced =
+        static_cast<curl_off_t>(size && *size <= largest_offset ? static_cast<curl_off_t>(*size) : -1);
     set(CURLOPT_READFUNCTION, &on_send);
     set(CURLOPT_READDATA, this);
     set(CURLOPT_SEEKFUNCTION, &on_seek);

@@ -44,9 +44,7 @@ std::uint64_t upload::begin_file(const request& what) {
     return size_;
 }
 
-void upload::begin_source() noexcept {
-    close();
-}
+void upload::begin_source() noexcept { close(); }
 
 void upload::close() noexcept {
     if (file_ >= 0)
@@ -68,7 +66,8 @@ std::size_t upload::take_from_file(char* place, std::size_t room) {
     if (count < 0)
         fail(*of_, errno);
     if (count == 0 && most != 0)
-        throw body_error(of_->url(), "the body can't be read: " + of_->body_file() + " was shortened while it was sent");
+        throw body_error(
+            of_->url(), "the body can't be read: " + of_->body_file() + " was shortened while it was sent");
     at_ += static_cast<std::uint64_t>(count);
     return static_cast<std::size_t>(count);
 }

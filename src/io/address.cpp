@@ -34,15 +34,16 @@ address::address(const void* sockaddr, std::size_t bytes) : size_(bytes) {
         std::memcpy(bytes_.data(), sockaddr, bytes);
 }
 
-int address::family() const noexcept {
-    return size_ < sizeof(sa_family_t) ? AF_UNSPEC : as<sa_family_t>(*this);
-}
+int address::family() const noexcept { return size_ < sizeof(sa_family_t) ? AF_UNSPEC : as<sa_family_t>(*this); }
 
 std::uint16_t address::port() const noexcept {
     switch (family()) {
-    case AF_INET: return ntohs(as<sockaddr_in>(*this).sin_port);
-    case AF_INET6: return ntohs(as<sockaddr_in6>(*this).sin6_port);
-    default: return 0;
+    case AF_INET:
+        return ntohs(as<sockaddr_in>(*this).sin_port);
+    case AF_INET6:
+        return ntohs(as<sockaddr_in6>(*this).sin6_port);
+    default:
+        return 0;
     }
 }
 
@@ -69,15 +70,19 @@ std::string address::host() const {
             return '@' + std::string(a.sun_path + 1, length - 1);
         return std::string(a.sun_path, ::strnlen(a.sun_path, length));
     }
-    default: return {};
+    default:
+        return {};
     }
 }
 
 std::string address::text() const {
     switch (family()) {
-    case AF_INET: return host() + ':' + std::to_string(port());
-    case AF_INET6: return '[' + host() + "]:" + std::to_string(port());
-    default: return host();
+    case AF_INET:
+        return host() + ':' + std::to_string(port());
+    case AF_INET6:
+        return '[' + host() + "]:" + std::to_string(port());
+    default:
+        return host();
     }
 }
 

@@ -150,8 +150,8 @@ ssize_t descriptor::try_write(std::span<const std::byte> bytes) noexcept {
 
 void descriptor::require_still_open(const char* what) const {
     if (fd_ < 0)
-        throw std::system_error(std::make_error_code(std::errc::operation_canceled),
-            std::string(what) + ": it was closed meanwhile");
+        throw std::system_error(
+            std::make_error_code(std::errc::operation_canceled), std::string(what) + ": it was closed meanwhile");
 }
 
 bool descriptor::is_greedy() noexcept {

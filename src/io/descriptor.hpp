@@ -3,7 +3,8 @@
 
 /// \file
 /// A non-blocking descriptor and who waits for it. An operation tries the system call first and waits only if there is
-/// nothing to do: so a wait that is cancelled has lost nothing. A descriptor may outlive its loop. Private to the library.
+/// nothing to do: so a wait that is cancelled has lost nothing. A descriptor may outlive its loop. Private to the
+/// library.
 ///
 ///     descriptor::use mine(*d, descriptor::side::reading);
 ///     descriptor::readiness waiting(*d, descriptor::side::reading);
@@ -100,8 +101,8 @@ private:
     loop_end loop_end_;
 };
 
-/// One operation on one side. *Errors*: bad_file_descriptor if it is closed; invalid_state_error if there is another, or
-/// the running loop does no I/O.
+/// One operation on one side. *Errors*: bad_file_descriptor if it is closed; invalid_state_error if there is another,
+/// or the running loop does no I/O.
 class descriptor::use {
 public:
     use(descriptor& d, side s, const char* what);
@@ -118,7 +119,9 @@ private:
 class descriptor::readiness final : public library_awaitable, public suspension {
 public:
     readiness(descriptor& d, side s) noexcept
-        : suspension(s == side::reading ? reading_kind : writing_kind), of_(&d), side_(s) {}
+        : suspension(s == side::reading ? reading_kind : writing_kind),
+          of_(&d),
+          side_(s) {}
     ~readiness() {
         if (of_->waiting_[index(side_)] == this)
             of_->end_wait(side_);

@@ -60,16 +60,14 @@ std::optional<addresses> ask(const question& q) {
     return all;
 }
 
-addresses ask_all(question q) {
-    return *ask(q);
-}
+addresses ask_all(question q) { return *ask(q); }
 
 } // namespace
 
 task<std::vector<io::address>> resolve_for(std::string host, std::string service, bool passive) {
     if (host.find('\0') != std::string::npos || service.find('\0') != std::string::npos)
-        throw io::resolve_error(host, std::error_code(EAI_NONAME, io::resolve_category()),
-            "looking up a name with a zero byte in it");
+        throw io::resolve_error(
+            host, std::error_code(EAI_NONAME, io::resolve_category()), "looking up a name with a zero byte in it");
     const int flags = passive ? AI_PASSIVE : 0;
     question q(std::move(host), std::move(service), flags | AI_NUMERICHOST | AI_NUMERICSERV);
     auto numbers = ask(q);

@@ -12,9 +12,12 @@ public:
     [[nodiscard]] const char* name() const noexcept override { return "muster.io"; }
     [[nodiscard]] std::string message(int code) const override {
         switch (static_cast<io_errc>(code)) {
-        case io_errc::incomplete_read: return "the end came too early";
-        case io_errc::limit_exceeded: return "more came than the limit allows";
-        case io_errc::interrupted_write: return "an earlier write was interrupted";
+        case io_errc::incomplete_read:
+            return "the end came too early";
+        case io_errc::limit_exceeded:
+            return "more came than the limit allows";
+        case io_errc::interrupted_write:
+            return "an earlier write was interrupted";
         }
         return "unknown error";
     }

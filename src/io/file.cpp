@@ -139,9 +139,8 @@ std::string read_at_now(state_ptr s, std::uint64_t offset, std::size_t count) {
     const auto& f = opened(s, "reading");
     const off_t from = offset_of(f, offset, 0, "reading");
     const int fd = f.descriptor.get();
-    return read_pieces(f, count, std::min(count, piece), [&](char* p, std::size_t c, std::size_t at) {
-        return ::pread(fd, p, c, from + static_cast<off_t>(at));
-    });
+    return read_pieces(f, count, std::min(count, piece),
+        [&](char* p, std::size_t c, std::size_t at) { return ::pread(fd, p, c, from + static_cast<off_t>(at)); });
 }
 
 void write_at_now(state_ptr s, std::uint64_t offset, std::string data) {
@@ -175,10 +174,14 @@ void sync_now(state_ptr s) {
 
 int flags_of(file_mode mode) noexcept {
     switch (mode) {
-    case file_mode::read: return O_RDONLY;
-    case file_mode::write: return O_WRONLY | O_CREAT | O_TRUNC;
-    case file_mode::update: return O_RDWR | O_CREAT;
-    case file_mode::create: return O_RDWR | O_CREAT | O_EXCL;
+    case file_mode::read:
+        return O_RDONLY;
+    case file_mode::write:
+        return O_WRONLY | O_CREAT | O_TRUNC;
+    case file_mode::update:
+        return O_RDWR | O_CREAT;
+    case file_mode::create:
+        return O_RDWR | O_CREAT | O_EXCL;
     }
     return O_RDONLY;
 }
@@ -197,13 +200,9 @@ task<std::uint64_t> size_of(state_ptr s) {
     co_return size;
 }
 
-task<> resize_of(state_ptr s, std::uint64_t size) {
-    co_await to_thread(&resize_now, std::move(s), size);
-}
+task<> resize_of(state_ptr s, std::uint64_t size) { co_await to_thread(&resize_now, std::move(s), size); }
 
-task<> sync_of(state_ptr s) {
-    co_await to_thread(&sync_now, std::move(s));
-}
+task<> sync_of(state_ptr s) { co_await to_thread(&sync_now, std::move(s)); }
 
 } // namespace
 
@@ -233,16 +232,10 @@ task<> file::write_at(std::uint64_t offset, std::string data) const {
     return write_at_of(state_, offset, std::move(data));
 }
 
-task<std::uint64_t> file::size() const {
-    return size_of(state_);
-}
+task<std::uint64_t> file::size() const { return size_of(state_); }
 
-task<> file::resize(std::uint64_t size) const {
-    return resize_of(state_, size);
-}
+task<> file::resize(std::uint64_t size) const { return resize_of(state_, size); }
 
-task<> file::sync() const {
-    return sync_of(state_);
-}
+task<> file::sync() const { return sync_of(state_); }
 
 } // namespace muster::io

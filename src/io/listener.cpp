@@ -41,8 +41,10 @@ bool is_of_connection(int error) noexcept {
     case ENONET:
     case EHOSTUNREACH:
     case ENETUNREACH:
-    case ETIMEDOUT: return true;
-    default: return false;
+    case ETIMEDOUT:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -80,9 +82,7 @@ void listening::own_path(std::string p) noexcept {
     path = std::move(p);
 }
 
-bool is_open(const listening* l) noexcept {
-    return l != nullptr && l->socket->is_open();
-}
+bool is_open(const listening* l) noexcept { return l != nullptr && l->socket->is_open(); }
 
 task<io::stream> accept_on(std::shared_ptr<listening> l) {
     if (!is_open(l.get()))
@@ -124,9 +124,7 @@ listener& listener::operator=(listener&& other) noexcept {
     return *this;
 }
 
-task<stream> listener::accept() {
-    return detail::accept_on(listening_);
-}
+task<stream> listener::accept() { return detail::accept_on(listening_); }
 
 address listener::local_address() const {
     sockaddr_storage name{};
@@ -149,9 +147,7 @@ void listener::close() noexcept {
         listening_->close();
 }
 
-bool listener::is_open() const noexcept {
-    return detail::is_open(listening_.get());
-}
+bool listener::is_open() const noexcept { return detail::is_open(listening_.get()); }
 
 } // namespace io
 } // namespace muster

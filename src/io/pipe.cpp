@@ -63,16 +63,10 @@ pipe_ends make_pipe() {
     return pipe_ends(stream(std::move(reader)), stream(std::move(writer)));
 }
 
-stream standard_input() {
-    return standard(0, "standard input");
-}
+stream standard_input() { return standard(0, "standard input"); }
 
-stream standard_output() {
-    return standard(1, "standard output");
-}
+stream standard_output() { return standard(1, "standard output"); }
 
-stream standard_error() {
-    return standard(2, "standard error");
-}
+stream standard_error() { return standard(2, "standard error"); }
 
 } // namespace muster::io

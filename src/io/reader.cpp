@@ -87,9 +87,7 @@ task<bool> fill(reader::state& s) {
     co_return count != 0;
 }
 
-std::string bytes(std::size_t n) {
-    return std::to_string(n) + (n == 1 ? " byte" : " bytes");
-}
+std::string bytes(std::size_t n) { return std::to_string(n) + (n == 1 ? " byte" : " bytes"); }
 
 task<std::optional<std::string>> line_of(state_ptr s, std::size_t limit) {
     const turn mine(*s);
@@ -178,28 +176,18 @@ task<std::string> some_of(state_ptr s, std::size_t most) {
 reader::reader(const stream& from)
     : state_(std::make_shared<state>(from.shared() ? from.shared() : std::make_shared<detail::descriptor>(-1))) {}
 
-task<std::optional<std::string>> reader::read_line(std::size_t limit) {
-    return line_of(state_, limit);
-}
+task<std::optional<std::string>> reader::read_line(std::size_t limit) { return line_of(state_, limit); }
 
-task<std::string> reader::read_exactly(std::size_t count) {
-    return exactly_of(state_, count);
-}
+task<std::string> reader::read_exactly(std::size_t count) { return exactly_of(state_, count); }
 
 task<std::string> reader::read_until(std::string delimiter, std::size_t limit) {
     return until_of(state_, std::move(delimiter), limit);
 }
 
-task<std::string> reader::read_all(std::size_t limit) {
-    return all_of(state_, limit);
-}
+task<std::string> reader::read_all(std::size_t limit) { return all_of(state_, limit); }
 
-task<std::string> reader::read_some(std::size_t most) {
-    return some_of(state_, most);
-}
+task<std::string> reader::read_some(std::size_t most) { return some_of(state_, most); }
 
-std::size_t reader::buffered() const noexcept {
-    return state_->there().size();
-}
+std::size_t reader::buffered() const noexcept { return state_->there().size(); }
 
 } // namespace muster::io

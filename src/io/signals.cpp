@@ -38,9 +38,7 @@ std::atomic<pid_t> owner{0}; ///< a forked child must not tell its parent of its
 
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free);
 
-std::uint64_t bit(int signal) noexcept {
-    return std::uint64_t{1} << (signal - 1);
-}
+std::uint64_t bit(int signal) noexcept { return std::uint64_t{1} << (signal - 1); }
 
 extern "C" void muster_io_signal(int signal) {
     const int error = errno;

@@ -91,29 +91,17 @@ void stream::close() noexcept {
         descriptor_->close();
 }
 
-bool stream::is_open() const noexcept {
-    return descriptor_ && descriptor_->is_open();
-}
+bool stream::is_open() const noexcept { return descriptor_ && descriptor_->is_open(); }
 
-std::uint64_t stream::bytes_read() const noexcept {
-    return descriptor_ ? descriptor_->read_ : 0;
-}
+std::uint64_t stream::bytes_read() const noexcept { return descriptor_ ? descriptor_->read_ : 0; }
 
-std::uint64_t stream::bytes_written() const noexcept {
-    return descriptor_ ? descriptor_->written_ : 0;
-}
+std::uint64_t stream::bytes_written() const noexcept { return descriptor_ ? descriptor_->written_ : 0; }
 
-address stream::local_address() const {
-    return name_of(descriptor_, &::getsockname, "a socket's own address");
-}
+address stream::local_address() const { return name_of(descriptor_, &::getsockname, "a socket's own address"); }
 
-address stream::peer_address() const {
-    return name_of(descriptor_, &::getpeername, "a socket's peer");
-}
+address stream::peer_address() const { return name_of(descriptor_, &::getpeername, "a socket's peer"); }
 
-int stream::native_handle() const noexcept {
-    return descriptor_ ? descriptor_->fd() : -1;
-}
+int stream::native_handle() const noexcept { return descriptor_ ? descriptor_->fd() : -1; }
 
 int stream::release() {
     if (!descriptor_)

@@ -6,9 +6,7 @@
 
 namespace muster::io {
 
-bool is_terminal(int fd) noexcept {
-    return ::isatty(fd) == 1;
-}
+bool is_terminal(int fd) noexcept { return ::isatty(fd) == 1; }
 
 std::optional<window_size> terminal_size(int fd) noexcept {
     winsize found{};

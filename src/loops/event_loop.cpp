@@ -44,8 +44,8 @@ void require_uv(int status, const char* what) {
         throw std::system_error(-status, std::generic_category(), what);
 }
 
-/// Without descriptors uv_loop_init does not give back those that it got and, for the first loop of the program, ends it:
-/// whether there is room for them is seen before.
+/// Without descriptors uv_loop_init does not give back those that it got and, for the first loop of the program, ends
+/// it: whether there is room for them is seen before.
 void require_room_for_loop(bool first) {
     std::array<int, 6> taken{};
     taken.fill(-1);
@@ -83,8 +83,8 @@ void close_now(uv_loop_t& loop, uv_handle_t* handle) noexcept {
         uv_run(&loop, UV_RUN_NOWAIT);
 }
 
-/// Which signals loops of this program watch. A signal belongs to the whole program, and so does what was set for it: one
-/// that is not the system's and not watched by a loop is the program's own business.
+/// Which signals loops of this program watch. A signal belongs to the whole program, and so does what was set for it:
+/// one that is not the system's and not watched by a loop is the program's own business.
 class watched_signals {
 public:
     /// *Returns* an error of libuv's; 0 also where the signal is left alone.
@@ -134,15 +134,12 @@ private:
 } // namespace
 
 namespace detail {
-void put_back_signal(int signal, const struct sigaction& before) noexcept {
-    watched_signals::put_back(signal, before);
-}
+void put_back_signal(int signal, const struct sigaction& before) noexcept { watched_signals::put_back(signal, before); }
 } // namespace detail
 
 event_loop::event_loop() : event_loop(std::make_unique<backend>()) {}
 
-event_loop::event_loop(std::unique_ptr<backend> b)
-    : scheduler(&backend::send_wake, b.get()), backend_(std::move(b)) {
+event_loop::event_loop(std::unique_ptr<backend> b) : scheduler(&backend::send_wake, b.get()), backend_(std::move(b)) {
     seed_random((std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}());
     open_standard_descriptors();
     require_room_for_loop(!had_a_loop.load(std::memory_order_relaxed));
@@ -167,9 +164,7 @@ event_loop::~event_loop() {
         uv_run(&backend_->loop, UV_RUN_NOWAIT);
 }
 
-void* event_loop::native() noexcept {
-    return &backend_->loop;
-}
+void* event_loop::native() noexcept { return &backend_->loop; }
 
 void event_loop::add(end_hook& h) noexcept {
     h.before_ = nullptr;

@@ -59,7 +59,8 @@ private:
 class grace_timer final : public timer {
 public:
     explicit grace_timer(scheduler& loop) noexcept
-        : timer([](timer& t) noexcept { static_cast<grace_timer&>(t).over_ = true; }), loop_(loop) {}
+        : timer([](timer& t) noexcept { static_cast<grace_timer&>(t).over_ = true; }),
+          loop_(loop) {}
     ~grace_timer() { loop_.disarm(*this); }
     [[nodiscard]] bool over() const noexcept { return over_; }
 
@@ -72,8 +73,8 @@ class interrupt_scope {
 public:
     interrupt_scope(scheduler& loop, const any_handle& main, const run_options& options) : loop_(loop) {
         if (options.handles_interrupt())
-            watching_ = loop.watch_interrupt(
-                options.interrupt_signals_set(), &interrupted, const_cast<any_handle*>(&main));
+            watching_ =
+                loop.watch_interrupt(options.interrupt_signals_set(), &interrupted, const_cast<any_handle*>(&main));
     }
     ~interrupt_scope() {
         if (watching_)
@@ -93,13 +94,20 @@ private:
     }
     static std::string name_of(int signal) {
         switch (signal) {
-        case SIGHUP: return "SIGHUP";
-        case SIGINT: return "SIGINT";
-        case SIGQUIT: return "SIGQUIT";
-        case SIGTERM: return "SIGTERM";
-        case SIGUSR1: return "SIGUSR1";
-        case SIGUSR2: return "SIGUSR2";
-        default: return "signal " + std::to_string(signal);
+        case SIGHUP:
+            return "SIGHUP";
+        case SIGINT:
+            return "SIGINT";
+        case SIGQUIT:
+            return "SIGQUIT";
+        case SIGTERM:
+            return "SIGTERM";
+        case SIGUSR1:
+            return "SIGUSR1";
+        case SIGUSR2:
+            return "SIGUSR2";
+        default:
+            return "signal " + std::to_string(signal);
         }
     }
 
@@ -127,9 +135,8 @@ void name_those_that_stay(scheduler& loop) {
         r.name = t->name();
         r.site = t->site();
         r.id = t;
-        r.detail = t->state_ == fiber_state::waiting
-                       ? std::string("was cancelled and waits for ") + t->op_->kind_->what
-                       : std::string("was cancelled and goes on running");
+        r.detail = t->state_ == fiber_state::waiting ? std::string("was cancelled and waits for ") + t->op_->kind_->what
+                                                     : std::string("was cancelled and goes on running");
     }
     for (const auto& r : reports)
         send_report(r);

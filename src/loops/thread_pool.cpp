@@ -33,9 +33,7 @@ constexpr int spins = 64; ///< a short lock is taken, or a job comes, within les
 
 thread_local const void* works_for = nullptr; ///< the state of the pool whose thread this is
 
-std::size_t cores() noexcept {
-    return std::max<std::size_t>(1, std::thread::hardware_concurrency());
-}
+std::size_t cores() noexcept { return std::max<std::size_t>(1, std::thread::hardware_concurrency()); }
 
 } // namespace
 
@@ -107,7 +105,7 @@ struct thread_pool::state {
     std::condition_variable all_ended;
     executor_job* first = nullptr;
     executor_job* last = nullptr;
-    executor_job* stoppable = nullptr; ///< calls being made that take a stop token
+    executor_job* stoppable = nullptr;   ///< calls being made that take a stop token
     std::atomic<std::size_t> waiting{0}; ///< changed with the lock
     std::vector<pthread_t> started;      ///< given to the one who joins them
     std::size_t thread_count = 0;
@@ -225,9 +223,7 @@ void thread_pool::state::stop_running() noexcept {
     }
 }
 
-bool thread_pool::state::is_own_thread() const noexcept {
-    return works_for == this;
-}
+bool thread_pool::state::is_own_thread() const noexcept { return works_for == this; }
 
 thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_unique<state>(options)) {}
 
@@ -276,13 +272,9 @@ void thread_pool::close(bool drop_queued) {
     s.all_ended.wait(lock, [&s] { return s.ended; });
 }
 
-void thread_pool::shutdown() {
-    close(false);
-}
+void thread_pool::shutdown() { close(false); }
 
-void thread_pool::stop() {
-    close(true);
-}
+void thread_pool::stop() { close(true); }
 
 void thread_pool::submit(job& j) {
     auto& s = *state_;
@@ -330,9 +322,7 @@ std::size_t thread_pool::threads() const noexcept {
     return state_->thread_count;
 }
 
-std::size_t thread_pool::queued() const noexcept {
-    return state_->waiting.load(std::memory_order_relaxed);
-}
+std::size_t thread_pool::queued() const noexcept { return state_->waiting.load(std::memory_order_relaxed); }
 
 std::size_t thread_pool::running() const noexcept {
     const auto lock = state_->locked();
@@ -340,8 +330,7 @@ std::size_t thread_pool::running() const noexcept {
 }
 
 thread_pool& default_pool() {
-    static thread_pool pool(
-        thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"));
+    static thread_pool pool(thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"));
     return pool;
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What is set for a signal belongs to the whole program: loops (event_loop.cpp) and signal watchers (io/signals.cpp) may take
-/// the same one over, one after the other, and end in any order.
+/// What is set for a signal belongs to the whole program: loops (event_loop.cpp) and signal watchers (io/signals.cpp)
+/// may take the same one over, one after the other, and end in any order.
 
 #include <csignal>
 

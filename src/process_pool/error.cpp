@@ -10,7 +10,7 @@ namespace muster {
 namespace {
 
 std::string sentence(const std::string& type, const std::string& message, const std::string& where,
-                     const std::vector<remote_error::cause>& causes) {
+    const std::vector<remote_error::cause>& causes) {
     std::string text = type + ": " + message;
     for (const auto& c : causes)
         text += "; because of " + c.type + ": " + c.message;

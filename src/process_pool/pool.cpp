@@ -64,7 +64,8 @@ process_pool_options& process_pool_options::memory_limit(std::uint64_t bytes) {
 
 process_pool_options& process_pool_options::message_limit(std::uint64_t bytes) {
     if (bytes < 1024 || bytes > 0xffff'ffff)
-        throw std::invalid_argument("process_pool_options::message_limit: it must be at least 1 KiB, and less than 4 GiB");
+        throw std::invalid_argument(
+            "process_pool_options::message_limit: it must be at least 1 KiB, and less than 4 GiB");
     message_limit_ = bytes;
     return *this;
 }
@@ -85,10 +86,8 @@ process_pool::state::state(const process_pool_options& o) : options(o) {
     if (options.program_.empty())
         arguments.push_back("worker of " + options.name_);
     environment = workers::environment_of_worker();
-    greeting = wire::write(nlohmann::json{{"muster", wire::version},
-                                          {"message_limit", options.message_limit_},
-                                          {"memory_limit", options.memory_limit_},
-                                          {"name", options.name_}});
+    greeting = wire::write(nlohmann::json{{"muster", wire::version}, {"message_limit", options.message_limit_},
+        {"memory_limit", options.memory_limit_}, {"name", options.name_}});
     wake_up = workers::descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake_up)
         throw std::system_error(errno, std::generic_category(), "a process_pool needs an eventfd");
@@ -142,13 +141,9 @@ void process_pool::close(bool at_once) {
         s.supervisor.join();
 }
 
-void process_pool::shutdown() {
-    close(false);
-}
+void process_pool::shutdown() { close(false); }
 
-void process_pool::stop() {
-    close(true);
-}
+void process_pool::stop() { close(true); }
 
 void process_pool::submit(job& j) {
     auto& s = *state_;

@@ -34,7 +34,7 @@ struct registered {
 template <class E>
 detail::remote_exception_entry by_text(const char* name) {
     return {name, &typeid(E), [](const std::exception_ptr& e) { return nlohmann::json(detail::get_if<E>(e)->what()); },
-            [](const nlohmann::json& j) { return std::make_exception_ptr(E(j.get_ref<const std::string&>())); }};
+        [](const nlohmann::json& j) { return std::make_exception_ptr(E(j.get_ref<const std::string&>())); }};
 }
 
 void add(registered& r, detail::remote_exception_entry entry) {
@@ -58,7 +58,7 @@ registered& all() {
         add(*r, by_text<timeout_error>("muster::timeout_error"));
         add(*r, by_text<wire_error>("muster::wire_error"));
         add(*r, {"std::bad_alloc", &typeid(std::bad_alloc), [](const std::exception_ptr&) { return nlohmann::json(); },
-                 [](const nlohmann::json&) { return std::make_exception_ptr(std::bad_alloc()); }});
+                    [](const nlohmann::json&) { return std::make_exception_ptr(std::bad_alloc()); }});
         return r;
     }();
     return *the;
@@ -77,8 +77,7 @@ nlohmann::json system_error_to_json(const std::system_error& e) {
     if (category != std::generic_category() && category != std::system_category())
         return nullptr;
     return nlohmann::json{{"category", category == std::generic_category() ? "generic" : "system"},
-                          {"value", e.code().value()},
-                          {"message", e.what()}};
+        {"value", e.code().value()}, {"message", e.what()}};
 }
 
 /// what() of a system_error ends with the text of its code, which is put there again.
@@ -154,9 +153,7 @@ void add_known_type(nlohmann::json& answer, const std::exception_ptr& error) {
     }
 }
 
-std::string what_is_handled() {
-    return detail::describe(std::current_exception());
-}
+std::string what_is_handled() { return detail::describe(std::current_exception()); }
 
 } // namespace
 
@@ -236,15 +233,13 @@ nlohmann::json describe(const std::exception_ptr& error, const detail::remote_en
     if (const auto* c = detail::get_if<cancelled_error>(error))
         return {{"cancelled", std::string(c->message())}};
     std::string where = entry == nullptr ? "a worker" : entry->name + " (" + text_of(entry->site) + ')';
-    nlohmann::json answer{{"type", type_of(error)},
-                          {"message", message_of(error)},
-                          {"where", where + " in process " + std::to_string(::getpid())},
-                          {"causes", causes_of(error)}};
+    nlohmann::json answer{{"type", type_of(error)}, {"message", message_of(error)},
+        {"where", where + " in process " + std::to_string(::getpid())}, {"causes", causes_of(error)}};
     try {
         add_known_type(answer, error);
     } catch (...) {
-        answer["message"] = answer["message"].get<std::string>() + " [its remote_exception can't write it: " +
-                            what_is_handled() + ']';
+        answer["message"] =
+            answer["message"].get<std::string>() + " [its remote_exception can't write it: " + what_is_handled() + ']';
     }
     return {{"error", std::move(answer)}};
 }
@@ -273,8 +268,8 @@ std::exception_ptr rebuild(const nlohmann::json& error) {
     std::vector<remote_error::cause> causes;
     for (const auto& c : error.at("causes"))
         causes.emplace_back(c.at("type").get<std::string>(), c.at("message").get<std::string>());
-    return std::make_exception_ptr(remote_error(std::move(type), std::move(message),
-                                                error.at("where").get<std::string>(), std::move(causes)));
+    return std::make_exception_ptr(
+        remote_error(std::move(type), std::move(message), error.at("where").get<std::string>(), std::move(causes)));
 }
 
 } // namespace workers::registry

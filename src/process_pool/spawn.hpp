@@ -62,7 +62,7 @@ struct child {
 
 /// *Errors*: std::system_error. The process has standard input from /dev/null, standard output and error from this one,
 /// the socket, and nothing else that is open here.
-[[nodiscard]] child start_worker(const std::string& path, std::vector<std::string> arguments,
-                                 std::vector<std::string> environment);
+[[nodiscard]] child start_worker(
+    const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment);
 
 } // namespace muster::workers

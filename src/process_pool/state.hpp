@@ -117,7 +117,7 @@ struct process_pool::state {
     std::string path;
     std::vector<std::string> arguments;
     std::vector<std::string> environment; ///< as it was when the pool was made: another thread may change it later
-    std::vector<std::uint8_t> greeting; ///< the first message to each worker
+    std::vector<std::uint8_t> greeting;   ///< the first message to each worker
 
     mutable std::mutex lock;
     executor_job* first = nullptr;

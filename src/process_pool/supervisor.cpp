@@ -67,7 +67,8 @@ std::string text_of(const workers::process_end& how) {
 
 void set_cancelled(outcome_base& o, cancel_reason reason, const char* text) noexcept {
     try {
-        detail_outcome_access::set_cancelled(o, outcome_state::cancelled, reason, detail::cancel_text_ptr::make(text, {}));
+        detail_outcome_access::set_cancelled(
+            o, outcome_state::cancelled, reason, detail::cancel_text_ptr::make(text, {}));
     } catch (...) {
         // Without memory the cancellation says less, but it is one.
         detail_outcome_access::set_cancelled(o, outcome_state::cancelled, reason, {});
@@ -149,15 +150,12 @@ void process_pool::state::wake() noexcept {
         return;
     const std::uint64_t one = 1;
     // It can't be full: it was emptied before the flag was taken back.
-    while (::write(wake_up.get(), &one, sizeof one) < 0 && errno == EINTR) {
-    }
+    while (::write(wake_up.get(), &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 // ---- the thread ----
 
-bool process_pool::state::is_own_thread() const noexcept {
-    return supervised == this;
-}
+bool process_pool::state::is_own_thread() const noexcept { return supervised == this; }
 
 void process_pool::state::supervise() noexcept {
     supervised = this;
@@ -166,8 +164,7 @@ void process_pool::state::supervise() noexcept {
     } catch (const std::bad_alloc&) {
         ::pthread_setname_np(::pthread_self(), "processes-sup");
     }
-    while (turn()) {
-    }
+    while (turn()) {}
 }
 
 bool process_pool::state::turn() noexcept {
@@ -278,7 +275,8 @@ void process_pool::state::start_one() noexcept {
 
 void process_pool::state::start_failed(const std::string& reason, bool for_good) noexcept {
     ++failed_starts;
-    next_start = clock::now() + std::min<clock::duration>(10ms * (1U << std::min<std::size_t>(failed_starts, 4)), 100ms);
+    next_start =
+        clock::now() + std::min<clock::duration>(10ms * (1U << std::min<std::size_t>(failed_starts, 4)), 100ms);
     const bool none_left = std::all_of(crew.begin(), crew.end(), [](const auto& w) { return w->broken || w->hung_up; });
     if (none_left && (for_good || failed_starts >= starts_before_giving_up))
         give_up(reason);
@@ -296,8 +294,9 @@ void process_pool::state::give_up(const std::string& reason) noexcept {
         auto& j = static_cast<job&>(*std::exchange(failed, failed->after_));
         j.begin();
         detail_outcome_access::set_error(*j.outcome_, error_of([&] {
-            return worker_start_error("no process of the pool '" + options.name_ + "' could be started to make the call of '" +
-                                      j.request_->entry->name + "': " + reason);
+            return worker_start_error("no process of the pool '" + options.name_ +
+                                      "' could be started to make the call of '" + j.request_->entry->name +
+                                      "': " + reason);
         }));
         j.finish();
     }
@@ -361,7 +360,8 @@ bool process_pool::state::handle_events(worker& w, short on_socket, short on_end
     if ((on_socket & (POLLIN | POLLHUP | POLLERR)) != 0)
         read_socket(w);
     if (w.hung_up && on_end == 0) {
-        // Either it is about to end, or it is of no use any more. What made it end has been decided, if it was anything.
+        // Either it is about to end, or it is of no use any more. What made it end has been decided, if it was
+        // anything.
         w.process.kill();
     }
     if (on_end != 0 || (!w.process.end && w.process.has_ended())) {
@@ -446,7 +446,8 @@ void process_pool::state::take_answer(worker& w, const nlohmann::json& message) 
         if (message.contains("error"))
             detail_outcome_access::set_error(*j.outcome_, registry::rebuild(message.at("error")));
         else if (message.contains("cancelled"))
-            set_cancelled(*j.outcome_, cancel_reason::raised, message.at("cancelled").get_ref<const std::string&>().c_str());
+            set_cancelled(
+                *j.outcome_, cancel_reason::raised, message.at("cancelled").get_ref<const std::string&>().c_str());
         else if (!message.contains("value"))
             throw wire_error("the answer has neither a value nor an error");
     } catch (const nlohmann::json::exception& e) {
@@ -480,10 +481,16 @@ void process_pool::state::strike_deadline(worker& w) noexcept {
     w.deadline = clock::time_point::max();
     const std::lock_guard own(lock);
     switch (w.stage_) {
-    case worker::stage::starting: w.kill(worker::cause::start_timeout); break;
-    case worker::stage::busy: w.kill(worker::cause::call_timeout); break;
+    case worker::stage::starting:
+        w.kill(worker::cause::start_timeout);
+        break;
+    case worker::stage::busy:
+        w.kill(worker::cause::call_timeout);
+        break;
     case worker::stage::idle:
-    case worker::stage::ending: w.kill(worker::cause::shutdown); break;
+    case worker::stage::ending:
+        w.kill(worker::cause::shutdown);
+        break;
     }
 }
 
@@ -500,8 +507,7 @@ process_pool::worker::cause process_pool::state::release(worker& w) noexcept {
 void process_pool::state::bury(worker& w) noexcept {
     // First what could still write to the socket; then what it said before its death, which counts.
     w.process.kill_group();
-    for (std::uint64_t rest = said_by_dead; read_socket(w) && rest > buffer.size(); rest -= buffer.size()) {
-    }
+    for (std::uint64_t rest = said_by_dead; read_socket(w) && rest > buffer.size(); rest -= buffer.size()) {}
     workers::process_end how;
     {
         // Nobody must send a signal to a process that is off the system's list.
@@ -541,10 +547,12 @@ void process_pool::state::conclude_call(worker& w, const workers::process_end& h
         }));
         break;
     case worker::cause::cancelled:
-        set_cancelled(result, cancel_reason::requested, "the process of the call was killed, because it had been cancelled");
+        set_cancelled(
+            result, cancel_reason::requested, "the process of the call was killed, because it had been cancelled");
         break;
     case worker::cause::shutdown:
-        set_cancelled(result, cancel_reason::shutdown, "the process of the call was killed, because the pool was stopped");
+        set_cancelled(
+            result, cancel_reason::shutdown, "the process of the call was killed, because the pool was stopped");
         break;
     case worker::cause::broken:
         detail_outcome_access::set_error(result, error_of([&] {
@@ -574,8 +582,9 @@ void process_pool::state::conclude_start(worker& w, const workers::process_end& 
         else if (w.error)
             reason = describe(w) + " was killed: " + detail::describe(w.error);
         else if (w.stage_ == worker::stage::starting)
-            reason = describe(w) + ' ' + text_of(how) + " before it was ready: does its main call "
-                                                        "muster::process_pool::serve_if_worker() first of all?";
+            reason = describe(w) + ' ' + text_of(how) +
+                     " before it was ready: does its main call "
+                     "muster::process_pool::serve_if_worker() first of all?";
         else
             reason = describe(w) + ' ' + text_of(how) + " before its first call";
     } catch (const std::bad_alloc&) {

@@ -35,9 +35,7 @@ header read_header(const std::uint8_t* bytes) noexcept {
     return header(static_cast<std::uint32_t>(get(bytes, 4)), get(bytes + 4, 8));
 }
 
-std::vector<std::uint8_t> write(const nlohmann::json& value) {
-    return nlohmann::json::to_cbor(value);
-}
+std::vector<std::uint8_t> write(const nlohmann::json& value) { return nlohmann::json::to_cbor(value); }
 
 const char* problem_of(const std::uint8_t* bytes, std::size_t count) noexcept {
     static constexpr const char* short_of = "it ends too early";

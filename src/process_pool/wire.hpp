@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// The messages between a pool and its workers; docs/guide/process_pool.md describes them. Private to muster::process_pool.
+/// The messages between a pool and its workers; docs/guide/process_pool.md describes them. Private to
+/// muster::process_pool.
 ///
 ///     const auto message = wire::write(value);
 ///     const auto value = wire::read(message.data(), message.size());
@@ -21,7 +22,7 @@
 namespace muster::workers::wire {
 
 inline constexpr int version = 1;
-inline constexpr int worker_descriptor = 3; ///< of the socket, in the worker
+inline constexpr int worker_descriptor = 3;              ///< of the socket, in the worker
 inline constexpr const char* variable = "MUSTER_WORKER"; ///< in the environment of a worker: the version
 
 /// Before each message: the bytes that follow, and the number of the call; 0 for what is said before the first one.

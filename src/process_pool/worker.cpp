@@ -132,8 +132,8 @@ std::vector<std::uint8_t> written(const nlohmann::json& call, const terms& t) {
         if (invalid == nullptr && body.size() <= t.message_limit)
             return body;
         problem = invalid != nullptr ? invalid
-                                     : "it is " + std::to_string(body.size()) + " bytes long, and the message limit is " +
-                                           std::to_string(t.message_limit);
+                                     : "it is " + std::to_string(body.size()) +
+                                           " bytes long, and the message limit is " + std::to_string(t.message_limit);
     } catch (const std::exception& e) {
         problem = e.what();
     }

@@ -83,13 +83,13 @@ void completable::abandon() noexcept {
 }
 
 task_base::task_base(const completable_kind& k, outcome_base& o, scheduler& loop, std::source_location site) noexcept
-    : completable(k, o, loop.link(), site, loop.next_number()), fiber(loop, *this), fiber_owner(&task_ended, &task_name) {
+    : completable(k, o, loop.link(), site, loop.next_number()),
+      fiber(loop, *this),
+      fiber_owner(&task_ended, &task_name) {
     loop.enlist(*this);
 }
 
-task_base::~task_base() {
-    release_locals(locals_);
-}
+task_base::~task_base() { release_locals(locals_); }
 
 std::string task_base::task_name(const fiber_owner& owner, const fiber&) {
     return static_cast<const task_base&>(owner).name();
@@ -107,8 +107,8 @@ void task_base::task_ended(fiber_owner& owner, fiber&) noexcept {
 }
 
 void task_base::end_as_destroyed() noexcept {
-    detail_outcome_access::set_cancelled(const_cast<outcome_base&>(ended_as()), outcome_state::cancelled,
-                                         cancel_reason::shutdown, {});
+    detail_outcome_access::set_cancelled(
+        const_cast<outcome_base&>(ended_as()), outcome_state::cancelled, cancel_reason::shutdown, {});
     loop_->delist(*this);
     complete();
     completable::release();

@@ -23,8 +23,8 @@ scheduler::~scheduler() {
 
 scheduler& scheduler::require(const char* what) {
     if (current_ == nullptr)
-        throw invalid_state_error(std::string(what) +
-                                  " needs a running loop: call it from a task that muster::run runs");
+        throw invalid_state_error(
+            std::string(what) + " needs a running loop: call it from a task that muster::run runs");
     return *current_;
 }
 
@@ -111,8 +111,8 @@ bool scheduler::external_work_left() const noexcept {
     return external_work_ > 0 || link_->inbox->outside.load(std::memory_order_acquire) > 0 || !link_->inbox->empty();
 }
 
-/// Where letters come and go, the next one is a microsecond away more often than not: to sleep and to be woken would cost
-/// several, the sender's among them.
+/// Where letters come and go, the next one is a microsecond away more often than not: to sleep and to be woken would
+/// cost several, the sender's among them.
 bool scheduler::letter_is_there() const noexcept {
     const mailbox& box = *link_->inbox;
     if (!letters_came_ || external_work_ == 0)
@@ -269,7 +269,8 @@ void scheduler::destroy_tasks() noexcept {
 }
 
 current_loop_scope::current_loop_scope(scheduler& s) noexcept
-    : loop_before_(std::exchange(scheduler::current_, &s)), sink_before_(std::exchange(current_sink, &s.reports_)) {}
+    : loop_before_(std::exchange(scheduler::current_, &s)),
+      sink_before_(std::exchange(current_sink, &s.reports_)) {}
 
 current_loop_scope::~current_loop_scope() {
     scheduler::current_ = loop_before_;

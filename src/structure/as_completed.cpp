@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include <muster/as_completed.hpp>
 
-#include <new>
 #include <algorithm>
 #include <functional>
+#include <new>
 #include <numeric>
 #include <utility>
 
 namespace muster::detail {
 
-const suspension_kind completion_order::next_wait::kind_of{"the next of as_completed", &next_wait::cancel, nullptr, true};
+const suspension_kind completion_order::next_wait::kind_of{
+    "the next of as_completed", &next_wait::cancel, nullptr, true};
 
 completion_order::watch_one::watch_one() noexcept
     : watcher(
@@ -25,11 +26,15 @@ completion_order::watch_one::watch_one() noexcept
           }) {}
 
 completion_order::limit_timer::limit_timer(completion_order& o) noexcept
-    : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).order->time_is_up(); }), order(&o) {}
+    : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).order->time_is_up(); }),
+      order(&o) {}
 
 completion_order::completion_order(std::size_t count, std::optional<nanoseconds> timeout)
-    : link_(scheduler::require("as_completed").link()), watches_(std::make_unique<watch_one[]>(count)), count_(count),
-      pending_(count), limit_(*this) {
+    : link_(scheduler::require("as_completed").link()),
+      watches_(std::make_unique<watch_one[]>(count)),
+      count_(count),
+      pending_(count),
+      limit_(*this) {
     ended_.reserve(count);
     auto& loop = *link_->loop;
     if (timeout && count != 0 && !loop.arm(limit_, loop.now() + clamp_to_nanoseconds(*timeout)))
@@ -137,11 +142,10 @@ std::optional<std::size_t> completion_order::next_wait::finish() {
 std::vector<std::size_t> first_occurrences(const std::vector<const void*>& ids) {
     std::vector<std::size_t> by_id(ids.size());
     std::iota(by_id.begin(), by_id.end(), std::size_t{0});
-    std::sort(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) {
-        return ids[a] != ids[b] ? std::less<>()(ids[a], ids[b]) : a < b;
-    });
+    std::sort(by_id.begin(), by_id.end(),
+        [&](std::size_t a, std::size_t b) { return ids[a] != ids[b] ? std::less<>()(ids[a], ids[b]) : a < b; });
     by_id.erase(std::unique(by_id.begin(), by_id.end(), [&](std::size_t a, std::size_t b) { return ids[a] == ids[b]; }),
-                by_id.end());
+        by_id.end());
     std::sort(by_id.begin(), by_id.end());
     return by_id;
 }

@@ -44,8 +44,6 @@ cancellation_hold::cancellation_hold() : fiber_(*scheduler::require("hold_cancel
     fiber_.begin_hold(*this);
 }
 
-cancellation_hold::~cancellation_hold() {
-    fiber_.end_hold(*this);
-}
+cancellation_hold::~cancellation_hold() { fiber_.end_hold(*this); }
 
 } // namespace muster::detail

@@ -43,7 +43,8 @@ task_group::member::member(task_group& g, detail::completable& s) noexcept
               if (run)
                   self.group->member_ended(self);
           }),
-      group(&g), state(&s) {}
+      group(&g),
+      state(&s) {}
 
 task_group::task_group(std::source_location site) : site_(site) {}
 
@@ -91,8 +92,8 @@ namespace {
 /// Without memory for the name they hear only that they are to stop: they are stopped in any case.
 cancel_request for_tasks(const cancel_request& own) noexcept {
     try {
-        return cancel_request(cancel_reason::parent_cancelled,
-                              detail::cancel_text_ptr::make({}, std::string(own.text.requested_by())));
+        return cancel_request(
+            cancel_reason::parent_cancelled, detail::cancel_text_ptr::make({}, std::string(own.text.requested_by())));
     } catch (const std::bad_alloc&) {
         return cancel_request(cancel_reason::parent_cancelled);
     }
@@ -140,8 +141,8 @@ void task_group::abort(cancel_request request) {
 void task_group::cancel(std::string message) {
     if (aborting_)
         return;
-    abort(cancel_request(cancel_reason::requested,
-                         detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
+    abort(cancel_request(
+        cancel_reason::requested, detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
 }
 
 void task_group::member_ended(member& m) noexcept {
@@ -182,8 +183,8 @@ void task_group::conclude() {
     if (parent_->cancels_here() != 0) {
         parent_->uncancel();
         parent_->cancel(own_cancellation_.reason == cancel_reason::none ? cancel_request(cancel_reason::requested)
-                                                                       : own_cancellation_,
-                        hold_);
+                                                                        : own_cancellation_,
+            hold_);
     }
     std::exception_ptr all;
     try {

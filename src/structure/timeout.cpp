@@ -9,9 +9,7 @@
 
 namespace muster {
 
-timeout_scope::~timeout_scope() {
-    disarm();
-}
+timeout_scope::~timeout_scope() { disarm(); }
 
 void timeout_scope::enter() {
     if (state_ != state::created)

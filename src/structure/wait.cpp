@@ -15,9 +15,15 @@ join_options options_for(wait_until until, std::optional<nanoseconds> timeout, s
     if (timeout)
         options.within = clamp_to_nanoseconds(*timeout);
     switch (until) {
-    case wait_until::all_completed: options.leave = leave_at::never; break;
-    case wait_until::first_completed: options.leave = leave_at::any_end; break;
-    case wait_until::first_exception: options.leave = leave_at::error; break;
+    case wait_until::all_completed:
+        options.leave = leave_at::never;
+        break;
+    case wait_until::first_completed:
+        options.leave = leave_at::any_end;
+        break;
+    case wait_until::first_exception:
+        options.leave = leave_at::error;
+        break;
     }
     return options;
 }

@@ -26,9 +26,7 @@ bool wants_own_group(const command_parts& parts) noexcept {
     return parts.input != input_from::inherit || ::isatty(STDIN_FILENO) != 1;
 }
 
-void set_non_blocking(int fd) noexcept {
-    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
+void set_non_blocking(int fd) noexcept { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 std::chrono::nanoseconds duration_of(const timeval& t) noexcept {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
@@ -90,10 +88,15 @@ child::child(const command& what, pipe_set& ours) : own_group_(wants_own_group(w
         set_non_blocking(ours[i].get());
     };
     switch (parts.input) {
-    case input_from::null: theirs[0] = stream_null; break;
-    case input_from::inherit: break;
+    case input_from::null:
+        theirs[0] = stream_null;
+        break;
+    case input_from::inherit:
+        break;
     case input_from::bytes:
-    case input_from::pipe: connect(0); break;
+    case input_from::pipe:
+        connect(0);
+        break;
     }
     const output_plan* plans[] = {&parts.out, &parts.err};
     for (std::size_t i = 0; i < 2; ++i) {
@@ -193,8 +196,6 @@ void child::ask_group_left_to_end() noexcept {
     ::kill(-pid_, SIGCONT);
 }
 
-void child::kill_group_left() noexcept {
-    ::kill(-pid_, SIGKILL);
-}
+void child::kill_group_left() noexcept { ::kill(-pid_, SIGKILL); }
 
 } // namespace muster::detail

@@ -34,13 +34,13 @@ std::string signal_name(int signal) {
 }
 
 exit_error::exit_error(int status, std::string command, const std::string& error_output)
-    : process_error("exit status " + std::to_string(status) + last_line_of(error_output), std::move(command),
-          error_output),
+    : process_error(
+          "exit status " + std::to_string(status) + last_line_of(error_output), std::move(command), error_output),
       status_(status) {}
 
 signal_error::signal_error(int signal, bool dumped_core, std::string command, const std::string& error_output)
-    : process_error("ended by " + signal_name(signal) + (dumped_core ? ", core dumped" : "") +
-                        last_line_of(error_output),
+    : process_error(
+          "ended by " + signal_name(signal) + (dumped_core ? ", core dumped" : "") + last_line_of(error_output),
           std::move(command), error_output),
       signal_(signal),
       dumped_core_(dumped_core) {}

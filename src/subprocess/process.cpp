@@ -262,21 +262,13 @@ task<completed_process> end_politely(process::state& s) {
 
 } // namespace
 
-task<std::string> process_output::read_some(std::size_t most) {
-    return read_some_of(*pipe_, most);
-}
+task<std::string> process_output::read_some(std::size_t most) { return read_some_of(*pipe_, most); }
 
-task<std::optional<std::string>> process_output::read_line(std::size_t most) {
-    return read_line_of(*pipe_, most);
-}
+task<std::optional<std::string>> process_output::read_line(std::size_t most) { return read_line_of(*pipe_, most); }
 
-task<std::string> process_output::read_all(std::size_t most) {
-    return read_all_of(*pipe_, most);
-}
+task<std::string> process_output::read_all(std::size_t most) { return read_all_of(*pipe_, most); }
 
-task<> process_input::write(std::string bytes) {
-    return write_to(*pipe_, std::move(bytes));
-}
+task<> process_input::write(std::string bytes) { return write_to(*pipe_, std::move(bytes)); }
 
 void process_input::close() noexcept {
     if (pipe_->waiting != nullptr)
@@ -289,9 +281,7 @@ process::process(process&&) noexcept = default;
 process& process::operator=(process&&) noexcept = default;
 process::~process() = default;
 
-pid_t process::pid() const noexcept {
-    return state_->child.pid();
-}
+pid_t process::pid() const noexcept { return state_->child.pid(); }
 
 process_input process::input() {
     if (!state_->wanted[0])
@@ -311,21 +301,13 @@ process_output process::errors() {
     return process_output(state_->outputs[1]);
 }
 
-task<completed_process> process::wait() {
-    return wait_for_end(*state_);
-}
+task<completed_process> process::wait() { return wait_for_end(*state_); }
 
-bool process::send_signal(int signal) noexcept {
-    return state_->child.signal(signal);
-}
+bool process::send_signal(int signal) noexcept { return state_->child.signal(signal); }
 
-bool process::kill() noexcept {
-    return state_->child.signal_group(SIGKILL);
-}
+bool process::kill() noexcept { return state_->child.signal_group(SIGKILL); }
 
-task<completed_process> process::terminate() {
-    return end_politely(*state_);
-}
+task<completed_process> process::terminate() { return end_politely(*state_); }
 
 process start_process(command what) {
     const auto& parts = what.parts();
@@ -334,8 +316,8 @@ process start_process(command what) {
     if (parts.out.sink || parts.err.sink)
         throw std::invalid_argument("start_process: sinks are run_command's: read output() and errors()");
     if (parts.keeps_tail || parts.linger.count() != 0 || parts.limit != detail::command_parts().limit)
-        throw std::invalid_argument(
-            "start_process: keep_tail(), linger() and output_limit() are run_command's: what is read here is the reader's choice");
+        throw std::invalid_argument("start_process: keep_tail(), linger() and output_limit() are run_command's: what "
+                                    "is read here is the reader's choice");
     auto state = std::make_unique<process::state>(what);
     if (parts.started)
         parts.started(state->child.pid());

@@ -173,8 +173,8 @@ void running::close(stream& s) noexcept {
 }
 
 bool running::outputs_open() const noexcept {
-    return std::any_of(streams_.begin() + 1, streams_.end(),
-        [](const stream& s) { return s.pipe != nullptr && s.pipe->open(); });
+    return std::any_of(
+        streams_.begin() + 1, streams_.end(), [](const stream& s) { return s.pipe != nullptr && s.pipe->open(); });
 }
 
 // ---- the end ----
@@ -275,8 +275,8 @@ void running::time_is_up() noexcept {
     } else if (!child_->reaped()) {
         if (!child_->signal_group(SIGKILL) && errno == EPERM) {
             if (!error_)
-                error_ = std::make_exception_ptr(std::system_error(
-                    EPERM, std::generic_category(), "a process may not be ended: it runs as somebody else, and goes on"));
+                error_ = std::make_exception_ptr(std::system_error(EPERM, std::generic_category(),
+                    "a process may not be ended: it runs as somebody else, and goes on"));
             cut_ = outputs_open();
             finish();
         }

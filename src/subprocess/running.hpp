@@ -96,8 +96,8 @@ private:
         nanoseconds after{0};
         bool wanted = false; ///< it is to be armed in the next turn
     };
-    /// A loop that calls back from its wait has a time that is old, and has looked already when its next timer is due. So
-    /// timers are armed in a turn of the loop.
+    /// A loop that calls back from its wait has a time that is old, and has looked already when its next timer is due.
+    /// So timers are armed in a turn of the loop.
     struct timer_entry : call_entry {
         explicit timer_entry(running& r) noexcept;
         running* of;

@@ -214,9 +214,12 @@ private:
     const auto& program = what.words().front();
     const std::error_code code(plan.error, std::generic_category());
     switch (plan.failed_at) {
-    case step::directory: fail(what, plan.error, "the directory " + what.parts().directory + " can't be entered");
-    case step::execute: break;
-    default: fail(what, plan.error, "the process could not be set up");
+    case step::directory:
+        fail(what, plan.error, "the directory " + what.parts().directory + " can't be entered");
+    case step::execute:
+        break;
+    default:
+        fail(what, plan.error, "the process could not be set up");
     }
     const bool searched = plan.search_path != nullptr;
     switch (plan.error) {
@@ -227,10 +230,14 @@ private:
             throw command_not_found_error(program, what.describe(), code,
                 searched ? "there is no such command in PATH" : "there is no such program");
         fail(what, plan.error, "the interpreter that its first line names is missing");
-    case EACCES: fail(what, plan.error, "it may not be executed");
-    case ENOEXEC: fail(what, plan.error, "it is nothing that the system can run; does a script lack its #! line?");
-    case E2BIG: fail(what, plan.error, "the arguments and the environment are too long: pass data on standard input");
-    default: fail(what, plan.error, "it can't be executed");
+    case EACCES:
+        fail(what, plan.error, "it may not be executed");
+    case ENOEXEC:
+        fail(what, plan.error, "it is nothing that the system can run; does a script lack its #! line?");
+    case E2BIG:
+        fail(what, plan.error, "the arguments and the environment are too long: pass data on standard input");
+    default:
+        fail(what, plan.error, "it can't be executed");
     }
 }
 
@@ -290,13 +297,12 @@ spawned spawn(const command& what, const standard_streams& streams, bool own_gro
     }
     if (s.pid < 0)
         fail(what, error,
-            error == EAGAIN ? "no more processes are allowed; run fewer at once"
+            error == EAGAIN   ? "no more processes are allowed; run fewer at once"
             : error == EINVAL ? "this system is too old: Linux 5.4 or later is needed"
                               : "no process can be made");
     s.pidfd = owned_fd(pidfd);
     if (plan.failed_at != step::none) {
-        while (::waitpid(s.pid, nullptr, 0) < 0 && errno == EINTR) {
-        }
+        while (::waitpid(s.pid, nullptr, 0) < 0 && errno == EINTR) {}
         report_failure(what, plan);
     }
     return s;

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Starting a process, private to the library: a child that shares the memory of this one until it executes the program,
-/// so that starting costs the same however large this process is, and an error arrives as a value.
+/// Starting a process, private to the library: a child that shares the memory of this one until it executes the
+/// program, so that starting costs the same however large this process is, and an error arrives as a value.
 ///
 ///     const standard_streams streams{ends.input, ends.output, streams.merge};
 ///     const spawned s = spawn(what, streams, true);

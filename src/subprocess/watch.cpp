@@ -9,8 +9,7 @@
 
 namespace muster::detail {
 
-std::error_code watch::start(
-    event_loop& loop, int fd, interest what, ready_function ready, void* context) noexcept {
+std::error_code watch::start(event_loop& loop, int fd, interest what, ready_function ready, void* context) noexcept {
     auto* poll = new (std::nothrow) uv_poll_t;
     if (poll == nullptr)
         return {ENOMEM, std::generic_category()};

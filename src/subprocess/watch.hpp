@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Tells when a descriptor can be read or written. libuv's handles live only while somebody waits, so that a process may
-/// outlive its loop. Private to the library.
+/// Tells when a descriptor can be read or written. libuv's handles live only while somebody waits, so that a process
+/// may outlive its loop. Private to the library.
 ///
 ///     if (const auto failed = watch_.start(loop, fd, watch::readable, &ready, this)) ...
 

@@ -8,7 +8,8 @@ namespace muster {
 
 using detail::turn;
 
-const detail::suspension_kind semaphore::acquire_awaiter::kind_of{"semaphore::acquire", &acquire_awaiter::interrupt, nullptr, true};
+const detail::suspension_kind semaphore::acquire_awaiter::kind_of{
+    "semaphore::acquire", &acquire_awaiter::interrupt, nullptr, true};
 
 semaphore::semaphore(std::ptrdiff_t permits) : value_(permits) {
     if (permits < 0)

@@ -14,7 +14,8 @@
 namespace muster::testing {
 
 injected_fault::injected_fault(std::size_t point)
-    : std::runtime_error("injected at point " + std::to_string(point)), point_(point) {}
+    : std::runtime_error("injected at point " + std::to_string(point)),
+      point_(point) {}
 
 std::string to_string(const fault_result& result) {
     std::string text = std::to_string(result.points) + " points, " + std::to_string(result.combinators) +
@@ -31,7 +32,9 @@ using muster::detail::fiber;
 class fault_driver::disturber final : public join_audit {
 public:
     disturber(disturbance how, std::size_t point, const fault_options& options)
-        : how_(how), point_(point), options_(options) {
+        : how_(how),
+          point_(point),
+          options_(options) {
         if (how_ == disturbance::failure)
             muster::detail::set_frame_fault_hook(&frame_may_be_made, this);
     }
@@ -93,8 +96,8 @@ private:
 };
 
 /// One run. *Returns* false if it was over before the point was reached.
-bool fault_driver::disturb_once(disturbance how, std::size_t point, const run_function& run, const fault_options& options,
-                  fault_result& result) {
+bool fault_driver::disturb_once(
+    disturbance how, std::size_t point, const run_function& run, const fault_options& options, fault_result& result) {
     const auto find = [&](const std::string& what) {
         result.findings.push_back("at point " + std::to_string(point) + ": " + what);
     };

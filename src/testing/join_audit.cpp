@@ -49,10 +49,18 @@ void join_audit::joined(const muster::detail::join& j) noexcept {
                 continue;
             ++known;
             switch (o->state()) {
-            case outcome_state::value: ++seen.succeeded; break;
-            case outcome_state::error: ++seen.failed; break;
-            case outcome_state::cancelled: ++seen.cancelled; break;
-            case outcome_state::not_started: ++seen.not_started; break;
+            case outcome_state::value:
+                ++seen.succeeded;
+                break;
+            case outcome_state::error:
+                ++seen.failed;
+                break;
+            case outcome_state::cancelled:
+                ++seen.cancelled;
+                break;
+            case outcome_state::not_started:
+                ++seen.not_started;
+                break;
             }
         }
         // The streamed forms keep no outcomes.

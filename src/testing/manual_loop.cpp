@@ -15,9 +15,7 @@ manual_loop::manual_loop()
           },
           this) {}
 
-manual_loop::~manual_loop() {
-    destroy_tasks();
-}
+manual_loop::~manual_loop() { destroy_tasks(); }
 
 void manual_loop::wait_for_letter() {
     std::unique_lock lock(lock_);
@@ -57,8 +55,6 @@ void manual_loop::advance(std::chrono::nanoseconds time) {
     clock_ = end;
 }
 
-std::int64_t live_frames() noexcept {
-    return detail::live_frames();
-}
+std::int64_t live_frames() noexcept { return detail::live_frames(); }
 
 } // namespace muster::testing

@@ -8,10 +8,13 @@ namespace muster {
 
 std::string to_string(const outcome_base& o) {
     switch (o.state()) {
-    case outcome_state::value: return "OK";
-    case outcome_state::error: return detail::describe(o.error());
+    case outcome_state::value:
+        return "OK";
+    case outcome_state::error:
+        return detail::describe(o.error());
     case outcome_state::cancelled:
-    case outcome_state::not_started: break;
+    case outcome_state::not_started:
+        break;
     }
     std::string text = o.was_cancelled() ? "cancelled" : "not started";
     if (o.reason() != cancel_reason::none) {
@@ -30,24 +33,15 @@ std::string to_string(const outcome_base& o) {
     return text;
 }
 
-std::string failure_ref::name() const {
-    return all_->name() + '[' + std::to_string(index_) + ']';
-}
-std::exception_ptr failure_ref::error() const {
-    return all_->look(index_).error();
-}
-std::source_location failure_ref::site() const noexcept {
-    return all_->site();
-}
-std::chrono::nanoseconds failure_ref::duration() const noexcept {
-    return all_->duration(index_);
-}
-std::string failure_ref::what() const {
-    return detail::describe(error());
-}
+std::string failure_ref::name() const { return all_->name() + '[' + std::to_string(index_) + ']'; }
+std::exception_ptr failure_ref::error() const { return all_->look(index_).error(); }
+std::source_location failure_ref::site() const noexcept { return all_->site(); }
+std::chrono::nanoseconds failure_ref::duration() const noexcept { return all_->duration(index_); }
+std::string failure_ref::what() const { return detail::describe(error()); }
 
 outcomes_base::outcomes_base(outcomes_info info, std::size_t size)
-    : info_(std::make_unique<outcomes_info>(std::move(info))), size_(size) {
+    : info_(std::make_unique<outcomes_info>(std::move(info))),
+      size_(size) {
     if (info_->failed != 0) {
         looked_.resize(size);
         unread_ = true;

@@ -12,15 +12,24 @@ namespace muster {
 
 std::string_view to_string(report_kind kind) noexcept {
     switch (kind) {
-    case report_kind::never_retrieved: return "never retrieved";
-    case report_kind::never_awaited: return "never awaited";
-    case report_kind::destroyed_pending: return "destroyed while pending";
-    case report_kind::suppressed: return "suppressed";
-    case report_kind::unread_outcomes: return "unread outcome";
-    case report_kind::shutdown_failure: return "failed during shutdown";
-    case report_kind::callback_failed: return "callback failed";
-    case report_kind::ignores_cancellation: return "ignores cancellation";
-    case report_kind::slow_step: return "slow step";
+    case report_kind::never_retrieved:
+        return "never retrieved";
+    case report_kind::never_awaited:
+        return "never awaited";
+    case report_kind::destroyed_pending:
+        return "destroyed while pending";
+    case report_kind::suppressed:
+        return "suppressed";
+    case report_kind::unread_outcomes:
+        return "unread outcome";
+    case report_kind::shutdown_failure:
+        return "failed during shutdown";
+    case report_kind::callback_failed:
+        return "callback failed";
+    case report_kind::ignores_cancellation:
+        return "ignores cancellation";
+    case report_kind::slow_step:
+        return "slow step";
     }
     return "report";
 }

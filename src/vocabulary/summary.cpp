@@ -11,10 +11,18 @@
 namespace muster {
 
 summary::summary(summary&& other) noexcept
-    : submitted_(other.submitted_), succeeded_(other.succeeded_), failed_(std::exchange(other.failed_, 0)),
-      cancelled_(other.cancelled_), retries_(other.retries_), exhausted_(other.exhausted_),
-      deadline_struck_(other.deadline_struck_), looked_(other.looked_), infos_(std::move(other.infos_)),
-      types_(std::move(other.types_)), slowest_(std::move(other.slowest_)), name_(std::move(other.name_)),
+    : submitted_(other.submitted_),
+      succeeded_(other.succeeded_),
+      failed_(std::exchange(other.failed_, 0)),
+      cancelled_(other.cancelled_),
+      retries_(other.retries_),
+      exhausted_(other.exhausted_),
+      deadline_struck_(other.deadline_struck_),
+      looked_(other.looked_),
+      infos_(std::move(other.infos_)),
+      types_(std::move(other.types_)),
+      slowest_(std::move(other.slowest_)),
+      name_(std::move(other.name_)),
       site_(other.site_) {}
 
 summary& summary::operator=(summary&& other) noexcept {
@@ -25,9 +33,7 @@ summary& summary::operator=(summary&& other) noexcept {
     return *this;
 }
 
-summary::~summary() {
-    report_unread();
-}
+summary::~summary() { report_unread(); }
 
 void summary::report_unread() noexcept {
     if (looked_ || failed_ == 0)
@@ -55,8 +61,8 @@ void summary::report_one(std::size_t index, const std::exception_ptr& error, std
 void summary::keep(std::size_t index, const std::exception_ptr& error) {
     const auto* info = detail::dynamic_type(error);
     auto place = static_cast<std::size_t>(std::find_if(infos_.begin(), infos_.end(), [&](const auto* known) {
-                                              return known == info || (known && info && *known == *info);
-                                          }) - infos_.begin());
+        return known == info || (known && info && *known == *info);
+    }) - infos_.begin());
     if (place == infos_.size()) {
         infos_.reserve(place + 1);
         types_.emplace_back(type_name(error));

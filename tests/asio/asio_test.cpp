@@ -80,8 +80,8 @@ tcp::acceptor listening(asio::io_context& io) {
 muster::task<std::pair<tcp::socket, tcp::socket>> connected(asio::io_context& io) {
     auto acceptor = listening(io);
     tcp::socket client(io);
-    auto both = co_await muster::gather(acceptor.async_accept(use_task),
-                                        client.async_connect(acceptor.local_endpoint(), use_task));
+    auto both = co_await muster::gather(
+        acceptor.async_accept(use_task), client.async_connect(acceptor.local_endpoint(), use_task));
     auto server = std::move(std::get<0>(both));
     co_return std::pair(std::move(client), std::move(server));
 }
@@ -155,9 +155,7 @@ TEST(use_task, gives_values_of_sockets_that_echo) {
 TEST(use_task, begins_nothing_before_it_is_awaited) {
     both_ways([](asio::io_context& io) -> muster::task<> {
         asio::steady_timer timer(io, 1h);
-        {
-            [[maybe_unused]] auto never = timer.async_wait(use_task);
-        }
+        { [[maybe_unused]] auto never = timer.async_wait(use_task); }
         auto later = timer.async_wait(use_task);
         EXPECT_EQ(timer.expires_after(1ms), 0u) << "nobody waits yet";
         co_await std::move(later);
@@ -190,8 +188,8 @@ TEST(use_task, resolves_names) {
     both_ways([](asio::io_context& io) -> muster::task<> {
         auto acceptor = listening(io);
         tcp::resolver resolver(io);
-        auto found = co_await resolver.async_resolve("127.0.0.1", std::to_string(acceptor.local_endpoint().port()),
-                                                     use_task);
+        auto found =
+            co_await resolver.async_resolve("127.0.0.1", std::to_string(acceptor.local_endpoint().port()), use_task);
         EXPECT_EQ(found.begin()->endpoint(), acceptor.local_endpoint());
         tcp::socket socket(io);
         auto used = co_await asio::async_connect(socket, found, use_task);
@@ -202,13 +200,11 @@ TEST(use_task, resolves_names) {
 TEST(use_task, gives_tuples_of_several_values_and_those_of_other_signatures) {
     both_ways([](asio::io_context& io) -> muster::task<> {
         const auto later = [&io](auto work) {
-            return [&io, work](auto handler) {
-                asio::post(io, [h = std::move(handler), work]() mutable { work(h); });
-            };
+            return [&io, work](auto handler) { asio::post(io, [h = std::move(handler), work]() mutable { work(h); }); };
         };
         auto two = later([](auto& h) { h(error_code(), 1, std::string("two")); });
-        auto [one, text] = co_await asio::async_initiate<const muster::use_task_t, void(error_code, int, std::string)>(
-            two, use_task);
+        auto [one, text] =
+            co_await asio::async_initiate<const muster::use_task_t, void(error_code, int, std::string)>(two, use_task);
         EXPECT_EQ(one, 1);
         EXPECT_EQ(text, "two");
 
@@ -223,8 +219,8 @@ TEST(use_task, gives_tuples_of_several_values_and_those_of_other_signatures) {
         auto throws = later([](auto& h) { h(std::make_exception_ptr(std::out_of_range("far")), 1); });
         bool caught = false;
         try {
-            static_cast<void>(
-                co_await asio::async_initiate<const muster::use_task_t, void(std::exception_ptr, int)>(throws, use_task));
+            static_cast<void>(co_await asio::async_initiate<const muster::use_task_t, void(std::exception_ptr, int)>(
+                throws, use_task));
         } catch (const std::out_of_range&) {
             caught = true;
         }
@@ -326,8 +322,7 @@ TEST(use_task, a_timeout_ends_an_operation_and_is_an_error) {
         std::array<char, 16> data{};
         bool timed_out = false;
         try {
-            static_cast<void>(
-                co_await muster::wait_for(pair.first.async_read_some(asio::buffer(data), use_task), 1ms));
+            static_cast<void>(co_await muster::wait_for(pair.first.async_read_some(asio::buffer(data), use_task), 1ms));
         } catch (const muster::timeout_error&) {
             timed_out = true;
         }
@@ -412,9 +407,8 @@ TEST(use_task, an_error_beats_a_cancellation) {
         auto h = muster::create_task(operation.wait(use_task).as_task());
         co_await muster::yield();
         h.cancel();
-        asio::post(io, [&operation] {
-            std::exchange(operation.end, nullptr)(error_code(asio::error::connection_reset), 0);
-        });
+        asio::post(
+            io, [&operation] { std::exchange(operation.end, nullptr)(error_code(asio::error::connection_reset), 0); });
         auto result = co_await muster::wait(std::vector(1, h));
         EXPECT_TRUE(h.ended_as().failed_with<system_error>()) << muster::to_string(h.ended_as());
     });
@@ -459,21 +453,23 @@ TEST(use_task, cancellations_race_completions) {
 
 TEST(use_task, an_io_context_that_is_destroyed_ends_its_awaits_with_an_error) {
     collected c;
-    muster::run([]() -> muster::task<> {
-        std::optional<muster::asio_thread> net(std::in_place);
-        std::optional<asio::steady_timer> timer(std::in_place, net->context(), 1h);
-        auto waits = muster::create_task(timer->async_wait(use_task).as_task());
-        co_await muster::sleep_for(1ms);
-        auto& context = net->context();
-        std::jthread ends([&] {
-            context.stop();
-            timer.reset(); // before what it belongs to
-            net.reset();
-        });
-        auto result = co_await muster::wait(std::vector(1, waits));
-        ends.join();
-        EXPECT_TRUE(waits.ended_as().failed()) << muster::to_string(waits.ended_as());
-    }(), c.options());
+    muster::run(
+        []() -> muster::task<> {
+            std::optional<muster::asio_thread> net(std::in_place);
+            std::optional<asio::steady_timer> timer(std::in_place, net->context(), 1h);
+            auto waits = muster::create_task(timer->async_wait(use_task).as_task());
+            co_await muster::sleep_for(1ms);
+            auto& context = net->context();
+            std::jthread ends([&] {
+                context.stop();
+                timer.reset(); // before what it belongs to
+                net.reset();
+            });
+            auto result = co_await muster::wait(std::vector(1, waits));
+            ends.join();
+            EXPECT_TRUE(waits.ended_as().failed()) << muster::to_string(waits.ended_as());
+        }(),
+        c.options());
     EXPECT_TRUE(c.reports.empty());
 }
 
@@ -501,17 +497,19 @@ TEST(use_task, a_handler_that_is_dropped_is_a_clear_error) {
 
 TEST(use_task, a_stopped_io_context_that_is_destroyed_drops_what_has_not_even_begun) {
     collected c;
-    muster::run([]() -> muster::task<> {
-        auto io = std::make_unique<asio::io_context>();
-        auto timer = std::make_unique<asio::steady_timer>(*io, 1h);
-        auto waits = muster::create_task(timer->async_wait(use_task).as_task());
-        co_await muster::sleep_for(1ms); // nobody runs that context
-        timer.reset();
-        io.reset();
-        auto result = co_await muster::wait(std::vector(1, waits));
-        EXPECT_TRUE(waits.ended_as().failed_with<muster::operation_dropped_error>())
-            << muster::to_string(waits.ended_as());
-    }(), c.options());
+    muster::run(
+        []() -> muster::task<> {
+            auto io = std::make_unique<asio::io_context>();
+            auto timer = std::make_unique<asio::steady_timer>(*io, 1h);
+            auto waits = muster::create_task(timer->async_wait(use_task).as_task());
+            co_await muster::sleep_for(1ms); // nobody runs that context
+            timer.reset();
+            io.reset();
+            auto result = co_await muster::wait(std::vector(1, waits));
+            EXPECT_TRUE(waits.ended_as().failed_with<muster::operation_dropped_error>())
+                << muster::to_string(waits.ended_as());
+        }(),
+        c.options());
     EXPECT_TRUE(c.reports.empty());
 }
 

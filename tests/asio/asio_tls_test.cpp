@@ -41,7 +41,8 @@ ssl::context server_context() {
     X509_gmtime_adj(X509_getm_notAfter(x), 3600);
     X509_set_pubkey(x, key.get());
     X509_NAME* const name = X509_get_subject_name(x);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(
+        name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
     X509_set_issuer_name(x, name);
     EXPECT_NE(X509_sign(x, key.get(), EVP_sha256()), 0);
     EXPECT_EQ(SSL_CTX_use_certificate(made.native_handle(), x), 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Real faults for `muster fetch`, each put through the same checks: every URL ends as the table says, the counts add up
-// to what was asked, the lines of the log parse and there is one for each URL, the exit status is right, and the program
-// ends.
+// to what was asked, the lines of the log parse and there is one for each URL, the exit status is right, and the
+// program ends.
 #include "support/cli_program.hpp"
 
 #include "support/fault_table.hpp"
@@ -40,8 +40,8 @@ protected:
 
     /// What is true of every run that was not interrupted: the log is the table's, the ledger is the log's.
     void expect_ends(const std::vector<asked>& all, std::vector<std::string> more) {
-        std::vector<std::string> words{"fetch", "-f", list_of(all), "--jsonl", path("log"), "--max-size",
-            std::to_string(largest_body)};
+        std::vector<std::string> words{
+            "fetch", "-f", list_of(all), "--jsonl", path("log"), "--max-size", std::to_string(largest_body)};
         words.insert(words.end(), more.begin(), more.end());
         program p(words);
         const int status = p.wait(120s);
@@ -123,8 +123,7 @@ TEST_F(fetch_faults, every_fault_in_one_list_ends_each_line_as_itself_whatever_t
 TEST_F(fetch_faults, every_fault_in_one_list_with_retries_and_files_leaves_a_file_for_each_success) {
     const auto all = urls_of(without_time_outs(every_fault()), 2);
     expect_ends(all, {"--timeout", "60s", "--retries", "1", "-o", path("out")});
-    const auto good =
-        std::ranges::count_if(all, [](const asked& a) { return a.of.ends_as[0] == '\0'; });
+    const auto good = std::ranges::count_if(all, [](const asked& a) { return a.of.ends_as[0] == '\0'; });
     EXPECT_EQ(files_in(path("out")), static_cast<std::size_t>(good));
     EXPECT_EQ(files_in(path("out"), ".part"), 0u);
 }

@@ -94,7 +94,8 @@ TEST_F(muster_command, fetch_does_not_go_on_with_the_log_of_another_list) {
     EXPECT_EQ(first.wait(), 0) << first.err;
     const auto before = read(log);
     expect_refused({"fetch", "--jsonl", log, "--resume", url("/ok?1"), url("/ok?3")}, "log of another list");
-    expect_refused({"fetch", "--jsonl", log, "--resume", "-X", "PUT", url("/ok?1"), url("/ok?2")}, "log of another list");
+    expect_refused(
+        {"fetch", "--jsonl", log, "--resume", "-X", "PUT", url("/ok?1"), url("/ok?2")}, "log of another list");
     expect_refused({"fetch", "--jsonl", log, "--resume", url("/ok?1")}, "log of a longer list");
     setting s;
     s.input_file = write("other", url("/ok?1") + '\n' + url("/ok?3") + '\n');
@@ -138,7 +139,6 @@ TEST_F(muster_command, fetch_repeats_only_what_is_safe_to_repeat) {
     EXPECT_EQ(attempts_of({"-d", "x", url("/reset")}), 1);
     EXPECT_EQ(attempts_of({"-d", "x", "http://127.0.0.1:" + std::to_string(faulty_server::unused_port()) + "/"}), 3);
 }
-
 
 TEST_F(muster_command, fetch_refuses_options_that_can_not_be) {
     expect_refused({"fetch", "-H", "no colon", url("/ok")}, "is no header");

@@ -22,10 +22,10 @@ TEST_F(muster_command, fetch_of_good_urls_succeeds_and_prints_the_ledger) {
 }
 
 TEST_F(muster_command, fetch_counts_each_failure_by_its_type) {
-    program p({"fetch", "--timeout", "300ms", "--jsonl", path("log"), url("/ok"), url("/status/404"),
-        url("/status/503"), url("/reset"), url("/truncated/100"), url("/garbage"), url("/never"), "nonsense",
-        "ftp://127.0.0.1/x", "http://127.0.0.1:" + std::to_string(faulty_server::unused_port()) + "/",
-        "http://no-such-host.invalid/"});
+    program p(
+        {"fetch", "--timeout", "300ms", "--jsonl", path("log"), url("/ok"), url("/status/404"), url("/status/503"),
+            url("/reset"), url("/truncated/100"), url("/garbage"), url("/never"), "nonsense", "ftp://127.0.0.1/x",
+            "http://127.0.0.1:" + std::to_string(faulty_server::unused_port()) + "/", "http://no-such-host.invalid/"});
     EXPECT_EQ(p.wait(), 1);
     const auto c = ledger_of(p.out);
     EXPECT_EQ(c.submitted, 11u);
@@ -42,9 +42,9 @@ TEST_F(muster_command, fetch_counts_each_failure_by_its_type) {
         EXPECT_GE(line.at("seconds").get<double>(), 0.0);
         EXPECT_EQ(line.contains("error"), line.at("outcome") == "error");
     }
-    EXPECT_EQ(types, (std::vector<std::string>{"", "status_error", "status_error", "reset_error", "protocol_error",
-                         "protocol_error", "timeout_error", "url_error", "url_error", "connect_error",
-                         "resolve_error"}));
+    EXPECT_EQ(
+        types, (std::vector<std::string>{"", "status_error", "status_error", "reset_error", "protocol_error",
+                   "protocol_error", "timeout_error", "url_error", "url_error", "connect_error", "resolve_error"}));
     for (const auto* words : {"failures by type", "status_error 404", "status_error 503", "2  url_error", "slowest:"})
         EXPECT_NE(p.out.find(words), std::string::npos) << words << '\n' << p.out;
 }
@@ -64,8 +64,8 @@ TEST_F(muster_command, fetch_tries_again_what_may_be_better_the_next_time) {
 }
 
 TEST_F(muster_command, fetch_reads_a_file_and_passes_over_blank_lines_and_comments) {
-    const auto file = write("urls", "\xEF\xBB\xBF" + url("/ok") + "\r\n\n  # a comment\n\t" + url("/ok?2") + "  \n   \n" +
-                                        "#" + url("/status/500") + "\nnonsense\n" + url("/ok?last"));
+    const auto file = write("urls", "\xEF\xBB\xBF" + url("/ok") + "\r\n\n  # a comment\n\t" + url("/ok?2") +
+                                        "  \n   \n" + "#" + url("/status/500") + "\nnonsense\n" + url("/ok?last"));
     program p({"fetch", "-f", file, "--jsonl", path("log")});
     EXPECT_EQ(p.wait(), 1);
     const auto c = ledger_of(p.out);
@@ -148,9 +148,8 @@ TEST_F(muster_command, fail_fast_leaves_the_rest_not_started_or_cancelled) {
     const auto log = lines_of(read(path("log")));
     expect_same(log, c);
     for (const auto& line : log)
-        EXPECT_EQ(line.value("reason", ""), line.at("outcome") == "error" || line.at("outcome") == "ok"
-                                                ? ""
-                                                : "stopped after failures");
+        EXPECT_EQ(line.value("reason", ""),
+            line.at("outcome") == "error" || line.at("outcome") == "ok" ? "" : "stopped after failures");
 }
 
 TEST_F(muster_command, max_failures_stops_after_that_many) {
@@ -432,9 +431,10 @@ TEST_F(muster_command, outputs_that_cannot_be_written_are_refused) {
 }
 
 TEST_F(muster_command, lines_that_are_no_urls_are_failures_of_their_own) {
-    const std::string text = "nonsense\nhttp://\nftp://a/\nfile:///etc/passwd\nhttp://[::1\nhttp://a b/\nhttp://a:99999/\n" +
-                             std::string("http://nul\0in-it/\n", 18) + "http://\xff\xfe/\n-o\n" +
-                             std::string(3 << 20, 'x') + '\n' + url("/ok") + '\n' + "http://" + std::string(2000, 'a');
+    const std::string text =
+        "nonsense\nhttp://\nftp://a/\nfile:///etc/passwd\nhttp://[::1\nhttp://a b/\nhttp://a:99999/\n" +
+        std::string("http://nul\0in-it/\n", 18) + "http://\xff\xfe/\n-o\n" + std::string(3 << 20, 'x') + '\n' +
+        url("/ok") + '\n' + "http://" + std::string(2000, 'a');
     program p({"fetch", "-f", write("urls", text), "--jsonl", path("log")});
     EXPECT_EQ(p.wait(), 1);
     const auto c = ledger_of(p.out);

@@ -50,10 +50,12 @@ protected:
         std::string list;
         for (const auto& w : words)
             list += " '" + w + "'";
-        const std::string script = "source '" + std::string(MUSTER_SOURCE) + "/completions/muster.bash'; COMP_WORDS=('" +
-                                   MUSTER_PROGRAM + "'" + list + "); COMP_CWORD=" + std::to_string(words.size()) +
+        const std::string script = "source '" + std::string(MUSTER_SOURCE) +
+                                   "/completions/muster.bash'; COMP_WORDS=('" + MUSTER_PROGRAM + "'" + list +
+                                   "); COMP_CWORD=" + std::to_string(words.size()) +
                                    "; _muster; printf '%s\\n' \"${COMPREPLY[@]}\"";
-        FILE* bash = ::popen(("exec bash -c '" + std::regex_replace(script, std::regex("'"), "'\\''") + "'").c_str(), "r");
+        FILE* bash =
+            ::popen(("exec bash -c '" + std::regex_replace(script, std::regex("'"), "'\\''") + "'").c_str(), "r");
         std::string text;
         for (char piece[256]; std::fgets(piece, sizeof piece, bash) != nullptr;)
             text += piece;
@@ -77,14 +79,12 @@ TEST_F(muster_help, help_is_the_same_however_it_is_asked_for) {
     EXPECT_TRUE(said({"--version"}).starts_with("muster "));
 }
 
-TEST_F(muster_help, without_arguments_the_help_is_an_error) {
-    EXPECT_EQ(said({}, 2), said({"--help"}));
-}
+TEST_F(muster_help, without_arguments_the_help_is_an_error) { EXPECT_EQ(said({}, 2), said({"--help"})); }
 
 TEST_F(muster_help, the_help_of_run_says_how_to_use_it_and_what_the_placeholders_are) {
     const auto text = said({"run", "--help"});
-    for (const auto* words : {"muster run [OPTIONS] TEMPLATE ::: INPUT...", "{.}", "{//}", "{/.}", "{#}", "{%}", "Exit status",
-             "--resume", "Ctrl-C"})
+    for (const auto* words : {"muster run [OPTIONS] TEMPLATE ::: INPUT...", "{.}", "{//}", "{/.}", "{#}", "{%}",
+             "Exit status", "--resume", "Ctrl-C"})
         EXPECT_TRUE(contains(text, words)) << words;
 }
 

@@ -88,8 +88,8 @@ TEST_F(muster_run, a_template_is_run_for_each_input_and_the_ledger_is_on_standar
 }
 
 TEST_F(muster_run, placeholders_are_parts_of_the_input) {
-    const auto e = run({"-q", "-j1", "printf '%s|' {} {.} {/} {//} {/.} {#} {%}; echo", ":::", "dir/sub/name.tar.gz", "x",
-        "/y", ".hidden", "a.b/c", "d/"});
+    const auto e = run({"-q", "-j1", "printf '%s|' {} {.} {/} {//} {/.} {#} {%}; echo", ":::", "dir/sub/name.tar.gz",
+        "x", "/y", ".hidden", "a.b/c", "d/"});
     EXPECT_EQ(e.out, "dir/sub/name.tar.gz|dir/sub/name.tar|name.tar.gz|dir/sub|name.tar|1|1|\n"
                      "x|x|x|.|x|2|1|\n"
                      "/y|/y|y|/|y|3|1|\n"
@@ -114,8 +114,9 @@ TEST_F(muster_run, no_input_is_ever_read_by_a_shell) {
     const std::vector<std::string> evil = {"$(touch evil)", "`touch evil`", "; touch evil", "'; touch evil; '",
         "\" ; touch evil; \"", "a\nb", "-n", "*", "~", "\\", "a\\nb", "${HOME}", "{}", "\xff\xfe", "# x", "", " "};
     const std::vector<std::string> templates = {"printf '<%s>' {}", "printf '<%s>' {} | cat",
-        "printf '<%s>' \"{}\" | cat", "printf '<%s>' '{}' | cat", "printf '<%s>' \"$(printf '%sx' {})\" | sed 's/x>$/>/'",
-        "x={}; printf '<%s>' \"$x\"", "true # don't {}\nprintf '<%s>' {}"};
+        "printf '<%s>' \"{}\" | cat", "printf '<%s>' '{}' | cat",
+        "printf '<%s>' \"$(printf '%sx' {})\" | sed 's/x>$/>/'", "x={}; printf '<%s>' \"$x\"",
+        "true # don't {}\nprintf '<%s>' {}"};
     for (const auto& t : templates) {
         std::vector<std::string> arguments = {"-q", "-k", "cd '" + folder_.string() + "' && " + t, ":::"};
         arguments.insert(arguments.end(), evil.begin(), evil.end());
@@ -161,8 +162,8 @@ TEST_F(muster_run, inputs_are_lines_of_standard_input_or_a_file) {
 }
 
 TEST_F(muster_run, with_0_lines_end_with_a_nul_and_may_have_line_feeds) {
-    EXPECT_EQ(run({"-q", "-k", "-0", "printf '<%s>' {}"}, input(std::string("a\nb\0 c \0\0d", 10))).out,
-        "<a\nb>< c ><d>");
+    EXPECT_EQ(
+        run({"-q", "-k", "-0", "printf '<%s>' {}"}, input(std::string("a\nb\0 c \0\0d", 10))).out, "<a\nb>< c ><d>");
 }
 
 TEST_F(muster_run, commands_are_lines_of_a_file_or_of_standard_input) {
@@ -219,7 +220,8 @@ TEST_F(muster_run, inputs_are_run_while_standard_input_still_comes) {
 // ---- outputs ----
 
 TEST_F(muster_run, each_output_is_in_one_piece_and_on_its_own_stream) {
-    const auto d = run({"-j4", "for i in 1 2 3; do echo {}; echo {}{} >&2; sleep 0.01; done", ":::", "a", "b", "c", "d"});
+    const auto d =
+        run({"-j4", "for i in 1 2 3; do echo {}; echo {}{} >&2; sleep 0.01; done", ":::", "a", "b", "c", "d"});
     EXPECT_EQ(d.status, 0);
     for (const auto* part : {"a\na\na\n", "b\nb\nb\n", "c\nc\nc\n", "d\nd\nd\n"})
         EXPECT_NE(d.out.find(part), std::string::npos) << d.out;
@@ -231,8 +233,8 @@ TEST_F(muster_run, keep_order_prints_in_the_order_of_the_inputs) {
     const auto d = run({"-q", "-k", "-j4", "sleep 0.{}; echo {}", ":::", "3", "2", "1", "0"});
     EXPECT_EQ(d.out, "3\n2\n1\n0\n");
     // Also where there is more than is held in memory.
-    const auto e = run({"-k", "-j2", "test {} = 0 && sleep 0.3; head -c 400000 /dev/zero | tr '\\0' {}", ":::", "0", "1",
-        "2", "3"});
+    const auto e = run(
+        {"-k", "-j2", "test {} = 0 && sleep 0.3; head -c 400000 /dev/zero | tr '\\0' {}", ":::", "0", "1", "2", "3"});
     std::string expected;
     for (const char c : {'0', '1', '2', '3'})
         expected += std::string(400'000, c);
@@ -246,7 +248,8 @@ TEST_F(muster_run, keep_order_prints_in_the_order_of_the_inputs) {
 TEST_F(muster_run, huge_outputs_are_printed_whole_and_not_held_in_memory) {
     setting s;
     s.output_file = write("out", "");
-    program p({"run", "-q", "-k", "-j2", "test {} = 1 && sleep 0.2; head -c 60000000 /dev/zero", ":::", "1", "2", "3"}, s);
+    program p(
+        {"run", "-q", "-k", "-j2", "test {} = 1 && sleep 0.2; head -c 60000000 /dev/zero", ":::", "1", "2", "3"}, s);
     EXPECT_EQ(p.wait(), 0) << p.err;
     EXPECT_EQ(fs::file_size(path("out")), 180'000'000u);
     EXPECT_TRUE(cli::with_sanitizer || p.peak_kilobytes() < 60'000) << p.peak_kilobytes();
@@ -299,7 +302,8 @@ TEST_F(muster_run, a_command_that_is_not_there_is_a_failure_that_says_so) {
 }
 
 TEST_F(muster_run, a_time_limit_ends_the_command_and_what_it_started) {
-    const auto d = run({"--timeout", "300ms", ": {}; sleep 1000 & echo $! > " + path("pid") + "; echo said; wait", ":::", "a"});
+    const auto d =
+        run({"--timeout", "300ms", ": {}; sleep 1000 & echo $! > " + path("pid") + "; echo said; wait", ":::", "a"});
     EXPECT_EQ(d.status, 1);
     EXPECT_EQ(d.out, "said\n");
     expect_words(d.err, {"timeout_error", "had not ended after 0.300 s"});
@@ -382,7 +386,8 @@ TEST_F(muster_run, resume_runs_what_has_not_succeeded_and_adds_to_the_log) {
 }
 
 TEST_F(muster_run, a_log_that_was_cut_off_is_taken_up_where_it_is_whole) {
-    const std::vector<std::string> arguments = {"-j1", "--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "b", "c"};
+    const std::vector<std::string> arguments = {
+        "-j1", "--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "b", "c"};
     EXPECT_EQ(run(arguments).status, 0);
     const auto whole = read(path("log"));
     const auto second = whole.find('\n', whole.find('\n') + 1) + 1;
@@ -399,7 +404,8 @@ TEST_F(muster_run, a_log_that_was_cut_off_is_taken_up_where_it_is_whole) {
 
 TEST_F(muster_run, the_log_of_another_list_is_refused_before_anything_runs) {
     EXPECT_EQ(run({"--jsonl", path("log"), "echo {}", ":::", "a", "b"}).status, 0);
-    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "x"}, "another list or another template: line 2");
+    refused(
+        {"--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "x"}, "another list or another template: line 2");
     refused({"--jsonl", path("log"), "--resume", "echo -n {}", ":::", "a", "b"}, "another template: line 1");
     refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a"}, "longer list");
     write("urls", "{\"index\":0,\"url\":\"http://x\",\"outcome\":\"ok\"}\n");
@@ -442,7 +448,8 @@ TEST_F(muster_run, an_interrupt_ends_what_runs_and_counts_everything) {
 }
 
 TEST_F(muster_run, a_second_interrupt_kills_what_ignores_the_first) {
-    program p({"run", "--grace", "1h", ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
+    program p({"run", "--grace", "1h",
+        ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
     const auto pid = appearance_of("pid");
     ASSERT_NE(pid, "");
     p.signal(SIGINT);
@@ -454,7 +461,8 @@ TEST_F(muster_run, a_second_interrupt_kills_what_ignores_the_first) {
 }
 
 TEST_F(muster_run, what_ignores_sigterm_is_killed_after_the_grace) {
-    program p({"run", "--grace", "100ms", ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
+    program p({"run", "--grace", "100ms",
+        ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
     const auto pid = appearance_of("pid");
     ASSERT_NE(pid, "");
     p.signal(SIGTERM);

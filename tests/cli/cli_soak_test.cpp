@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// `muster fetch` for a long time: one process that is fed URLs of nginx for two seconds, or MUSTER_SOAK_MINUTES, and after
-// it runs one after the other. Its memory and descriptors must be flat, its lines must parse, its counts must add up.
+// `muster fetch` for a long time: one process that is fed URLs of nginx for two seconds, or MUSTER_SOAK_MINUTES, and
+// after it runs one after the other. Its memory and descriptors must be flat, its lines must parse, its counts must add
+// up.
 #include "support/cli_program.hpp"
 
 #include "support/nginx_server.hpp"
@@ -20,7 +21,8 @@ protected:
     /// One URL in ten fails, each in another way.
     [[nodiscard]] static std::vector<std::string> urls_of(const nginx_test::nginx_server& nginx) {
         std::vector<std::string> urls(54, nginx.url("/small"));
-        for (const auto* path : {"/closing", "/gateway/ok", "/status/404", "/nothing", "/gateway/truncated/1000", "/circle/a"})
+        for (const auto* path :
+            {"/closing", "/gateway/ok", "/status/404", "/nothing", "/gateway/truncated/1000", "/circle/a"})
             urls.push_back(nginx.url(path));
         return urls;
     }
@@ -49,8 +51,7 @@ TEST_F(fetch_soak, one_fetch_whose_input_goes_on_stays_as_large_as_it_was) {
         try {
             for (; !enough; fed += urls.size())
                 p.write_input(some);
-        } catch (const std::system_error&) {
-        }
+        } catch (const std::system_error&) {}
         p.end_input();
     });
     soak::flatness resident;

@@ -4,9 +4,7 @@
 
 #include <utility>
 
-muster::task<int> one() {
-    co_return 1;
-}
+muster::task<int> one() { co_return 1; }
 
 muster::task<> both() {
     auto all = muster::gather(one(), one());

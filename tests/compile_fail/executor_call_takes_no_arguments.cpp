@@ -3,9 +3,7 @@
 #include <muster/thread_pool.hpp>
 #include <muster/to_thread.hpp>
 
-int twice(int n) {
-    return 2 * n;
-}
+int twice(int n) { return 2 * n; }
 
 muster::task<int> misuse(muster::thread_pool& pool) {
 #ifdef MUSTER_CONTROL

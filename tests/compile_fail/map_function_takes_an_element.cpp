@@ -5,16 +5,10 @@
 #include <string>
 #include <vector>
 
-muster::task<int> length(const std::string& s) {
-    co_return static_cast<int>(s.size());
-}
+muster::task<int> length(const std::string& s) { co_return static_cast<int>(s.size()); }
 
 #ifdef MUSTER_CONTROL
-auto all(const std::vector<std::string>& in) {
-    return muster::map(in, length);
-}
+auto all(const std::vector<std::string>& in) { return muster::map(in, length); }
 #else
-auto all(const std::vector<int>& in) {
-    return muster::map(in, length);
-}
+auto all(const std::vector<int>& in) { return muster::map(in, length); }
 #endif

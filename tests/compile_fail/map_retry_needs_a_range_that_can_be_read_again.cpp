@@ -6,16 +6,10 @@
 #include <sstream>
 #include <vector>
 
-muster::task<int> twice(int n) {
-    co_return 2 * n;
-}
+muster::task<int> twice(int n) { co_return 2 * n; }
 
 #ifdef MUSTER_CONTROL
-auto all(const std::vector<int>& in) {
-    return muster::map(in, twice).retry(3);
-}
+auto all(const std::vector<int>& in) { return muster::map(in, twice).retry(3); }
 #else
-auto all(std::istringstream& in) {
-    return muster::map(std::views::istream<int>(in), twice).retry(3);
-}
+auto all(std::istringstream& in) { return muster::map(std::views::istream<int>(in), twice).retry(3); }
 #endif

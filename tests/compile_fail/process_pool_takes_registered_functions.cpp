@@ -2,9 +2,7 @@
 // expect: this can't be sent to another process: register a function, const muster::remote_function
 #include <muster/process_pool.hpp>
 
-int answer() {
-    return 42;
-}
+int answer() { return 42; }
 const muster::remote_function remote_answer("answer", &answer);
 
 muster::task<int> use(muster::process_pool& pool) {

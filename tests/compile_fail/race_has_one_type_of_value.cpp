@@ -4,12 +4,8 @@
 
 #include <string>
 
-muster::task<int> number() {
-    co_return 1;
-}
-muster::task<std::string> text() {
-    co_return "x";
-}
+muster::task<int> number() { co_return 1; }
+muster::task<std::string> text() { co_return "x"; }
 
 muster::task<> first() {
 #ifdef MUSTER_CONTROL

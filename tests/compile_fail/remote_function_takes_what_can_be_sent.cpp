@@ -10,8 +10,6 @@ struct handle {
     int number = 0;
 };
 
-int use(handle h) {
-    return h.number;
-}
+int use(handle h) { return h.number; }
 
 const muster::remote_function remote_use("use", &use);

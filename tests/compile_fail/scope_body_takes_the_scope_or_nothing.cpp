@@ -3,15 +3,9 @@
 #include <muster/task_group.hpp>
 
 #ifdef MUSTER_CONTROL
-muster::task<> body(muster::task_group&) {
-    co_return;
-}
+muster::task<> body(muster::task_group&) { co_return; }
 #else
-muster::task<> body(int) {
-    co_return;
-}
+muster::task<> body(int) { co_return; }
 #endif
 
-muster::task<> scope() {
-    co_await muster::with_task_group(body);
-}
+muster::task<> scope() { co_await muster::with_task_group(body); }

@@ -4,9 +4,7 @@
 
 #include <functional>
 
-void increment(int& n) {
-    ++n;
-}
+void increment(int& n) { ++n; }
 
 muster::task<> misuse(int n) {
 #ifdef MUSTER_CONTROL

@@ -10,7 +10,5 @@ muster::task<> waits(std::vector<muster::task_handle<int>> handles) {
     co_await std::move(waiting);
 }
 #else
-void waits(std::vector<muster::task<int>> tasks) {
-    muster::wait(std::move(tasks));
-}
+void waits(std::vector<muster::task<int>> tasks) { muster::wait(std::move(tasks)); }
 #endif

@@ -2,9 +2,7 @@
 // expect: this can't be awaited: it is no task, handle or future of muster
 #include <muster/task.hpp>
 
-muster::task<int> value() {
-    co_return 1;
-}
+muster::task<int> value() { co_return 1; }
 
 muster::task<int> asks() {
 #ifdef MUSTER_CONTROL

@@ -152,8 +152,8 @@ std::shared_ptr<interpreter::task_record> interpreter::new_record(const std::str
     return record;
 }
 
-/// A task that is cancelled before it begins never gets to its end_of_task. One that is left and fails has a line of its
-/// own even if somebody was given the failure, which is no loss and so no report of muster's.
+/// A task that is cancelled before it begins never gets to its end_of_task. One that is left and fails has a line of
+/// its own even if somebody was given the failure, which is no loss and so no report of muster's.
 void interpreter::track(const muster::task_handle<value>& h, const std::shared_ptr<task_record>& record) {
     forget_id(h.id());
     record->id = h.id();

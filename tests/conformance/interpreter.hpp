@@ -111,7 +111,8 @@ private:
     muster::task<value> body(const json* statements, std::shared_ptr<task_record> record);
     muster::task<value> main_body();
     muster::task<> wait_for_shutdown();
-    /// Where main leaves no task behind the recordings end with it; muster calls the last callbacks, as asyncio.run does.
+    /// Where main leaves no task behind the recordings end with it; muster calls the last callbacks, as asyncio.run
+    /// does.
     [[nodiscard]] bool ended_with_main() const;
     [[nodiscard]] bool shutting_down() const noexcept { return shutdown_.valid() && shutdown_.done(); }
     std::shared_ptr<task_record> new_record(const std::string& task);

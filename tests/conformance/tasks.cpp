@@ -89,8 +89,7 @@ muster::task<flow> interpreter::await_(const json& st, const scope&) {
 
 flow interpreter::cancel_(const json& st, const scope&) {
     const bool has_text = st.size() > 2 && !st[2].is_null();
-    const bool cancelled =
-        var_as<awaitable>(st.at(1)).cancel(has_text ? st[2].get<std::string>() : std::string());
+    const bool cancelled = var_as<awaitable>(st.at(1)).cancel(has_text ? st[2].get<std::string>() : std::string());
     note("cancel " + st[1].get<std::string>() + " -> " + show(value(cancelled)));
     return {};
 }

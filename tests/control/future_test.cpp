@@ -248,20 +248,22 @@ TEST(future, that_failed_and_was_never_looked_at_is_reported) {
     manual_loop loop;
     collected c;
     std::uint_least32_t line = 0;
-    loop.run([](std::uint_least32_t& made_at) -> muster::task<> {
-        {
-            made_at = std::source_location::current().line() + 1;
-            auto f = muster::make_future<int>("forgotten");
-            f.set_exception(std::runtime_error("nobody knows"));
-        }
-        {
-            auto f = muster::make_future<int>("seen");
-            f.set_exception(std::runtime_error("somebody knows"));
-            static_cast<void>(f.exception());
-        }
-        { auto f = muster::make_future<int>("pending"); }
-        co_return;
-    }(line), c.options());
+    loop.run(
+        [](std::uint_least32_t& made_at) -> muster::task<> {
+            {
+                made_at = std::source_location::current().line() + 1;
+                auto f = muster::make_future<int>("forgotten");
+                f.set_exception(std::runtime_error("nobody knows"));
+            }
+            {
+                auto f = muster::make_future<int>("seen");
+                f.set_exception(std::runtime_error("somebody knows"));
+                static_cast<void>(f.exception());
+            }
+            { auto f = muster::make_future<int>("pending"); }
+            co_return;
+        }(line),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::never_retrieved);
     EXPECT_EQ(c.reports[0].name, "forgotten");

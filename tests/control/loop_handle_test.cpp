@@ -34,9 +34,7 @@ muster::task<int> add(int a, int b) {
     co_return a + b;
 }
 
-muster::task<> for_ever() {
-    co_await muster::sleep_for(std::chrono::hours(1000));
-}
+muster::task<> for_ever() { co_await muster::sleep_for(std::chrono::hours(1000)); }
 
 } // namespace
 
@@ -63,12 +61,14 @@ TEST(loop_handle, calls_functions_on_the_loops_thread_in_order) {
 TEST(loop_handle, what_a_posted_function_throws_is_reported) {
     manual_loop loop;
     collected c;
-    loop.run([]() -> muster::task<> {
-        auto h = muster::loop_handle::current();
-        h.post([] { throw std::runtime_error("posted"); });
-        co_await muster::yield();
-        co_await muster::yield();
-    }(), c.options());
+    loop.run(
+        []() -> muster::task<> {
+            auto h = muster::loop_handle::current();
+            h.post([] { throw std::runtime_error("posted"); });
+            co_await muster::yield();
+            co_await muster::yield();
+        }(),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::callback_failed);
     EXPECT_NE(c.reports[0].site.line(), 0u);
@@ -129,16 +129,20 @@ TEST(loop_handle, a_coroutine_can_be_cancelled_and_waited_for_with_a_limit) {
 TEST(loop_handle, a_submitted_failure_that_nobody_takes_is_reported) {
     manual_loop loop;
     collected c;
-    loop.run([]() -> muster::task<> {
-        auto h = muster::loop_handle::current();
-        {
-            auto dropped = h.submit([]() -> muster::task<> {
-                co_await muster::yield();
-                throw std::runtime_error("unheard");
-            }, "dropped");
-        }
-        co_await muster::sleep_for(1ms);
-    }(), c.options());
+    loop.run(
+        []() -> muster::task<> {
+            auto h = muster::loop_handle::current();
+            {
+                auto dropped = h.submit(
+                    []() -> muster::task<> {
+                        co_await muster::yield();
+                        throw std::runtime_error("unheard");
+                    },
+                    "dropped");
+            }
+            co_await muster::sleep_for(1ms);
+        }(),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::never_retrieved);
     EXPECT_EQ(c.reports[0].name, "dropped");
@@ -205,9 +209,7 @@ TEST(external_work_guard, keeps_a_loop_waiting_until_the_last_one_is_gone) {
             muster::external_work_guard guard;
             holder = std::jthread([g = std::move(guard), copy = guard, &gone]() mutable {
                 auto second = g;
-                {
-                    auto first = std::move(g);
-                }
+                { auto first = std::move(g); }
                 std::this_thread::sleep_for(10ms);
                 gone = true;
             });

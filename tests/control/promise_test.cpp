@@ -172,12 +172,14 @@ TEST(promise, learns_that_its_future_was_cancelled) {
 TEST(promise, an_error_that_crosses_a_cancellation_is_reported) {
     manual_loop loop;
     collected c;
-    loop.run([]() -> muster::task<> {
-        auto [p, f] = muster::make_promise<int>();
-        EXPECT_TRUE(p.set_exception(std::runtime_error("crossed"))); // on its way
-        f.cancel();
-        co_await muster::yield();
-    }(), c.options());
+    loop.run(
+        []() -> muster::task<> {
+            auto [p, f] = muster::make_promise<int>();
+            EXPECT_TRUE(p.set_exception(std::runtime_error("crossed"))); // on its way
+            f.cancel();
+            co_await muster::yield();
+        }(),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::suppressed);
 }

@@ -126,8 +126,8 @@ TEST(stop_token, cancelling_the_waiter_cancels_the_task) {
 }
 
 TEST(stop_token, a_link_to_nothing_is_refused) {
-    EXPECT_THROW(static_cast<void>(muster::cancel_on(std::stop_token(), muster::any_handle())),
-                 muster::invalid_state_error);
+    EXPECT_THROW(
+        static_cast<void>(muster::cancel_on(std::stop_token(), muster::any_handle())), muster::invalid_state_error);
 }
 
 TEST(stop_token, stops_race_the_end_of_the_task) {

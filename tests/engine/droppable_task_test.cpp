@@ -181,7 +181,8 @@ TEST(droppable_task, gathered_is_cancelled_with_its_siblings) {
                 co_return 1;
             };
             auto failing = [&]() -> muster::task<> {
-                auto got = co_await muster::gather(waits(), sleeps(log, "sleeper", 1h), muster::sleep_for(1h), fail_after(5ms));
+                auto got = co_await muster::gather(
+                    waits(), sleeps(log, "sleeper", 1h), muster::sleep_for(1h), fail_after(5ms));
                 static_cast<void>(got);
             };
             auto ended = co_await muster::settle(failing());

@@ -24,9 +24,7 @@ muster::task<int> fails_without_a_throw(bool& destroyed) {
     co_await muster::fail(http_error(7));
     co_return 0;
 }
-muster::task<> cancels_without_a_throw() {
-    co_await muster::fail(muster::cancelled_error("quietly"));
-}
+muster::task<> cancels_without_a_throw() { co_await muster::fail(muster::cancelled_error("quietly")); }
 muster::task<int> sum_of(int depth) {
     if (depth == 0)
         co_return 0;
@@ -118,8 +116,7 @@ TEST(task, destroyed_unstarted_while_an_exception_unwinds_is_not_reported) {
                 auto t = value_now(1);
                 EXPECT_TRUE(t.valid());
                 throw http_error(1);
-            } catch (const http_error&) {
-            }
+            } catch (const http_error&) {}
             co_return;
         },
         0ms);

@@ -64,33 +64,15 @@ void* operator new(std::size_t bytes) {
         return p;
     throw std::bad_alloc();
 }
-void* operator new[](std::size_t bytes) {
-    return operator new(bytes);
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-    return allocate(bytes);
-}
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
-    return allocate(bytes);
-}
-void operator delete(void* p) noexcept {
-    release(p);
-}
-void operator delete[](void* p) noexcept {
-    release(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-    release(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-    release(p);
-}
-void operator delete(void* p, const std::nothrow_t&) noexcept {
-    release(p);
-}
-void operator delete[](void* p, const std::nothrow_t&) noexcept {
-    release(p);
-}
+void* operator new[](std::size_t bytes) { return operator new(bytes); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
+void operator delete(void* p) noexcept { release(p); }
+void operator delete[](void* p) noexcept { release(p); }
+void operator delete(void* p, std::size_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t) noexcept { release(p); }
+void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
+void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
 
 namespace {
 
@@ -300,7 +282,7 @@ TEST(bad_alloc, a_suppressed_failure_is_reported_even_without_memory_for_the_rep
         co_await observed(muster::gather(value_after(1ms, 1), tidy_up(2ms, 1ms), nothing_after(3ms)), w);
         co_await observed(muster::gather(fails_cleaning_up(w, 9ms), fails(w, 2ms))
                               .named("a combinator whose name is too long for the small string"),
-                          w);
+            w);
         co_await observed(muster::gather(fails(w, 1ms), fails(w, 2ms)).finish_siblings(), w);
         auto left = muster::create_task(fails(w, 5ms), "a task whose name is too long for the small string");
         auto right = muster::create_task(fails(w, 4ms));

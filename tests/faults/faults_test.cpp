@@ -502,9 +502,7 @@ auto body_of(const std::array<std::size_t, 3>& stack) {
 
 TEST(faults, whoever_is_cancelled_at_any_suspension_of_any_nesting_nothing_is_lost) {
     totals all;
-    for_each_stack([&](const auto& stack) {
-        all.add(name_of(stack), cancel_at_each_suspension(body_of(stack)));
-    });
+    for_each_stack([&](const auto& stack) { all.add(name_of(stack), cancel_at_each_suspension(body_of(stack))); });
 }
 
 TEST(faults, a_single_task_or_child_cancelled_at_its_own_suspension_loses_nothing) {

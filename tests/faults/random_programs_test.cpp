@@ -69,8 +69,8 @@ unsigned long long number(const char* variable, unsigned long long otherwise) {
 volatile std::sig_atomic_t running_low = 0;
 void say_seed(int signal) {
     char line[80];
-    const int length = std::snprintf(line, sizeof line, "crashed, or did not end, in a random program: --seed %d\n",
-                                     static_cast<int>(running_low));
+    const int length = std::snprintf(
+        line, sizeof line, "crashed, or did not end, in a random program: --seed %d\n", static_cast<int>(running_low));
     if (write(STDERR_FILENO, line, static_cast<std::size_t>(length)) < 0)
         _exit(3);
     std::signal(signal, SIG_DFL);
@@ -80,7 +80,7 @@ void say_seed(int signal) {
 int run_alone(std::uint64_t seed) {
     const auto p = random_programs::generate(seed);
     std::printf("program %llu, %zu nodes\n%s\n", static_cast<unsigned long long>(seed),
-                random_programs::size_of(p.root), random_programs::to_string(p).c_str());
+        random_programs::size_of(p.root), random_programs::to_string(p).c_str());
     std::fflush(stdout);
     if (survives(p)) {
         std::printf("kept the ledger\n");
@@ -88,7 +88,7 @@ int run_alone(std::uint64_t seed) {
     }
     const auto small = shrunk(p);
     std::printf("a small one that fails, of %zu nodes\n%s\n", random_programs::size_of(small.root),
-                random_programs::to_string(small).c_str());
+        random_programs::to_string(small).c_str());
     std::fflush(stdout);
     std::printf("%s", told(random_programs::run(small)).c_str()); // crashes here if it is one that does
     return 1;
@@ -129,8 +129,9 @@ TEST(random_programs, keep_the_ledger) {
     std::signal(SIGSEGV, SIG_DFL);
     std::signal(SIGABRT, SIG_DFL);
     std::signal(SIGALRM, SIG_DFL);
-    std::printf("%llu programs: %zu nodes, %zu failures, %zu reports, %zu combinators with %zu children, %zu deadlocks\n",
-                count, nodes, failures, reports, combinators, children, deadlocks);
+    std::printf(
+        "%llu programs: %zu nodes, %zu failures, %zu reports, %zu combinators with %zu children, %zu deadlocks\n",
+        count, nodes, failures, reports, combinators, children, deadlocks);
 }
 
 TEST(random_programs, the_same_seed_is_the_same_program_and_the_same_run) {

@@ -37,9 +37,7 @@ muster::task<> deaf(std::chrono::nanoseconds nap = 1h) {
         }
     }
 }
-muster::task<> awaits(muster::task_handle<> h) {
-    co_await h;
-}
+muster::task<> awaits(muster::task_handle<> h) { co_await h; }
 muster::task<> awaits_slot(const muster::task_handle<>& slot) {
     const auto h = slot;
     co_await h;
@@ -79,9 +77,8 @@ TEST(regression, a_waiter_younger_than_what_it_waits_for_is_forgotten_with_its_f
         auto younger = muster::create_task(awaits(older), "younger");
         co_await muster::sleep_for(1ms);
     };
-    EXPECT_EQ(reports_of(body),
-              (lines{"ignores cancellation: older", "ignores cancellation: younger",
-                     "destroyed while pending: younger", "destroyed while pending: older"}));
+    EXPECT_EQ(reports_of(body), (lines{"ignores cancellation: older", "ignores cancellation: younger",
+                                    "destroyed while pending: younger", "destroyed while pending: older"}));
 }
 
 TEST(regression, a_sleep_that_is_destroyed_takes_its_timer_along) {
@@ -477,7 +474,7 @@ TEST(regression, cancelling_all_who_wait_behind_a_shield_costs_nothing_of_what_i
         []() -> muster::task<> {
             const auto waits = [](muster::task_handle<> h) -> muster::task<> { co_await muster::shield(h); };
             const auto cancels = [](muster::task_handle<> after,
-                                    const std::vector<muster::task_handle<>>& all) -> muster::task<> {
+                                     const std::vector<muster::task_handle<>>& all) -> muster::task<> {
                 co_await after;
                 for (const auto& h : all)
                     h.cancel();
@@ -506,7 +503,9 @@ TEST(regression, cancelling_all_who_wait_behind_a_shield_costs_nothing_of_what_i
 TEST(regression, a_failure_at_shutdown_that_its_group_collects_is_not_reported_as_well) {
     const auto body = []() -> muster::task<> {
         const auto grouped = []() -> muster::task<> {
-            const auto starts = [](muster::task_group& group) { group.create_task(fail_cleaning_up(1h, 1ms), "member"); };
+            const auto starts = [](muster::task_group& group) {
+                group.create_task(fail_cleaning_up(1h, 1ms), "member");
+            };
             co_await muster::with_task_group(starts);
         };
         muster::create_task(grouped(), "grouped");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What happens when the system has no more to give: no descriptors, no threads. Each is an error in the outcome of who asked,
-// and the rest go on. No memory: bad_alloc_test.cpp.
+// What happens when the system has no more to give: no descriptors, no threads. Each is an error in the outcome of who
+// asked, and the rest go on. No memory: bad_alloc_test.cpp.
 #include <muster/event_loop.hpp>
 #include <muster/gather.hpp>
 #include <muster/run.hpp>
@@ -138,29 +138,31 @@ TEST_F(descriptors, a_run_without_any_throws_and_neither_loses_nor_reports_its_t
 TEST_F(descriptors, a_child_that_finds_none_fails_and_its_siblings_and_other_loops_go_on) {
     const auto frames = live_frames();
     collected c;
-    muster::run([]() -> muster::task<> {
-        co_await opens_something(); // the pool has its thread, and whatever else is opened once
-        const few_descriptors none(0);
-        std::string other;
-        std::thread another([&other] {
-            try {
-                muster::run(number_after(0ns, 1));
-            } catch (const std::system_error& e) {
-                other = e.what();
-            }
-        });
-        another.join();
-        EXPECT_NE(other.find("no event loop can be made"), std::string::npos) << other;
+    muster::run(
+        []() -> muster::task<> {
+            co_await opens_something(); // the pool has its thread, and whatever else is opened once
+            const few_descriptors none(0);
+            std::string other;
+            std::thread another([&other] {
+                try {
+                    muster::run(number_after(0ns, 1));
+                } catch (const std::system_error& e) {
+                    other = e.what();
+                }
+            });
+            another.join();
+            EXPECT_NE(other.find("no event loop can be made"), std::string::npos) << other;
 
-        auto outcomes = co_await muster::gather(number_after(1ms, 1), opens_something(), number_after(2ms, 3),
-                                                muster::to_thread([] { return 4; }).as_task())
-                            .settle();
-        auto& [first, failed, third, on_a_thread] = outcomes;
-        EXPECT_EQ(*first, 1);
-        EXPECT_TRUE(failed.failed_with<std::system_error>()) << muster::to_string(failed);
-        EXPECT_EQ(*third, 3);
-        EXPECT_EQ(*on_a_thread, 4) << "a pool needs no descriptors";
-    }(), c.options());
+            auto outcomes = co_await muster::gather(number_after(1ms, 1), opens_something(), number_after(2ms, 3),
+                muster::to_thread([] { return 4; }).as_task())
+                                .settle();
+            auto& [first, failed, third, on_a_thread] = outcomes;
+            EXPECT_EQ(*first, 1);
+            EXPECT_TRUE(failed.failed_with<std::system_error>()) << muster::to_string(failed);
+            EXPECT_EQ(*third, 3);
+            EXPECT_EQ(*on_a_thread, 4) << "a pool needs no descriptors";
+        }(),
+        c.options());
     EXPECT_TRUE(c.reports.empty());
     EXPECT_EQ(live_frames(), frames);
 }
@@ -171,23 +173,25 @@ TEST_F(descriptors, a_child_that_finds_none_fails_and_its_siblings_and_other_loo
 
 TEST(threads, that_cannot_be_started_fail_the_call_that_needed_one_and_the_pool_works_later) {
     collected c;
-    muster::run([]() -> muster::task<> {
-        muster::thread_pool pool(muster::thread_pool_options().threads(2));
-        muster::task_handle<int> refused;
-        {
-            const short_supply::no_threads none;
-            refused = muster::start_in_executor(pool, [] { return 1; });
-            auto sibling = co_await number_after(1ms, 2);
-            EXPECT_EQ(sibling, 2);
-        }
-        EXPECT_TRUE(refused.done());
-        EXPECT_TRUE(refused.ended_as().failed_with<std::system_error>());
-        EXPECT_NE(muster::describe(refused.exception()).find("no thread could be started"), std::string::npos);
-        EXPECT_EQ(pool.queued(), 0u);
-        auto n = co_await muster::run_in_executor(pool, [] { return 3; });
-        EXPECT_EQ(n, 3);
-        EXPECT_EQ(pool.threads(), 1u);
-    }(), c.options());
+    muster::run(
+        []() -> muster::task<> {
+            muster::thread_pool pool(muster::thread_pool_options().threads(2));
+            muster::task_handle<int> refused;
+            {
+                const short_supply::no_threads none;
+                refused = muster::start_in_executor(pool, [] { return 1; });
+                auto sibling = co_await number_after(1ms, 2);
+                EXPECT_EQ(sibling, 2);
+            }
+            EXPECT_TRUE(refused.done());
+            EXPECT_TRUE(refused.ended_as().failed_with<std::system_error>());
+            EXPECT_NE(muster::describe(refused.exception()).find("no thread could be started"), std::string::npos);
+            EXPECT_EQ(pool.queued(), 0u);
+            auto n = co_await muster::run_in_executor(pool, [] { return 3; });
+            EXPECT_EQ(n, 3);
+            EXPECT_EQ(pool.threads(), 1u);
+        }(),
+        c.options());
     EXPECT_TRUE(c.reports.empty());
 }
 
@@ -216,8 +220,8 @@ TEST(threads, without_any_the_default_gather_throws_that_and_settle_keeps_the_re
         const short_supply::no_threads none;
         bool thrown = false;
         try {
-            [[maybe_unused]] auto both = co_await muster::gather(
-                number_after(1h, 1), muster::run_in_executor(pool, [] { return 2; }).as_task());
+            [[maybe_unused]] auto both =
+                co_await muster::gather(number_after(1h, 1), muster::run_in_executor(pool, [] { return 2; }).as_task());
         } catch (const std::system_error& e) {
             thrown = e.code() == std::errc::resource_unavailable_try_again;
         }

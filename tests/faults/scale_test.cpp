@@ -32,9 +32,7 @@ private:
     std::int64_t frames_before_ = 0;
 };
 
-muster::task<int> ready(int n) {
-    co_return n;
-}
+muster::task<int> ready(int n) { co_return n; }
 
 enum class bottom { returns, suspends, throws };
 
@@ -71,9 +69,7 @@ muster::task<int> nested_handles(int n, bottom what) {
     co_return below + 1;
 }
 
-muster::task<> parked() {
-    co_await muster::sleep_for(24h);
-}
+muster::task<> parked() { co_await muster::sleep_for(24h); }
 
 std::size_t resident_bytes() {
     std::size_t pages = 0;

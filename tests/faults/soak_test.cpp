@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A long life in virtual time: a service that maps, retries, races, times out, cancels, fails and cleans up once a second.
-// Two hours unless MUSTER_SOAK_HOURS says more. Its memory must be flat and every count must add up.
+// A long life in virtual time: a service that maps, retries, races, times out, cancels, fails and cleans up once a
+// second. Two hours unless MUSTER_SOAK_HOURS says more. Its memory must be flat and every count must add up.
 #include "support/soak.hpp"
 
 #include <muster/exception_group.hpp>
@@ -143,9 +143,7 @@ muster::task<> one_round(std::uint64_t round, tally& counts, muster::queue<int>&
     ++counts.rounds;
 }
 
-long heap_bytes() {
-    return static_cast<long>(::mallinfo2().uordblks);
-}
+long heap_bytes() { return static_cast<long>(::mallinfo2().uordblks); }
 
 TEST(soak, hours_of_virtual_time_leave_the_memory_flat_and_the_counts_right) {
     const auto hours = soak::from_environment("MUSTER_SOAK_HOURS", 2);
@@ -187,8 +185,8 @@ TEST(soak, hours_of_virtual_time_leave_the_memory_flat_and_the_counts_right) {
     EXPECT_EQ(muster::testing::live_frames(), frames);
     EXPECT_LE(frames_between, 8) << "the body and what it waits for; all rounds before have ended";
     std::cout << std::chrono::duration<double>(loop.elapsed()) / 1h << " virtual hours in " << took.count() << " s, "
-              << counts.rounds << " rounds, " << counts.submitted << " children of maps; kilobytes resident: " << resident
-              << "; bytes of heap: " << heap << '\n';
+              << counts.rounds << " rounds, " << counts.submitted
+              << " children of maps; kilobytes resident: " << resident << "; bytes of heap: " << heap << '\n';
     if (!soak::memory_can_be_measured)
         GTEST_SKIP() << "a sanitizer keeps memory that was freed";
     EXPECT_TRUE(resident.measured());

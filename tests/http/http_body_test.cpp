@@ -201,8 +201,7 @@ TEST_F(http_bodies, an_answer_that_comes_before_the_end_of_the_body_ends_the_pul
         char head[4096];
         static_cast<void>(!::recv(s, head, sizeof head, 0));
         scripted_server::say(s, scripted_server::text("413 Content Too Large", "no", "Connection: close\r\n"));
-        while (::recv(s, head, sizeof head, 0) > 0) {
-        }
+        while (::recv(s, head, sizeof head, 0) > 0) {}
         ::close(s);
     });
     const auto body = [&](http::client& client) -> muster::task<> {

@@ -23,8 +23,7 @@ public:
             const int peer = ::accept(listening_, nullptr, nullptr);
             static_cast<void>(::send(peer, "220 hello, hello\r\n", 18, MSG_NOSIGNAL));
             char said[4096];
-            while (::recv(peer, said, sizeof said, 0) > 0) {
-            }
+            while (::recv(peer, said, sizeof said, 0) > 0) {}
             ::close(peer);
         });
     }
@@ -127,13 +126,9 @@ TEST_F(http_client, a_truncated_body_is_a_protocol_error) {
     expect_error<http::protocol_error>(url("/truncated/1000"));
 }
 
-TEST_F(http_client, garbage_is_a_protocol_error) {
-    expect_error<http::protocol_error>(url("/garbage"));
-}
+TEST_F(http_client, garbage_is_a_protocol_error) { expect_error<http::protocol_error>(url("/garbage")); }
 
-TEST_F(http_client, a_bad_chunk_is_a_protocol_error) {
-    expect_error<http::protocol_error>(url("/bad-chunk"));
-}
+TEST_F(http_client, a_bad_chunk_is_a_protocol_error) { expect_error<http::protocol_error>(url("/bad-chunk")); }
 
 TEST_F(http_client, redirects_without_an_end_are_a_protocol_error) {
     expect_error<http::protocol_error>(url("/redirect-loop"));
@@ -141,8 +136,8 @@ TEST_F(http_client, redirects_without_an_end_are_a_protocol_error) {
 }
 
 TEST_F(http_client, endless_headers_are_a_too_large_error) {
-    expect_error<http::too_large_error>(url("/endless-headers"),
-        [](const http::too_large_error& e) { EXPECT_EQ(e.limit(), 10'000u); },
+    expect_error<http::too_large_error>(
+        url("/endless-headers"), [](const http::too_large_error& e) { EXPECT_EQ(e.limit(), 10'000u); },
         http::client_options().header_limit(10'000));
 }
 

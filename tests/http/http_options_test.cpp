@@ -192,8 +192,9 @@ public:
         char name[] = "/tmp/muster-tls-XXXXXX";
         folder_ = ::mkdtemp(name);
         const auto certificate = [&](const std::string& file) {
-            return std::system((openssl + " req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext "
-                                          "subjectAltName=IP:127.0.0.1,DNS:localhost -keyout " +
+            return std::system((openssl +
+                                " req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext "
+                                "subjectAltName=IP:127.0.0.1,DNS:localhost -keyout " +
                                 folder_ + '/' + file + ".key -out " + folder_ + '/' + file + ".pem 2>/dev/null")
                                    .c_str()) == 0;
         };
@@ -209,17 +210,17 @@ public:
         std::ofstream(folder_ + "/big") << std::string(8 << 20, 'x');
         std::ofstream(folder_ + "/nginx.conf")
             << "daemon off; master_process off; pid " << folder_ << "/pid; error_log /dev/null;\n"
-            << "events {}\nhttp { access_log off; client_body_temp_path " << folder_ << "/b; proxy_temp_path " << folder_
-            << "/p; fastcgi_temp_path " << folder_ << "/f; uwsgi_temp_path " << folder_ << "/u; scgi_temp_path "
-            << folder_ << "/s;\n"
+            << "events {}\nhttp { access_log off; client_body_temp_path " << folder_ << "/b; proxy_temp_path "
+            << folder_ << "/p; fastcgi_temp_path " << folder_ << "/f; uwsgi_temp_path " << folder_
+            << "/u; scgi_temp_path " << folder_ << "/s;\n"
             << server(port_, "")
-            << server(port_with_client_,
-                   "ssl_client_certificate " + folder_ + "/client.pem; ssl_verify_client on; ")
+            << server(port_with_client_, "ssl_client_certificate " + folder_ + "/client.pem; ssl_verify_client on; ")
             << "}\n";
         child_ = ::fork();
         if (child_ == 0) {
             const auto conf = folder_ + "/nginx.conf";
-            ::execl(nginx.c_str(), nginx.c_str(), "-e", "/dev/null", "-p", folder_.c_str(), "-c", conf.c_str(), nullptr);
+            ::execl(
+                nginx.c_str(), nginx.c_str(), "-e", "/dev/null", "-p", folder_.c_str(), "-c", conf.c_str(), nullptr);
             ::_exit(127);
         }
         for (int i = 0; i != 500; ++i) {
@@ -263,13 +264,12 @@ TEST_F(http_options, tls_trusts_whom_it_is_told_to) {
     const auto with = [&](const http::tls_options& tls) { return http::client_options().tls(tls); };
     expect_error<http::tls_error>(server.url());
     expect_error<http::tls_error>(server.url(), nullptr, with(http::tls_options().ca_file("/no/such/file.pem")));
-    expect_error<http::tls_error>(
-        server.url(), nullptr, with(http::tls_options().ca_file(server.file("client.pem"))));
+    expect_error<http::tls_error>(server.url(), nullptr, with(http::tls_options().ca_file(server.file("client.pem"))));
     const auto trusted = http::tls_options().ca_file(server.file("server.pem"));
     expect_error<http::tls_error>(
         server.url(), nullptr, with(http::tls_options(trusted).at_least(http::tls_version::tls1_3)));
-    expect_error<http::tls_error>(server.url(), nullptr,
-        with(http::tls_options(trusted).client_certificate("/no/such/certificate.pem")));
+    expect_error<http::tls_error>(
+        server.url(), nullptr, with(http::tls_options(trusted).client_certificate("/no/such/certificate.pem")));
     const auto expect_hello = [&](const std::string& url, const http::tls_options& tls, int status) {
         const auto body = [&](http::client& client) -> muster::task<> {
             auto reply = co_await client.get(url);

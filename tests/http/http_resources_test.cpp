@@ -31,36 +31,41 @@ TEST(http_resources, a_request_without_descriptors_fails_and_its_siblings_go_on)
     GTEST_SKIP() << "a sanitizer opens descriptors of its own";
 #endif
     const muster::testing::faulty_server server;
-    muster::run([](std::string url) -> muster::task<> {
-        http::client client;
-        {
-            const short_supply::few_descriptors none(0);
-            auto outcomes = co_await muster::gather(client.get(url), number_after(1ms, 3)).settle();
-            auto& [refused, sibling] = outcomes;
-            EXPECT_TRUE(refused.failed_with<http::error>()) << muster::to_string(refused);
-            EXPECT_EQ(*sibling, 3);
-        }
-        auto next = co_await client.get(url);
-        EXPECT_EQ(next.status, 200);
-    }(server.url("/ok")), muster::run_options().strict());
+    muster::run(
+        [](std::string url) -> muster::task<> {
+            http::client client;
+            {
+                const short_supply::few_descriptors none(0);
+                auto outcomes = co_await muster::gather(client.get(url), number_after(1ms, 3)).settle();
+                auto& [refused, sibling] = outcomes;
+                EXPECT_TRUE(refused.failed_with<http::error>()) << muster::to_string(refused);
+                EXPECT_EQ(*sibling, 3);
+            }
+            auto next = co_await client.get(url);
+            EXPECT_EQ(next.status, 200);
+        }(server.url("/ok")),
+        muster::run_options().strict());
 }
 
 #if MUSTER_TEST_CAN_REFUSE_THREADS
 
 TEST(http_resources, a_name_that_no_thread_can_look_up_fails_its_request_and_the_next_one_works) {
     const muster::testing::faulty_server server;
-    muster::run([](std::string url) -> muster::task<> {
-        http::client client;
-        {
-            const short_supply::no_threads none;
-            auto outcomes = co_await muster::gather(client.get("http://muster.invalid/"), number_after(1ms, 2)).settle();
-            auto& [refused, sibling] = outcomes;
-            EXPECT_TRUE(refused.failed_with<http::error>()) << muster::to_string(refused);
-            EXPECT_EQ(*sibling, 2);
-        }
-        auto next = co_await client.get(url);
-        EXPECT_EQ(next.status, 200);
-    }(server.url("/ok")), muster::run_options().strict());
+    muster::run(
+        [](std::string url) -> muster::task<> {
+            http::client client;
+            {
+                const short_supply::no_threads none;
+                auto outcomes =
+                    co_await muster::gather(client.get("http://muster.invalid/"), number_after(1ms, 2)).settle();
+                auto& [refused, sibling] = outcomes;
+                EXPECT_TRUE(refused.failed_with<http::error>()) << muster::to_string(refused);
+                EXPECT_EQ(*sibling, 2);
+            }
+            auto next = co_await client.get(url);
+            EXPECT_EQ(next.status, 200);
+        }(server.url("/ok")),
+        muster::run_options().strict());
 }
 
 #endif

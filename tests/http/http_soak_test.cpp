@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One HTTP client for a long time, against nginx: two seconds, or MUSTER_SOAK_MINUTES. Memory and descriptors must be flat
-// and every count must add up.
+// One HTTP client for a long time, against nginx: two seconds, or MUSTER_SOAK_MINUTES. Memory and descriptors must be
+// flat and every count must add up.
 #include <muster/http.hpp>
 
 #include "support/nginx_server.hpp"

@@ -149,8 +149,7 @@ TEST(IoEcho, ServesTenThousandConnectionsAtOnce) {
     }
     ::close(ends[0]);
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     EXPECT_EQ(status, 0);
     EXPECT_EQ(most, connections);
 }

@@ -148,8 +148,7 @@ TEST(IoSignals, AForkedChildDoesNotTellItsParent) {
             ::_exit(0);
         }
         int status = 0;
-        while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-        }
+        while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
         EXPECT_EQ(status, 0);
         auto waiting = muster::create_task(signals.next());
         co_await muster::sleep_for(2ms);

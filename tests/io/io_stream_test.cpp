@@ -312,10 +312,8 @@ TEST(IoStream, AWriteThatIsCancelledBeforeItWroteAnythingCanBeRepeated) {
         auto both = connected();
         // Fill it to the brim, so that the next write writes nothing.
         std::array<char, 4096> block{};
-        while (::send(both.left.native_handle(), block.data(), block.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
-        }
-        while (::send(both.left.native_handle(), block.data(), 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
-        }
+        while (::send(both.left.native_handle(), block.data(), block.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {}
+        while (::send(both.left.native_handle(), block.data(), 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {}
         auto writing = muster::create_task(both.left.write("abc"));
         co_await muster::sleep_for(1ms);
         writing.cancel();
@@ -459,8 +457,7 @@ TEST(IoStream, ALoopThatEndsTakesWhatIsInFlightWithIt) {
             for (;;) {
                 try {
                     static_cast<void>(co_await read_text(both.right));
-                } catch (const muster::cancelled_error&) {
-                }
+                } catch (const muster::cancelled_error&) {}
             }
         };
         auto fills = [&]() -> task<> {

@@ -291,8 +291,7 @@ TEST(IoTcp, ALoopThatEndsTakesAcceptAndConnectWithIt) {
             for (;;) {
                 try {
                     auto guest = co_await door->accept();
-                } catch (const muster::cancelled_error&) {
-                }
+                } catch (const muster::cancelled_error&) {}
             }
         };
         auto main = [&]() -> task<> {

@@ -63,9 +63,7 @@ private:
     std::atomic<int> entered_{0};
 };
 
-muster::thread_pool_options sized(std::size_t n) {
-    return muster::thread_pool_options().threads(n);
-}
+muster::thread_pool_options sized(std::size_t n) { return muster::thread_pool_options().threads(n); }
 
 std::string text_of_cancellation(const muster::any_handle& h) {
     try {
@@ -82,9 +80,7 @@ muster::task<> until_done(muster::any_handle h) {
         co_await muster::sleep_for(1ms);
 }
 
-int twice(int n) {
-    return 2 * n;
-}
+int twice(int n) { return 2 * n; }
 
 } // namespace
 
@@ -197,10 +193,12 @@ TEST(to_thread, that_is_never_awaited_is_reported_with_its_place) {
     manual_loop loop;
     collected c;
     const auto line = std::source_location::current().line();
-    loop.run([]() -> muster::task<> {
-        muster::to_thread call(twice, 1);
-        co_return;
-    }(), c.options());
+    loop.run(
+        []() -> muster::task<> {
+            muster::to_thread call(twice, 1);
+            co_return;
+        }(),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::never_awaited);
     EXPECT_EQ(c.reports[0].site.line(), line + 2);
@@ -272,24 +270,26 @@ TEST(run_in_executor, cancelling_a_queued_call_removes_it_at_once) {
 TEST(run_in_executor, cancelling_a_running_call_waits_for_it) {
     manual_loop loop;
     collected c;
-    loop.run([]() -> muster::task<> {
-        muster::thread_pool pool(sized(1));
-        gate g;
-        auto h = muster::start_in_executor(pool, [&g] {
-            g.pass();
-            return 1;
-        });
-        co_await muster::yield();
-        g.wait_for(1);
-        h.cancel("enough");
-        h.cancel("enough now");
-        co_await muster::yield();
-        EXPECT_FALSE(h.done());
-        g.open();
-        co_await until_done(h);
-        EXPECT_TRUE(h.cancelled());
-        EXPECT_EQ(text_of_cancellation(h), "enough now");
-    }(), c.options());
+    loop.run(
+        []() -> muster::task<> {
+            muster::thread_pool pool(sized(1));
+            gate g;
+            auto h = muster::start_in_executor(pool, [&g] {
+                g.pass();
+                return 1;
+            });
+            co_await muster::yield();
+            g.wait_for(1);
+            h.cancel("enough");
+            h.cancel("enough now");
+            co_await muster::yield();
+            EXPECT_FALSE(h.done());
+            g.open();
+            co_await until_done(h);
+            EXPECT_TRUE(h.cancelled());
+            EXPECT_EQ(text_of_cancellation(h), "enough now");
+        }(),
+        c.options());
     EXPECT_TRUE(c.reports.empty());
 }
 
@@ -297,22 +297,24 @@ TEST(run_in_executor, what_a_cancelled_call_threw_is_reported) {
     manual_loop loop;
     collected c;
     std::uint_least32_t line = 0;
-    loop.run([](std::uint_least32_t& made_at) -> muster::task<> {
-        muster::thread_pool pool(sized(1));
-        gate g;
-        auto failing = [&g] {
-            g.pass();
-            throw std::runtime_error("too late");
-        };
-        made_at = std::source_location::current().line() + 1;
-        auto h = muster::start_in_executor(pool, failing, "failing");
-        co_await muster::yield();
-        g.wait_for(1);
-        h.cancel();
-        g.open();
-        co_await until_done(h);
-        EXPECT_TRUE(h.cancelled());
-    }(line), c.options());
+    loop.run(
+        [](std::uint_least32_t& made_at) -> muster::task<> {
+            muster::thread_pool pool(sized(1));
+            gate g;
+            auto failing = [&g] {
+                g.pass();
+                throw std::runtime_error("too late");
+            };
+            made_at = std::source_location::current().line() + 1;
+            auto h = muster::start_in_executor(pool, failing, "failing");
+            co_await muster::yield();
+            g.wait_for(1);
+            h.cancel();
+            g.open();
+            co_await until_done(h);
+            EXPECT_TRUE(h.cancelled());
+        }(line),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::suppressed);
     EXPECT_EQ(c.reports[0].name, "failing");
@@ -343,21 +345,23 @@ TEST(run_in_executor, a_request_that_is_taken_back_does_not_cost_the_value) {
 TEST(run_in_executor, woken_and_cancelled_in_one_instant_is_cancelled) {
     manual_loop loop;
     collected c;
-    loop.run([]() -> muster::task<> {
-        muster::thread_pool pool(sized(1));
-        gate g;
-        auto h = muster::start_in_executor(pool, [&g] {
-            g.pass();
-            throw std::runtime_error("dropped");
-        });
-        co_await muster::yield();
-        g.wait_for(1);
-        g.open();
-        pool.shutdown(); // the letter is in the box
-        h.cancel();
-        co_await until_done(h);
-        EXPECT_TRUE(h.cancelled());
-    }(), c.options());
+    loop.run(
+        []() -> muster::task<> {
+            muster::thread_pool pool(sized(1));
+            gate g;
+            auto h = muster::start_in_executor(pool, [&g] {
+                g.pass();
+                throw std::runtime_error("dropped");
+            });
+            co_await muster::yield();
+            g.wait_for(1);
+            g.open();
+            pool.shutdown(); // the letter is in the box
+            h.cancel();
+            co_await until_done(h);
+            EXPECT_TRUE(h.cancelled());
+        }(),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::suppressed);
 }
@@ -412,7 +416,7 @@ TEST(abandon, leaves_a_running_call_behind) {
         manual_loop loop;
         loop.run([](muster::thread_pool& p, std::shared_ptr<gate> hold, std::shared_ptr<int> value) -> muster::task<> {
             auto waits = [](muster::thread_pool& on, std::shared_ptr<gate> h,
-                            std::shared_ptr<int> v) -> muster::task<int> {
+                             std::shared_ptr<int> v) -> muster::task<int> {
                 auto slow = [h, v] {
                     h->pass();
                     return ++*v;
@@ -441,27 +445,29 @@ TEST(abandon, what_the_call_throws_afterwards_is_reported) {
     muster::thread_pool pool(sized(1));
     manual_loop loop;
     collected c;
-    loop.run([](muster::thread_pool& p) -> muster::task<> {
-        auto g = std::make_shared<gate>();
-        auto fails = [](muster::thread_pool& on, std::shared_ptr<gate> hold) -> muster::task<> {
-            auto slow = [hold](std::stop_token stop) {
-                hold->pass();
-                EXPECT_TRUE(stop.stop_requested());
-                throw std::runtime_error("after all");
+    loop.run(
+        [](muster::thread_pool& p) -> muster::task<> {
+            auto g = std::make_shared<gate>();
+            auto fails = [](muster::thread_pool& on, std::shared_ptr<gate> hold) -> muster::task<> {
+                auto slow = [hold](std::stop_token stop) {
+                    hold->pass();
+                    EXPECT_TRUE(stop.stop_requested());
+                    throw std::runtime_error("after all");
+                };
+                auto call = muster::run_in_executor(on, slow).abandon();
+                co_await call;
             };
-            auto call = muster::run_in_executor(on, slow).abandon();
-            co_await call;
-        };
-        auto h = muster::create_task(fails(p, g), "impatient");
-        co_await muster::yield();
-        g->wait_for(1);
-        h.cancel();
-        co_await muster::yield();
-        EXPECT_TRUE(h.cancelled());
-        g->open();
-        p.shutdown();
-        co_await muster::yield();
-    }(pool), c.options());
+            auto h = muster::create_task(fails(p, g), "impatient");
+            co_await muster::yield();
+            g->wait_for(1);
+            h.cancel();
+            co_await muster::yield();
+            EXPECT_TRUE(h.cancelled());
+            g->open();
+            p.shutdown();
+            co_await muster::yield();
+        }(pool),
+        c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::suppressed);
     EXPECT_EQ(c.reports[0].name, "impatient");
@@ -635,9 +641,7 @@ TEST(thread_pool, stop_asks_the_calls_that_are_being_made_to_stop) {
 TEST(thread_pool, may_be_shut_down_by_two_threads_at_once) {
     for (int round = 0; round != 100; ++round) {
         muster::thread_pool pool(sized(2));
-        muster::run([](muster::thread_pool& p) -> muster::task<> {
-            co_await muster::run_in_executor(p, [] {});
-        }(pool));
+        muster::run([](muster::thread_pool& p) -> muster::task<> { co_await muster::run_in_executor(p, [] {}); }(pool));
         std::jthread one([&pool] { pool.shutdown(); });
         std::jthread two([&pool] { pool.stop(); });
     }
@@ -791,15 +795,18 @@ TEST(thread_pool, a_loop_whose_grace_ends_names_the_call_that_it_waits_for) {
     std::jthread opener;
     const auto options =
         muster::run_options().grace(1ms).on_report([&](const muster::report& r) { reports.push_back(r); });
-    muster::run([](muster::thread_pool& p, gate& hold, std::jthread& later) -> muster::task<> {
-        auto h = muster::start_in_executor(p, [&hold] { hold.pass(); }, "stubborn");
-        co_await muster::yield();
-        hold.wait_for(1);
-        later = std::jthread([&hold] {
-            std::this_thread::sleep_for(50ms);
-            hold.open();
-        });
-    }(pool, g, opener), options);
+    muster::run(
+        [](muster::thread_pool& p, gate& hold, std::jthread& later) -> muster::task<> {
+            auto h = muster::start_in_executor(
+                p, [&hold] { hold.pass(); }, "stubborn");
+            co_await muster::yield();
+            hold.wait_for(1);
+            later = std::jthread([&hold] {
+                std::this_thread::sleep_for(50ms);
+                hold.open();
+            });
+        }(pool, g, opener),
+        options);
     ASSERT_EQ(reports.size(), 2u);
     EXPECT_EQ(reports[0].kind, muster::report_kind::ignores_cancellation);
     EXPECT_EQ(reports[0].name, "stubborn");

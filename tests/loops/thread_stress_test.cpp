@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Many hand-overs between loops, pools, futures and threads, with all that can go wrong at the same time: cancellations that
-// race with completions, loops that end while others still post to them, pools that stop while they are submitted to. Each
-// hand-over has a number, and is accounted for by it: it is run at most once, ends exactly once, and the ends add up.
+// Many hand-overs between loops, pools, futures and threads, with all that can go wrong at the same time: cancellations
+// that race with completions, loops that end while others still post to them, pools that stop while they are submitted
+// to. Each hand-over has a number, and is accounted for by it: it is run at most once, ends exactly once, and the ends
+// add up.
 //
-// MUSTER_STRESS_HANDOVERS says how many there are in all tests together (1000000 is what is promised); a fraction of that
-// unless it is set.
+// MUSTER_STRESS_HANDOVERS says how many there are in all tests together (1000000 is what is promised); a fraction of
+// that unless it is set.
 #include <muster/event_loop.hpp>
 #include <muster/loop_handle.hpp>
 #include <muster/promise.hpp>
@@ -76,13 +77,12 @@ public:
 
     /// How many ended so, once all threads are over.
     [[nodiscard]] std::size_t count(end how) const {
-        return static_cast<std::size_t>(std::count_if(fates_.begin(), fates_.end(), [how](const fate& f) {
-            return f.how.load(std::memory_order_relaxed) == how;
-        }));
+        return static_cast<std::size_t>(std::count_if(fates_.begin(), fates_.end(),
+            [how](const fate& f) { return f.how.load(std::memory_order_relaxed) == how; }));
     }
 
-    /// Each hand-over ended once, was run once if it gave a value and at most once otherwise, and not at all if it is said
-    /// not to have been.
+    /// Each hand-over ended once, was run once if it gave a value and at most once otherwise, and not at all if it is
+    /// said not to have been.
     void check() const {
         std::size_t wrong = 0;
         std::array<std::size_t, end_names.size()> counts{};
@@ -97,8 +97,8 @@ public:
             if (ends == 1 && runs <= 1 && !(must_run && runs == 0) && !(must_not_run && runs != 0))
                 continue;
             if (++wrong <= 5)
-                ADD_FAILURE() << "hand-over " << n << " was run " << runs << " times and ended " << ends << " times, as "
-                              << end_names[static_cast<std::size_t>(how)];
+                ADD_FAILURE() << "hand-over " << n << " was run " << runs << " times and ended " << ends
+                              << " times, as " << end_names[static_cast<std::size_t>(how)];
         }
         EXPECT_EQ(wrong, 0u);
         EXPECT_EQ(done(), fates_.size());
@@ -227,7 +227,9 @@ class parcel {
 public:
     parcel(ledger& book, std::size_t number) noexcept : book_(&book), number_(number) {}
     parcel(parcel&& other) noexcept
-        : book_(std::exchange(other.book_, nullptr)), number_(other.number_), called_(other.called_) {}
+        : book_(std::exchange(other.book_, nullptr)),
+          number_(other.number_),
+          called_(other.called_) {}
     ~parcel() {
         if (book_ != nullptr)
             book_->ended(number_, called_ ? end::value : end::not_started);
@@ -296,8 +298,8 @@ TEST(thread_stress, a_loop_that_waits_for_its_handles_calls_everything_that_was_
     std::vector<std::jthread> posters;
     std::vector<std::size_t> last(threads, 0);
     bool in_order = true;
-    muster::run([](ledger& all, std::vector<std::jthread>& to, std::vector<std::size_t>& seen, bool& ordered)
-                    -> muster::task<> {
+    muster::run([](ledger& all, std::vector<std::jthread>& to, std::vector<std::size_t>& seen,
+                    bool& ordered) -> muster::task<> {
         for (std::size_t t = 0; t != threads; ++t)
             to.emplace_back([&all, &seen, &ordered, t, h = std::optional(muster::loop_handle::current())]() mutable {
                 std::size_t count = 0;
@@ -412,7 +414,9 @@ namespace {
 
 struct errand {
     errand(std::size_t n, muster::promise<std::size_t> p, bool has_time)
-        : number(n), promised(std::move(p)), may_wait(has_time) {}
+        : number(n),
+          promised(std::move(p)),
+          may_wait(has_time) {}
     std::size_t number;
     muster::promise<std::size_t> promised;
     bool may_wait; ///< its loop does not wait for it
@@ -453,8 +457,11 @@ TEST(thread_stress, promises_are_kept_broken_and_dropped_while_their_futures_are
                         sent[n] = e.promised.set_exception(lost_parcel(n));
                         errors_sent += sent[n];
                         break;
-                    case 1: break; // broken
-                    default: sent[n] = e.promised.set_value(n); break;
+                    case 1:
+                        break; // broken
+                    default:
+                        sent[n] = e.promised.set_value(n);
+                        break;
                     }
                 };
                 std::deque<errand> later;
@@ -518,8 +525,8 @@ TEST(thread_stress, promises_are_kept_broken_and_dropped_while_their_futures_are
     EXPECT_EQ(errors_sent, errors_told + reported) << "a failure that was sent is told or reported, and not both";
     book.check();
     EXPECT_GT(book.count(end::value), 0u);
-    std::printf("%zu futures whose loop had ended, %zu errors that crossed a cancellation\n", without_loop,
-                reported.load());
+    std::printf(
+        "%zu futures whose loop had ended, %zu errors that crossed a cancellation\n", without_loop, reported.load());
     EXPECT_EQ(live_frames(), frames);
 }
 
@@ -527,8 +534,8 @@ TEST(thread_stress, promises_are_kept_broken_and_dropped_while_their_futures_are
 
 namespace {
 
-muster::task<std::size_t> abandoned(muster::thread_pool& pool, ledger& book, std::atomic<std::size_t>& thrown,
-                                    std::size_t n, bool fails) {
+muster::task<std::size_t> abandoned(
+    muster::thread_pool& pool, ledger& book, std::atomic<std::size_t>& thrown, std::size_t n, bool fails) {
     auto call = [&book, &thrown, n, fails] {
         book.ran(n);
         if (fails) {
@@ -586,7 +593,8 @@ TEST(thread_stress, calls_on_a_pool_are_withdrawn_cancelled_and_left_behind_whil
                                 calls.push_back(muster::create_task(abandoned(pool, book, thrown, *n, fails)));
                                 continue;
                             }
-                            // The pool's threads ask siblings to stop: each vector lives until all of its calls are over.
+                            // The pool's threads ask siblings to stop: each vector lives until all of its calls are
+                            // over.
                             const auto victim = random.below(64);
                             auto call = [&book, &thrown, &calls, n = *n, fails, victim] {
                                 book.ran(n);

@@ -103,7 +103,10 @@ class dumb_error : public std::runtime_error {
 };
 
 const muster::remote_exception<price_error> price_errors(
-    "price_error", [](const price_error& e) { return nlohmann::json{{"what", e.what()}, {"price", e.price()}}; },
+    "price_error",
+    [](const price_error& e) {
+        return nlohmann::json{{"what", e.what()}, {"price", e.price()}};
+    },
     [](const nlohmann::json& j) { return price_error(j.at("what").get<std::string>(), j.at("price").get<int>()); });
 const muster::remote_exception<parse_error> parse_errors("parse_error");
 const muster::remote_exception<shy_error> shy_errors(
@@ -115,22 +118,23 @@ const muster::remote_exception<dumb_error> dumb_errors(
 
 int twice_of(int n) noexcept { return 2 * n; }
 const muster::remote_function twice("twice", &twice_of);
-const muster::remote_function own_id("own_id", +[] { return static_cast<int>(::getpid()); });
+const muster::remote_function own_id(
+    "own_id", +[] { return static_cast<int>(::getpid()); });
 const muster::remote_function nothing("nothing", [] {});
 const muster::remote_function moved("moved", [](point p) {
     p.label += '!';
     ++p.x;
     return p;
 });
-const muster::remote_function joined("joined", [](const std::string& a, std::string&& b, const std::vector<std::string>& rest) {
-    std::string text = a + std::move(b);
-    for (const auto& r : rest)
-        text += r;
-    return text;
-});
-const muster::remote_function reversed("reversed", [](std::vector<std::uint8_t> bytes) {
-    return std::vector<std::uint8_t>(bytes.rbegin(), bytes.rend());
-});
+const muster::remote_function joined(
+    "joined", [](const std::string& a, std::string&& b, const std::vector<std::string>& rest) {
+        std::string text = a + std::move(b);
+        for (const auto& r : rest)
+            text += r;
+        return text;
+    });
+const muster::remote_function reversed("reversed",
+    [](std::vector<std::uint8_t> bytes) { return std::vector<std::uint8_t>(bytes.rbegin(), bytes.rend()); });
 const muster::remote_function same_bytes("same_bytes", [](const std::vector<std::byte>& bytes) { return bytes; });
 const muster::remote_function same_json("same_json", [](nlohmann::json j) { return j; });
 const muster::remote_function deep("deep", [](int levels) {
@@ -147,8 +151,7 @@ const muster::remote_function sleeps("sleeps", [](int ms) {
     return ms;
 });
 const muster::remote_function spins("spins", [] {
-    for (volatile bool on = true; on;) {
-    }
+    for (volatile bool on = true; on;) {}
 });
 const muster::remote_function dies_by("dies_by", [](int signal) {
     ::raise(signal);
@@ -247,9 +250,7 @@ const muster::remote_function nested_pool("nested_pool", [](int n) {
 
 // ---- helpers ----
 
-process_pool_options sized(std::size_t n) {
-    return process_pool_options().processes(n);
-}
+process_pool_options sized(std::size_t n) { return process_pool_options().processes(n); }
 
 std::size_t open_descriptors() {
     std::size_t n = 0;
@@ -258,9 +259,7 @@ std::size_t open_descriptors() {
     return n;
 }
 
-bool is_alive(int process) {
-    return ::kill(process, 0) == 0;
-}
+bool is_alive(int process) { return ::kill(process, 0) == 0; }
 
 /// Each test ends without frames, descriptors and children that it has made.
 class process_pool_test : public ::testing::Test {
@@ -301,25 +300,19 @@ std::string text_of(const muster::outcome<R>& o) {
     return e != nullptr ? e->what() : "another end: " + muster::to_string(o);
 }
 
-bool contains(std::string_view text, std::string_view part) {
-    return text.find(part) != std::string_view::npos;
-}
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 muster::task<> until(bool (*is_so)(process_pool&), process_pool& pool) {
     while (!is_so(pool))
         co_await muster::sleep_for(1ms);
 }
-bool one_runs(process_pool& pool) {
-    return pool.running() == 1;
-}
+bool one_runs(process_pool& pool) { return pool.running() == 1; }
 
-std::string own_path() {
-    return std::filesystem::read_symlink("/proc/self/exe").string();
-}
+std::string own_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
 
 std::vector<std::uint8_t> framed(std::uint32_t bytes, std::uint8_t number, std::vector<std::uint8_t> body) {
     std::vector<std::uint8_t> all{static_cast<std::uint8_t>(bytes >> 24), static_cast<std::uint8_t>(bytes >> 16 & 0xff),
-                                  static_cast<std::uint8_t>(bytes >> 8 & 0xff), static_cast<std::uint8_t>(bytes & 0xff)};
+        static_cast<std::uint8_t>(bytes >> 8 & 0xff), static_cast<std::uint8_t>(bytes & 0xff)};
     all.resize(12);
     all[11] = number;
     all.insert(all.end(), body.begin(), body.end());
@@ -359,7 +352,8 @@ TEST_F(process_pool_test, sends_whatever_json_can_hold_and_bytes_as_bytes) {
     const nlohmann::json j{{"list", {1, nullptr, 2.5, "x"}}, {"bytes", nlohmann::json::binary({1, 2}, 42)}};
     EXPECT_EQ(value_of(pool, same_json(j)), j);
     EXPECT_EQ(value_of(pool, same_json(nullptr)), nlohmann::json());
-    EXPECT_EQ(value_of(pool, same_number(std::numeric_limits<double>::infinity())), std::numeric_limits<double>::infinity());
+    EXPECT_EQ(
+        value_of(pool, same_number(std::numeric_limits<double>::infinity())), std::numeric_limits<double>::infinity());
     EXPECT_EQ(value_of(pool, joined("\xff", "\x80", {})), "\xff\x80");
 }
 
@@ -439,8 +433,10 @@ TEST_F(process_pool_test, other_exceptions_arrive_as_remote_errors) {
 
 TEST_F(process_pool_test, an_exception_that_can_not_be_sent_is_a_remote_error_that_says_why) {
     process_pool pool(sized(1));
-    EXPECT_TRUE(contains(text_of<muster::remote_error>(ends_as(pool, throws("shy"))), "can't write it: std::logic_error: not me"));
-    EXPECT_TRUE(contains(text_of<muster::remote_error>(ends_as(pool, throws("dumb"))), "can't read it: std::logic_error: what is"));
+    EXPECT_TRUE(contains(
+        text_of<muster::remote_error>(ends_as(pool, throws("shy"))), "can't write it: std::logic_error: not me"));
+    EXPECT_TRUE(contains(
+        text_of<muster::remote_error>(ends_as(pool, throws("dumb"))), "can't read it: std::logic_error: what is"));
 }
 
 TEST_F(process_pool_test, a_function_that_throws_a_cancellation_is_cancelled) {
@@ -467,7 +463,8 @@ TEST_F(process_pool_test, a_death_is_the_outcome_of_that_call_alone) {
         const auto* kill = ends.get<0>().error_as<muster::worker_died_error>();
         EXPECT_TRUE(kill != nullptr && kill->signal() == SIGKILL && kill->exit_status() == -1 && kill->process() > 0);
         if (kill != nullptr) {
-            EXPECT_TRUE(contains(kill->what(), "was killed by signal 9 (SIGKILL) while it called 'dies_by'")) << kill->what();
+            EXPECT_TRUE(contains(kill->what(), "was killed by signal 9 (SIGKILL) while it called 'dies_by'"))
+                << kill->what();
         }
         const auto* abort = ends.get<1>().error_as<muster::worker_died_error>();
         EXPECT_TRUE(abort != nullptr && abort->signal() == SIGABRT);
@@ -513,7 +510,8 @@ TEST_F(process_pool_test, a_program_that_ignores_its_children_still_hears_of_the
     {
         process_pool pool(sized(1));
         const auto o = ends_as(pool, aborts());
-        EXPECT_TRUE(contains(text_of<muster::worker_died_error>(o), "ended (how is not known: ")) << muster::to_string(o);
+        EXPECT_TRUE(contains(text_of<muster::worker_died_error>(o), "ended (how is not known: "))
+            << muster::to_string(o);
         EXPECT_EQ(value_of(pool, twice(2)), 4);
     }
     ::signal(SIGCHLD, before);
@@ -685,7 +683,8 @@ TEST_F(process_pool_test, a_loop_that_is_destroyed_ends_its_running_calls) {
     const auto before = muster::set_report_handler([&kinds](const muster::report& r) { kinds.push_back(r.kind); });
     {
         muster::testing::manual_loop loop;
-        auto h = loop.start([](process_pool& p) -> muster::task<> { co_await muster::run_in_executor(p, spins()); }(pool));
+        auto h =
+            loop.start([](process_pool& p) -> muster::task<> { co_await muster::run_in_executor(p, spins()); }(pool));
         std::thread destroyer([&pool] {
             while (pool.running() != 1)
                 std::this_thread::sleep_for(1ms);
@@ -825,7 +824,8 @@ TEST_F(process_pool_test, a_main_that_forgets_to_serve_is_told_instead_of_starti
     process_pool pool(sized(1).program(own_path(), {"--forgetful"}));
     const auto text = text_of<muster::worker_start_error>(ends_as(pool, twice(1)));
     EXPECT_TRUE(contains(text, "the worker runs a main that makes a pool of its own: call "
-                               "muster::process_pool::serve_if_worker() as the first thing in the program's main")) << text;
+                               "muster::process_pool::serve_if_worker() as the first thing in the program's main"))
+        << text;
     EXPECT_EQ(WEXITSTATUS(std::system(("'" + own_path() + "' --never-serves").c_str())), 7);
 }
 
@@ -888,22 +888,23 @@ TEST_F(process_pool_test, workers_die_with_the_program) {
 
 TEST_F(process_pool_test, what_is_no_message_fails_the_call_and_costs_the_process) {
     const std::vector<std::vector<std::uint8_t>> garbage{
-        framed(2, 1, {0xff, 0xff}),                       // no CBOR
-        framed(1, 1, {0xa1}),                             // a map that ends too early
-        framed(0xffffffff, 1, {}),                        // larger than anything
+        framed(2, 1, {0xff, 0xff}),                                           // no CBOR
+        framed(1, 1, {0xa1}),                                                 // a map that ends too early
+        framed(0xffffffff, 1, {}),                                            // larger than anything
         framed(9, 1, {0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}), // an array of 2^64 - 1
-        framed(1, 1, {0x01}),                             // an answer, but no map
-        framed(1, 1, {0xa0}),                             // with nothing in it
-        framed(8, 1, {0xa1, 0x65, 'e', 'r', 'r', 'o', 'r', 0x01}), // with an error that is none
-        framed(1, 99, {0xa0}),                            // for another call
-        framed(5, 1, {0xa0, 0xa0, 0xa0, 0xa0, 0xa0}),     // and more than one
-        framed(3, 1, {0xc1, 0xc1, 0x01}),                 // tags
-        framed(1000, 1, std::vector<std::uint8_t>(1000, 0x81)), // deeper than we go
+        framed(1, 1, {0x01}),                                                 // an answer, but no map
+        framed(1, 1, {0xa0}),                                                 // with nothing in it
+        framed(8, 1, {0xa1, 0x65, 'e', 'r', 'r', 'o', 'r', 0x01}),            // with an error that is none
+        framed(1, 99, {0xa0}),                                                // for another call
+        framed(5, 1, {0xa0, 0xa0, 0xa0, 0xa0, 0xa0}),                         // and more than one
+        framed(3, 1, {0xc1, 0xc1, 0x01}),                                     // tags
+        framed(1000, 1, std::vector<std::uint8_t>(1000, 0x81)),               // deeper than we go
     };
     for (std::size_t i = 0; i != garbage.size(); ++i) {
         process_pool fresh(sized(1).message_limit(1 << 20)); // in which the call is number 1
         const auto text = text_of<muster::wire_error>(ends_as(fresh, says(garbage[i])));
-        EXPECT_TRUE(contains(text, "was killed, because what it sent while it called 'says' can't be read: ")) << i << text;
+        EXPECT_TRUE(contains(text, "was killed, because what it sent while it called 'says' can't be read: "))
+            << i << text;
         EXPECT_EQ(value_of(fresh, twice(3)), 6);
     }
 }
@@ -931,9 +932,13 @@ TEST_F(process_pool_test, what_can_not_be_written_or_read_fails_the_call_and_not
     process_pool pool(sized(1).message_limit(100'000));
     const int id = value_of(pool, own_id());
     const auto unwritten = text_of<muster::wire_error>(ends_as(pool, gives_unwritable()));
-    EXPECT_TRUE(contains(unwritten, "the result of 'gives_unwritable' can't be written: std::runtime_error: it has no text")) << unwritten;
+    EXPECT_TRUE(
+        contains(unwritten, "the result of 'gives_unwritable' can't be written: std::runtime_error: it has no text"))
+        << unwritten;
     const auto unread = text_of<muster::wire_error>(ends_as(pool, gives_unreadable()));
-    EXPECT_TRUE(contains(unread, "the result of 'gives_unreadable' can't be read: std::runtime_error: it means nothing")) << unread;
+    EXPECT_TRUE(
+        contains(unread, "the result of 'gives_unreadable' can't be read: std::runtime_error: it means nothing"))
+        << unread;
     const auto large = text_of<muster::wire_error>(ends_as(pool, big(100'000)));
     EXPECT_TRUE(contains(large, "the result of 'big' can't be sent: it is 100")) << large;
     const auto larger = text_of<muster::wire_error>(ends_as(pool, length(std::string(100'000, 'x'))));

@@ -54,7 +54,8 @@ TEST(rule_start, a_child_that_fails_on_its_first_step_does_not_keep_a_gathers_la
             lines log;
             auto ended = co_await ending(muster::gather(fail_now(), logged(log, "b", 5ms), logged(log, "c", 5ms)));
             EXPECT_TRUE(ended.failed());
-            EXPECT_EQ(log, (lines{"b begins", "c begins", "b cancelled (sibling failed)", "c cancelled (sibling failed)"}));
+            EXPECT_EQ(
+                log, (lines{"b begins", "c begins", "b cancelled (sibling failed)", "c cancelled (sibling failed)"}));
         },
         0ms);
 }
@@ -102,9 +103,7 @@ muster::task<int> nested_gather(int depth) {
     auto got = co_await muster::gather(std::move(one));
     co_return got[0];
 }
-muster::task<> never_ends() {
-    co_await muster::sleep_for(1h);
-}
+muster::task<> never_ends() { co_await muster::sleep_for(1h); }
 muster::task<> deep_wait(int depth) {
     auto below = depth == 0 ? never_ends() : deep_wait(depth - 1);
     co_await std::move(below);

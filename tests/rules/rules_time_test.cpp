@@ -47,8 +47,7 @@ TEST(rule_time, durations_are_in_loop_time_read_once_a_turn) {
     auto real = []() -> muster::task<> {
         const auto before = muster::loop_clock::now();
         const auto busy_until = std::chrono::steady_clock::now() + 2ms;
-        while (std::chrono::steady_clock::now() < busy_until) {
-        }
+        while (std::chrono::steady_clock::now() < busy_until) {}
         EXPECT_EQ((muster::loop_clock::now() - before).count(), 0) << "the same turn";
         co_await muster::yield();
         EXPECT_GE(muster::loop_clock::now() - before, 2ms);
@@ -112,8 +111,9 @@ TEST(rule_creation_site, of_combinators_is_where_they_were_called) {
     ASSERT_EQ(seen.size(), 4u);
     for (std::size_t i = 0; i != 4; ++i) {
         EXPECT_EQ(seen[i].site.line(), first + i);
-        EXPECT_EQ(std::string_view(seen[i].site.file_name()).substr(std::string_view(seen[i].site.file_name()).size() - 19),
-                  "rules_time_test.cpp");
+        EXPECT_EQ(
+            std::string_view(seen[i].site.file_name()).substr(std::string_view(seen[i].site.file_name()).size() - 19),
+            "rules_time_test.cpp");
     }
 }
 
@@ -128,9 +128,7 @@ TEST(rule_creation_site, of_an_outcome_is_its_combinators) {
 }
 
 namespace {
-bool refuse(void* context) noexcept {
-    return !*static_cast<bool*>(context);
-}
+bool refuse(void* context) noexcept { return !*static_cast<bool*>(context); }
 struct no_frames {
     explicit no_frames(bool& on) { muster::detail::set_frame_fault_hook(&refuse, &on); }
     ~no_frames() { muster::detail::set_frame_fault_hook(nullptr, nullptr); }

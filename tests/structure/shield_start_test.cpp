@@ -97,9 +97,9 @@ TEST(shield_start, never_loses_a_failure) {
         },
         10ms,
         {"never retrieved: inner: std::runtime_error: in one turn",
-         "never retrieved: Task-2: std::runtime_error: after it was cancelled",
-         "never retrieved: Future-7: std::runtime_error: nobody refers to it",
-         "never retrieved: Task-8: std::runtime_error: somebody has set it"});
+            "never retrieved: Task-2: std::runtime_error: after it was cancelled",
+            "never retrieved: Future-7: std::runtime_error: nobody refers to it",
+            "never retrieved: Task-8: std::runtime_error: somebody has set it"});
 }
 
 TEST(shield_start, may_be_pending_when_the_loop_ends) {

@@ -217,9 +217,7 @@ TEST(hold_cancellation, tells_a_limit_inside_its_body_from_a_cancellation_that_i
     expect_run(
         []() -> muster::task<> {
             auto caller = []() -> muster::task<bool> {
-                auto limited = []() -> muster::task<> {
-                    co_await muster::wait_for(nothing_after(1h), 10ms);
-                };
+                auto limited = []() -> muster::task<> { co_await muster::wait_for(nothing_after(1h), 10ms); };
                 auto held = [limited]() -> muster::task<bool> {
                     auto ended = co_await ending(limited());
                     co_await muster::sleep_for(5ms);

@@ -58,7 +58,7 @@ TEST(task_group, a_failure_cancels_the_siblings_and_the_body_and_is_thrown_in_a_
             }
             EXPECT_EQ(muster::this_task::cancelling(), 0);
             EXPECT_EQ(log, (lines{"body begins", "sibling begins", "sibling cancelled (sibling failed)",
-                                  "body cancelled (sibling failed)"}));
+                               "body cancelled (sibling failed)"}));
         },
         10ms);
 }

@@ -96,8 +96,7 @@ protected:
     static task<> end_of(muster::task_handle<completed_process> handle) {
         try {
             static_cast<void>(co_await handle);
-        } catch (const muster::cancelled_error&) {
-        }
+        } catch (const muster::cancelled_error&) {}
     }
 
     fs::path folder_;
@@ -105,9 +104,7 @@ protected:
     std::int64_t frames_ = 0;
 };
 
-completed_process run_now(command what) {
-    return muster::run(run_command(std::move(what)));
-}
+completed_process run_now(command what) { return muster::run(run_command(std::move(what))); }
 
 std::string message_of(command what) {
     try {
@@ -118,9 +115,7 @@ std::string message_of(command what) {
     return "no error";
 }
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // ---- the ordinary ----
 
@@ -153,7 +148,8 @@ TEST_F(subprocess, the_environment_is_added_to_replaced_and_taken_from) {
     ::setenv("MUSTER_TEST_B", "b", 1);
     auto show = command::shell("echo \"${MUSTER_TEST_A-none} ${MUSTER_TEST_B-none} ${MUSTER_TEST_C-none}\"");
     EXPECT_EQ(run_now(show).out, "a b none\n");
-    EXPECT_EQ(run_now(command(show).env("MUSTER_TEST_C", "c=d").env("MUSTER_TEST_A", "x").unset_env("MUSTER_TEST_B")).out,
+    EXPECT_EQ(
+        run_now(command(show).env("MUSTER_TEST_C", "c=d").env("MUSTER_TEST_A", "x").unset_env("MUSTER_TEST_B")).out,
         "x none c=d\n");
     EXPECT_EQ(run_now(command("/usr/bin/env").clear_env().env("ONLY", "this")).out, "ONLY=this\n");
     EXPECT_EQ(run_now(command("/usr/bin/env").env("ONLY", "this").clear_env()).out, "ONLY=this\n");
@@ -353,7 +349,8 @@ TEST_F(subprocess, input_and_outputs_larger_than_a_pipe_flow_at_the_same_time) {
 }
 
 TEST_F(subprocess, a_process_that_closes_its_input_early_is_no_failure) {
-    const auto done = run_now(command::shell("exec 0<&-; sleep 0.1; echo done").stdin_bytes(std::string(3'000'000, 'x')));
+    const auto done =
+        run_now(command::shell("exec 0<&-; sleep 0.1; echo done").stdin_bytes(std::string(3'000'000, 'x')));
     EXPECT_EQ(done.out, "done\n");
     EXPECT_EQ(done.status, 0);
     EXPECT_EQ(run_now(command("true").stdin_bytes(std::string(3'000'000, 'x'))).status, 0);
@@ -479,8 +476,9 @@ TEST_F(subprocess, what_a_sink_throws_ends_it_and_is_thrown) {
 TEST_F(subprocess, a_time_limit_ends_it_with_sigterm) {
     const auto log = path("log");
     auto body = [&]() -> task<> {
-        auto what = command::shell("trap 'echo term > \"$1\"; exit 0' TERM; echo ready > \"$1\"; while :; do sleep 0.01; done")
-                        .arg(log);
+        auto what =
+            command::shell("trap 'echo term > \"$1\"; exit 0' TERM; echo ready > \"$1\"; while :; do sleep 0.01; done")
+                .arg(log);
         auto running = run_command(std::move(what));
         auto handle = muster::create_task(std::move(running));
         auto ready = appearance_of(log);
@@ -499,7 +497,8 @@ TEST_F(subprocess, a_time_limit_ends_it_with_sigterm) {
 TEST_F(subprocess, cancelling_kills_what_ignores_sigterm_once_the_grace_is_over) {
     const auto file = path("pid");
     auto body = [&]() -> task<> {
-        auto what = command::shell("trap '' TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done").arg(file).grace(50ms);
+        auto what =
+            command::shell("trap '' TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done").arg(file).grace(50ms);
         auto running = run_command(std::move(what));
         auto handle = muster::create_task(std::move(running));
         auto ready = appearance_of(file);
@@ -532,9 +531,10 @@ TEST_F(subprocess, cancelling_reaches_what_it_started) {
 TEST_F(subprocess, a_grandchild_that_ignores_sigterm_is_killed_as_well) {
     const auto file = path("pid");
     auto body = [&]() -> task<> {
-        auto what = command::shell("sh -c 'trap \"\" TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done' sh \"$1\" & wait")
-                        .arg(file)
-                        .grace(100ms);
+        auto what =
+            command::shell("sh -c 'trap \"\" TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done' sh \"$1\" & wait")
+                .arg(file)
+                .grace(100ms);
         auto running = run_command(std::move(what));
         auto handle = muster::create_task(std::move(running));
         auto ready = appearance_of(file);
@@ -613,7 +613,8 @@ TEST_F(subprocess, a_cancellation_while_it_lingers_ends_the_wait) {
 TEST_F(subprocess, when_its_loop_ends_it_is_killed_and_reaped) {
     const auto file = path("pid");
     auto never = [&]() -> task<> {
-        auto what = command::shell("trap '' TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done").arg(file).grace(600s);
+        auto what =
+            command::shell("trap '' TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done").arg(file).grace(600s);
         static_cast<void>(co_await run_command(std::move(what)));
     };
     auto body = [&]() -> task<> {
@@ -640,7 +641,8 @@ TEST_F(subprocess, many_run_at_once_and_one_failure_cancels_the_others) {
         for (std::size_t i = 0; i < done.size(); ++i)
             EXPECT_EQ(done[i].out, std::to_string(i) + "\n");
         auto failing = muster::gather(run_command(command("sleep", "1000")), run_command(command("no-such-command")));
-        auto ended = co_await muster::as_outcome([](auto g) -> task<> { static_cast<void>(co_await std::move(g)); }(std::move(failing)));
+        auto ended = co_await muster::as_outcome(
+            [](auto g) -> task<> { static_cast<void>(co_await std::move(g)); }(std::move(failing)));
         EXPECT_TRUE(ended.failed_with<muster::command_not_found_error>());
     };
     muster::run(body());
@@ -676,7 +678,8 @@ TEST_F(subprocess, a_process_that_reads_the_terminal_stays_in_its_callers_group)
     ASSERT_EQ(::openpty(&main_end, &terminal, nullptr, nullptr, nullptr), 0);
     const int before = ::fcntl(0, F_DUPFD_CLOEXEC, 10);
     ::dup2(terminal, 0);
-    const auto inside = run_now(command::shell("ps -o pgid= -p $$ 2>/dev/null || cut -d' ' -f5 /proc/$$/stat").stdin_inherit());
+    const auto inside =
+        run_now(command::shell("ps -o pgid= -p $$ 2>/dev/null || cut -d' ' -f5 /proc/$$/stat").stdin_inherit());
     ::dup2(before, 0);
     ::close(before);
     ::close(main_end);
@@ -693,7 +696,8 @@ TEST_F(subprocess, a_process_that_reads_the_terminal_stays_in_its_callers_group)
 
 TEST_F(subprocess, a_running_process_is_talked_to_line_by_line) {
     auto body = [&]() -> task<> {
-        auto p = muster::start_process(command::shell("while read -r x; do echo \"got $x\"; done; echo bye; exit 4").stdin_pipe());
+        auto p = muster::start_process(
+            command::shell("while read -r x; do echo \"got $x\"; done; echo bye; exit 4").stdin_pipe());
         co_await p.input().write("one\n");
         auto first = co_await p.output().read_line();
         EXPECT_EQ(first, "got one");
@@ -829,8 +833,8 @@ TEST_F(subprocess, terminate_is_polite_first_and_reads_what_keeps_it_from_ending
 
 TEST_F(subprocess, terminate_kills_what_does_not_listen_while_others_wait) {
     auto body = [&]() -> task<> {
-        auto p = muster::start_process(
-            command::shell("trap '' TERM; echo ready; while :; do sleep 0.01; done").grace(50ms));
+        auto p =
+            muster::start_process(command::shell("trap '' TERM; echo ready; while :; do sleep 0.01; done").grace(50ms));
         static_cast<void>(co_await p.output().read_line());
         auto waiter = muster::create_task(p.wait());
         auto ender = muster::create_task(p.terminate());

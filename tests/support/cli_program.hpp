@@ -181,8 +181,8 @@ public:
     [[nodiscard]] bool ends_unread(std::chrono::seconds patience = 20s) const {
         const auto until = std::chrono::steady_clock::now() + patience;
         siginfo_t about{};
-        while (::waitid(P_PID, static_cast<id_t>(pid_), &about, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-               about.si_pid == 0) {
+        while (
+            ::waitid(P_PID, static_cast<id_t>(pid_), &about, WEXITED | WNOHANG | WNOWAIT) == 0 && about.si_pid == 0) {
             if (std::chrono::steady_clock::now() > until)
                 return false;
             std::this_thread::sleep_for(2ms);
@@ -252,9 +252,9 @@ struct counted {
 
 inline counted ledger_of(const std::string& text) {
     counted c;
-    const int fields = std::sscanf(text.c_str(),
-        "%zu submitted = %zu succeeded + %zu failed + %zu cancelled + %zu not started", &c.submitted, &c.succeeded,
-        &c.failed, &c.cancelled, &c.not_started);
+    const int fields =
+        std::sscanf(text.c_str(), "%zu submitted = %zu succeeded + %zu failed + %zu cancelled + %zu not started",
+            &c.submitted, &c.succeeded, &c.failed, &c.cancelled, &c.not_started);
     EXPECT_EQ(fields, 5) << text;
     EXPECT_EQ(c.submitted, c.succeeded + c.failed + c.cancelled + c.not_started);
     return c;

@@ -134,20 +134,32 @@ public:
     [[nodiscard]] std::string url(const fault& f) {
         using tls = nginx_test::nginx_server::tls;
         switch (f.where) {
-        case place::server: return server().url(f.path);
-        case place::resets: return made(resets_, on_accept::reset).url(f.path);
-        case place::closes: return made(closes_, on_accept::close).url(f.path);
-        case place::ignores: return made(ignores_, on_accept::ignore).url(f.path);
-        case place::ipv6: return made(ipv6_, on_accept::serve, true).url(f.path);
+        case place::server:
+            return server().url(f.path);
+        case place::resets:
+            return made(resets_, on_accept::reset).url(f.path);
+        case place::closes:
+            return made(closes_, on_accept::close).url(f.path);
+        case place::ignores:
+            return made(ignores_, on_accept::ignore).url(f.path);
+        case place::ipv6:
+            return made(ipv6_, on_accept::serve, true).url(f.path);
         case place::refused:
             return "http://127.0.0.1:" + std::to_string(faulty_server::unused_port()) + f.path;
-        case place::spelled: return f.path;
-        case place::nginx: return nginx().url(f.path);
-        case place::nginx_ipv6: return nginx().ipv6_url(f.path);
-        case place::tls_good: return nginx(true).tls_url(tls::good, f.path);
-        case place::tls_wrong_name: return nginx(true).tls_url(tls::wrong_name, f.path);
-        case place::tls_expired: return nginx(true).tls_url(tls::expired, f.path);
-        case place::tls_unknown: return nginx(true).tls_url(tls::unknown, f.path);
+        case place::spelled:
+            return f.path;
+        case place::nginx:
+            return nginx().url(f.path);
+        case place::nginx_ipv6:
+            return nginx().ipv6_url(f.path);
+        case place::tls_good:
+            return nginx(true).tls_url(tls::good, f.path);
+        case place::tls_wrong_name:
+            return nginx(true).tls_url(tls::wrong_name, f.path);
+        case place::tls_expired:
+            return nginx(true).tls_url(tls::expired, f.path);
+        case place::tls_unknown:
+            return nginx(true).tls_url(tls::unknown, f.path);
         }
         return {};
     }

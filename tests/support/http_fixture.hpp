@@ -123,7 +123,8 @@ public:
     using script = std::function<std::string(const asked&)>;
 
     explicit scripted_server(script answer)
-        : answer_(std::move(answer)), listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        : answer_(std::move(answer)),
+          listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         sockaddr_in here{};
         here.sin_family = AF_INET;
         here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

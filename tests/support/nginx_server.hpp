@@ -152,9 +152,9 @@ private:
         std::ofstream(*in_ / (name + ".ext")) << "subjectAltName=" << names << '\n';
         openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=" + name,
             "-keyout", *in_ / (name + ".key"), "-out", *in_ / (name + ".csr")});
-        openssl({"x509", "-req", "-in", *in_ / (name + ".csr"), "-CA", *in_ / (by + ".pem"), "-CAkey",
-            *in_ / (by + ".key"), "-CAcreateserial", "-days", days, "-extfile", *in_ / (name + ".ext"), "-out",
-            *in_ / (name + ".pem")});
+        openssl(
+            {"x509", "-req", "-in", *in_ / (name + ".csr"), "-CA", *in_ / (by + ".pem"), "-CAkey", *in_ / (by + ".key"),
+                "-CAcreateserial", "-days", days, "-extfile", *in_ / (name + ".ext"), "-out", *in_ / (name + ".pem")});
     }
 
     const folder* in_;
@@ -229,8 +229,8 @@ private:
         for (auto& port : ports_)
             port = muster::testing::faulty_server::unused_port();
         std::ofstream(folder_ / "nginx.conf") << configuration();
-        pid_ = start_program({find_program("nginx"), "-e", folder_ / "nginx.log", "-p", folder_.path(), "-c",
-                                 folder_ / "nginx.conf"},
+        pid_ = start_program(
+            {find_program("nginx"), "-e", folder_ / "nginx.log", "-p", folder_.path(), "-c", folder_ / "nginx.conf"},
             folder_ / "nginx.log");
         for (int i = 0; i != 3000; ++i) {
             if (::waitpid(pid_, nullptr, WNOHANG) != 0) {
@@ -268,18 +268,26 @@ private:
     [[nodiscard]] std::string locations() const {
         const std::string nobody = std::to_string(muster::testing::faulty_server::unused_port());
         return "\nroot www; default_type text/plain;\n"
-               "location = /closing { keepalive_timeout 0; alias " + folder_.path() + "/www/small; }\n"
-               "location = /trickle { limit_rate 1000; alias " + folder_.path() + "/www/large; }\n"
+               "location = /closing { keepalive_timeout 0; alias " +
+               folder_.path() +
+               "/www/small; }\n"
+               "location = /trickle { limit_rate 1000; alias " +
+               folder_.path() +
+               "/www/large; }\n"
                "location = /status/404 { return 404; }\n"
                "location = /status/500 { return 500; }\n"
                "location = /status/503 { add_header Retry-After 0 always; return 503; }\n"
                "location = /circle/a { return 302 /circle/b; }\n"
                "location = /circle/b { return 302 /circle/a; }\n"
                "location = /nothing { return 444; }\n"
-               "location /gateway/ { proxy_pass http://127.0.0.1:" + std::to_string(behind_) + "/; }\n"
-               "location /impatient/ { proxy_read_timeout 300ms; proxy_pass http://127.0.0.1:" + std::to_string(behind_) +
+               "location /gateway/ { proxy_pass http://127.0.0.1:" +
+               std::to_string(behind_) +
                "/; }\n"
-               "location /gone/ { proxy_pass http://127.0.0.1:" + nobody + "/; }\n";
+               "location /impatient/ { proxy_read_timeout 300ms; proxy_pass http://127.0.0.1:" +
+               std::to_string(behind_) +
+               "/; }\n"
+               "location /gone/ { proxy_pass http://127.0.0.1:" +
+               nobody + "/; }\n";
     }
 
     std::uint16_t behind_;

@@ -84,7 +84,8 @@ public:
 #if MUSTER_TEST_CAN_REFUSE_THREADS
 
 /// Stands in for the C library's, which it calls: for muster's pools as for the libraries that muster uses.
-extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
+extern "C" int pthread_create(
+    pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
     if (short_supply::refusing.load() > 0)
         return EAGAIN;
     using function = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);

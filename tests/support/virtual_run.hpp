@@ -42,9 +42,7 @@ inline muster::task<int> value_after(milliseconds d, int v) {
     co_await muster::sleep_for(d);
     co_return v;
 }
-inline muster::task<> nothing_after(milliseconds d) {
-    co_await muster::sleep_for(d);
-}
+inline muster::task<> nothing_after(milliseconds d) { co_await muster::sleep_for(d); }
 inline muster::task<int&> reference_after(milliseconds d, int& v) {
     co_await muster::sleep_for(d);
     co_return v;
@@ -53,9 +51,7 @@ inline muster::task<std::unique_ptr<int>> pointer_after(milliseconds d, int v) {
     co_await muster::sleep_for(d);
     co_return std::make_unique<int>(v);
 }
-inline muster::task<int> value_now(int v) {
-    co_return v;
-}
+inline muster::task<int> value_now(int v) { co_return v; }
 inline muster::task<int> fail_after(milliseconds d, std::string text = "bad") {
     co_await muster::sleep_for(d);
     throw std::runtime_error(text);
@@ -167,7 +163,7 @@ inline std::string line_of(const muster::report& r) {
 
 template <class Body>
 void expect_run(Body body, std::chrono::nanoseconds elapsed, const lines& reports = {},
-                std::source_location at = std::source_location::current()) {
+    std::source_location at = std::source_location::current()) {
     const ::testing::ScopedTrace trace(at.file_name(), static_cast<int>(at.line()), "expect_run");
     const auto frames = muster::testing::live_frames();
     lines seen;
@@ -192,8 +188,7 @@ void expect_run(Body body, std::chrono::nanoseconds elapsed, const lines& report
 /// The ledger's promise.
 template <class Ledger>
 void expect_adds_up(const Ledger& l, std::size_t submitted, std::size_t succeeded, std::size_t failed,
-                    std::size_t cancelled, std::size_t not_started,
-                    std::source_location at = std::source_location::current()) {
+    std::size_t cancelled, std::size_t not_started, std::source_location at = std::source_location::current()) {
     const ::testing::ScopedTrace trace(at.file_name(), static_cast<int>(at.line()), "expect_adds_up");
     EXPECT_EQ(l.submitted(), submitted);
     EXPECT_EQ(l.succeeded(), succeeded);

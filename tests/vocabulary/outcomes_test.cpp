@@ -11,9 +11,7 @@
 using namespace play;
 
 namespace {
-muster::task<std::runtime_error> returns_an_exception() {
-    co_return std::runtime_error("only a value");
-}
+muster::task<std::runtime_error> returns_an_exception() { co_return std::runtime_error("only a value"); }
 muster::task<int> throws_an_int() {
     throw 42;
     co_return 0;
@@ -41,8 +39,8 @@ TEST(outcomes, of_void_references_what_can_only_be_moved_and_an_exception_type) 
     expect_run(
         []() -> muster::task<> {
             int x = 3;
-            auto [a, b, c, d] = co_await muster::settle(nothing_after(1ms), reference_after(1ms, x), pointer_after(1ms, 4),
-                                                        returns_an_exception());
+            auto [a, b, c, d] = co_await muster::settle(
+                nothing_after(1ms), reference_after(1ms, x), pointer_after(1ms, 4), returns_an_exception());
             EXPECT_TRUE(a.succeeded());
             EXPECT_EQ(&b.value(), &x);
             EXPECT_EQ(**c, 4);
@@ -175,7 +173,8 @@ TEST(outcomes, that_nobody_looked_at_are_reported_each_with_its_index) {
             EXPECT_EQ(all.failed(), 3u) << "counting is not looking";
             EXPECT_TRUE(all[2].failed());
         },
-        1ms, {"unread outcome: pages[0]: std::runtime_error: one", "unread outcome: pages[3]: std::runtime_error: three"});
+        1ms,
+        {"unread outcome: pages[0]: std::runtime_error: one", "unread outcome: pages[3]: std::runtime_error: three"});
 }
 
 TEST(outcomes, moved_are_reported_once_by_whoever_has_them_last) {
@@ -283,7 +282,8 @@ TEST(settle, cancelled_before_it_starts_or_while_it_waits_throws_the_cancellatio
 TEST(settle, says_of_a_child_that_was_cancelled_by_the_deadline_or_ignored_it_what_became_of_it) {
     expect_run(
         []() -> muster::task<> {
-            auto all = co_await muster::settle(value_after(1h, 1), stubborn_for(30ms, 2), fail_cleaning_up(1h, 2ms)).within(10ms);
+            auto all = co_await muster::settle(value_after(1h, 1), stubborn_for(30ms, 2), fail_cleaning_up(1h, 2ms))
+                           .within(10ms);
             expect_adds_up(all, 3, 1, 1, 1, 0);
             EXPECT_TRUE(all.deadline_struck());
             EXPECT_EQ(all.get<0>().reason(), muster::cancel_reason::deadline);

@@ -42,8 +42,7 @@ TEST(report, without_any_handler_is_one_line_on_standard_error) {
 
 TEST(report, goes_to_the_loops_handler_before_the_programs) {
     lines of_program;
-    const auto before =
-        muster::set_report_handler([&](const muster::report& r) { of_program.push_back(line_of(r)); });
+    const auto before = muster::set_report_handler([&](const muster::report& r) { of_program.push_back(line_of(r)); });
     const auto of_loop = reports_of(drops_a_failure);
     EXPECT_EQ(of_loop.size(), 1u);
     EXPECT_TRUE(of_program.empty());
@@ -58,7 +57,8 @@ TEST(report, goes_to_the_loops_handler_before_the_programs) {
 TEST(report, of_a_strict_run_makes_it_throw) {
     muster::testing::manual_loop loop;
     lines seen;
-    const auto options = muster::run_options().strict().on_report([&](const muster::report& r) { seen.push_back(line_of(r)); });
+    const auto options =
+        muster::run_options().strict().on_report([&](const muster::report& r) { seen.push_back(line_of(r)); });
     try {
         loop.run(drops_a_failure(), options);
         ADD_FAILURE() << "it must throw";
@@ -103,8 +103,7 @@ TEST(report, of_a_slow_step_names_the_task) {
         []() -> muster::task<> {
             co_await muster::sleep_for(1ms);
             const auto end = std::chrono::steady_clock::now() + 3ms;
-            while (std::chrono::steady_clock::now() < end) {
-            }
+            while (std::chrono::steady_clock::now() < end) {}
         },
         muster::run_options().report_slow_steps(2ms));
     ASSERT_EQ(seen.size(), 1u);

@@ -64,9 +64,14 @@ private:
         input_line line;
         current_.line.reset();
         switch (from_->try_take(line)) {
-        case line_source::took::end: over_ = true; return;
-        case line_source::took::line: current_.line = std::move(line); break;
-        case line_source::took::nothing_yet: break;
+        case line_source::took::end:
+            over_ = true;
+            return;
+        case line_source::took::line:
+            current_.line = std::move(line);
+            break;
+        case line_source::took::nothing_yet:
+            break;
         }
         current_.number = drawn_++;
     }
@@ -77,9 +82,7 @@ private:
     bool over_ = false;
 };
 
-muster::task<> end_of(muster::task_handle<void> handle) {
-    co_await handle;
-}
+muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
 
 /// Not at once: it may be the task itself, or what it waits for, that finds out that it has to stop.
 muster::task<> cancel(muster::task_handle<void> handle) {
@@ -259,8 +262,7 @@ std::string batch::reason_of(const muster::outcome_base& o) const {
 /// The lines that nobody will ask for any more.
 muster::task<> batch::count_the_rest() {
     if (!source_.is_finite() && !options_.quiet)
-        complain(fmt::format(
-            "{}: counting what is left of {}; Ctrl-C to leave that", stop_reason_, source_.name()));
+        complain(fmt::format("{}: counting what is left of {}; Ctrl-C to leave that", stop_reason_, source_.name()));
     for (std::size_t counted = 1;; ++counted) {
         input_line line;
         const auto took = source_.try_take(line);
@@ -281,9 +283,7 @@ muster::task<> batch::count_the_rest() {
 }
 
 /// An input that is silent when nothing is done with it any more is left alone.
-muster::task<> batch::wait_a_little() {
-    co_await muster::wait_for(source_.wait(), 2s);
-}
+muster::task<> batch::wait_a_little() { co_await muster::wait_for(source_.wait(), 2s); }
 
 muster::task<> batch::keep_drawing() {
     for (;;) {
@@ -345,8 +345,6 @@ bool conclude(const batch_end& end, const ledger& counts, const line_source& sou
     return all_well;
 }
 
-void complain(const std::string& text) {
-    static_cast<void>(write_stream(STDERR_FILENO, "muster: " + text + '\n'));
-}
+void complain(const std::string& text) { static_cast<void>(write_stream(STDERR_FILENO, "muster: " + text + '\n')); }
 
 } // namespace tool

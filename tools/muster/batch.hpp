@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What the commands have in common that work on many lines: at most so many at once, retries, limits, progress, and each
-/// line of the input in exactly one count at the end. What is done with a line is a derived class's.
+/// What the commands have in common that work on many lines: at most so many at once, retries, limits, progress, and
+/// each line of the input in exactly one count at the end. What is done with a line is a derived class's.
 ///
 ///     class fetch_batch : public batch { muster::task<> attempt(job&) override; ... };
 ///     const batch_end end = run_batch(b, options, print_ledger);
@@ -142,8 +142,8 @@ private:
 /// it was asked for. `things` are what there are many of.
 [[nodiscard]] std::size_t limit_in_reach(const batch_options& options, const char* things);
 
-/// Prints the ledger (to standard output if `on_output`, which then belongs to it) and says what else went wrong; nothing
-/// but that if `quiet`. *Returns* whether all is well.
+/// Prints the ledger (to standard output if `on_output`, which then belongs to it) and says what else went wrong;
+/// nothing but that if `quiet`. *Returns* whether all is well.
 [[nodiscard]] bool conclude(const batch_end& end, const ledger& counts, const line_source& source, bool on_output,
     bool quiet, const std::vector<std::string>& problems);
 

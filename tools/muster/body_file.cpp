@@ -16,9 +16,7 @@ namespace tool {
 
 namespace {
 
-std::error_code last_error() noexcept {
-    return {errno, std::generic_category()};
-}
+std::error_code last_error() noexcept { return {errno, std::generic_category()}; }
 
 } // namespace
 
@@ -44,8 +42,8 @@ void require_folder(const std::string& folder) {
 std::string safe_text(std::string_view text) {
     std::string safe;
     for (const char c : text) {
-        const bool as_it_is = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                              c == '-';
+        const bool as_it_is =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
         safe += as_it_is ? c : '_';
     }
     return safe;

@@ -9,8 +9,8 @@
 ///     file.write(piece);
 ///     file.finish();
 
-#include "streams.hpp"
 #include "line_source.hpp"
+#include "streams.hpp"
 
 #include <cstdint>
 #include <string>

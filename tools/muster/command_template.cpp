@@ -14,11 +14,10 @@ namespace tool {
 namespace {
 
 /// What a shell knows and the system does not, or where the two mean different things.
-constexpr std::string_view words_of_shell[] = {".", ":", "alias", "bg", "break", "case", "cd", "command",
-    "continue", "do", "done", "elif", "else", "esac", "eval", "exec", "exit", "export", "fc", "fg", "fi", "for",
-    "function", "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "select", "set", "shift",
-    "source", "then", "time", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait",
-    "while"};
+constexpr std::string_view words_of_shell[] = {".", ":", "alias", "bg", "break", "case", "cd", "command", "continue",
+    "do", "done", "elif", "else", "esac", "eval", "exec", "exit", "export", "fc", "fg", "fi", "for", "function",
+    "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "select", "set", "shift", "source",
+    "then", "time", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while"};
 
 bool is_plain(char c) noexcept {
     constexpr std::string_view others = "_-./:,+@%=";
@@ -83,9 +82,9 @@ std::optional<std::vector<std::string>> plain_words(std::string_view line) {
 }
 
 std::size_t command_template::placeholder_at(std::string_view text, std::size_t at, part& what) {
-    constexpr std::array<std::pair<std::string_view, part>, 7> all = {{{"{}", part::input},
-        {"{.}", part::without_extension}, {"{/}", part::base}, {"{//}", part::folder},
-        {"{/.}", part::base_without_extension}, {"{#}", part::number}, {"{%}", part::slot}}};
+    constexpr std::array<std::pair<std::string_view, part>, 7> all = {
+        {{"{}", part::input}, {"{.}", part::without_extension}, {"{/}", part::base}, {"{//}", part::folder},
+            {"{/.}", part::base_without_extension}, {"{#}", part::number}, {"{%}", part::slot}}};
     for (const auto& [word, p] : all) {
         if (text.substr(at).starts_with(word)) {
             what = p;
@@ -116,7 +115,8 @@ command_template::pieces command_template::parse_word(std::string_view word) {
 }
 
 /// Reads a command line as a shell does, as far as it takes to know in which quotes a placeholder stands. If that is
-/// ever wrong the worst is a word in quotes too many or too few: what is put in is a parameter, which is not read again.
+/// ever wrong the worst is a word in quotes too many or too few: what is put in is a parameter, which is not read
+/// again.
 command_template::pieces command_template::parse_script(std::string_view line) {
     pieces all;
     std::string text;
@@ -160,8 +160,8 @@ command_template::pieces command_template::parse_script(std::string_view line) {
                 open.push_back('(');
             } else if (c == ')' && open.ends_with('(')) {
                 open.pop_back();
-            } else if (c == '#' && !twofold && (at == 0 || std::string_view(" \t\n;&|(").find(line[at - 1]) !=
-                                                               std::string_view::npos)) {
+            } else if (c == '#' && !twofold &&
+                       (at == 0 || std::string_view(" \t\n;&|(").find(line[at - 1]) != std::string_view::npos)) {
                 taken = std::min(line.find('\n', at), line.size()) - at;
             }
             break;
@@ -177,9 +177,8 @@ command_template::pieces command_template::parse_script(std::string_view line) {
 }
 
 bool command_template::has_placeholder(const std::vector<pieces>& words) {
-    return std::ranges::any_of(words, [](const pieces& w) {
-        return std::ranges::any_of(w, [](const piece& p) { return p.what != part::text; });
-    });
+    return std::ranges::any_of(words,
+        [](const pieces& w) { return std::ranges::any_of(w, [](const piece& p) { return p.what != part::text; }); });
 }
 
 command_template command_template::of_words(const std::vector<std::string>& words) {
@@ -222,9 +221,7 @@ command_template command_template::of_line(const std::string& line) {
     return t;
 }
 
-command_template command_template::of_nothing() {
-    return command_template(form::lines, {});
-}
+command_template command_template::of_nothing() { return command_template(form::lines, {}); }
 
 void command_template::make_script() {
     for (const auto& p : words_.front()) {
@@ -237,23 +234,37 @@ void command_template::make_script() {
             at = parameters_.insert(at, p.what);
         const auto parameter = fmt::format("${{{}}}", at - parameters_.begin() + 1);
         switch (p.inside) {
-        case quotes::none: script_ += '"' + parameter + '"'; break;
-        case quotes::twofold: script_ += parameter; break;
-        case quotes::single: script_ += "'\"" + parameter + "\"'"; break;
+        case quotes::none:
+            script_ += '"' + parameter + '"';
+            break;
+        case quotes::twofold:
+            script_ += parameter;
+            break;
+        case quotes::single:
+            script_ += "'\"" + parameter + "\"'";
+            break;
         }
     }
 }
 
 std::string command_template::value(part what, const std::string& input, std::uint64_t number, std::size_t slot) {
     switch (what) {
-    case part::text: break;
-    case part::input: return input;
-    case part::without_extension: return std::string(without_extension(input));
-    case part::base: return std::string(base_of(input));
-    case part::folder: return folder_of(input);
-    case part::base_without_extension: return std::string(without_extension(base_of(input)));
-    case part::number: return std::to_string(number);
-    case part::slot: return std::to_string(slot);
+    case part::text:
+        break;
+    case part::input:
+        return input;
+    case part::without_extension:
+        return std::string(without_extension(input));
+    case part::base:
+        return std::string(base_of(input));
+    case part::folder:
+        return folder_of(input);
+    case part::base_without_extension:
+        return std::string(without_extension(base_of(input)));
+    case part::number:
+        return std::to_string(number);
+    case part::slot:
+        return std::to_string(slot);
     }
     return {};
 }
@@ -273,7 +284,8 @@ muster::command command_template::make(const std::string& input, std::uint64_t n
             words.push_back(std::move(word));
         }
         return muster::command(std::move(words));
-    case form::shell: break;
+    case form::shell:
+        break;
     }
     auto what = muster::command::shell(script_);
     for (const auto p : parameters_)
@@ -284,7 +296,8 @@ muster::command command_template::make(const std::string& input, std::uint64_t n
 std::string command_template::show(const std::string& input, std::uint64_t number, std::size_t slot) const {
     std::string text;
     switch (form_) {
-    case form::lines: return input;
+    case form::lines:
+        return input;
     case form::words:
         for (const auto& w : words_) {
             std::string word;
@@ -293,7 +306,8 @@ std::string command_template::show(const std::string& input, std::uint64_t numbe
             text += (text.empty() ? "" : " ") + muster::shell_quote(word);
         }
         return text;
-    case form::shell: break;
+    case form::shell:
+        break;
     }
     for (const auto& p : words_.front()) {
         if (p.what == part::text) {

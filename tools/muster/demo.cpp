@@ -88,9 +88,7 @@ std::string differences(const std::vector<share>& all, const ledger& counts) {
     return text;
 }
 
-bool say(const std::string& text) {
-    return !write_all(STDOUT_FILENO, text);
-}
+bool say(const std::string& text) { return !write_all(STDOUT_FILENO, text); }
 
 } // namespace
 
@@ -109,8 +107,10 @@ int demo(bool show_progress) {
     options.show_progress = show_progress;
 
     bool said = say(fmt::format(
-        "A server on 127.0.0.1:{} in this process misbehaves on request: some of its answers are slow, some a 503 that\n"
-        "is fine the next time, some connections are reset, some bodies cut off, some answers garbage, some never come.\n"
+        "A server on 127.0.0.1:{} in this process misbehaves on request: some of its answers are slow, some a 503 "
+        "that\n"
+        "is fine the next time, some connections are reset, some bodies cut off, some answers garbage, some never "
+        "come.\n"
         "As `muster fetch --limit 32 --timeout 400ms --retries 2 --rate 90/s` would, this gets {} URLs from it:\n\n",
         server.port(), options.urls.size()));
 

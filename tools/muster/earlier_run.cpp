@@ -37,14 +37,16 @@ std::string log_key(std::string_view text) {
 }
 
 earlier_run::earlier_run(const std::string& file, std::string command, std::string thing)
-    : file_(file), command_(std::move(command)), thing_(std::move(thing)) {
+    : file_(file),
+      command_(std::move(command)),
+      thing_(std::move(thing)) {
     std::error_code no_matter;
     if (!std::filesystem::exists(file, no_matter))
         return;
     std::ifstream in(file, std::ios::binary);
     if (!in || std::filesystem::is_directory(file, no_matter))
-        throw usage_error(fmt::format("--resume: {} can't be read: {}", file,
-            std::generic_category().message(in ? EISDIR : errno)));
+        throw usage_error(
+            fmt::format("--resume: {} can't be read: {}", file, std::generic_category().message(in ? EISDIR : errno)));
     std::string line;
     for (std::uint64_t number = 1; std::getline(in, line); ++number) {
         if (in.eof()) {

@@ -40,9 +40,7 @@ http::client_options client_options_for(const fetch_options& o) {
     return options;
 }
 
-std::string as_it_is(std::string_view input) {
-    return std::string(input);
-}
+std::string as_it_is(std::string_view input) { return std::string(input); }
 
 /// What becomes of a line: its URL, its request, its file.
 class request_maker {
@@ -120,8 +118,8 @@ private:
             throw std::runtime_error(refused_);
         }
         if (j.line.too_long)
-            throw http::url_error(j.line.text.substr(0, 100),
-                fmt::format("the line is longer than {} bytes", line_source::longest_line));
+            throw http::url_error(
+                j.line.text.substr(0, 100), fmt::format("the line is longer than {} bytes", line_source::longest_line));
         const auto url = maker_.url(j.line);
         body_file file(options_.output, options_.output.empty() ? std::string() : maker_.file_name(j.line, url));
         auto ask = maker_.make(url);
@@ -192,8 +190,8 @@ void check(const fetch_options& o) {
     if (o.inputs && o.urls.size() != 1)
         throw usage_error("before ::: there must be one URL, with {} where the inputs go");
     if (o.inputs && !url_template(o.urls.front()).has_places())
-        throw usage_error(fmt::format("{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers",
-            o.urls.front()));
+        throw usage_error(fmt::format(
+            "{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers", o.urls.front()));
     if (!o.urls.empty() && !o.file.empty() && !request_maker::is_template(o))
         throw usage_error("give URLs or -f FILE, not both; or one URL with {} in it, and the inputs for it in FILE");
     if (!from_input && std::ranges::find(o.urls, "-") != o.urls.end())
@@ -203,8 +201,8 @@ void check(const fetch_options& o) {
     if (o.data && !o.data_file.empty())
         throw usage_error("give one body: --data or --data-file, not both");
     if (!o.data_file.empty() && ::access(o.data_file.c_str(), R_OK) != 0)
-        throw usage_error(fmt::format("the body can't be read: {}: {}", o.data_file,
-            std::generic_category().message(errno)));
+        throw usage_error(
+            fmt::format("the body can't be read: {}: {}", o.data_file, std::generic_category().message(errno)));
     if (!o.name.empty() && o.output.empty())
         throw usage_error("--name says how the files are called that -o DIR writes: give that, too");
     if (!o.name.empty() && !url_template(o.name).has_number())
@@ -213,9 +211,7 @@ void check(const fetch_options& o) {
         throw usage_error("--name: a name has no slash in it, and no dot at its beginning");
 }
 
-std::string file_of(const fetch_options& o) {
-    return o.urls == std::vector<std::string>{"-"} ? "-" : o.file;
-}
+std::string file_of(const fetch_options& o) { return o.urls == std::vector<std::string>{"-"} ? "-" : o.file; }
 
 std::unique_ptr<line_source> open_source(const fetch_options& o) {
     const auto rules = request_maker::is_template(o) ? line_rules::inputs('\n') : line_rules::urls();
@@ -225,7 +221,8 @@ std::unique_ptr<line_source> open_source(const fetch_options& o) {
     return file.empty() ? std::make_unique<line_source>(o.urls, rules) : std::make_unique<line_source>(file, rules);
 }
 
-/// Reads all of an input that is there already. *Returns* how many are left to get. *Errors*: usage_error if the log is another list's.
+/// Reads all of an input that is there already. *Returns* how many are left to get. *Errors*: usage_error if the log is
+/// another list's.
 std::size_t look_ahead(const fetch_options& o, const request_maker& maker, const earlier_run& before) {
     const auto trial = open_source(o);
     std::size_t left = 0;

@@ -25,7 +25,7 @@ namespace tool {
 struct fetch_options : batch_options {
     fetch_options() { timeout = std::chrono::seconds(30); }
 
-    std::vector<std::string> urls; ///< or "-" alone, or a template
+    std::vector<std::string> urls;                  ///< or "-" alone, or a template
     std::optional<std::vector<std::string>> inputs; ///< for the template
     std::string file;
     bool encode = true; ///< what is put into the template

@@ -34,8 +34,8 @@ std::string read_standard_input() {
         if (count > 0)
             all.append(bytes, static_cast<std::size_t>(count));
         else if (errno != EINTR)
-            throw usage_error(fmt::format("--data @-: reading standard input failed: {}",
-                std::generic_category().message(errno)));
+            throw usage_error(
+                fmt::format("--data @-: reading standard input failed: {}", std::generic_category().message(errno)));
     }
 }
 
@@ -65,8 +65,7 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("-f,--file", file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
         ->type_name("FILE");
     app.add_flag("--no-encode", not_encoded, "put inputs into the URL as they are, not %-encoded");
-    batch_words::describe(app, "request", "at most N at once (32)",
-        "time for each attempt: 500ms, 2s, 1m, none (30s)",
+    batch_words::describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m, none (30s)",
         "a refused or broken connection, a time-out, a status of 5xx, 429 or 408, if it is safe to repeat the "
         "request; not before the server's Retry-After");
     app.add_option("-X,--method", method, "GET unless there is data: then POST")->type_name("METHOD");
@@ -162,8 +161,8 @@ fetch_options fetch_words::understand() const {
         http::tls_options tls;
         if (!ca_file.empty()) {
             if (::access(ca_file.c_str(), R_OK) != 0)
-                throw usage_error(fmt::format("--cacert: {} can't be read: {}", ca_file,
-                    std::generic_category().message(errno)));
+                throw usage_error(
+                    fmt::format("--cacert: {} can't be read: {}", ca_file, std::generic_category().message(errno)));
             tls.ca_file(ca_file);
         }
         if (!key.empty() && certificate.empty())

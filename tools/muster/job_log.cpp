@@ -22,10 +22,14 @@ namespace {
 
 const char* name_of(ending how) noexcept {
     switch (how) {
-    case ending::ok: return "ok";
-    case ending::error: return "error";
-    case ending::cancelled: return "cancelled";
-    case ending::not_started: break;
+    case ending::ok:
+        return "ok";
+    case ending::error:
+        return "error";
+    case ending::cancelled:
+        return "cancelled";
+    case ending::not_started:
+        break;
     }
     return "not_started";
 }
@@ -44,9 +48,7 @@ void add_end(json& o, const job& j, const verdict& v) {
 }
 
 /// The input may be anything; what is no UTF-8 in it becomes U+FFFD.
-std::string line_of(const json& o) {
-    return o.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
-}
+std::string line_of(const json& o) { return o.dump(-1, ' ', false, json::error_handler_t::replace) + '\n'; }
 
 } // namespace
 
@@ -55,12 +57,12 @@ job_log::job_log(const std::string& file, std::uint64_t keep) : name_(file == "-
         return;
     file_ = descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep == 0 ? O_TRUNC : 0), 0666));
     if (!file_.open())
-        throw usage_error(fmt::format("--jsonl: {} can't be written: {}", file,
-            std::generic_category().message(errno)));
+        throw usage_error(
+            fmt::format("--jsonl: {} can't be written: {}", file, std::generic_category().message(errno)));
     fd_ = file_.get();
     if (keep != 0 && (::ftruncate(fd_, static_cast<off_t>(keep)) != 0 || ::lseek(fd_, 0, SEEK_END) < 0))
-        throw usage_error(fmt::format("--jsonl: {} can't be written: {}", file,
-            std::generic_category().message(errno)));
+        throw usage_error(
+            fmt::format("--jsonl: {} can't be written: {}", file, std::generic_category().message(errno)));
 }
 
 void job_log::fail(const std::error_code& why) {

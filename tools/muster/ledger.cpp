@@ -106,8 +106,12 @@ void ledger::add(const job& j, const verdict& v) {
         ++at->count;
         break;
     }
-    case ending::cancelled: ++cancelled_; break;
-    case ending::not_started: ++not_started_; return;
+    case ending::cancelled:
+        ++cancelled_;
+        break;
+    case ending::not_started:
+        ++not_started_;
+        return;
     }
     retries_ += j.attempts > 1 ? j.attempts - 1 : 0;
     if (slowest_.size() == slowest_kept && slowest_.back().took >= j.took)
@@ -132,9 +136,8 @@ std::string ledger::text(const line_source& from, std::chrono::nanoseconds elaps
     if (!kinds_.empty()) {
         text += "failures by type, with the first of each:\n";
         auto kinds = kinds_;
-        std::ranges::sort(kinds, [](const kind& a, const kind& b) {
-            return a.count != b.count ? a.count > b.count : a.line < b.line;
-        });
+        std::ranges::sort(kinds,
+            [](const kind& a, const kind& b) { return a.count != b.count ? a.count > b.count : a.line < b.line; });
         for (const auto& k : kinds) {
             text += fmt::format("  {:>6}  {:<18} line {}: {}\n", k.count, k.name, k.line, k.url);
             for (const auto& line : k.problem)

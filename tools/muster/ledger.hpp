@@ -67,7 +67,8 @@ public:
 
     /// What the bytes are, and whether those of what did not succeed count.
     explicit ledger(std::string bytes_are = "received", bool of_all = false)
-        : bytes_are_(std::move(bytes_are)), bytes_of_all_(of_all) {}
+        : bytes_are_(std::move(bytes_are)),
+          bytes_of_all_(of_all) {}
 
     void add(const job& j, const verdict& v);
 
@@ -86,7 +87,10 @@ public:
 private:
     struct kind {
         kind(std::string n, std::string u, std::uint64_t l, std::vector<std::string> p)
-            : name(std::move(n)), url(std::move(u)), line(l), problem(std::move(p)) {}
+            : name(std::move(n)),
+              url(std::move(u)),
+              line(l),
+              problem(std::move(p)) {}
         std::string name; ///< the type, with a status or signal if there is one
         std::uint64_t count = 0;
         std::string url; ///< of the first

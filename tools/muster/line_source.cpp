@@ -25,9 +25,7 @@ namespace {
 
 constexpr std::size_t read_size = std::size_t{64} << 10;
 
-std::string text_of(int error) {
-    return std::generic_category().message(error);
-}
+std::string text_of(int error) { return std::generic_category().message(error); }
 
 /// Blocks a thread of the pool until the descriptor can be read, or the wait is cancelled.
 void wait_readable(std::stop_token token, int fd) {
@@ -38,17 +36,19 @@ void wait_readable(std::stop_token token, int fd) {
     const descriptor wakes(pipe_ends[1]);
     const std::stop_callback wake(token, [&] { static_cast<void>(write_all(wakes.get(), "x")); });
     pollfd watched[2] = {{fd, POLLIN, 0}, {woken.get(), POLLIN, 0}};
-    while (::poll(watched, 2, -1) < 0 && errno == EINTR) {
-    }
+    while (::poll(watched, 2, -1) < 0 && errno == EINTR) {}
 }
 
 } // namespace
 
 line_source::line_source(std::vector<std::string> arguments, line_rules rules)
-    : name_("the arguments"), rules_(std::move(rules)), arguments_(std::move(arguments)) {}
+    : name_("the arguments"),
+      rules_(std::move(rules)),
+      arguments_(std::move(arguments)) {}
 
 line_source::line_source(const std::string& file, line_rules rules)
-    : name_(file == "-" ? "standard input" : file), rules_(std::move(rules)) {
+    : name_(file == "-" ? "standard input" : file),
+      rules_(std::move(rules)) {
     if (file == "-")
         file_ = descriptor(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
     else
@@ -198,9 +198,12 @@ muster::task<std::optional<input_line>> line_source::next() {
     for (;;) {
         input_line line;
         switch (try_take(line)) {
-        case took::line: co_return std::optional(std::move(line));
-        case took::end: co_return std::nullopt;
-        case took::nothing_yet: break;
+        case took::line:
+            co_return std::optional(std::move(line));
+        case took::end:
+            co_return std::nullopt;
+        case took::nothing_yet:
+            break;
         }
         co_await wait();
     }

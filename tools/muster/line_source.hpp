@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Where the URLs, commands or inputs come from: arguments, a file or standard input, one a line, read as they are needed.
-/// Blank lines and comments are counted and passed over. Reading a pipe never holds up the loop.
+/// Where the URLs, commands or inputs come from: arguments, a file or standard input, one a line, read as they are
+/// needed. Blank lines and comments are counted and passed over. Reading a pipe never holds up the loop.
 ///
 ///     auto line = co_await source.next();      // empty at the end
 

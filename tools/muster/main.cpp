@@ -28,7 +28,8 @@ namespace {
 
 using tool::usage_error;
 
-constexpr auto exit_statuses = "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n";
+constexpr auto exit_statuses =
+    "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n";
 
 struct run_words : tool::batch_words {
     std::string file;
@@ -68,17 +69,17 @@ void describe_run(CLI::App& app, run_words& w) {
     app.add_flag("--resume", w.resume, "do not run again what has succeeded according to the --jsonl FILE; add to it");
     app.add_flag("--dry-run", w.dry_run, "print the commands and run none");
     app.footer(std::string(
-                   "In the template {} is the input, {.} the input without extension, {/} its last component, {//} its\n"
-                   "directory, {/.} its last component without extension, {#} its number, {%} the place it runs in, from 1\n"
-                   "to the limit. Without any of them the input is put last. A template of several words is executed as\n"
-                   "it is; one word is a command line, and a shell reads it if it has anything for a shell in it. Inputs\n"
-                   "are never read by a shell, whatever is in them.\n\n"
-                   "muster run 'convert {} {.}.png' ::: *.jpg\n"
-                   "find . -name '*.log' -print0 | muster run -0 gzip\n"
-                   "muster run --limit 8 --retries 2 --jsonl log.jsonl --resume -f commands.txt\n\n"
-                   "The ledger is printed at the end, on standard error. Ctrl-C ends what runs and prints it as well; "
-                   "twice\nkills what runs.\n\n"
-                   "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n"));
+        "In the template {} is the input, {.} the input without extension, {/} its last component, {//} its\n"
+        "directory, {/.} its last component without extension, {#} its number, {%} the place it runs in, from 1\n"
+        "to the limit. Without any of them the input is put last. A template of several words is executed as\n"
+        "it is; one word is a command line, and a shell reads it if it has anything for a shell in it. Inputs\n"
+        "are never read by a shell, whatever is in them.\n\n"
+        "muster run 'convert {} {.}.png' ::: *.jpg\n"
+        "find . -name '*.log' -print0 | muster run -0 gzip\n"
+        "muster run --limit 8 --retries 2 --jsonl log.jsonl --resume -f commands.txt\n\n"
+        "The ledger is printed at the end, on standard error. Ctrl-C ends what runs and prints it as well; "
+        "twice\nkills what runs.\n\n"
+        "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n"));
 }
 
 tool::run_options understand(const run_words& w, std::vector<std::string> words) {
@@ -248,7 +249,8 @@ int run(int argc, char** argv) {
         return refuse(about_unknown(app, topic, "muster --help"));
     } catch (const CLI::ExtrasError& e) {
         const auto left = chosen->remaining();
-        return refuse(left.empty() ? fmt::format("{}\nSee {}", e.what(), see) : about_unknown(*chosen, left.front(), see));
+        return refuse(
+            left.empty() ? fmt::format("{}\nSee {}", e.what(), see) : about_unknown(*chosen, left.front(), see));
     } catch (const CLI::ParseError& e) {
         return refuse(fmt::format("{}\nSee {}", e.what(), see));
     } catch (const usage_error& e) {

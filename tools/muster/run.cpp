@@ -25,8 +25,8 @@
 #include <thread>
 #include <utility>
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 namespace tool {
 
@@ -76,9 +76,12 @@ private:
 
 class command_batch final : public batch {
 public:
-    command_batch(const run_options& options, const command_template& what, line_source& source, ledger& counts,
-        job_log* log)
-        : batch("run", options, source, counts), options_(options), template_(what), log_(log) {}
+    command_batch(
+        const run_options& options, const command_template& what, line_source& source, ledger& counts, job_log* log)
+        : batch("run", options, source, counts),
+          options_(options),
+          template_(what),
+          log_(log) {}
 
     /// An input that is not run again: nobody is to wait for its output.
     void pass_over(std::uint64_t index) {
@@ -176,8 +179,8 @@ private:
         if (const auto* e = muster::get_if<muster::spawn_error>(error))
             return e->code() == std::errc::resource_unavailable_try_again ||
                    e->code() == std::errc::too_many_files_open ||
-                   e->code() == std::errc::too_many_files_open_in_system ||
-                   e->code() == std::errc::not_enough_memory || e->code() == std::errc::text_file_busy;
+                   e->code() == std::errc::too_many_files_open_in_system || e->code() == std::errc::not_enough_memory ||
+                   e->code() == std::errc::text_file_busy;
         return muster::is_a<muster::process_error>(error) || muster::is_a<muster::timeout_error>(error);
     }
 
@@ -253,9 +256,7 @@ private:
     std::string failure_;
 };
 
-bool is_standard_input(const run_options& o) {
-    return !o.inputs && (o.file.empty() || o.file == "-");
-}
+bool is_standard_input(const run_options& o) { return !o.inputs && (o.file.empty() || o.file == "-"); }
 
 line_rules rules_for(const run_options& o) {
     auto rules = o.words.empty() ? line_rules::commands() : line_rules::inputs('\n');
@@ -276,11 +277,12 @@ void check(const run_options& o) {
     if (o.inputs && o.nul_separated)
         throw usage_error("-0 says how lines of a file or of standard input end; inputs after ::: have no lines");
     if (is_standard_input(o) && o.file.empty() && ::isatty(STDIN_FILENO) == 1)
-        throw usage_error(o.words.empty()
-                              ? "there is nothing to run: give a command and its inputs (muster run 'gzip {}' ::: a b), or "
-                                "commands with -f FILE or on standard input, one a line"
-                              : "there are no inputs for the template: write ::: and the inputs behind it, or give them "
-                                "with -f FILE or on standard input, one a line");
+        throw usage_error(
+            o.words.empty()
+                ? "there is nothing to run: give a command and its inputs (muster run 'gzip {}' ::: a b), or "
+                  "commands with -f FILE or on standard input, one a line"
+                : "there are no inputs for the template: write ::: and the inputs behind it, or give them "
+                  "with -f FILE or on standard input, one a line");
     if (o.ungrouped && o.keep_order)
         throw usage_error("--ungroup and --keep-order exclude each other: what is not held back has no order");
     if (o.jsonl == "-")
@@ -306,9 +308,7 @@ std::size_t look_ahead(const run_options& o, const command_template& what, const
 
 } // namespace
 
-run_options::run_options() {
-    limit = std::max(1u, std::thread::hardware_concurrency());
-}
+run_options::run_options() { limit = std::max(1u, std::thread::hardware_concurrency()); }
 
 int run(const run_options& given) {
     run_options options = given;

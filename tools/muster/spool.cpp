@@ -77,8 +77,8 @@ void spool_file::release(const extent& e) noexcept {
         return;
     }
     // Its room is given back while others are still needed; where that is not possible it is at the end.
-    static_cast<void>(::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(e.at),
-        static_cast<off_t>(e.size)));
+    static_cast<void>(::fallocate(
+        file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(e.at), static_cast<off_t>(e.size)));
 }
 
 void spool::append(std::string_view piece) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Text that is kept until its turn to be printed comes: the little there mostly is in memory, the rest in one temporary
-/// file for all of them, so that memory does not grow with what commands write.
+/// Text that is kept until its turn to be printed comes: the little there mostly is in memory, the rest in one
+/// temporary file for all of them, so that memory does not grow with what commands write.
 ///
 ///     spool_file file;
 ///     spool output(file);
@@ -53,7 +53,9 @@ class spool {
 public:
     explicit spool(spool_file& file) noexcept : file_(&file) {}
     spool(spool&& other) noexcept
-        : file_(other.file_), extents_(std::move(other.extents_)), text_(std::exchange(other.text_, {})) {
+        : file_(other.file_),
+          extents_(std::move(other.extents_)),
+          text_(std::exchange(other.text_, {})) {
         other.extents_.clear();
     }
     spool& operator=(spool&&) = delete;

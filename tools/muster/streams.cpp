@@ -15,9 +15,7 @@
 
 namespace tool {
 
-descriptor::~descriptor() {
-    static_cast<void>(close());
-}
+descriptor::~descriptor() { static_cast<void>(close()); }
 
 std::error_code descriptor::close() noexcept {
     if (fd_ < 0)
@@ -46,7 +44,8 @@ std::optional<std::error_code> write_stream(int fd, std::string_view text, std::
     struct stat about {};
     if (::fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
         return write_all(fd, text, written);
-    // A pipe that can be written has room for so much: only poll() ever waits, and nothing begins it again after a signal.
+    // A pipe that can be written has room for so much: only poll() ever waits, and nothing begins it again after a
+    // signal.
     constexpr std::size_t most = PIPE_BUF;
     while (!text.empty()) {
         pollfd watched{fd, POLLOUT, 0};

@@ -40,8 +40,8 @@ private:
 [[nodiscard]] std::optional<std::error_code> write_all(
     int fd, std::string_view text, std::size_t* written = nullptr) noexcept;
 
-/// The same for standard output and error, which may be a pipe or a terminal whose reader does not read. The wait for it
-/// holds up everything else, so a signal that the program catches ends it: that is the error EINTR.
+/// The same for standard output and error, which may be a pipe or a terminal whose reader does not read. The wait for
+/// it holds up everything else, so a signal that the program catches ends it: that is the error EINTR.
 [[nodiscard]] std::optional<std::error_code> write_stream(
     int fd, std::string_view text, std::size_t* written = nullptr) noexcept;
 
@@ -49,8 +49,8 @@ private:
 /// reading or writing them still fails. Ignores the signals that stand for errors which are seen anyway.
 void prepare_process() noexcept;
 
-/// Raises the limit of open descriptors to at least so many, if that is allowed. What is started afterwards inherits it,
-/// and not every program likes a high one, so it is only raised when it must be.
+/// Raises the limit of open descriptors to at least so many, if that is allowed. What is started afterwards inherits
+/// it, and not every program likes a high one, so it is only raised when it must be.
 void require_descriptors(std::size_t count) noexcept;
 /// How many descriptors may be open at a time.
 [[nodiscard]] std::size_t most_open_files() noexcept;

@@ -16,8 +16,7 @@ namespace {
 /// taken by NaN, which no comparison accepts.
 std::pair<double, std::string_view> number_and_rest(std::string_view text) {
     double number = std::nan("");
-    const auto [end, error] =
-        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
     if (error != std::errc())
         return {std::nan(""), text};
     return {number, text.substr(static_cast<std::size_t>(end - text.data()))};

@@ -38,17 +38,21 @@ std::string url_template::make(std::string_view input, std::uint64_t number, enc
     std::string made;
     for (const auto& p : pieces_) {
         switch (p.what) {
-        case part::text: made += p.text; break;
-        case part::input: made += encode(input); break;
-        case part::number: made += std::to_string(number); break;
+        case part::text:
+            made += p.text;
+            break;
+        case part::input:
+            made += encode(input);
+            break;
+        case part::number:
+            made += std::to_string(number);
+            break;
         }
     }
     return made;
 }
 
-bool url_template::has(part p) const noexcept {
-    return std::ranges::find(pieces_, p, &piece::what) != pieces_.end();
-}
+bool url_template::has(part p) const noexcept { return std::ranges::find(pieces_, p, &piece::what) != pieces_.end(); }
 
 bool url_template::has_input() const noexcept { return has(part::input); }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// The command line as it was written, before it is understood: what commands have in common, and the nearest thing to a
-/// word that is not known.
+/// The command line as it was written, before it is understood: what commands have in common, and the nearest thing to
+/// a word that is not known.
 ///
 ///     batch_words words(fetch_defaults);
 ///     words.describe(app);

@@ -2,8 +2,9 @@
 #pragma once
 
 /// \file
-/// How a task waits for an Asio operation: what the completion token use_task makes of one, the handler that Asio is given,
-/// and the state that the two share. The handler may be called, or destroyed, on any thread. Include muster/asio.hpp.
+/// How a task waits for an Asio operation: what the completion token use_task makes of one, the handler that Asio is
+/// given, and the state that the two share. The handler may be called, or destroyed, on any thread. Include
+/// muster/asio.hpp.
 ///
 ///     auto n = co_await socket.async_read_some(buffer, muster::use_task);
 
@@ -141,12 +142,12 @@ private:
     std::atomic<std::uint32_t> halves_{2}; ///< begun, completed
     // What cancels an operation may complete it on the spot, and so come here again.
     std::recursive_mutex lock_;
-    bool begun_ = false;    ///< with the lock
-    bool over_ = false;     ///< with the lock: its slot and executor are not to be used any more
-    bool unwanted_ = false; ///< with the lock: it is not to be begun
-    bool dropped_ = false;  ///< part of the result
-    bool aborted_ = false;  ///< part of the result: it ended with Asio's error for a cancellation
-    bool asked_ = false;    ///< the loop's thread
+    bool begun_ = false;          ///< with the lock
+    bool over_ = false;           ///< with the lock: its slot and executor are not to be used any more
+    bool unwanted_ = false;       ///< with the lock: it is not to be begun
+    bool dropped_ = false;        ///< part of the result
+    bool aborted_ = false;        ///< part of the result: it ended with Asio's error for a cancellation
+    bool asked_ = false;          ///< the loop's thread
     asio_wait* waiter_ = nullptr; ///< the loop's thread
     std::shared_ptr<mailbox> inbox_;
     std::exception_ptr not_begun_;
@@ -178,7 +179,8 @@ private:
     State* state_;
 };
 
-/// On its way to the executor on which the operation is to begin. Destroyed before, as by an io_context that is, it says so.
+/// On its way to the executor on which the operation is to begin. Destroyed before, as by an io_context that is, it
+/// says so.
 class asio_start {
 public:
     explicit asio_start(asio_state& state) noexcept : state_(state) {}
@@ -339,9 +341,9 @@ inline void asio_state::begin_here() noexcept {
         begun_ = true;
         if (unwanted_) {
             aborted_ = true;
-            detail_outcome_access::set_error(
-                result(), std::make_exception_ptr(boost::system::system_error(
-                              boost::system::error_code(boost::asio::error::operation_aborted))));
+            detail_outcome_access::set_error(result(),
+                std::make_exception_ptr(
+                    boost::system::system_error(boost::system::error_code(boost::asio::error::operation_aborted))));
             completed();
         } else {
             begins_on_.store(std::this_thread::get_id(), std::memory_order_relaxed);
@@ -536,13 +538,13 @@ template <class Signature, class Initiation, class... Args>
 class asio_begun_state final : public asio_typed_state<Signature> {
 public:
     asio_begun_state(Initiation&& initiation, std::tuple<Args...>&& args)
-        : initiation_(std::move(initiation)), args_(std::move(args)) {}
+        : initiation_(std::move(initiation)),
+          args_(std::move(args)) {}
 
 private:
     void initiate() override {
         asio_handler<Signature> handler(*this);
-        std::apply(
-            [&](Args&... args) { std::move(initiation_)(std::move(handler), std::move(args)...); }, args_);
+        std::apply([&](Args&... args) { std::move(initiation_)(std::move(handler), std::move(args)...); }, args_);
     }
     [[nodiscard]] boost::asio::any_io_executor initiation_executor() const override {
         return executor_of_initiation(initiation_);
@@ -559,8 +561,9 @@ class [[nodiscard("nothing begins until it is awaited")]] asio_awaiter final : p
 public:
     using value_type = typename state::value_type;
 
-    asio_awaiter(Initiation&& initiation, std::tuple<Args...>&& args)
-        : initiation_(std::move(initiation)), args_(std::move(args)) {}
+    asio_awaiter(Initiation && initiation, std::tuple<Args...> && args)
+        : initiation_(std::move(initiation)),
+          args_(std::move(args)) {}
 
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
@@ -602,14 +605,15 @@ public:
     using value_type = typename awaiter::value_type;
 
     template <class I, class... As>
-    explicit asio_operation(std::in_place_t, I&& initiation, As&&... args)
-        : initiation_(std::forward<I>(initiation)), args_(std::forward<As>(args)...) {}
+    explicit asio_operation(std::in_place_t, I && initiation, As && ... args)
+        : initiation_(std::forward<I>(initiation)),
+          args_(std::forward<As>(args)...) {}
 
-    awaiter operator co_await() && { return awaiter(std::move(initiation_), std::move(args_)); }
+    awaiter operator co_await()&& { return awaiter(std::move(initiation_), std::move(args_)); }
 
     /// The same as a task: for create_task, and for whatever else takes only tasks.
-    [[nodiscard]] task<value_type> as_task() && { return as_task(std::move(*this)); }
-    operator task<value_type>() && { return as_task(std::move(*this)); }
+    [[nodiscard]] task<value_type> as_task()&& { return as_task(std::move(*this)); }
+    operator task<value_type>()&& { return as_task(std::move(*this)); }
 
 private:
     static task<value_type> as_task(asio_operation operation) {
@@ -632,7 +636,8 @@ private:
 template <class Signature, class Candidate>
 struct boost::asio::associated_executor<muster::detail::asio_handler<Signature>, Candidate> {
     using type = Candidate;
-    static type get(const muster::detail::asio_handler<Signature>& h, const Candidate& candidate = Candidate()) noexcept {
+    static type get(
+        const muster::detail::asio_handler<Signature>& h, const Candidate& candidate = Candidate()) noexcept {
         h.runs_on(candidate);
         return candidate;
     }

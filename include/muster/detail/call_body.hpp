@@ -22,8 +22,8 @@ decltype(auto) call_with(F& body, Scope& scope) {
         return body(scope);
     } else {
         static_assert(std::is_invocable_v<F&>,
-                      "the body of a scope is a callable that takes the scope by reference, or nothing, and returns "
-                      "a muster::task");
+            "the body of a scope is a callable that takes the scope by reference, or nothing, and returns "
+            "a muster::task");
         return body();
     }
 }
@@ -44,9 +44,7 @@ struct body_value<void> {
 template <class F, class Scope>
 using body_result = typename body_value<called_body<F, Scope>>::type;
 
-inline task<> ended_body() {
-    co_return;
-}
+inline task<> ended_body() { co_return; }
 
 /// A body that threw when it was called, before there was a coroutine.
 template <class T>

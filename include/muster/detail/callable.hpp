@@ -38,8 +38,8 @@ inline constexpr bool is_destroyed_twice = false;
 template <class F>
 constexpr void refuse_lambda_in_co_await() {
     static_assert(!is_destroyed_twice<F>,
-                  "g++ 12 destroys this lambda's captures twice if it is written inside a co_await expression: give it "
-                  "a name first (auto body = [...]...;) and pass `body`, or `muster::take(body)` to move it");
+        "g++ 12 destroys this lambda's captures twice if it is written inside a co_await expression: give it "
+        "a name first (auto body = [...]...;) and pass `body`, or `muster::take(body)` to move it");
 }
 
 template <class F>
@@ -48,9 +48,7 @@ public:
     explicit taken(F&& f) : function_(std::move(f)) {}
     template <class... Args>
         requires std::is_invocable_v<F&, Args...>
-    decltype(auto) operator()(Args&&... args) {
-        return function_(std::forward<Args>(args)...);
-    }
+    decltype(auto) operator()(Args&&... args) { return function_(std::forward<Args>(args)...); }
 
 private:
     F function_;
@@ -61,8 +59,6 @@ private:
 /// Moves a named callable into a scope or combinator. *Returns* a callable that owns it.
 template <class F>
     requires(!std::is_const_v<F>)
-[[nodiscard]] detail::taken<F> take(F& named) {
-    return detail::taken<F>(std::move(named));
-}
+[[nodiscard]] detail::taken<F> take(F& named) { return detail::taken<F>(std::move(named)); }
 
 } // namespace muster

@@ -20,7 +20,8 @@ namespace muster::detail {
 
 struct cancel_text {
     cancel_text(std::string message_text, std::string by)
-        : message(std::move(message_text)), requested_by(std::move(by)) {}
+        : message(std::move(message_text)),
+          requested_by(std::move(by)) {}
 
     std::atomic<std::uint32_t> owners{1};
     std::string message;

@@ -113,12 +113,16 @@ public:
     /// Null if its loop has ended, or if it never had one.
     [[nodiscard]] scheduler* loop() const noexcept { return link_ != nullptr ? link_->loop : nullptr; }
 
-
     [[nodiscard]] watcher* first_watcher() const noexcept { return first_; }
 
 protected:
-    completable(const completable_kind& k, outcome_base& o, loop_link* link, std::source_location site, std::uint64_t number) noexcept
-        : kind_(&k), outcome_(&o), link_(link), number_(number), site_(site) {
+    completable(const completable_kind& k, outcome_base& o, loop_link* link, std::source_location site,
+        std::uint64_t number) noexcept
+        : kind_(&k),
+          outcome_(&o),
+          link_(link),
+          number_(number),
+          site_(site) {
         if (link_ != nullptr)
             ++link_->owners;
     }
@@ -189,7 +193,6 @@ private:
 /// A task that the loop owns: a fiber with a handle to it.
 class task_base : public completable, public fiber, public fiber_owner {
 public:
-
     /// It ends with the outcome that was set, and no frame ever ran.
     void end_without_running() noexcept { task_ended(*this, *this); }
     /// Its frames are gone although it had not ended: the loop was destroyed.
@@ -241,9 +244,7 @@ private:
 
 /// A future is cancelled on its loop's thread; from another thread that is asked for by letter.
 bool request_cancel_future(completable& c, std::string message) noexcept;
-inline fiber* no_fiber(completable&) noexcept {
-    return nullptr;
-}
+inline fiber* no_fiber(completable&) noexcept { return nullptr; }
 
 template <class T>
 class future_state : public completable {
@@ -280,8 +281,10 @@ template <class T>
 class kept_future_state : public future_state<T>, public loop_share {
 protected:
     kept_future_state(const completable::completable_kind& k, loop_share::function loop_ended, loop_link* link,
-                      std::source_location site, std::uint64_t number) noexcept
-        : future_state<T>(k, link, site, number), loop_share(loop_ended), inbox_(link->inbox.get()) {}
+        std::source_location site, std::uint64_t number) noexcept
+        : future_state<T>(k, link, site, number),
+          loop_share(loop_ended),
+          inbox_(link->inbox.get()) {}
     ~kept_future_state() = default;
 
     void keep() noexcept {

@@ -58,7 +58,8 @@ struct call_entry : runnable {
 
 struct cancel_request {
     explicit cancel_request(cancel_reason why, cancel_text_ptr said = {}) noexcept
-        : reason(why), text(std::move(said)) {}
+        : reason(why),
+          text(std::move(said)) {}
 
     cancel_reason reason;
     cancel_text_ptr text;

@@ -109,8 +109,8 @@ template <class A>
 class foreign_awaiter final : public library_awaitable, public foreign_wait {
     using inner_type = decltype(foreign_awaiter_of(std::declval<A>()));
     static_assert(standard_awaiter<std::remove_reference_t<inner_type>>,
-                  "this can't be awaited: it is no task, handle or future of muster, and has none of "
-                  "await_ready, await_suspend(std::coroutine_handle<>), await_resume");
+        "this can't be awaited: it is no task, handle or future of muster, and has none of "
+        "await_ready, await_suspend(std::coroutine_handle<>), await_resume");
 
 public:
     explicit foreign_awaiter(A&& a) : inner_(foreign_awaiter_of(std::forward<A>(a))) {}

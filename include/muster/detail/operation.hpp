@@ -38,9 +38,7 @@ class [[nodiscard("nothing happens until it is awaited")]] operation {
 public:
     explicit operation(Args... args) noexcept : args_(std::forward<Args>(args)...) {}
 
-    Awaiter operator co_await() && {
-        return std::move(args_).template make<Awaiter>();
-    }
+    Awaiter operator co_await()&& { return std::move(args_).template make<Awaiter>(); }
 
 private:
     kept_arguments<std::index_sequence_for<Args...>, Args...> args_;

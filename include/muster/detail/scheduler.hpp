@@ -136,7 +136,7 @@ public:
     /// Whether the next turn has anything to run.
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
 
-    fiber* running_ = nullptr; ///< the fiber whose step this is
+    fiber* running_ = nullptr;    ///< the fiber whose step this is
     loop_watch* watch_ = nullptr; ///< a test's
 
     /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
@@ -155,8 +155,9 @@ public:
     void seed_random(std::uint64_t seed) noexcept { random_state_ = seed; }
 
     using interrupt_function = void (*)(int signal, void* context) noexcept;
-    /// Calls `interrupted` once, on the loop's thread, when the program is asked to stop by one of the signals (a bit for
-    /// each, that of signal 1 the lowest); then all of them are the system's again. *Returns* false if none is watched.
+    /// Calls `interrupted` once, on the loop's thread, when the program is asked to stop by one of the signals (a bit
+    /// for each, that of signal 1 the lowest); then all of them are the system's again. *Returns* false if none is
+    /// watched.
     virtual bool watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) = 0;
     virtual void unwatch_interrupt() noexcept = 0;
 

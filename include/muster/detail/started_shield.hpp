@@ -3,8 +3,8 @@
 
 /// \file
 /// A shield that was started instead of awaited: a future whose state watches what it shields. The loop holds the state
-/// until that has ended or the future was cancelled, so that callbacks are called, and a failure that nobody looked at is
-/// reported, even if all futures that refer to it are gone.
+/// until that has ended or the future was cancelled, so that callbacks are called, and a failure that nobody looked at
+/// is reported, even if all futures that refer to it are gone.
 ///
 ///     auto* state = new started_shield<int>(loop, std::move(inner), site);
 ///     state->begin();
@@ -85,8 +85,8 @@ private:
         return true;
     }
     static void destroy(completable& c) noexcept { delete static_cast<started_shield*>(&c); }
-    static constexpr completable::completable_kind kind_of{"future", &cancel, &request_cancel_future, &no_fiber,
-                                                           &destroy};
+    static constexpr completable::completable_kind kind_of{
+        "future", &cancel, &request_cancel_future, &no_fiber, &destroy};
 
     counted<completable> inner_; ///< until it has ended, or this was cancelled, or the loop has ended
     scheduler& running_on_;

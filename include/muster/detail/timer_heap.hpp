@@ -76,7 +76,8 @@ public:
     void fire_due(nanoseconds now, std::uint64_t last) noexcept;
 
 private:
-    /// An entry that moves writes its place into its timer, which is in no cache if there are many: a flat heap moves few.
+    /// An entry that moves writes its place into its timer, which is in no cache if there are many: a flat heap moves
+    /// few.
     static constexpr std::size_t arity = 8;
     /// What is due at different times is let happen in portions that a cache holds: what a timer wakes runs soon after.
     static constexpr std::size_t most_at_once = 256;

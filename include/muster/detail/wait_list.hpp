@@ -122,8 +122,7 @@ public:
         return true;
     }
     void grant_all() noexcept {
-        while (grant_first()) {
-        }
+        while (grant_first()) {}
     }
     /// A cancellation has reached one that waits: its turn will not come.
     void interrupt(waiter& w) noexcept {

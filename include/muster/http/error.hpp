@@ -60,7 +60,8 @@ template <class Base>
 class error_that_is : public Base, public error {
 public:
     error_that_is(std::string url, std::string problem)
-        : Base(without_password(url) + ": " + problem), error(std::move(url), std::move(problem)) {}
+        : Base(without_password(url) + ": " + problem),
+          error(std::move(url), std::move(problem)) {}
     [[nodiscard]] const char* what() const noexcept override { return Base::what(); }
 };
 
@@ -80,7 +81,8 @@ public:
 class connect_error final : public error_that_is<std::runtime_error> {
 public:
     connect_error(std::string url, std::string problem, std::error_code code = {})
-        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), code_(code) {}
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          code_(code) {}
     /// The system's reason, such as std::errc::connection_refused; zero if there is none.
     [[nodiscard]] std::error_code code() const noexcept { return code_; }
 
@@ -104,7 +106,8 @@ public:
 class reset_error final : public error_that_is<std::runtime_error> {
 public:
     reset_error(std::string url, std::string problem, std::error_code code = {})
-        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), code_(code) {}
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          code_(code) {}
     [[nodiscard]] std::error_code code() const noexcept { return code_; }
 
 private:
@@ -121,7 +124,8 @@ public:
 class too_large_error final : public error_that_is<std::runtime_error> {
 public:
     too_large_error(std::string url, std::string problem, std::uint64_t limit)
-        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), limit_(limit) {}
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          limit_(limit) {}
     [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
 
 private:
@@ -148,7 +152,8 @@ private:
 class body_error final : public error_that_is<std::runtime_error> {
 public:
     body_error(std::string url, std::string problem, std::error_code code = {})
-        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)), code_(code) {}
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          code_(code) {}
     [[nodiscard]] std::error_code code() const noexcept { return code_; }
 
 private:

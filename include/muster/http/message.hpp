@@ -176,9 +176,9 @@ struct response {
     int status = 0;
     header_list headers; ///< of the last answer, where there were redirects
     std::string body;
-    std::uint64_t body_size = 0;  ///< also where the body went elsewhere
-    std::string url;              ///< what was asked for
-    std::string effective_url;    ///< where redirects led to
+    std::uint64_t body_size = 0;                     ///< also where the body went elsewhere
+    std::string url;                                 ///< what was asked for
+    std::string effective_url;                       ///< where redirects led to
     std::optional<std::chrono::seconds> retry_after; ///< what a 429 or 503 says, from now
     http_version version = http_version::http1_1;
     std::size_t attempts = 1; ///< with a retry_policy there may be more

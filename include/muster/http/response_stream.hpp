@@ -30,7 +30,7 @@ class exchange_state;
 /// *Thread safety*: the loop's thread.
 class [[nodiscard("destroying it ends the transfer")]] response_stream {
 public:
-    response_stream(response_stream&& other) noexcept;
+    response_stream(response_stream && other) noexcept;
     response_stream& operator=(response_stream&& other) noexcept;
     ~response_stream();
 

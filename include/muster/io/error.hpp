@@ -52,19 +52,21 @@ private:
 class limit_error final : public std::system_error {
 public:
     limit_error(std::size_t limit, const std::string& what)
-        : std::system_error(make_error_code(io_errc::limit_exceeded), what), limit_(limit) {}
+        : std::system_error(make_error_code(io_errc::limit_exceeded), what),
+          limit_(limit) {}
     [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
 
 private:
     std::size_t limit_;
 };
 
-/// A write was refused because an earlier one was cancelled, or failed, after a part of its bytes had been written: what
-/// the other side would read now makes no sense.
+/// A write was refused because an earlier one was cancelled, or failed, after a part of its bytes had been written:
+/// what the other side would read now makes no sense.
 class interrupted_write_error final : public std::system_error {
 public:
     interrupted_write_error(std::uint64_t written, const std::string& what)
-        : std::system_error(make_error_code(io_errc::interrupted_write), what), written_(written) {}
+        : std::system_error(make_error_code(io_errc::interrupted_write), what),
+          written_(written) {}
     /// How much of the earlier write was written.
     [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
 
@@ -79,7 +81,8 @@ private:
 class resolve_error final : public std::system_error {
 public:
     resolve_error(std::string host, std::error_code code, const std::string& what)
-        : std::system_error(code, what), host_(std::make_shared<const std::string>(std::move(host))) {}
+        : std::system_error(code, what),
+          host_(std::make_shared<const std::string>(std::move(host))) {}
     /// *Lifetime*: as long as any copy of this.
     [[nodiscard]] const std::string& host() const noexcept { return *host_; }
 

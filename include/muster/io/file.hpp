@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Files, whose reads and writes block whatever one does: they are made on threads of the default pool, and the loop goes
-/// on meanwhile.
+/// Files, whose reads and writes block whatever one does: they are made on threads of the default pool, and the loop
+/// goes on meanwhile.
 ///
 ///     auto text = co_await muster::io::read_file("notes.txt");
 ///     co_await muster::io::append_file("log.txt", "done\n");
@@ -26,7 +26,8 @@ namespace muster::io {
 class file_error final : public std::system_error {
 public:
     file_error(const std::string& path, std::error_code code, const std::string& what)
-        : std::system_error(code, what + ' ' + path), path_(std::make_shared<const std::string>(path)) {}
+        : std::system_error(code, what + ' ' + path),
+          path_(std::make_shared<const std::string>(path)) {}
     /// *Lifetime*: as long as any copy of this.
     [[nodiscard]] const std::string& path() const noexcept { return *path_; }
 

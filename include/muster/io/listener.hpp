@@ -42,7 +42,7 @@ public:
     void close() noexcept;
     [[nodiscard]] bool is_open() const noexcept;
 
-    listener(listener&& other) noexcept = default;
+    listener(listener && other) noexcept = default;
     listener& operator=(listener&& other) noexcept;
     ~listener() { close(); }
 

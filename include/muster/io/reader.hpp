@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Reading in the units that a protocol has: lines, so many bytes, up to a mark, all there is; each with a limit, so that
-/// the other side does not decide how much memory it takes.
+/// Reading in the units that a protocol has: lines, so many bytes, up to a mark, all there is; each with a limit, so
+/// that the other side does not decide how much memory it takes.
 ///
 ///     muster::io::reader in(peer);
 ///     for (;;) {
@@ -26,10 +26,9 @@
 namespace muster::io {
 
 /// Movable. It reads ahead: read from the stream only through it. One task reads at a time.
-/// *Errors*, of every operation: those of stream::read_some. *Cancellation*, of every operation: ends the wait; what has
-/// come stays here and is read next.
-/// *Lifetime*: stream and reader may go in any order, also while a read is in flight. *Thread safety*: one thread.
-/// *Source*: asyncio.StreamReader.
+/// *Errors*, of every operation: those of stream::read_some. *Cancellation*, of every operation: ends the wait; what
+/// has come stays here and is read next. *Lifetime*: stream and reader may go in any order, also while a read is in
+/// flight. *Thread safety*: one thread. *Source*: asyncio.StreamReader.
 class reader {
 public:
     explicit reader(const stream& from);

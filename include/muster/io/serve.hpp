@@ -80,8 +80,8 @@ task<> serve_one(F& handler, io::stream peer, const io::serve_options& options, 
 }
 
 template <class F>
-task<> accept_all(std::shared_ptr<listening>& l, F& handler, const io::serve_options& options, semaphore& places,
-    task_group& group) {
+task<> accept_all(
+    std::shared_ptr<listening>& l, F& handler, const io::serve_options& options, semaphore& places, task_group& group) {
     for (;;) {
         auto place = co_await places.scoped_acquire();
         auto accepting = accept_on(l);
@@ -118,15 +118,14 @@ task<> serve_on(std::shared_ptr<listening> l, F handler, io::serve_options optio
 
 namespace muster::io {
 
-/// Accepts connections and runs `handler(stream)` for each, a task of its own. Goes on until the listener is closed; then
-/// waits for the connections that there are, and ends. A connection that fails is reported (never retrieved), or given to
-/// serve_options::on_failure.
-/// *Errors*: what accept() fails with; the connections are cancelled then. *Cancellation*: cancels the connections and
-/// waits for them. *Lifetime*: the handler is taken by value and lives until the end; the listener may go before.
-/// *Source*: asyncio.start_server with serve_forever, in a TaskGroup.
+/// Accepts connections and runs `handler(stream)` for each, a task of its own. Goes on until the listener is closed;
+/// then waits for the connections that there are, and ends. A connection that fails is reported (never retrieved), or
+/// given to serve_options::on_failure. *Errors*: what accept() fails with; the connections are cancelled then.
+/// *Cancellation*: cancels the connections and waits for them. *Lifetime*: the handler is taken by value and lives
+/// until the end; the listener may go before. *Source*: asyncio.start_server with serve_forever, in a TaskGroup.
 template <class F>
-    requires std::invocable<std::decay_t<F>&, stream>
-[[nodiscard]] task<> serve(listener& at, F&& handler, serve_options options = {}) {
+    requires std::invocable < std::decay_t<F>
+&, stream > [[nodiscard]] task<> serve(listener& at, F&& handler, serve_options options = {}) {
     static_assert(std::same_as<std::invoke_result_t<std::decay_t<F>&, stream>, task<>>,
         "serve needs a handler that returns muster::task<>: muster::task<> handle(muster::io::stream peer)");
     detail::refuse_lambda_in_co_await<F>();

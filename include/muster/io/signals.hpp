@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// Signals as something to await: they are taken in the order in which they came, none that the system delivered is lost.
+/// Signals as something to await: they are taken in the order in which they came, none that the system delivered is
+/// lost.
 ///
 ///     muster::io::signal_watcher signals({SIGHUP, SIGUSR1});
 ///     for (;;) {

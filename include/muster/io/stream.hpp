@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Bytes in, bytes out: a connection, an end of a pipe, a terminal. What all of them have in common, and what the makers
-/// in tcp.hpp, unix_socket.hpp and pipe.hpp give.
+/// Bytes in, bytes out: a connection, an end of a pipe, a terminal. What all of them have in common, and what the
+/// makers in tcp.hpp, unix_socket.hpp and pipe.hpp give.
 ///
 ///     std::array<std::byte, 4096> buffer;
 ///     auto count = co_await peer.read_some(buffer);      // 0: the other side has ended
@@ -31,8 +31,8 @@ namespace muster::io {
 /// *Errors*, of every operation: std::system_error, see error.hpp; invalid_state_error on a loop without I/O.
 /// *Lifetime*: it may be moved and destroyed while operations are in flight; they then end with
 /// std::errc::operation_canceled. It may be used on one loop after the other.
-/// *Thread safety*: one thread. Once it has waited, another thread's loop can have it when its loop has ended; before that
-/// through release() and adopt(). *Source*: asyncio's StreamReader and StreamWriter, as one.
+/// *Thread safety*: one thread. Once it has waited, another thread's loop can have it when its loop has ended; before
+/// that through release() and adopt(). *Source*: asyncio's StreamReader and StreamWriter, as one.
 class [[nodiscard("it is closed at once if this is dropped")]] stream {
 public:
     /// A closed one.
@@ -47,14 +47,14 @@ public:
     [[nodiscard]] task<std::size_t> read_some(std::span<std::byte> into);
 
     /// Writes all of it, waiting as long as the other side does not read. `bytes` must live until then.
-    /// *Cancellation*: ends the wait. A part may have been written: bytes_written() says how much in all, and if it was a
-    /// part, this and every later write fails with interrupted_write_error. The same holds for a write that fails.
+    /// *Cancellation*: ends the wait. A part may have been written: bytes_written() says how much in all, and if it was
+    /// a part, this and every later write fails with interrupted_write_error. The same holds for a write that fails.
     [[nodiscard]] task<> write(std::span<const std::byte> bytes);
     /// The same with text, which it keeps.
     [[nodiscard]] task<> write(std::string text);
 
-    /// The other side reads the end; reading goes on. Closes what can only be written. *Errors*: std::system_error, with
-    /// ENOTSOCK for what has no halves; invalid_state_error while a write is in flight.
+    /// The other side reads the end; reading goes on. Closes what can only be written. *Errors*: std::system_error,
+    /// with ENOTSOCK for what has no halves; invalid_state_error while a write is in flight.
     void shutdown_write();
     /// Closes it; operations in flight end with std::errc::operation_canceled. Does nothing if it is closed.
     void close() noexcept;
@@ -74,7 +74,7 @@ public:
     /// invalid_state_error while something is in flight.
     [[nodiscard("the descriptor is yours to close")]] int release();
 
-    stream(stream&& other) noexcept = default;
+    stream(stream && other) noexcept = default;
     stream& operator=(stream&& other) noexcept;
     ~stream() { close(); }
 

@@ -54,17 +54,16 @@ private:
 };
 
 /// Looks the host up and tries its addresses, one after the other. Small writes are sent at once (TCP_NODELAY).
-/// *Errors*: resolve_error; connect_error with what each address failed with; invalid_state_error on a loop without I/O.
-/// *Cancellation*: as resolve; then ends the attempt. *Source*: asyncio.open_connection. For a time limit, use
+/// *Errors*: resolve_error; connect_error with what each address failed with; invalid_state_error on a loop without
+/// I/O. *Cancellation*: as resolve; then ends the attempt. *Source*: asyncio.open_connection. For a time limit, use
 /// muster::timeout around it.
 [[nodiscard]] task<stream> connect(std::string host, std::uint16_t port);
 /// The same with one address, which may also be a Unix socket's.
 [[nodiscard]] task<stream> connect(address to);
 
-/// Listens on the first of the host's addresses that can be had; an empty host means all of this machine's of IPv4, "::"
-/// those of both kinds. Port 0 has the system choose one: see listener::port(). An address that a server had before can be
-/// had again at once.
-/// *Errors*: resolve_error; std::system_error. *Source*: asyncio.start_server.
+/// Listens on the first of the host's addresses that can be had; an empty host means all of this machine's of IPv4,
+/// "::" those of both kinds. Port 0 has the system choose one: see listener::port(). An address that a server had
+/// before can be had again at once. *Errors*: resolve_error; std::system_error. *Source*: asyncio.start_server.
 [[nodiscard]] task<listener> listen(std::string host, std::uint16_t port, listen_options options = {});
 
 } // namespace muster::io

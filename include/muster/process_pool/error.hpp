@@ -55,8 +55,8 @@ public:
     using process_error::process_error;
 };
 
-/// An argument, a result or a message is not what it should be: larger than the limit, no CBOR, of another type than the
-/// one who reads it expects, or for a function that the other program does not have.
+/// An argument, a result or a message is not what it should be: larger than the limit, no CBOR, of another type than
+/// the one who reads it expects, or for a function that the other program does not have.
 class wire_error : public process_error {
 public:
     using process_error::process_error;

@@ -32,13 +32,16 @@ namespace muster {
 namespace detail {
 
 template <class T>
-inline constexpr bool is_bytes = std::is_same_v<T, std::vector<std::uint8_t>> || std::is_same_v<T, std::vector<std::byte>>;
+inline constexpr bool is_bytes =
+    std::is_same_v<T, std::vector<std::uint8_t>> || std::is_same_v<T, std::vector<std::byte>>;
 
 template <class T>
 concept is_written_to_json = is_bytes<T> || std::is_constructible_v<nlohmann::json, const T&>;
 
 template <class T>
-concept is_read_from_json = is_bytes<T> || requires(const nlohmann::json& j) { static_cast<T>(j.template get<T>()); };
+concept is_read_from_json = is_bytes<T> || requires(const nlohmann::json& j) {
+    static_cast<T>(j.template get<T>());
+};
 
 template <class T>
 concept can_be_sent = !std::is_pointer_v<T> && is_written_to_json<T> && is_read_from_json<T>;
@@ -104,9 +107,10 @@ void register_exception(remote_exception_entry entry);
 
 template <class F>
 struct function_type {
-    static_assert(requires(F f) { +f; },
-                  "this has no address that another process could find: register a function, or a lambda without "
-                  "captures, and send what it needs as arguments");
+    static_assert(
+        requires(F f) { +f; },
+        "this has no address that another process could find: register a function, or a lambda without "
+        "captures, and send what it needs as arguments");
     using type = typename function_type<decltype(+std::declval<F&>())>::type;
 };
 template <class R, class... Args>
@@ -147,17 +151,17 @@ class remote_function;
 template <class R, class... Args>
 class remote_function<R(Args...)> {
     static_assert(!detail::is_task<std::remove_cvref_t<R>>,
-                  "this makes a coroutine, which can't be sent: register a function that runs it there, with "
-                  "muster::run(...), and returns its value");
-    static_assert(((!std::is_lvalue_reference_v<Args> || std::is_const_v<std::remove_reference_t<Args>>) && ...),
-                  "a process can't change an object of another one: take this argument by value or by const reference, "
-                  "and return what is new");
+        "this makes a coroutine, which can't be sent: register a function that runs it there, with "
+        "muster::run(...), and returns its value");
+    static_assert(((!std::is_lvalue_reference_v<Args> || std::is_const_v<std::remove_reference_t<Args>>)&&...),
+        "a process can't change an object of another one: take this argument by value or by const reference, "
+        "and return what is new");
     static_assert((detail::can_be_sent<std::decay_t<Args>> && ...),
-                  "an argument can't be sent to another process: give its type a to_json and a from_json (see "
-                  "NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE), or take std::string instead of a pointer or a string_view");
+        "an argument can't be sent to another process: give its type a to_json and a from_json (see "
+        "NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE), or take std::string instead of a pointer or a string_view");
     static_assert(std::is_void_v<R> || detail::can_be_sent<std::decay_t<R>>,
-                  "the result can't be sent to another process: give its type a to_json and a from_json (see "
-                  "NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE)");
+        "the result can't be sent to another process: give its type a to_json and a from_json (see "
+        "NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE)");
 
 public:
     using result_type = std::decay_t<R>;
@@ -212,33 +216,32 @@ remote_function(std::string, F) -> remote_function<typename detail::function_typ
 
 /// An exception type and the name by which both sides know it: thrown by a function in a worker, it arrives as itself
 /// instead of as a remote_error. What is thrown must be exactly an E: a class derived from it is a type of its own.
-/// Known without being registered: the classes of <stdexcept>, std::bad_alloc, std::system_error, muster::timeout_error,
-/// muster::wire_error; a cancelled_error is a cancellation, as on a thread.
+/// Known without being registered: the classes of <stdexcept>, std::bad_alloc, std::system_error,
+/// muster::timeout_error, muster::wire_error; a cancelled_error is a cancellation, as on a thread.
 template <class E>
 class remote_exception {
     static_assert(std::is_same_v<E, std::decay_t<E>> && std::is_copy_constructible_v<E>,
-                  "register the exception's type itself, which can be copied: remote_exception<file_error>");
+        "register the exception's type itself, which can be copied: remote_exception<file_error>");
 
 public:
     /// Sends what() and makes an E of it.
-    explicit remote_exception(std::string name)
-        requires std::is_base_of_v<std::exception, E> && std::is_constructible_v<E, const std::string&>
+    explicit remote_exception(std::string name) requires std::is_base_of_v<std::exception, E> &&
+        std::is_constructible_v<E, const std::string&>
         : remote_exception(
               std::move(name), [](const E& e) { return nlohmann::json(e.what()); },
               [](const nlohmann::json& j) { return E(j.get_ref<const std::string&>()); }) {}
 
     /// `to` makes an nlohmann::json of a `const E&`, `from` an E of that. If one throws, a remote_error arrives.
     template <class To, class From>
-        requires std::is_invocable_r_v<nlohmann::json, To&, const E&> && std::is_invocable_r_v<E, From&, const nlohmann::json&>
-    remote_exception(std::string name, To to, From from) {
-        detail::register_exception({std::move(name), &typeid(E),
-                                    [to = std::move(to)](const std::exception_ptr& e) mutable -> nlohmann::json {
-                                        return to(*detail::get_if<E>(e));
-                                    },
-                                    [from = std::move(from)](const nlohmann::json& j) mutable {
-                                        return std::make_exception_ptr<E>(from(j));
-                                    }});
-    }
+        requires std::is_invocable_r_v<nlohmann::json, To&, const E&> &&
+            std::is_invocable_r_v<E, From&, const nlohmann::json&>
+            remote_exception(std::string name, To to, From from) {
+            detail::register_exception({std::move(name), &typeid(E),
+                [to = std::move(to)](
+                    const std::exception_ptr& e) mutable -> nlohmann::json { return to(*detail::get_if<E>(e)); },
+                [from = std::move(from)](
+                    const nlohmann::json& j) mutable { return std::make_exception_ptr<E>(from(j)); }});
+        }
 };
 
 } // namespace muster

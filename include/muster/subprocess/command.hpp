@@ -44,7 +44,7 @@ enum class input_from : std::uint8_t { null, inherit, bytes, pipe };
 struct output_plan {
     output_plan() {}
     output to = output::capture;
-    output_sink sink;   ///< instead, if there is one
+    output_sink sink;    ///< instead, if there is one
     bool merged = false; ///< standard error only: it goes where standard output goes
 };
 
@@ -80,7 +80,7 @@ class command {
 public:
     /// A program, by path or by name in PATH (that of the environment it is to have), and its arguments.
     template <class... Words>
-        requires(std::constructible_from<std::string, Words> && ...)
+        requires(std::constructible_from<std::string, Words>&&...)
     explicit command(std::string program, Words&&... arguments)
         : command(list_of(std::move(program), std::forward<Words>(arguments)...)) {}
     explicit command(std::vector<std::string> words);
@@ -145,8 +145,8 @@ public:
     command& linger(std::chrono::nanoseconds time) &;
     command&& linger(std::chrono::nanoseconds time) && { return std::move(linger(time)); }
 
-    /// Called with the process's number once it has been started: it is also its group's. What it throws ends the process
-    /// at once, and run_command with that error.
+    /// Called with the process's number once it has been started: it is also its group's. What it throws ends the
+    /// process at once, and run_command with that error.
     command& on_start(std::function<void(pid_t)> call) & noexcept;
     command&& on_start(std::function<void(pid_t)> call) && noexcept { return std::move(on_start(std::move(call))); }
 

@@ -100,8 +100,8 @@ public:
     template <class Body>
     static fault_result disturb(disturbance how, Body& body, fault_options options) {
         if constexpr (std::is_invocable_v<Body&, failure_book&>) {
-            static_assert(detail::is_task<std::invoke_result_t<Body&, failure_book&>>,
-                          "the body must return a muster::task");
+            static_assert(
+                detail::is_task<std::invoke_result_t<Body&, failure_book&>>, "the body must return a muster::task");
             options.body_keeps_the_book();
             return disturb_each_point(
                 how,
@@ -125,7 +125,7 @@ private:
     using run_function = std::function<void(manual_loop&, const run_options&, failure_book&)>;
     static fault_result disturb_each_point(disturbance how, const run_function& run, const fault_options& options);
     static bool disturb_once(disturbance how, std::size_t point, const run_function& run, const fault_options& options,
-                             fault_result& result);
+        fault_result& result);
     class disturber;
 };
 

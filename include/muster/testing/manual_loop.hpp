@@ -31,15 +31,14 @@ public:
 
     /// Runs the task as muster::run does, in virtual time.
     template <class T>
-    T run(task<T> main, const run_options& options = {},
-          std::source_location site = std::source_location::current()) {
+    T run(task<T> main, const run_options& options = {}, std::source_location site = std::source_location::current()) {
         return detail::run_on(*this, std::move(main), options, site);
     }
 
     /// Makes a task of this loop from plain code; it runs in run_ready or advance.
     template <class T>
-    task_handle<T> start(task<T> t, std::string name = {},
-                         std::source_location site = std::source_location::current()) {
+    task_handle<T> start(
+        task<T> t, std::string name = {}, std::source_location site = std::source_location::current()) {
         const detail::current_loop_scope scope(*this);
         auto h = detail::spawn(*this, std::move(t), site);
         if (!name.empty())

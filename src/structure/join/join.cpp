@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <muster/detail/join/join.hpp>
 
-#include <muster/exception_group.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/detail/loop_watch.hpp>
+#include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 
 #include <algorithm>
@@ -17,7 +17,10 @@ namespace muster::detail {
 const suspension_kind join::kind_of{"its children", &join::cancel, &join::last_child};
 
 join::join(join_options options) noexcept
-    : suspension(kind_of), call_entry(&act), fiber_owner(&child_ended, &slot_name), options_(std::move(options)) {
+    : suspension(kind_of),
+      call_entry(&act),
+      fiber_owner(&child_ended, &slot_name),
+      options_(std::move(options)) {
     if (options_.policy == on_failure::cancel_siblings && options_.max_failures != unlimited)
         options_.policy = on_failure::finish_siblings;
 }
@@ -93,13 +96,9 @@ join_slot* slot_store::make(join& j, std::size_t most) noexcept {
     return s;
 }
 
-std::string join::name() const {
-    return options_.name.empty() ? "gather" : options_.name;
-}
+std::string join::name() const { return options_.name.empty() ? "gather" : options_.name; }
 
-std::string join::child_name(std::size_t index) const {
-    return name() + '[' + std::to_string(index) + ']';
-}
+std::string join::child_name(std::size_t index) const { return name() + '[' + std::to_string(index) + ']'; }
 
 std::string join::slot_name(const fiber_owner& o, const fiber& f) {
     return static_cast<const join&>(o).child_name(static_cast<const join_slot&>(f).index_);
@@ -160,8 +159,8 @@ void join::begin(scheduler& loop, over_function over, void* whom) noexcept {
 void join::arm_deadline() noexcept {
     if (!options_.within)
         return;
-    deadline_.reset(new (std::nothrow) owned_timer(
-        [](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
+    deadline_.reset(new (std::nothrow)
+            owned_timer([](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
     if (!deadline_ || !loop_->arm(*deadline_, loop_->now() + *options_.within))
         fail_edge(std::make_exception_ptr(std::bad_alloc()));
 }
@@ -208,8 +207,8 @@ void join::tell_if_over() noexcept {
 
 void join::fill() noexcept {
     // Without limits all start in one go, even if the first fails at once, as asyncio's do, unless one of them
-    // cancels the caller; what is pulled lazily stops at once. A limit also bounds how many start in one turn, so that children that end at once leave the
-    // loop room for its timers.
+    // cancels the caller; what is pulled lazily stops at once. A limit also bounds how many start in one turn, so that
+    // children that end at once leave the loop room for its timers.
     const bool all_at_once = !lazy_ && options_.limit == unlimited && options_.rate == 0;
     std::size_t budget = options_.limit;
     filling_ = true;
@@ -497,9 +496,15 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
         if (options_.leave == leave_at::any_end)
             break;
         return;
-    case outcome_state::error: ++counts_.failed; break;
-    case outcome_state::cancelled: ++counts_.cancelled; break;
-    case outcome_state::not_started: ++counts_.not_started; return;
+    case outcome_state::error:
+        ++counts_.failed;
+        break;
+    case outcome_state::cancelled:
+        ++counts_.cancelled;
+        break;
+    case outcome_state::not_started:
+        ++counts_.not_started;
+        return;
     }
     const bool failed = o.failed();
     // Asked to stop by this join, or by its caller: that it ended so decides nothing.
@@ -516,7 +521,7 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
         if (deadline_struck_ && !failed)
             break;
         if (decisive_ == unlimited && (options_.leave == leave_at::any_end || options_.leave == leave_at::no_value ||
-                                       (failed && options_.leave == leave_at::error))) {
+                                          (failed && options_.leave == leave_at::error))) {
             decisive_ = index;
             settle_if_done();
         }
@@ -725,8 +730,8 @@ void join::drop_unstarted() noexcept {
         if (s.leaf_)
             std::exchange(s.leaf_, nullptr).destroy();
         if (!s.out_->failed())
-            detail_outcome_access::set_cancelled(*s.out_, outcome_state::cancelled, stop_request_.reason,
-                                                 stop_request_.text);
+            detail_outcome_access::set_cancelled(
+                *s.out_, outcome_state::cancelled, stop_request_.reason, stop_request_.text);
         count(*s.out_, s.index_);
     }
     exhausted_ = true;
@@ -751,8 +756,8 @@ void join::throw_own_cancellation(const outcome_base* decided) {
         // As in asyncio, with what the last child to end was told, if it ended so.
         const auto* last = cancelled_by_parent_ ? outcome_at_(*this, last_ended_) : nullptr;
         if (last != nullptr)
-            throw cancelled_error(parent_request_.reason, last->was_cancelled() ? detail_outcome_access::text(*last)
-                                                                                : cancel_text_ptr());
+            throw cancelled_error(
+                parent_request_.reason, last->was_cancelled() ? detail_outcome_access::text(*last) : cancel_text_ptr());
         return;
     }
     if (cancelled_by_parent_) {

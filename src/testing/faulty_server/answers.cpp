@@ -66,9 +66,7 @@ std::optional<std::uint64_t> server_thread::wanted(
     return number;
 }
 
-void server_thread::answer_ok(connection& c, const request& asked, arguments) {
-    text(c, asked, 200, "ok\n");
-}
+void server_thread::answer_ok(connection& c, const request& asked, arguments) { text(c, asked, 200, "ok\n"); }
 
 void server_thread::answer_bytes(connection& c, const request& asked, arguments given) {
     const auto bytes = wanted(c, asked, given[0], 0, max_body_bytes);
@@ -179,9 +177,7 @@ void server_thread::answer_headers(connection& c, const request& asked, argument
     text(c, asked, 200, fields_as_text(asked));
 }
 
-void server_thread::answer_close_early(connection& c, const request&, arguments) {
-    c.after = ending::close;
-}
+void server_thread::answer_close_early(connection& c, const request&, arguments) { c.after = ending::close; }
 
 void server_thread::answer_reset(connection& c, const request&, arguments) { c.after = ending::reset; }
 

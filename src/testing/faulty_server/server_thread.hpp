@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// The thread of a faulty_server: loop.cpp waits for events, connections.cpp moves bytes, requests.cpp reads what is asked,
-/// answers.cpp has the faults.
+/// The thread of a faulty_server: loop.cpp waits for events, connections.cpp moves bytes, requests.cpp reads what is
+/// asked, answers.cpp has the faults.
 ///
 ///     server_thread server(options);
 ///     server.stop();

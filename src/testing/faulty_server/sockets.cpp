@@ -18,9 +18,7 @@ void close_with_reset(int fd) noexcept {
     ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-std::string name_of(bool ipv6, std::uint16_t port) {
-    return (ipv6 ? "[::1]:" : "127.0.0.1:") + std::to_string(port);
-}
+std::string name_of(bool ipv6, std::uint16_t port) { return (ipv6 ? "[::1]:" : "127.0.0.1:") + std::to_string(port); }
 
 std::uint16_t port_of(int fd) {
     sockaddr_storage storage{};

@@ -56,8 +56,7 @@ struct world {
     }
     template <class Ledger>
     void check_counts(const char* what, const Ledger& l, std::size_t submitted) {
-        if (l.submitted() != submitted ||
-            l.succeeded() + l.failed() + l.cancelled() + l.not_started() != l.submitted())
+        if (l.submitted() != submitted || l.succeeded() + l.failed() + l.cancelled() + l.not_started() != l.submitted())
             wrong.push_back(std::string(what) + ": " + std::to_string(l.succeeded()) + " succeeded, " +
                             std::to_string(l.failed()) + " failed, " + std::to_string(l.cancelled()) + " cancelled, " +
                             std::to_string(l.not_started()) + " not started of " + std::to_string(submitted));
@@ -78,16 +77,12 @@ muster::task<> pause(int ms) {
     else if (ms > 0)
         co_await muster::sleep_for(milliseconds(ms));
 }
-milliseconds at_least_zero(int ms) {
-    return milliseconds(std::max(ms, 0));
-}
+milliseconds at_least_zero(int ms) { return milliseconds(std::max(ms, 0)); }
 task value_after(int ms) {
     co_await pause(ms);
     co_return 1;
 }
-task kid(world& w, const node& n, std::size_t i) {
-    return i < n.kids.size() ? make(w, n.kids[i]) : value_after(1);
-}
+task kid(world& w, const node& n, std::size_t i) { return i < n.kids.size() ? make(w, n.kids[i]) : value_after(1); }
 std::vector<task> kids(world& w, const node& n) {
     std::vector<task> all;
     for (std::size_t i = 0; i != n.kids.size(); ++i)
@@ -529,8 +524,8 @@ task summarize(world& w, const node& n) {
         }
     }
     if (kept < std::min(total.failed(), std::size_t(3)))
-        w.wrong.push_back("summarize: of " + std::to_string(total.failed()) + " failures " + std::to_string(kept) +
-                          " are kept");
+        w.wrong.push_back(
+            "summarize: of " + std::to_string(total.failed()) + " failures " + std::to_string(kept) + " are kept");
     co_return 1;
 }
 task group(world& w, const node& n) {
@@ -634,52 +629,98 @@ task generator(world& w, const node& n) {
 
 task make(world& w, const node& n) {
     switch (n.what) {
-    case op::value: return value_after(n.a);
-    case op::fail: return fail(w, n);
-    case op::fail_quietly: return fail_quietly(w, n);
-    case op::stubborn: return stubborn(w, n);
-    case op::tidy: return tidy(w, n);
-    case op::raise_cancel: return raise_cancel(w, n);
-    case op::cancel_self: return cancel_self(w, n);
-    case op::cancel_task: return cancel_task(w, n);
-    case op::deaf: return deaf(w, n);
-    case op::event_set: return event_set(w, n);
-    case op::event_wait: return event_wait(w, n);
-    case op::put: return put(w, n);
-    case op::get: return get(w, n);
-    case op::notify: return notify(w, n);
-    case op::condition_wait: return condition_wait(w, n);
-    case op::barrier_wait: return barrier_wait(w, n);
-    case op::future_wait: return future_wait(w, n);
-    case op::attempt: return attempt(w, n);
-    case op::wait_for: return wait_for(w, n);
-    case op::timeout: return timeout(w, n);
-    case op::shield: return shield(w, n);
-    case op::started_shield: return started_shield(w, n);
-    case op::hold: return hold(w, n);
-    case op::spawn_await: return spawn_await(w, n);
-    case op::spawn_drop: return spawn_drop(w, n);
-    case op::mutex: return mutex(w, n);
-    case op::semaphore: return semaphore(w, n);
-    case op::sequence: return sequence(w, n);
-    case op::cleanup: return cleanup(w, n);
-    case op::gather: return gather(w, n);
-    case op::finish: return finish(w, n);
-    case op::leave: return leave(w, n);
-    case op::settle: return settle(w, n);
-    case op::settle_two: return settle_two(w, n);
-    case op::race: return race(w, n);
-    case op::quorum: return quorum(w, n);
-    case op::map: return map(w, n);
-    case op::map_settle: return map_settle(w, n);
-    case op::stream: return stream(w, n);
-    case op::summarize: return summarize(w, n);
-    case op::group: return group(w, n);
-    case op::wait: return wait(w, n);
-    case op::as_completed: return as_completed(w, n);
-    case op::started: return started(w, n);
-    case op::generator: return generator(w, n);
-    case op::count: break;
+    case op::value:
+        return value_after(n.a);
+    case op::fail:
+        return fail(w, n);
+    case op::fail_quietly:
+        return fail_quietly(w, n);
+    case op::stubborn:
+        return stubborn(w, n);
+    case op::tidy:
+        return tidy(w, n);
+    case op::raise_cancel:
+        return raise_cancel(w, n);
+    case op::cancel_self:
+        return cancel_self(w, n);
+    case op::cancel_task:
+        return cancel_task(w, n);
+    case op::deaf:
+        return deaf(w, n);
+    case op::event_set:
+        return event_set(w, n);
+    case op::event_wait:
+        return event_wait(w, n);
+    case op::put:
+        return put(w, n);
+    case op::get:
+        return get(w, n);
+    case op::notify:
+        return notify(w, n);
+    case op::condition_wait:
+        return condition_wait(w, n);
+    case op::barrier_wait:
+        return barrier_wait(w, n);
+    case op::future_wait:
+        return future_wait(w, n);
+    case op::attempt:
+        return attempt(w, n);
+    case op::wait_for:
+        return wait_for(w, n);
+    case op::timeout:
+        return timeout(w, n);
+    case op::shield:
+        return shield(w, n);
+    case op::started_shield:
+        return started_shield(w, n);
+    case op::hold:
+        return hold(w, n);
+    case op::spawn_await:
+        return spawn_await(w, n);
+    case op::spawn_drop:
+        return spawn_drop(w, n);
+    case op::mutex:
+        return mutex(w, n);
+    case op::semaphore:
+        return semaphore(w, n);
+    case op::sequence:
+        return sequence(w, n);
+    case op::cleanup:
+        return cleanup(w, n);
+    case op::gather:
+        return gather(w, n);
+    case op::finish:
+        return finish(w, n);
+    case op::leave:
+        return leave(w, n);
+    case op::settle:
+        return settle(w, n);
+    case op::settle_two:
+        return settle_two(w, n);
+    case op::race:
+        return race(w, n);
+    case op::quorum:
+        return quorum(w, n);
+    case op::map:
+        return map(w, n);
+    case op::map_settle:
+        return map_settle(w, n);
+    case op::stream:
+        return stream(w, n);
+    case op::summarize:
+        return summarize(w, n);
+    case op::group:
+        return group(w, n);
+    case op::wait:
+        return wait(w, n);
+    case op::as_completed:
+        return as_completed(w, n);
+    case op::started:
+        return started(w, n);
+    case op::generator:
+        return generator(w, n);
+    case op::count:
+        break;
     }
     return value_after(0);
 }

@@ -30,15 +30,13 @@ private:
 };
 
 constexpr op leaves[] = {op::value, op::value, op::value, op::value, op::fail, op::fail, op::fail, op::fail_quietly,
-                         op::stubborn, op::tidy, op::tidy, op::raise_cancel, op::cancel_self, op::cancel_task,
-                         op::event_set, op::event_wait, op::put, op::get, op::notify, op::condition_wait,
-                         op::barrier_wait, op::future_wait};
+    op::stubborn, op::tidy, op::tidy, op::raise_cancel, op::cancel_self, op::cancel_task, op::event_set, op::event_wait,
+    op::put, op::get, op::notify, op::condition_wait, op::barrier_wait, op::future_wait};
 constexpr op around_one[] = {op::attempt, op::attempt, op::wait_for, op::timeout, op::shield, op::started_shield,
-                             op::hold, op::spawn_await, op::spawn_drop, op::mutex, op::semaphore};
+    op::hold, op::spawn_await, op::spawn_drop, op::mutex, op::semaphore};
 constexpr op around_some[] = {op::sequence, op::sequence, op::cleanup, op::gather, op::gather, op::finish, op::leave,
-                              op::settle, op::settle_two, op::race, op::quorum, op::map, op::map_settle, op::stream,
-                              op::summarize, op::group, op::group, op::wait, op::as_completed, op::started,
-                              op::generator};
+    op::settle, op::settle_two, op::race, op::quorum, op::map, op::map_settle, op::stream, op::summarize, op::group,
+    op::group, op::wait, op::as_completed, op::started, op::generator};
 
 node make(dice& d, int depth, int& budget) {
     --budget;
@@ -86,12 +84,12 @@ void collect(node& n, std::vector<node*>& all) {
 } // namespace
 
 const char* name_of(op o) {
-    constexpr const char* names[] = {
-        "value", "fail", "fail_quietly", "stubborn", "tidy", "raise_cancel", "cancel_self", "cancel_task", "deaf",
-        "event_set", "event_wait", "put", "get", "notify", "condition_wait", "barrier_wait", "future_wait",
-        "attempt", "wait_for", "timeout", "shield", "started_shield", "hold", "spawn_await", "spawn_drop", "mutex",
-        "semaphore", "sequence", "cleanup", "gather", "finish", "leave", "settle", "settle_two", "race", "quorum",
-        "map", "map_settle", "stream", "summarize", "group", "wait", "as_completed", "started", "generator"};
+    constexpr const char* names[] = {"value", "fail", "fail_quietly", "stubborn", "tidy", "raise_cancel", "cancel_self",
+        "cancel_task", "deaf", "event_set", "event_wait", "put", "get", "notify", "condition_wait", "barrier_wait",
+        "future_wait", "attempt", "wait_for", "timeout", "shield", "started_shield", "hold", "spawn_await",
+        "spawn_drop", "mutex", "semaphore", "sequence", "cleanup", "gather", "finish", "leave", "settle", "settle_two",
+        "race", "quorum", "map", "map_settle", "stream", "summarize", "group", "wait", "as_completed", "started",
+        "generator"};
     static_assert(std::size(names) == static_cast<std::size_t>(op::count));
     return names[static_cast<std::size_t>(o)];
 }

@@ -83,8 +83,9 @@ TEST(gather_policies, stop_after_failures_on_a_throwing_gather_throws_a_group_of
     expect_run(
         []() -> muster::task<> {
             lines log;
-            auto ended = co_await ending(muster::gather(fail_after(1ms, "one"), fail_after(2ms, "two"), logged(log, "c", 1h))
-                                             .stop_after_failures(2));
+            auto ended =
+                co_await ending(muster::gather(fail_after(1ms, "one"), fail_after(2ms, "two"), logged(log, "c", 1h))
+                                    .stop_after_failures(2));
             const auto* group = ended.error_as<muster::exception_group>();
             EXPECT_NE(group, nullptr);
             if (group != nullptr) {

@@ -250,11 +250,16 @@ TEST(gather_of_a_range, rate_starts_no_more_than_n_in_a_window) {
 
 TEST(gather_of_a_range, bad_options_are_refused_with_the_fix) {
     EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).limit(0)), std::invalid_argument);
-    EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).rate(0, 1s)), std::invalid_argument);
-    EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).rate(1, 0s)), std::invalid_argument);
-    EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).within(-1s)), std::invalid_argument);
-    EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).each_within(-1s)), std::invalid_argument);
-    EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).stop_after_failures(0)), std::invalid_argument);
+    EXPECT_THROW(
+        static_cast<void>(muster::gather(std::vector<muster::task<int>>()).rate(0, 1s)), std::invalid_argument);
+    EXPECT_THROW(
+        static_cast<void>(muster::gather(std::vector<muster::task<int>>()).rate(1, 0s)), std::invalid_argument);
+    EXPECT_THROW(
+        static_cast<void>(muster::gather(std::vector<muster::task<int>>()).within(-1s)), std::invalid_argument);
+    EXPECT_THROW(
+        static_cast<void>(muster::gather(std::vector<muster::task<int>>()).each_within(-1s)), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).stop_after_failures(0)),
+        std::invalid_argument);
     EXPECT_THROW(static_cast<void>(muster::gather(std::vector<muster::task<int>>()).quorum(0)), std::invalid_argument);
 }
 

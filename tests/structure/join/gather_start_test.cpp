@@ -134,7 +134,7 @@ TEST(gather_start, of_leave_siblings_fails_at_once_and_the_others_go_on) {
     expect_run(
         []() -> muster::task<> {
             handles all{muster::create_task(fail_after(5ms, "first")), muster::create_task(fail_after(10ms, "second")),
-                        muster::create_task(value_after(15ms, 3))};
+                muster::create_task(value_after(15ms, 3))};
             auto f = muster::gather(all).leave_siblings().start();
             auto ended = co_await ending(f);
             EXPECT_EQ(text_of<std::runtime_error>(ended), "first");
@@ -373,7 +373,7 @@ TEST(gather_start, refuses_what_needs_somebody_who_waits) {
         },
         0ms);
     EXPECT_THROW(static_cast<void>(muster::gather(muster::future<int>(), muster::future<int>()).start()),
-                 muster::invalid_state_error);
+        muster::invalid_state_error);
 }
 
 TEST(gather_start, nested_to_any_depth_ends_and_is_cancelled) {
@@ -382,7 +382,9 @@ TEST(gather_start, nested_to_any_depth_ends_and_is_cancelled) {
             const auto chain = [](muster::future<int> innermost, int depth) {
                 auto f = innermost;
                 for (int i = 0; i != depth; ++i)
-                    f = muster::gather(std::vector{f}).leave_siblings().start([](const auto& v) { return v.front() + 1; });
+                    f = muster::gather(std::vector{f}).leave_siblings().start([](const auto& v) {
+                        return v.front() + 1;
+                    });
                 return f;
             };
             auto a = muster::make_future<int>();
@@ -452,7 +454,8 @@ enum class by { await, gather, started_gather };
 /// Tasks each of which waits for the next, and the last for the first.
 muster::task<> wait_in_a_circle(by how, std::size_t length) {
     auto ring = std::make_shared<std::vector<muster::task_handle<>>>();
-    const auto waits_for = [how](std::shared_ptr<std::vector<muster::task_handle<>>> all, std::size_t i) -> muster::task<> {
+    const auto waits_for = [how](std::shared_ptr<std::vector<muster::task_handle<>>> all,
+                               std::size_t i) -> muster::task<> {
         co_await muster::yield();
         const std::vector next{all->at(i)};
         if (how == by::await) {

@@ -71,8 +71,8 @@ TEST(gather, cancels_the_siblings_of_the_first_failure_waits_for_them_and_throws
     expect_run(
         []() -> muster::task<> {
             lines log;
-            auto ended = co_await ending(
-                muster::gather(logged(log, "a", 50ms), status_after(10ms, 503), tidy_up(50ms, 5ms)));
+            auto ended =
+                co_await ending(muster::gather(logged(log, "a", 50ms), status_after(10ms, 503), tidy_up(50ms, 5ms)));
             EXPECT_EQ(text_of<http_error>(ended), "status 503");
             EXPECT_EQ(log, (lines{"a begins", "a cancelled (sibling failed)"}));
         },
@@ -85,7 +85,8 @@ TEST(gather, reports_the_second_failure_with_index_name_and_site) {
     std::uint_least32_t line = 0;
     auto body = [&line]() -> muster::task<> {
         line = std::source_location::current().line() + 1;
-        auto ended = co_await ending(muster::gather(fail_after(5ms, "one"), value_after(9ms, 1), fail_after(5ms, "two")).named("pages"));
+        auto ended = co_await ending(
+            muster::gather(fail_after(5ms, "one"), value_after(9ms, 1), fail_after(5ms, "two")).named("pages"));
         EXPECT_EQ(text_of<std::runtime_error>(ended), "one");
     };
     loop.run(body(), muster::run_options().on_report([&](const muster::report& r) { reports.push_back(r); }));
@@ -284,9 +285,18 @@ TEST(gather, each_within_makes_a_childs_expiry_that_childs_error) {
 TEST(gather, never_awaited_is_reported_once_and_its_tasks_are_not) {
     expect_run(
         []() -> muster::task<> {
-            { auto never = muster::gather(value_now(1), value_now(2)); static_cast<void>(never); }
-            { auto never = muster::gather(value_now(1)).settle(); static_cast<void>(never); }
-            { auto never = muster::settle(value_now(1)); static_cast<void>(never); }
+            {
+                auto never = muster::gather(value_now(1), value_now(2));
+                static_cast<void>(never);
+            }
+            {
+                auto never = muster::gather(value_now(1)).settle();
+                static_cast<void>(never);
+            }
+            {
+                auto never = muster::settle(value_now(1));
+                static_cast<void>(never);
+            }
             co_return;
         },
         0ms, {"never awaited: gather", "never awaited: gather", "never awaited: settle"});
@@ -299,8 +309,7 @@ TEST(gather, never_awaited_is_not_reported_while_an_exception_unwinds) {
                 auto never = muster::gather(value_now(1));
                 static_cast<void>(never);
                 throw std::runtime_error("unwinding");
-            } catch (const std::runtime_error&) {
-            }
+            } catch (const std::runtime_error&) {}
             co_return;
         },
         0ms);

@@ -65,7 +65,9 @@ TEST(map_for_each, a_sink_that_throws_more_than_once_has_the_others_reported) {
     expect_run(
         []() -> muster::task<> {
             const std::vector<int> in{1, 50};
-            auto sink = [](std::size_t i, muster::outcome<int>&&) { throw std::logic_error("full " + std::to_string(i)); };
+            auto sink = [](std::size_t i, muster::outcome<int>&&) {
+                throw std::logic_error("full " + std::to_string(i));
+            };
             auto ended = co_await ending(muster::map(in, odd_only).for_each(sink));
             EXPECT_EQ(text_of<std::logic_error>(ended), "full 0");
         },
@@ -96,7 +98,8 @@ TEST(map_for_each, moves_values_that_can_only_be_moved_into_the_sink) {
             const std::vector<int> in{1, 2};
             int sum = 0;
             auto boxed = [](int n) { return pointer_after(n * 1ms, n); };
-            auto sink = [&sum](std::size_t, muster::outcome<std::unique_ptr<int>>&& o) { sum += *std::move(o).value(); };
+            auto sink = [&sum](
+                            std::size_t, muster::outcome<std::unique_ptr<int>>&& o) { sum += *std::move(o).value(); };
             auto summary = co_await muster::map(in, boxed).for_each(sink);
             EXPECT_EQ(sum, 3);
             EXPECT_TRUE(summary.all_succeeded());
@@ -172,8 +175,10 @@ TEST(map_summarize, of_an_unsized_input_says_whether_it_was_exhausted) {
             EXPECT_TRUE(summary.exhausted());
             expect_adds_up(summary, 3, 3, 0, 0, 0);
             std::istringstream more("2 3 5 7 9");
-            auto stopped =
-                co_await muster::map(std::views::istream<int>(more), odd_only).limit(2).stop_after_failures(1).summarize();
+            auto stopped = co_await muster::map(std::views::istream<int>(more), odd_only)
+                               .limit(2)
+                               .stop_after_failures(1)
+                               .summarize();
             EXPECT_FALSE(stopped.exhausted());
             EXPECT_EQ(stopped.failures_by_type().size(), 1u);
         },

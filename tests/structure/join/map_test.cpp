@@ -26,9 +26,7 @@ muster::task<int> odd_only(int n) {
         throw http_error(n);
     co_return n;
 }
-muster::task<> nothing(int n) {
-    co_await muster::sleep_for(n * 1ms);
-}
+muster::task<> nothing(int n) { co_await muster::sleep_for(n * 1ms); }
 muster::task<std::unique_ptr<int>> boxed(int n) {
     co_await muster::sleep_for(1ms);
     co_return std::make_unique<int>(n);
@@ -230,10 +228,10 @@ TEST(map, whose_input_throws_ends_with_that_error_after_its_children_have_ended)
             lines log;
             const std::vector<int> in{1, 2, 3};
             auto view = in | std::views::transform([](int n) {
-                            if (n == 3)
-                                throw http_error(3);
-                            return n;
-                        });
+                if (n == 3)
+                    throw http_error(3);
+                return n;
+            });
             auto child = [&log](int n) { return logged(log, std::to_string(n), 50ms); };
             auto ended = co_await ending(muster::map(view, child).settle());
             EXPECT_EQ(text_of<http_error>(ended), "status 3");
@@ -350,8 +348,14 @@ TEST(map, never_awaited_is_reported_and_calls_nothing) {
                 ++calls;
                 return doubled(n);
             };
-            { auto never = muster::map(in, counted).named("pages"); static_cast<void>(never); }
-            { auto never = muster::map(in, counted).summarize(); static_cast<void>(never); }
+            {
+                auto never = muster::map(in, counted).named("pages");
+                static_cast<void>(never);
+            }
+            {
+                auto never = muster::map(in, counted).summarize();
+                static_cast<void>(never);
+            }
             EXPECT_EQ(calls, 0);
             co_return;
         },

@@ -189,8 +189,14 @@ TEST(race, of_handles_cancels_the_tasks_that_lost) {
 TEST(race, never_awaited_is_reported) {
     expect_run(
         []() -> muster::task<> {
-            { auto never = muster::race(value_now(1)); static_cast<void>(never); }
-            { auto never = muster::race(value_now(1)).settle(); static_cast<void>(never); }
+            {
+                auto never = muster::race(value_now(1));
+                static_cast<void>(never);
+            }
+            {
+                auto never = muster::race(value_now(1)).settle();
+                static_cast<void>(never);
+            }
             co_return;
         },
         0ms, {"never awaited: race", "never awaited: race"});

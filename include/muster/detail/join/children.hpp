@@ -37,7 +37,9 @@ template <class A>
 using awaited_t = decltype(std::declval<promise_base&>().await_transform(std::declval<A>()).await_resume());
 
 template <class A>
-concept handle_like = std::derived_from<A, any_handle> && requires { typename A::value_type; };
+concept handle_like = std::derived_from<A, any_handle> && requires {
+    typename A::value_type;
+};
 
 /// Awaits anything as a task, which has no code of its own that could look at a cancellation. Each await is a statement
 /// of its own: g++ 12.
@@ -54,7 +56,7 @@ droppable_task<awaited_t<A>> await_as_task(A awaitable) {
 template <class A>
 struct child_of {
     static_assert(!std::is_lvalue_reference_v<A> || std::copy_constructible<std::remove_cvref_t<A>>,
-                  "a combinator takes what it awaits by value: write `std::move(x)`");
+        "a combinator takes what it awaits by value: write `std::move(x)`");
     using bare = std::remove_cvref_t<A>;
     using value_type = awaited_t<bare>;
     using stored = task<value_type>;
@@ -96,7 +98,7 @@ struct child_of<A> {
     using value_type = typename stored::value_type;
     static_assert(!std::is_lvalue_reference_v<A> || std::is_void_v<value_type> || std::is_reference_v<value_type> ||
                       std::copy_constructible<value_type>,
-                  "the value of this handle can't be copied: give the handle away with `std::move(h)`");
+        "the value of this handle can't be copied: give the handle away with `std::move(h)`");
     static constexpr bool is_handle = true;
     static stored store(A&& h) {
         static_cast<void>(h.required_state());
@@ -118,8 +120,9 @@ void adopt_child(join_slot& slot, task<T> t, outcome<T>& out) noexcept {
     if (valid)
         detail_outcome_access::set_error(out, std::make_exception_ptr(std::bad_alloc()));
     else
-        detail_outcome_access::set_error(out, std::make_exception_ptr(invalid_state_error(
-                                                  "this task was awaited or moved from before: a task is awaited once")));
+        detail_outcome_access::set_error(
+            out, std::make_exception_ptr(
+                     invalid_state_error("this task was awaited or moved from before: a task is awaited once")));
 }
 
 /// The outcome of a handle that has ended: a copy, or the value itself where it can't be copied.
@@ -158,9 +161,12 @@ using spawned_child_t = typename spawned_child<Stored>::type;
 class child_spawner {
 public:
     explicit child_spawner(const join_options& options)
-        : loop_(&scheduler::require("start")), name_(&options.name), site_(options.site) {
+        : loop_(&scheduler::require("start")),
+          name_(&options.name),
+          site_(options.site) {
         if (options.limit != unlimited || options.rate != 0 || options.each_within || options.retry)
-            throw_bad_option("limit, rate, each_within and retry are for what is awaited: start() gives all tasks to the loop");
+            throw_bad_option(
+                "limit, rate, each_within and retry are for what is awaited: start() gives all tasks to the loop");
     }
 
     /// *Errors*: invalid_state_error. To be asked of all children before the first is spawned.

@@ -49,7 +49,7 @@ struct retry_rule {
     nanoseconds first_delay{0};
     nanoseconds longest_delay{std::chrono::seconds(30)};
     double factor = 2.0;
-    double jitter = 0.0; ///< 0..1: how much of the delay is random
+    double jitter = 0.0;                                    ///< 0..1: how much of the delay is random
     std::function<bool(const std::exception_ptr&)> retries; ///< empty: every error
 };
 
@@ -58,10 +58,10 @@ struct join_options {
 
     on_failure policy = on_failure::cancel_siblings;
     leave_at leave = leave_at::no_value;
-    bool owns_children = true; ///< false: a cancellation or deadline ends the wait and leaves the children alone
-    std::size_t limit = unlimited;       ///< how many run at once
-    std::size_t max_failures = unlimited; ///< stop once so many have failed
-    std::size_t quorum = 0;              ///< stop once so many have succeeded; 0: never
+    bool owns_children = true;     ///< false: a cancellation or deadline ends the wait and leaves the children alone
+    std::size_t limit = unlimited; ///< how many run at once
+    std::size_t max_failures = unlimited;   ///< stop once so many have failed
+    std::size_t quorum = 0;                 ///< stop once so many have succeeded; 0: never
     std::optional<nanoseconds> each_within; ///< one child's time, all its attempts each
     std::optional<nanoseconds> within;      ///< everybody's time
     std::size_t rate = 0;                   ///< starts in rate_window; 0: any
@@ -197,8 +197,8 @@ public:
     bool lazy_ = false;            ///< what was not pulled when it stops is not started
     join_watch* watches_ = nullptr;
     std::size_t watch_count_ = 0;
-    std::size_t total_ = 0;   ///< how many were submitted; for an unsized input, how many were pulled
-    bool sized_ = true;       ///< total_ was known from the start
+    std::size_t total_ = 0; ///< how many were submitted; for an unsized input, how many were pulled
+    bool sized_ = true;     ///< total_ was known from the start
     /// Puts the next child, the slot's index_-th task, into a slot: adopts it, sets out_, and index_ if handles are
     /// counted too. *Returns* false when the input has ended. What it throws ends the join with that error.
     bool (*pull_)(join&, join_slot&) = nullptr;
@@ -295,14 +295,15 @@ private:
     /// The time limit that is up next, of those that are running.
     struct limit_timer : timer {
         explicit limit_timer(join& j) noexcept
-            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).join_->strike_limit(); }), join_(&j) {}
+            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).join_->strike_limit(); }),
+              join_(&j) {}
         join* join_;
     };
 
     fiber* parent_ = nullptr; ///< null where no fiber waits
     over_function over_ = nullptr;
     void* whom_ = nullptr;
-    std::size_t next_ = 0;    ///< tasks begun
+    std::size_t next_ = 0;     ///< tasks begun
     std::size_t running_ = 0;  ///< slots begun and not ended
     std::size_t watching_ = 0; ///< watches not ended
     std::size_t ended_ = 0;
@@ -324,7 +325,7 @@ private:
     cancel_request parent_request_{cancel_reason::none};
     bool begun_ = false;
     bool filling_ = false;
-    bool stopping_ = false;      ///< no more are started; those that run have been asked to stop, or will be
+    bool stopping_ = false;           ///< no more are started; those that run have been asked to stop, or will be
     bool children_cancelled_ = false; ///< those that run have been asked
     bool stop_carried_out_ = false;   ///< and those that had not begun are accounted for
     bool exhausted_ = false;

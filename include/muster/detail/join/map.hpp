@@ -103,9 +103,7 @@ protected:
         join_.again_ = &again;
     }
 
-    [[nodiscard]] std::size_t place(const join_slot& s) const noexcept {
-        return s.place_;
-    }
+    [[nodiscard]] std::size_t place(const join_slot& s) const noexcept { return s.place_; }
 
     static bool has_next(join& j) {
         auto& self = *static_cast<wired_map_base*>(j.edge_);
@@ -144,8 +142,8 @@ protected:
         // What the input range throws ends the map; what the function throws is this child's failure.
         auto&& element = *it;
         try {
-            adopt_child(s, types::child::store(std::invoke(in_.function_, static_cast<typename types::argument>(element))),
-                        out);
+            adopt_child(s,
+                types::child::store(std::invoke(in_.function_, static_cast<typename types::argument>(element))), out);
         } catch (...) {
             s.state_ = fiber_state::ended;
             detail_outcome_access::set_thrown(out, std::current_exception());
@@ -197,7 +195,7 @@ public:
     auto give(as_values) {
         if constexpr (!std::is_void_v<value_type>) {
             using kept = std::conditional_t<std::is_reference_v<value_type>,
-                                            std::reference_wrapper<std::remove_reference_t<value_type>>, value_type>;
+                std::reference_wrapper<std::remove_reference_t<value_type>>, value_type>;
             std::vector<kept> values;
             values.reserve(all_.size());
             for (auto& o : all_)
@@ -210,8 +208,8 @@ public:
             all_.resize(join_.total_);
         for (auto& o : all_)
             if (o.was_not_started())
-                detail_outcome_access::set_cancelled(o, outcome_state::not_started, join_.stop_reason(),
-                                                     join_.stop_text());
+                detail_outcome_access::set_cancelled(
+                    o, outcome_state::not_started, join_.stop_reason(), join_.stop_text());
         return outcomes<value_type>(info_of(join_), std::move(all_));
     }
     auto give(as_winners) {
@@ -235,7 +233,8 @@ public:
     using base::join_;
 
     streamed_map(std::pair<map_input<View, F>, Sink>&& in, join_options options)
-        : base(std::move(in.first), std::move(options)), sink_(std::move(in.second)) {}
+        : base(std::move(in.first), std::move(options)),
+          sink_(std::move(in.second)) {}
 
     void wire() {
         this->wire_slots();

@@ -23,9 +23,7 @@ namespace muster {
 
 namespace detail {
 
-[[noreturn]] inline void throw_bad_option(const std::string& what) {
-    throw std::invalid_argument(what);
-}
+[[noreturn]] inline void throw_bad_option(const std::string& what) { throw std::invalid_argument(what); }
 
 /// `Self` is the combinator: each word gives it back, to be continued or awaited.
 template <class Self>

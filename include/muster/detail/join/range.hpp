@@ -29,7 +29,10 @@ struct keyed_range {
     using key = nothing;
 };
 template <class Range>
-    requires requires { typename Range::mapped_type; typename Range::key_type; }
+    requires requires {
+        typename Range::mapped_type;
+        typename Range::key_type;
+    }
 struct keyed_range<Range> {
     static constexpr bool keyed = true;
     using element = typename Range::mapped_type;
@@ -67,8 +70,8 @@ public:
     using bare_range = std::remove_cvref_t<Range>;
     using shape = keyed_range<bare_range>;
     // Elements of a range that is given away are moved out of it; those of one that is kept are copied.
-    using given = std::conditional_t<std::is_lvalue_reference_v<Range>, const typename shape::element&,
-                                     typename shape::element>;
+    using given =
+        std::conditional_t<std::is_lvalue_reference_v<Range>, const typename shape::element&, typename shape::element>;
     using child = child_of<given>;
 
     explicit range_input(Range range) {
@@ -89,7 +92,8 @@ public:
     }
 
     range_input(std::vector<typename child::stored> children, std::vector<typename shape::key> keys)
-        : children_(std::move(children)), keys_(std::move(keys)) {}
+        : children_(std::move(children)),
+          keys_(std::move(keys)) {}
 
     using wired = wired_range<Range>;
     template <class Result>
@@ -106,8 +110,8 @@ public:
         for (auto& c : children_)
             handles.push_back(spawner.spawn(std::move(c)));
         if constexpr (shape::keyed)
-            return range_input<typename same_map<bare_range, typename shape::key, handle>::type>(std::move(handles),
-                                                                                                 std::move(keys_));
+            return range_input<typename same_map<bare_range, typename shape::key, handle>::type>(
+                std::move(handles), std::move(keys_));
         else
             return range_input<std::vector<handle>>(std::move(handles), {});
     }
@@ -184,14 +188,15 @@ public:
     auto give(as_values) {
         take_from_handles();
         if constexpr (shape::keyed) {
-            using values = typename same_map<typename input::bare_range, typename shape::key, or_nothing<value_type>>::type;
+            using values =
+                typename same_map<typename input::bare_range, typename shape::key, or_nothing<value_type>>::type;
             values all;
             for (std::size_t i = 0; i != out_.size(); ++i)
                 all.emplace(std::move(input_.keys_[i]), take_or_nothing(out_[i]));
             return all;
         } else if constexpr (!std::is_void_v<value_type>) {
             using kept = std::conditional_t<std::is_reference_v<value_type>,
-                                            std::reference_wrapper<std::remove_reference_t<value_type>>, value_type>;
+                std::reference_wrapper<std::remove_reference_t<value_type>>, value_type>;
             std::vector<kept> all;
             all.reserve(out_.size());
             for (auto& o : out_)

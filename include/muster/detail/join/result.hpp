@@ -144,8 +144,8 @@ class [[nodiscard("nothing runs until it is awaited")]] pending_join : public jo
     using words = join_words<pending_join<Input, Result>>;
 
 public:
-    pending_join(Input&& input, join_options options) : words(std::move(options)), input_(std::move(input)) {}
-    pending_join(pending_join&&) = default;
+    pending_join(Input && input, join_options options) : words(std::move(options)), input_(std::move(input)) {}
+    pending_join(pending_join &&) = default;
     pending_join& operator=(pending_join&&) = delete;
     ~pending_join() {
         if (guard_.armed()) {
@@ -154,7 +154,7 @@ public:
         }
     }
 
-    auto operator co_await() && {
+    auto operator co_await()&& {
         guard_.disarm();
         return typename Input::template awaiter<Result>(std::move(input_), std::move(this->options_));
     }

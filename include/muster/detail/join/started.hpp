@@ -40,7 +40,8 @@ struct value_made<Then, void> {
 };
 
 template <class Input, class Result, class Then>
-using started_value = typename value_made<Then, decltype(std::declval<wired_join<typename Input::wired, Result>&>().result())>::type;
+using started_value =
+    typename value_made<Then, decltype(std::declval<wired_join<typename Input::wired, Result>&>().result())>::type;
 
 template <class Input, class Result, class Then>
 class started_join final : public kept_future_state<started_value<Input, Result, Then>> {
@@ -121,8 +122,8 @@ private:
         return self.wired_ ? &self.wired_->get_join() : nullptr;
     }
     static void destroy(completable& c) noexcept { delete static_cast<started_join*>(&c); }
-    static constexpr completable::completable_kind kind_of{"future", &cancel,  &request_cancel_future,
-                                                           &no_fiber, &destroy, &join_of};
+    static constexpr completable::completable_kind kind_of{
+        "future", &cancel, &request_cancel_future, &no_fiber, &destroy, &join_of};
 
     std::optional<wired> wired_; ///< until it has ended
     Then then_;
@@ -133,7 +134,8 @@ template <class Result, class Input, class Then>
 future<started_value<Input, Result, Then>> start_join(Input&& input, join_options&& options, Then then) {
     auto& loop = scheduler::require("start");
     auto name = options.name;
-    auto* const state = new started_join<Input, Result, Then>(loop, std::move(input), std::move(options), std::move(then));
+    auto* const state =
+        new started_join<Input, Result, Then>(loop, std::move(input), std::move(options), std::move(then));
     auto made = future<started_value<Input, Result, Then>>::refer_to(*state);
     made.set_name(std::move(name));
     state->begin(loop);

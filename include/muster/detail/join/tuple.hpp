@@ -56,15 +56,19 @@ class wired_tuple {
     static_assert(count <= 1'024, "so many arguments are better given as a range");
     static constexpr bool is_handle_at[count + 1] = {child_of<As>::is_handle..., false};
     template <std::size_t I>
-    using value_at = std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
+    using value_at =
+        std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
 
 public:
-    wired_tuple(tuple_input<As...>&& input, join_options options) : input_(std::move(input)), join_(std::move(options)) {
+    wired_tuple(tuple_input<As...>&& input, join_options options)
+        : input_(std::move(input)),
+          join_(std::move(options)) {
         if (handles != 0 && join_.options_.policy == on_failure::leave_siblings && tasks != 0)
             throw_bad_option("leave_siblings is for handles: start the tasks with create_task and pass those");
         if (tasks != 0 && join_.options_.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
-        if (handles != 0 && (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
+        if (handles != 0 &&
+            (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
             throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
     }
 
@@ -86,7 +90,8 @@ public:
             const std::size_t which = s.index_;
             [&]<std::size_t... I>(std::index_sequence<I...>) {
                 ((!is_handle_at[I] && place(I) == which ? self.template adopt<I>(s) : void()), ...);
-            }(std::make_index_sequence<count>());
+            }
+            (std::make_index_sequence<count>());
             return true;
         };
         join_.watches_ = watches_.data();
@@ -100,30 +105,34 @@ public:
             join_.durations_.resize(count);
         if (join_.options_.each_within)
             join_.slots_.make_clocks();
-        [&]<std::size_t... I>(std::index_sequence<I...>) { (watch<I>(), ...); }(std::make_index_sequence<count>());
+        [&]<std::size_t... I>(std::index_sequence<I...>) { (watch<I>(), ...); }
+        (std::make_index_sequence<count>());
     }
 
     auto give(as_values) {
         return [&]<std::size_t... I>(std::index_sequence<I...>) {
             return std::tuple<or_nothing<value_at<I>>...>(take_or_nothing(ended<I>())...);
-        }(std::make_index_sequence<count>());
+        }
+        (std::make_index_sequence<count>());
     }
     auto give(as_outcomes) {
         return [&]<std::size_t... I>(std::index_sequence<I...>) {
             (ended<I>(), ...);
-            return outcome_tuple<value_at<I>...>(info_of(join_),
-                                                 std::tuple<outcome<value_at<I>>...>(std::move(std::get<I>(out_))...));
-        }(std::make_index_sequence<count>());
+            return outcome_tuple<value_at<I>...>(
+                info_of(join_), std::tuple<outcome<value_at<I>>...>(std::move(std::get<I>(out_))...));
+        }
+        (std::make_index_sequence<count>());
     }
     auto give(as_winners) {
         using first = or_nothing<value_at<0>>;
         static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
-                      "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
+            "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
         std::vector<winner<first>> winners;
         for (const std::size_t w : join_.winners_) {
             [&]<std::size_t... I>(std::index_sequence<I...>) {
                 ((I == w ? static_cast<void>(winners.emplace_back(I, take_or_nothing(ended<I>()))) : void()), ...);
-            }(std::make_index_sequence<count>());
+            }
+            (std::make_index_sequence<count>());
         }
         return winners;
     }
