@@ -23,8 +23,8 @@
 
 namespace muster::detail {
 
+class cancel_target;
 class completable;
-class join;
 class scheduler;
 
 /// What tasks and futures know of their loop; it outlives the loop. Owned by count, on the loop's thread.
@@ -72,7 +72,8 @@ public:
         bool (*request_cancel)(completable&, std::string) noexcept; ///< from any thread
         fiber* (*as_fiber)(completable&) noexcept;                  ///< null for a future
         void (*destroy)(completable&) noexcept;
-        const join* (*as_join)(const completable&) noexcept = nullptr; ///< only a future that a join ends has one
+        /// What a cancellation of a started combinator's future reaches; other futures have none.
+        const cancel_target* (*as_target)(const completable&) noexcept = nullptr;
     };
 
     completable(const completable&) = delete;
@@ -98,8 +99,8 @@ public:
     bool send_cancel_letter(std::string message) noexcept;
     bool request_cancel(std::string message) noexcept { return kind_->request_cancel(*this, std::move(message)); }
     [[nodiscard]] fiber* as_fiber() noexcept { return kind_->as_fiber(*this); }
-    [[nodiscard]] const join* as_join() const noexcept {
-        return kind_->as_join != nullptr ? kind_->as_join(*this) : nullptr;
+    [[nodiscard]] const cancel_target* as_target() const noexcept {
+        return kind_->as_target != nullptr ? kind_->as_target(*this) : nullptr;
     }
 
     [[nodiscard]] const char* what() const noexcept { return kind_->what; }

@@ -13,8 +13,8 @@
 
 namespace muster::detail {
 
+class cancel_target;
 class fiber;
-class join;
 
 class loop_watch {
 public:
@@ -26,8 +26,8 @@ public:
     virtual void suspended(fiber&) noexcept {}
     /// An interrupted wait is about to throw. What this throws is thrown instead.
     virtual void interrupted(fiber&) {}
-    /// A combinator is over, and whoever waits for it is about to be told.
-    virtual void joined(const join&) noexcept {}
+    /// A combinator is over, and its caller is about to be woken. It is a detail::join, which a loop does not know.
+    virtual void joined(const cancel_target&) noexcept {}
 
 protected:
     ~loop_watch() = default;

@@ -10,6 +10,7 @@
 ///     scheduler.arm(timer, scheduler.now() + 10ms);
 
 #include <muster/config.hpp>
+#include <muster/detail/cancel_wave.hpp>
 #include <muster/detail/completable.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/mailbox.hpp>
@@ -25,7 +26,6 @@
 
 namespace muster::detail {
 
-class join;
 class loop_watch;
 class task_base;
 void destroy_fiber_tree(fiber& root) noexcept;
@@ -139,10 +139,7 @@ public:
     fiber* running_ = nullptr;    ///< the fiber whose step this is
     loop_watch* watch_ = nullptr; ///< a test's
 
-    /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
-    join* joins_to_cancel_ = nullptr;
-    bool cancelling_joins_ = false;
-    std::uint64_t cancel_waves_ = 0;
+    cancel_wave wave_; ///< how a cancellation reaches the children of combinators
 
     /// A random number, for jitter. The same sequence in each run on a virtual clock.
     [[nodiscard]] std::uint64_t random() noexcept {

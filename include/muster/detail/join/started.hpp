@@ -112,18 +112,18 @@ private:
     /// As asyncio's: asks the children, and does not end at once.
     static bool cancel(completable& c, const cancel_request& request) noexcept {
         auto& self = static_cast<started_join&>(c);
-        if (!self.wired_ || !self.wired_->get_join().anyone_to_stop())
+        if (!self.wired_ || !cancel_wave::would_stop_something(self.wired_->get_join()))
             return false;
         self.wired_->get_join().ask_to_stop(request);
         return true;
     }
-    static const join* join_of(const completable& c) noexcept {
+    static const cancel_target* target_of(const completable& c) noexcept {
         const auto& self = static_cast<const started_join&>(c);
         return self.wired_ ? &self.wired_->get_join() : nullptr;
     }
     static void destroy(completable& c) noexcept { delete static_cast<started_join*>(&c); }
     static constexpr completable::completable_kind kind_of{
-        "future", &cancel, &request_cancel_future, &no_fiber, &destroy, &join_of};
+        "future", &cancel, &request_cancel_future, &no_fiber, &destroy, &target_of};
 
     std::optional<wired> wired_; ///< until it has ended
     Then then_;
