@@ -10,6 +10,7 @@
 
 #include "engine.hpp"
 #include "exchange.hpp"
+#include "vocabulary/one_at_a_time.hpp"
 
 #include <muster/http.hpp>
 #include <muster/task_handle.hpp>
@@ -43,7 +44,7 @@ public:
           what_(std::move(what)),
           borrowed_(*by_, *what_, how) {
         // The stream may be dropped by a sink, while libcurl is at work.
-        borrowed_->kept_ = what_;
+        borrowed_->keep(what_);
     }
     exchange_state(const exchange_state&) = delete;
     exchange_state& operator=(const exchange_state&) = delete;
@@ -54,23 +55,26 @@ public:
     [[nodiscard]] response_stream stream() { return response_stream(shared_from_this()); }
     static void set_attempts(response_stream& s, std::size_t n) noexcept { s.head_.attempts = n; }
 
-    /// Begins to pull the request's body, if it has one that is pulled.
+    /// Starts the task that feeds the request's body, if that comes from a source.
     void begin_feeding();
-    /// No more of it is wanted.
+    /// Cancels the feeding task: no more of the body is wanted.
     void stop_feeding() noexcept;
-    /// The transfer ends where it is; who still reads is told why.
+    /// Ends the transfer where it is; a task that still reads gets a transfer_error that says why.
     void give_up(const char* why) noexcept;
-    /// That, and the feeding task has ended.
+    /// Gives up, and waits until the feeding task has ended.
     [[nodiscard]] task<> end(const char* why);
 
-    bool reading_ = false; ///< somebody waits for the next piece
-    bool closed_ = false;
+    [[nodiscard]] muster::detail::one_at_a_time& reading() noexcept { return reading_; }
+    void mark_closed() noexcept { is_closed_ = true; }
+    [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
 
 private:
     std::shared_ptr<engine> by_;
     std::shared_ptr<const request> what_;
     lease borrowed_;
     task_handle<void> feeding_;
+    muster::detail::one_at_a_time reading_;
+    bool is_closed_ = false;
 };
 
 } // namespace muster::http
