@@ -675,7 +675,8 @@ TEST_F(subprocess, an_end_that_somebody_else_took_is_an_error_and_no_hang) {
 TEST_F(subprocess, a_process_that_reads_the_terminal_stays_in_its_callers_group) {
     int main_end = -1;
     int terminal = -1;
-    ASSERT_EQ(::openpty(&main_end, &terminal, nullptr, nullptr, nullptr), 0);
+    if (::openpty(&main_end, &terminal, nullptr, nullptr, nullptr) != 0)
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
     const int before = ::fcntl(0, F_DUPFD_CLOEXEC, 10);
     ::dup2(terminal, 0);
     const auto inside =
