@@ -24,6 +24,10 @@ std::uint64_t bits_of(const nlohmann::json& integer) {
                                         : static_cast<std::uint64_t>(integer.get<std::int64_t>());
 }
 
+bool is_negative(const nlohmann::json& integer) {
+    return !integer.is_number_unsigned() && integer.get<std::int64_t>() < 0;
+}
+
 bool is_cut_off(std::uint64_t sent, std::uint64_t read) {
     const std::uint64_t differ = sent ^ read;
     return differ != 0 && ((differ & 0xff) == 0 || (differ & 0xffff) == 0 || (differ & 0xffff'ffff) == 0);
@@ -40,8 +44,8 @@ void compare(const nlohmann::json& sent, const nlohmann::json& read) {
         if (std::isfinite(sent.get<double>()) && !std::isfinite(read.get<double>()))
             throw_inexact_number(sent, "a floating-point number of this size");
     } else if (!read.is_number_float()) {
-        const bool same_sign = (sent < 0) == (read < 0);
-        if (is_cut_off(bits_of(sent), bits_of(read)) || (!same_sign && bits_of(sent) == bits_of(read)))
+        const bool sign_was_lost = bits_of(sent) == bits_of(read) && is_negative(sent) != is_negative(read);
+        if (sign_was_lost || is_cut_off(bits_of(sent), bits_of(read)))
             throw_inexact_number(sent, "an integer of this size");
     }
 }

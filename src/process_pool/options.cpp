@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <muster/process_pool.hpp>
+#include <muster/process_pool/options.hpp>
 
 #include <stdexcept>
 #include <utility>

@@ -9,6 +9,7 @@
 #include "process_pool/wire.hpp"
 
 #include <muster/detail/assert.hpp>
+#include <muster/detail/backoff.hpp>
 #include <muster/error.hpp>
 #include <muster/process_pool/error.hpp>
 
@@ -36,6 +37,13 @@ constexpr int reads_in_a_row = 16;     ///< of one worker, while others wait
 constexpr std::uint64_t said_by_dead = std::uint64_t{8} << 30; ///< the most that is read after a worker's death
 constexpr std::uint64_t hello_bytes = std::uint64_t{1} << 20;  ///< the most that a worker may say before its first call
 constexpr std::uint64_t hello_values = 1000;
+
+detail::backoff start_backoff() noexcept {
+    detail::backoff b;
+    b.first = 20ms;
+    b.longest = 100ms;
+    return b;
+}
 
 /// Saturates: no time is too long to be added.
 std::chrono::steady_clock::time_point from_now(std::chrono::nanoseconds time) noexcept {
@@ -172,8 +180,7 @@ void supervisor::start_worker() noexcept {
 
 void supervisor::start_failed(const std::string& reason, bool certain) noexcept {
     ++failed_starts_;
-    next_start_ =
-        clock::now() + std::min<clock::duration>(10ms * (1U << std::min<std::size_t>(failed_starts_, 4)), 100ms);
+    next_start_ = clock::now() + start_backoff().after(failed_starts_, 0);
     const bool none_left = std::all_of(workers_.begin(), workers_.end(),
         [](const auto& w) { return w->now() == phase::dead || w->reads() != worker_handle::stream::open; });
     if (none_left && (certain || failed_starts_ >= starts_before_giving_up))
