@@ -6,6 +6,7 @@ A ```cpp block must be a region of a source file that the build compiles, named 
 `<!-- region: examples/01_hello.cpp name -->` stands for the lines between `// [name]` and `// [/name]`, without their
 common indentation. A block of another language may be a region too (`# [name]` where `#` begins comments), or a whole
 file: `<!-- file: examples/01_hello.expected -->`, for what an example prints. --fix copies both into the blocks.
+`<!-- lines of: FILE -->` says that the block's lines stand in the file, one after the other.
 Every relative link leads to a file of the repository, and to a heading of it where it names one.
 
 A ```sh block is run by `--run BIN`, in an empty folder with BIN first in PATH, if the comment above it is `<!-- run -->`
@@ -28,6 +29,7 @@ COMPILED = re.compile(r"(examples|tests/consumer|benchmarks|tools/muster)/\w+\.c
 FENCE = re.compile(r"^( *)(```+|~~~+)[ ]*([^\s`]*)")
 REGION = re.compile(r"^<!-- region: (\S+) (\S+) -->$")
 WHOLE = re.compile(r"^<!-- file: (\S+) -->$")
+LINES = re.compile(r"^<!-- lines of: (\S+) -->$")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 RUN = re.compile(r"^<!-- run(?:: status (\d+))? -->$")
 NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
@@ -131,6 +133,9 @@ def check(b, root, listed):
     if want is not None and want != b.lines:
         diff = difflib.unified_diff(want, b.lines, b.comment, b.where(), lineterm="")
         return [f"{b.where()}: differs from its source (--fix copies it):"] + list(diff)
+    part = LINES.match(b.comment)
+    if part and "\n".join(b.lines) not in (root / part[1]).read_text(encoding="utf-8"):
+        return [f"{b.where()}: these lines do not stand in {part[1]}"]
     if b.language in SHELL and not region and not RUN.match(b.comment) and not NOT_RUN.match(b.comment):
         unknown = [c for c in commands_of(b.lines) if c not in listed]
         return [f"{b.where()}: neither marked nor listed in tests/docs_commands.txt: {c}" for c in unknown]
