@@ -164,7 +164,7 @@ bool descriptor::is_greedy() noexcept {
 // ---- waiting ----
 
 std::error_code descriptor::begin_wait(readiness& r) noexcept {
-    auto& loop = static_cast<event_loop&>(*r.fiber_->loop_);
+    auto& loop = static_cast<event_loop&>(r.fiber_->loop());
     eager_ = 0;
     if (fd_ < 0)
         return std::make_error_code(std::errc::operation_canceled);

@@ -35,7 +35,7 @@ public:
             self.watch_.stop();
             self.fiber_->wake();
         };
-        failure_ = watch_.start(static_cast<event_loop&>(*fiber_->loop_), fd_, what_, ready, this);
+        failure_ = watch_.start(static_cast<event_loop&>(fiber_->loop()), fd_, what_, ready, this);
         if (failure_)
             fiber_->yield(h);
         else

@@ -85,7 +85,7 @@ void running::collect(std::size_t which, owned_fd& pipe, output_collector& into)
 }
 
 bool running::begin() noexcept {
-    loop_ = static_cast<event_loop*>(fiber_->loop_);
+    loop_ = &static_cast<event_loop&>(fiber_->loop());
     const auto ended_now = [](void* context) noexcept { static_cast<running*>(context)->ended(); };
     const auto readable = [](void* context) noexcept {
         auto& s = *static_cast<stream*>(context);
