@@ -21,7 +21,7 @@ using muster::testing::faulty_server;
 http::client_options our_options() {
     http::client_options options;
     options.timeout(10s).connections_per_host(8).redirects(5);
-    options.retry(http::retry_policy(3).first_delay(10ms).longest_retry_after(30s));
+    options.retry(http::resend_policy(3).first_delay(10ms).longest_retry_after(30s));
     options.tls(http::tls_options().at_least(http::tls_version::tls1_2)); // and ca_file, client_certificate, ...
     return options;
 }

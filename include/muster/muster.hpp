@@ -11,10 +11,11 @@
 #include <muster/droppable_task.hpp>  // a task that a cancellation ends without a throw
 #include <muster/error.hpp>           // cancelled_error, timeout_error and the other errors
 #include <muster/exception_group.hpp> // many failures as one throwable tree; handlers by type
+#include <muster/ledger.hpp>          // how many of them ended in which way
 #include <muster/outcome.hpp>         // value, error, cancelled or not started
-#include <muster/outcomes.hpp>        // many of them: the ledger
+#include <muster/outcomes.hpp>        // many of them, with the ledger
 #include <muster/report.hpp>          // where failures go that nobody was given
-#include <muster/summary.hpp>         // the ledger of a stream
+#include <muster/summary.hpp>         // many of them, counted as they stream by
 #include <muster/task.hpp>            // task<T>, fail, as_outcome
 
 // Running on its own.

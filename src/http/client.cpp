@@ -17,21 +17,24 @@ namespace muster::http {
 
 namespace {
 
-/// What is known of an attempt, however it ended.
+/// One attempt to send a request, however it ended.
 struct attempt {
     attempt() noexcept {}
-    bool begun = false; ///< it is known at all
-    bool nothing_sent = false;
-    bool can_repeat = true; ///< what was sent can be read again, what came was given to nobody
+    /// How the request may be sent again, as far as this attempt decides it.
+    enum class repeat {
+        never,         ///< the attempt did not begin, its body can't be read again, or a sink was given something
+        if_idempotent, ///< the server may have done what it was asked to
+        safely         ///< nothing was sent
+    };
+    repeat may = repeat::never;
 
     void look_at(transfer& t) noexcept {
-        begun = true;
-        nothing_sent = t.nothing_was_sent();
-        can_repeat = !t.sends().touched() && !t.sink_was_used();
+        if (!t.sends().was_asked() && !t.sink_was_used())
+            may = t.nothing_was_sent() ? repeat::safely : repeat::if_idempotent;
     }
 };
 
-/// Most requests: one attempt, no body that has to be waited for.
+/// Sends a request once; its body, if it has one, is at hand. Most requests are of this kind.
 task<response> send_plain(std::shared_ptr<engine> by, request what) {
     const lease borrowed(*by, what, delivery::whole);
     exchange waiting(*by, *borrowed, until::ended);
@@ -44,7 +47,7 @@ task<response> send_plain(std::shared_ptr<engine> by, request what) {
 
 using shared_request = std::shared_ptr<const request>;
 
-/// An attempt. If the body of the request is pulled, the task that does that has ended when this has.
+/// Makes one attempt. If the request's body comes from a source, the task that feeds it has ended when this one ends.
 task<response> send_once(std::shared_ptr<engine> by, shared_request what, attempt& made) {
     auto state = std::make_shared<exchange_state>(std::move(by), std::move(what), delivery::whole);
     auto body = [state, &made]() -> task<response> {
@@ -63,7 +66,7 @@ task<response> send_once(std::shared_ptr<engine> by, shared_request what, attemp
     co_return answer;
 }
 
-/// The same up to the headers of the answer.
+/// Makes one attempt, up to the headers of the answer.
 task<response_stream> open_once(std::shared_ptr<engine> by, shared_request what, attempt& made) {
     auto state = std::make_shared<exchange_state>(std::move(by), std::move(what), delivery::stream);
     auto body = [state, &made]() -> task<response_stream> {
@@ -71,7 +74,7 @@ task<response_stream> open_once(std::shared_ptr<engine> by, shared_request what,
         exchange waiting(state->by(), state->carrier(), until::head);
         co_await waiting;
         made.look_at(state->carrier());
-        // What fails once the headers are there is for those who read.
+        // A failure after the headers is thrown by read().
         auto failure = state->carrier().has_head() ? nullptr : state->carrier().failure();
         if (failure)
             co_await fail(std::move(failure));
@@ -94,21 +97,21 @@ const response& head_of(const response_stream& s) noexcept { return s.head(); }
 /// *Returns* how long to wait before another attempt; nothing if there is to be none.
 template <class Answer>
 std::optional<std::chrono::nanoseconds> pause_for(const outcome<Answer>& ended, const attempt& made,
-    const request& what, const retry_policy& policy, std::size_t attempts) {
-    if (attempts > policy.times() || !made.begun || !made.can_repeat || ended.was_cancelled())
+    const request& what, const resend_policy& policy, std::size_t attempts) {
+    if (attempts > policy.times() || made.may == attempt::repeat::never || ended.was_cancelled())
         return std::nullopt;
     std::optional<std::chrono::seconds> asked;
-    bool nothing_sent = made.nothing_sent;
+    bool is_safe = made.may == attempt::repeat::safely;
     if (ended.succeeded()) {
         const response& head = head_of(ended.value());
         if (!policy.worth_another(head.status))
             return std::nullopt;
         asked = head.retry_after;
-        nothing_sent = false;
+        is_safe = false;
     } else if (!policy.worth_another(ended.error())) {
         return std::nullopt;
     }
-    if (!nothing_sent && !what.is_idempotent())
+    if (!is_safe && !what.is_idempotent())
         return std::nullopt;
     return policy.pause_after(attempts, asked, muster::detail::scheduler::require("an HTTP request").random());
 }
@@ -120,7 +123,7 @@ template <class Answer>
 using attempt_function = task<Answer> (*)(std::shared_ptr<engine>, shared_request, attempt&);
 
 template <class Answer>
-task<Answer> repeat(std::shared_ptr<engine> by, request what, retry_policy policy, attempt_function<Answer> once) {
+task<Answer> repeat(std::shared_ptr<engine> by, request what, resend_policy policy, attempt_function<Answer> once) {
     const auto shared = std::make_shared<const request>(std::move(what));
     for (std::size_t attempts = 1;; ++attempts) {
         attempt made;

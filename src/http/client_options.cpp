@@ -69,7 +69,7 @@ client_options& client_options::timeout(std::chrono::nanoseconds limit) {
     return *this;
 }
 
-client_options& client_options::retry(retry_policy policy) {
+client_options& client_options::retry(resend_policy policy) {
     retry_ = std::move(policy);
     return *this;
 }

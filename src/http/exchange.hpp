@@ -18,8 +18,8 @@
 
 namespace muster::http {
 
-/// Starts the transfer if nobody has yet. One that waits for the end, or for the headers, ends the transfer when it is
-/// cancelled; one that waits for more of the body leaves it.
+/// Starts the transfer unless it was started. When the wait is cancelled, the transfer ends if the wait was for its end
+/// or for its headers; it goes on if the wait was for more of the body.
 class exchange final : public muster::detail::library_awaitable, public muster::detail::suspension {
 public:
     exchange(engine& e, transfer& t, until what) noexcept
@@ -28,19 +28,21 @@ public:
           transfer_(&t),
           until_(what) {}
     ~exchange() {
-        if (transfer_->waiter_ == this)
+        if (transfer_->is_waiter(this))
             leave();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return transfer_->started_ && transfer_->ready(until_); }
+    [[nodiscard]] bool await_ready() const noexcept {
+        return transfer_->phase() != transfer_phase::prepared && transfer_->ready(until_);
+    }
     template <std::derived_from<muster::detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        if (!transfer_->started_ && !engine_->start(*transfer_)) {
+        if (transfer_->phase() == transfer_phase::prepared && !engine_->start(*transfer_)) {
             fiber_->yield(h);
             return;
         }
-        transfer_->waiter_ = this;
+        transfer_->set_waiter(this);
         fiber_->wait(*this, h);
     }
     void await_resume() const {
@@ -49,13 +51,13 @@ public:
     }
 
     [[nodiscard]] until what() const noexcept { return until_; }
-    /// What it waits for is there. It is no longer the transfer's waiter.
-    void come() noexcept { fiber_->wake(); }
+    /// The transfer calls this when what it waits for is there, and no longer has it as its waiter.
+    void wake() noexcept { fiber_->wake(); }
 
 private:
     void leave() noexcept {
         if (until_ == until::data)
-            transfer_->waiter_ = nullptr;
+            transfer_->set_waiter(nullptr);
         else
             engine_->abandon(*transfer_);
     }
@@ -64,8 +66,9 @@ private:
         static_cast<exchange&>(s).leave();
         return muster::detail::cancel_effect::interrupted;
     }
-    static constexpr muster::detail::suspension_kind kind_of{"an HTTP response", &cancel};
-    static constexpr muster::detail::suspension_kind kind_of_read{"the body of an HTTP response", &cancel};
+    static constexpr muster::detail::suspension_kind kind_of{.what = "an HTTP response", .cancel = &cancel};
+    static constexpr muster::detail::suspension_kind kind_of_read{
+        .what = "the body of an HTTP response", .cancel = &cancel};
 
     engine* engine_;
     transfer* transfer_;
@@ -77,32 +80,32 @@ class body_wait final : public muster::detail::library_awaitable, public muster:
 public:
     explicit body_wait(transfer& t) noexcept : suspension(kind_of), transfer_(&t) {}
     ~body_wait() {
-        if (transfer_->feeder_ == this)
-            transfer_->feeder_ = nullptr;
+        if (transfer_->is_feeder(this))
+            transfer_->set_feeder(nullptr);
     }
 
-    [[nodiscard]] bool await_ready() const noexcept {
-        return transfer_->done_ || !transfer_->wanted_ || transfer_->sends().waits();
-    }
+    [[nodiscard]] bool await_ready() const noexcept { return !transfer_->is_wanted() || transfer_->sends().waits(); }
     template <std::derived_from<muster::detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        transfer_->feeder_ = this;
+        transfer_->set_feeder(this);
         fiber_->wait(*this, h);
     }
     void await_resume() const {
         if (fiber_ != nullptr)
             fiber_->throw_if_cancelled();
     }
-    void come() noexcept { fiber_->wake(); }
+    /// The transfer calls this when libcurl wants more, or the transfer is over, and no longer has it as its feeder.
+    void wake() noexcept { fiber_->wake(); }
 
 private:
     static muster::detail::cancel_effect cancel(
         muster::detail::suspension& s, const muster::detail::cancel_request&, muster::detail::fiber*&) noexcept {
-        static_cast<body_wait&>(s).transfer_->feeder_ = nullptr;
+        static_cast<body_wait&>(s).transfer_->set_feeder(nullptr);
         return muster::detail::cancel_effect::interrupted;
     }
-    static constexpr muster::detail::suspension_kind kind_of{"room for more of an HTTP request's body", &cancel};
+    static constexpr muster::detail::suspension_kind kind_of{
+        .what = "room for more of an HTTP request's body", .cancel = &cancel};
 
     transfer* transfer_;
 };

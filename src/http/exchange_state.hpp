@@ -43,7 +43,7 @@ public:
           what_(std::move(what)),
           borrowed_(*by_, *what_, how) {
         // The stream may be dropped by a sink, while libcurl is at work.
-        borrowed_->kept_ = what_;
+        borrowed_->keep(what_);
     }
     exchange_state(const exchange_state&) = delete;
     exchange_state& operator=(const exchange_state&) = delete;
@@ -54,23 +54,27 @@ public:
     [[nodiscard]] response_stream stream() { return response_stream(shared_from_this()); }
     static void set_attempts(response_stream& s, std::size_t n) noexcept { s.head_.attempts = n; }
 
-    /// Begins to pull the request's body, if it has one that is pulled.
+    /// Starts the task that feeds the request's body, if that comes from a source.
     void begin_feeding();
-    /// No more of it is wanted.
+    /// Cancels the feeding task: no more of the body is wanted.
     void stop_feeding() noexcept;
-    /// The transfer ends where it is; who still reads is told why.
+    /// Ends the transfer where it is; a task that still reads gets a transfer_error that says why.
     void give_up(const char* why) noexcept;
-    /// That, and the feeding task has ended.
+    /// Gives up, and waits until the feeding task has ended.
     [[nodiscard]] task<> end(const char* why);
 
-    bool reading_ = false; ///< somebody waits for the next piece
-    bool closed_ = false;
+    /// *Errors*: invalid_state_error if a task reads already; transfer_error if the stream was closed.
+    void begin_reading();
+    void end_reading() noexcept { is_being_read_ = false; }
+    void mark_closed() noexcept { is_closed_ = true; }
 
 private:
     std::shared_ptr<engine> by_;
     std::shared_ptr<const request> what_;
     lease borrowed_;
     task_handle<void> feeding_;
+    bool is_being_read_ = false;
+    bool is_closed_ = false;
 };
 
 } // namespace muster::http

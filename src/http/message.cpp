@@ -103,7 +103,7 @@ request& request::bearer_auth(std::string token) {
     return *this;
 }
 
-request& request::retry(retry_policy policy) {
+request& request::retry(resend_policy policy) {
     retry_ = std::move(policy);
     return *this;
 }

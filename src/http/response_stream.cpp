@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// A streamed exchange: the tasks that read an answer piece by piece, and the task that feeds the request's body. Both
+// share the exchange_state with the stream's owner, so that any of them may go first.
 #include <muster/http/response_stream.hpp>
 
 #include "exchange_state.hpp"
@@ -14,18 +16,18 @@ namespace muster::http {
 
 namespace {
 
-/// Pulls the body of a request as there is room for it, until it has ended or nobody wants it any more.
+/// Pulls the body of a request as libcurl asks for it, until the body has ended or the transfer is over.
 task<> feed(std::shared_ptr<exchange_state> state) {
     transfer& t = state->carrier();
     for (;;) {
         body_wait room(t);
         co_await room;
-        if (t.done_ || !t.wanted_ || !t.sends().waits())
+        if (!t.is_wanted() || !t.sends().waits())
             co_return;
         auto pulling = state->what().source()();
         auto pulled = co_await as_outcome(std::move(pulling));
-        if (t.done_ || !t.wanted_) {
-            // Nobody waits for it: it is reported as this task's.
+        if (!t.is_wanted()) {
+            // The request is over. What the source threw is reported as this task's failure.
             if (pulled.failed()) {
                 auto error = pulled.error();
                 co_await fail(std::move(error));
@@ -53,11 +55,11 @@ task<> feed(std::shared_ptr<exchange_state> state) {
     }
 }
 
-/// While one lives, nobody else reads.
+/// While one lives, no other task may read.
 class reading_scope {
 public:
-    explicit reading_scope(exchange_state& s) noexcept : state_(&s) { s.reading_ = true; }
-    ~reading_scope() { state_->reading_ = false; }
+    explicit reading_scope(exchange_state& s) : state_(&s) { s.begin_reading(); }
+    ~reading_scope() { state_->end_reading(); }
     reading_scope(const reading_scope&) = delete;
     reading_scope& operator=(const reading_scope&) = delete;
 
@@ -68,12 +70,8 @@ private:
 task<std::optional<std::string>> read_piece(std::shared_ptr<exchange_state> state) {
     if (!state)
         throw invalid_state_error("this http::response_stream was moved from: there is nothing to read");
-    if (state->reading_)
-        throw invalid_state_error("this http::response_stream is being read by another task: one may read at a time");
-    transfer& t = state->carrier();
-    if (state->closed_)
-        throw transfer_error(t.url(), "the http::response_stream was closed");
     const reading_scope only_one(*state);
+    transfer& t = state->carrier();
     exchange waiting(state->by(), t, until::data);
     co_await waiting;
     auto piece = t.take_arrived();
@@ -105,12 +103,20 @@ task<std::string> read_rest(std::shared_ptr<exchange_state> state) {
 task<> close_state(std::shared_ptr<exchange_state> state) {
     if (!state)
         co_return;
-    state->closed_ = true;
+    state->mark_closed();
     auto ending = state->end("the http::response_stream was closed");
     co_await std::move(ending);
 }
 
 } // namespace
+
+void exchange_state::begin_reading() {
+    if (is_being_read_)
+        throw invalid_state_error("this http::response_stream is being read by another task: one may read at a time");
+    if (is_closed_)
+        throw transfer_error(carrier().url(), "the http::response_stream was closed");
+    is_being_read_ = true;
+}
 
 void exchange_state::begin_feeding() {
     if (what_->source())

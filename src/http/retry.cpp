@@ -15,58 +15,58 @@ namespace {
 
 std::chrono::nanoseconds require_not_negative(std::chrono::nanoseconds d, const char* what) {
     if (d.count() < 0)
-        throw std::invalid_argument(std::string("retry_policy::") + what + " must not be negative");
+        throw std::invalid_argument(std::string("resend_policy::") + what + " must not be negative");
     return d;
 }
 
 } // namespace
 
-retry_policy& retry_policy::first_delay(std::chrono::nanoseconds d) {
+resend_policy& resend_policy::first_delay(std::chrono::nanoseconds d) {
     first_delay_ = require_not_negative(d, "first_delay");
     return *this;
 }
 
-retry_policy& retry_policy::longest_delay(std::chrono::nanoseconds d) {
+resend_policy& resend_policy::longest_delay(std::chrono::nanoseconds d) {
     longest_delay_ = require_not_negative(d, "longest_delay");
     return *this;
 }
 
-retry_policy& retry_policy::factor(double f) {
+resend_policy& resend_policy::factor(double f) {
     if (!(f >= 1))
-        throw std::invalid_argument("retry_policy::factor must be at least 1");
+        throw std::invalid_argument("resend_policy::factor must be at least 1");
     factor_ = f;
     return *this;
 }
 
-retry_policy& retry_policy::jitter(double part) {
+resend_policy& resend_policy::jitter(double part) {
     if (!(part >= 0 && part <= 1))
-        throw std::invalid_argument("retry_policy::jitter must be between 0 and 1");
+        throw std::invalid_argument("resend_policy::jitter must be between 0 and 1");
     jitter_ = part;
     return *this;
 }
 
-retry_policy& retry_policy::longest_retry_after(std::chrono::seconds d) noexcept {
+resend_policy& resend_policy::longest_retry_after(std::chrono::seconds d) noexcept {
     longest_retry_after_ = d;
     return *this;
 }
 
-retry_policy& retry_policy::statuses(std::vector<int> which) {
+resend_policy& resend_policy::statuses(std::vector<int> which) {
     statuses_ = std::move(which);
     return *this;
 }
 
-bool retry_policy::worth_another(int status) const noexcept {
+bool resend_policy::worth_another(int status) const noexcept {
     return std::ranges::find(statuses_, status) != statuses_.end();
 }
 
-bool retry_policy::worth_another(const std::exception_ptr& error) const noexcept {
+bool resend_policy::worth_another(const std::exception_ptr& error) const noexcept {
     if (const auto* e = muster::get_if<status_error>(error))
         return worth_another(e->status());
     return muster::is_a<connect_error>(error) || muster::is_a<reset_error>(error) ||
            muster::is_a<muster::timeout_error>(error);
 }
 
-std::optional<std::chrono::nanoseconds> retry_policy::pause_after(
+std::optional<std::chrono::nanoseconds> resend_policy::pause_after(
     std::size_t attempt, std::optional<std::chrono::seconds> retry_after, std::uint64_t random) const noexcept {
     if (retry_after && *retry_after > longest_retry_after_)
         return std::nullopt;

@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: MIT
+// A transfer's way, and libcurl's callbacks, by which the answer comes. An easy handle is costly to make, so that
+// transfers are used again and again; the engine keeps those that no request has.
+//
+//            acquire             start             libcurl has ended it, or was told to give it back
+//     idle ----------> prepared ------> running ---------------------------------------------------> done
+//      ^                 |   |             |                                                         ^  ^ |
+//      |                 |   +-------------|--- it could not be begun -------------------------------+  | |
+//      |                 |                 | the request does not want it any more, but libcurl is on   | |
+//      |                 |                 | the stack                                                  | |
+//      |                 |                 +-----> leaving ---- libcurl has returned -------------------+ |
+//      |                 |                           | release                                            |
+//      |                 |                           v                                                    |
+//      |                 | release                  left                                                  |
+//      |                 |                           | libcurl has returned                               |
+//      +-----------------+---------------------------+----------------------------------- release --------+
 #include "transfer.hpp"
 
 #include "exchange.hpp"
@@ -76,14 +91,13 @@ std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 
 std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept {
     auto& t = *static_cast<transfer*>(self);
-    if (!t.wanted_ || t.complete_)
+    if (!t.is_wanted() || t.progress_ == answer_progress::complete)
         return CURL_READFUNC_ABORT;
     try {
         const auto taken = t.upload_.take(place, size * count);
         if (taken != upload::paused)
             return taken;
-        if (body_wait* feeder = std::exchange(t.feeder_, nullptr))
-            feeder->come();
+        t.wake_feeder();
         return CURL_READFUNC_PAUSE;
     } catch (...) {
         t.failure_ = std::current_exception();
@@ -95,8 +109,9 @@ std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, 
 /// before breaks without an answer: the server may have done what it was asked to.
 int transfer::on_begin(void* self, char*, char*, int, int) noexcept {
     auto& t = *static_cast<transfer*>(self);
-    const bool again = std::exchange(t.begun_, true) && t.header_bytes_ == t.answered_ && !t.nothing_was_sent();
-    t.answered_ = t.header_bytes_;
+    const bool unanswered = t.header_bytes_ == t.header_bytes_when_sent_;
+    const bool again = t.times_sent_++ != 0 && unanswered && !t.nothing_was_sent();
+    t.header_bytes_when_sent_ = t.header_bytes_;
     if (!again || t.request_->is_idempotent())
         return CURL_PREREQFUNC_OK;
     try {
@@ -130,13 +145,55 @@ int transfer::on_seek(void* self, curl_off_t offset, int origin) noexcept {
     return can ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
+void transfer::enter(transfer_phase next) noexcept {
+    using enum transfer_phase;
+    [[maybe_unused]] const auto may_enter = [&] {
+        switch (phase_) {
+        case idle:
+            return next == prepared;
+        case prepared:
+            return next == running || next == done || next == idle;
+        case running:
+            return next == leaving || next == done;
+        case leaving:
+            return next == left || next == done;
+        case left:
+        case done:
+            return next == idle;
+        }
+        return false;
+    };
+    MUSTER_ASSERT(may_enter());
+    phase_ = next;
+}
+
+void transfer::wake_waiter() noexcept {
+    if (exchange* w = std::exchange(waiter_, nullptr))
+        w->wake();
+}
+
+void transfer::wake_feeder() noexcept {
+    if (body_wait* f = std::exchange(feeder_, nullptr))
+        f->wake();
+}
+
 void transfer::tell_waiter() noexcept {
     if (waiter_ != nullptr && ready(waiter_->what()))
-        std::exchange(waiter_, nullptr)->come();
+        wake_waiter();
+}
+
+std::optional<int> transfer::take_pause_change() noexcept {
+    const bool receives = receiving_is_paused_ && !ready(until::data);
+    if (!receives && (!upload_.was_asked() || upload_.waits()))
+        return std::nullopt;
+    if (receives)
+        receiving_is_paused_ = false;
+    // What is paused and stays so must be named.
+    return (upload_.waits() ? CURLPAUSE_SEND : 0) | (receiving_is_paused_ ? CURLPAUSE_RECV : 0);
 }
 
 bool transfer::take_header(std::string_view line) {
-    if (!wanted_)
+    if (!is_wanted())
         return false;
     header_bytes_ += line.size();
     if (header_bytes_ > header_limit_) {
@@ -144,7 +201,7 @@ bool transfer::take_header(std::string_view line) {
             answer_.url, "the headers are larger than " + std::to_string(header_limit_) + " bytes", header_limit_));
         return false;
     }
-    if (line.starts_with("HTTP/") && !head_complete_) {
+    if (line.starts_with("HTTP/") && !has_head()) {
         // Another answer: what came before was a redirect, or a 1xx.
         answer_.headers.clear();
         answer_.body.clear();
@@ -153,9 +210,9 @@ bool transfer::take_header(std::string_view line) {
         return true;
     }
     if (line == "\r\n" || line == "\n") {
-        if (follows_ && request_ != nullptr)
+        if (redirects_ != 0)
             before_redirect();
-        if (streams_ || upload_.touched())
+        if (delivery_ == delivery::stream || upload_.was_asked())
             end_of_headers();
         return true;
     }
@@ -166,50 +223,50 @@ bool transfer::take_header(std::string_view line) {
     return true;
 }
 
-/// Of one of a request's answers. Whoever waits for the headers hears of the last one's.
+/// A request may have several answers: redirects and 1xx come before the last one, for which the waiter waits.
 void transfer::end_of_headers() {
     read_head();
-    if (head_complete_ || answer_.status < 200)
+    if (has_head() || answer_.status < 200)
         return;
     const std::string* where = answer_.status < 400 ? answer_.headers.find("Location") : nullptr;
-    const bool redirects = follows_ && answer_.status >= 300 && where != nullptr && !where->empty();
-    if (upload_.waits()) {
-        // libcurl may have decided that no more is to be sent; it does not end while sending is paused all the same.
-        nudge();
-    }
+    const bool redirects = redirects_ != 0 && answer_.status >= 300 && where != nullptr && !where->empty();
+    // libcurl may have decided to send no more of the request's body; it does not end while sending is paused all the
+    // same.
+    if (upload_.waits())
+        send_on();
     if (redirects)
         return;
-    head_complete_ = true;
+    progress_ = answer_progress::body;
     look_for_end();
     tell_waiter();
 }
 
-/// After an answer of less than 300 libcurl waits for the request's body, whatever has come.
+/// After an answer of less than 300 libcurl waits until the request's body is sent, even if the answer is complete.
 void transfer::look_for_end() noexcept {
+    if (progress_ != answer_progress::body || !upload_.was_asked())
+        return;
     curl_off_t announced = -1;
     curl_off_t came = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
     curl_easy_getinfo(easy_.get(), CURLINFO_SIZE_DOWNLOAD_T, &came);
-    if (!head_complete_ || !upload_.touched() || announced < 0 || came < announced || complete_)
+    if (announced < 0 || came < announced)
         return;
-    complete_ = true;
-    nudge();
+    progress_ = answer_progress::complete;
+    send_on();
 }
 
-void transfer::nudge() noexcept {
-    for (transfer* t = nudged_; t != nullptr; t = t->next_nudged_)
-        if (t == this)
-            return;
-    next_nudged_ = nudged_;
-    nudged_ = this;
+/// Has libcurl call on_send again, once it has returned.
+void transfer::send_on() noexcept {
+    if (!sending_on_.contains(*this))
+        sending_on_.push_back(*this);
 }
 
 transfer::taken transfer::take_body(std::string_view piece) {
-    // Cancelled from a sink, in the middle of libcurl: the handle is taken out once that has returned.
-    if (!wanted_)
+    // A sink may have cancelled the request while libcurl is on the stack: the handle is taken out once that returns.
+    if (!is_wanted())
         return taken::never;
-    if (streams_ && arrived_.size() >= most_arrived) {
-        receives_paused_ = true;
+    if (delivery_ == delivery::stream && arrived_.size() >= most_arrived) {
+        receiving_is_paused_ = true;
         return taken::none_now;
     }
     if (answer_.status == 0) {
@@ -227,24 +284,24 @@ transfer::taken transfer::take_body(std::string_view piece) {
             answer_.url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
         return taken::never;
     }
-    if (streams_) {
+    if (delivery_ == delivery::stream) {
         arrived_.append(piece);
         tell_waiter();
     } else if (request_->sink()) {
-        sink_used_ = true;
+        sink_was_used_ = true;
         request_->sink()(piece);
     } else {
         answer_.body.append(piece);
     }
     look_for_end();
-    return wanted_ ? taken::all : taken::never;
+    return is_wanted() ? taken::all : taken::never;
 }
 
 void transfer::ended(CURLcode code) {
     if (failure_)
         return;
     try {
-        if (code == CURLE_OK || (code == CURLE_ABORTED_BY_CALLBACK && complete_))
+        if (code == CURLE_OK || (code == CURLE_ABORTED_BY_CALLBACK && progress_ == answer_progress::complete))
             read_answer();
         else
             failure_ = error_for(code);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What libcurl is told: once about the client, then about each request.
+// What libcurl is told: the client's options once for each easy handle, then each request. Most requests are plain
+// GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the next
+// one (see transfer::settings).
 #include "transfer.hpp"
 
 #include <algorithm>
@@ -71,7 +73,7 @@ constexpr auto largest_offset = static_cast<std::uint64_t>(std::numeric_limits<c
 
 } // namespace
 
-transfer::transfer(CURLSH* shared, transfer*& nudged) : nudged_(nudged), easy_(make_easy()) {
+transfer::transfer(CURLSH* shared, send_on_list& sending_on) : sending_on_(sending_on), easy_(make_easy()) {
     // Survives a reset, as connections do.
     if (shared != nullptr)
         set(CURLOPT_SHARE, shared);
@@ -87,24 +89,25 @@ void transfer::set(CURLoption option, Value value) {
 }
 
 void transfer::prepare(const request& what, const client_options& options, delivery how) {
+    MUSTER_ASSERT(phase_ == transfer_phase::idle);
     forget();
     answer_ = response();
     answer_.url = what.url();
     arrived_.clear();
     failure_ = nullptr;
-    header_bytes_ = answered_ = 0;
-    begun_ = complete_ = false;
+    times_sent_ = 0;
+    header_bytes_ = header_bytes_when_sent_ = 0;
     header_limit_ = options.header_limit_;
     body_limit_ = what.body_limit().value_or(options.body_limit_);
-    follows_ = options.redirects_ != 0;
-    streams_ = how == delivery::stream;
-    head_complete_ = sink_used_ = false;
-    started_ = wanted_ = done_ = receives_paused_ = false;
+    redirects_ = options.redirects_;
+    delivery_ = how;
+    progress_ = answer_progress::head;
+    receiving_is_paused_ = sink_was_used_ = false;
     text_[0] = '\0';
     require_url(what.url());
 
     request_ = &what;
-    if (!set_up_)
+    if (settings_ != settings::client)
         set_client(options);
     set(CURLOPT_URL, what.url().c_str());
     const auto limit = what.timeout().value_or(options.timeout_);
@@ -157,7 +160,7 @@ void transfer::set_client(const client_options& options) {
     if (options.no_proxy_)
         set(CURLOPT_NOPROXY, options.no_proxy_->c_str());
     set_tls(options.tls_);
-    set_up_ = true;
+    settings_ = settings::client;
 }
 
 void transfer::set_tls(const tls_options& options) {
@@ -198,8 +201,7 @@ void transfer::set_request(const request& what) {
     const bool plain = method.empty() && !what.body() && !file && !what.source();
     if (plain && what.headers().empty() && !what.basic_auth() && what.bearer_auth().empty())
         return;
-    // What is set from here on is not undone for the next request but by setting up anew.
-    set_up_ = false;
+    settings_ = settings::request;
     if (what.body()) {
         set(CURLOPT_POST, 1L);
         set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body()->size()));
@@ -269,7 +271,7 @@ void transfer::forget() noexcept {
     if (request_ == nullptr)
         return;
     request_ = nullptr;
-    if (!set_up_) {
+    if (settings_ == settings::request) {
         curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, nullptr);
         curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, nullptr);
         lines_.reset();

@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: MIT
+// libcurl asks for bytes of a request's body (take), from a file, which answers at once, or from a source, which is a
+// task: then libcurl is paused, the feeding task awaits the source, gives the piece, and libcurl goes on.
+//
+//                begin_source              take, and the piece is used up
+//          none ---------------> giving ----------------------------------> waiting
+//           |                      ^                                         | |  ^
+//           | begin_file           +-------------- give a piece -------------+ |  | give an empty piece
+//           v                                                                  +--+
+//          file                               give the end:  giving, waiting -> over
 #include "upload.hpp"
 
+#include <muster/detail/assert.hpp>
 #include <muster/http/error.hpp>
 
 #include <algorithm>
@@ -41,10 +51,14 @@ std::uint64_t upload::begin_file(const request& what) {
             "the body can't be read: " + what.body_file() + " is no file on disk: give its bytes with body_from",
             std::make_error_code(std::errc::invalid_argument));
     size_ = static_cast<std::uint64_t>(about.st_size);
+    state_ = state::file;
     return size_;
 }
 
-void upload::begin_source() noexcept { close(); }
+void upload::begin_source() noexcept {
+    close();
+    state_ = state::giving;
+}
 
 void upload::close() noexcept {
     if (file_ >= 0)
@@ -53,7 +67,8 @@ void upload::close() noexcept {
     at_ = size_ = 0;
     std::string().swap(piece_);
     given_ = 0;
-    over_ = waits_ = touched_ = false;
+    state_ = state::none;
+    was_asked_ = false;
 }
 
 std::size_t upload::take_from_file(char* place, std::size_t room) {
@@ -73,10 +88,12 @@ std::size_t upload::take_from_file(char* place, std::size_t room) {
 }
 
 std::size_t upload::take(char* place, std::size_t room) {
-    if (file_ >= 0)
+    MUSTER_ASSERT(state_ != state::none);
+    if (state_ == state::file)
         return take_from_file(place, room);
-    if (given_ == piece_.size() && !over_) {
-        waits_ = touched_ = true;
+    if (given_ == piece_.size() && state_ != state::over) {
+        state_ = state::waiting;
+        was_asked_ = true;
         return paused;
     }
     const auto count = std::min(room, piece_.size() - given_);
@@ -87,7 +104,7 @@ std::size_t upload::take(char* place, std::size_t room) {
 }
 
 bool upload::seek(std::uint64_t offset) noexcept {
-    if (file_ < 0)
+    if (state_ != state::file)
         return offset == at_;
     if (offset > size_)
         return false;
@@ -96,14 +113,14 @@ bool upload::seek(std::uint64_t offset) noexcept {
 }
 
 void upload::give(std::optional<std::string> piece) noexcept {
+    MUSTER_ASSERT(state_ == state::waiting);
     given_ = 0;
     if (piece)
         piece_ = std::move(*piece);
     else
         std::string().swap(piece_);
-    over_ = !piece;
-    // An empty piece is no end: more is wanted at once.
-    waits_ = piece && piece_.empty();
+    // An empty piece is no end: libcurl goes on waiting for the next one.
+    state_ = !piece ? state::over : piece_.empty() ? state::waiting : state::giving;
 }
 
 } // namespace muster::http

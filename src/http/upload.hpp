@@ -36,26 +36,29 @@ public:
     /// *Returns* false if it can't go back there.
     [[nodiscard]] bool seek(std::uint64_t offset) noexcept;
 
-    /// libcurl has asked, and waits for more from the source.
-    [[nodiscard]] bool waits() const noexcept { return waits_; }
-    /// *Returns* whether anything was asked of the source.
-    [[nodiscard]] bool touched() const noexcept { return touched_; }
+    /// *Returns* whether libcurl has asked for more of the source and waits for it.
+    [[nodiscard]] bool waits() const noexcept { return state_ == state::waiting; }
+    /// *Returns* whether anything was asked of the source, so that the body can't be sent a second time.
+    [[nodiscard]] bool was_asked() const noexcept { return was_asked_; }
     /// *Returns* how much of the body was taken.
     [[nodiscard]] std::uint64_t taken() const noexcept { return at_; }
+    /// Gives what the source returned: its next piece, or nothing at its end.
     void give(std::optional<std::string> piece) noexcept;
 
 private:
+    /// The picture is at the head of upload.cpp.
+    enum class state { none, file, giving, waiting, over };
+
     [[nodiscard]] std::size_t take_from_file(char* place, std::size_t room);
 
+    state state_ = state::none;
+    bool was_asked_ = false;
     const request* of_ = nullptr;
     int file_ = -1;
     std::uint64_t at_ = 0;
     std::uint64_t size_ = 0;
-    std::string piece_; ///< of the source
-    std::size_t given_ = 0;
-    bool over_ = false;
-    bool waits_ = false;
-    bool touched_ = false;
+    std::string piece_;     ///< of the source
+    std::size_t given_ = 0; ///< how much of the piece libcurl has taken
 };
 
 } // namespace muster::http

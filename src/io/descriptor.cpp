@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "descriptor.hpp"
+#include "io/descriptor.hpp"
 
+#include "loops/require_event_loop.hpp"
 #include "posix/quiet_write.hpp"
+#include "posix/system_error.hpp"
 
 #include <muster/io/error.hpp>
 #include <muster/sleep.hpp>
@@ -52,16 +54,6 @@ private:
 };
 
 } // namespace
-
-void require_io_loop(const char* what) {
-    if (dynamic_cast<event_loop*>(&scheduler::require(what)) == nullptr)
-        throw invalid_state_error(std::string(what) + " needs a muster::event_loop, as muster::run makes it: "
-                                                      "this loop does no I/O");
-}
-
-void throw_system_error(int error, const std::string& what) {
-    throw std::system_error(error, std::generic_category(), what);
-}
 
 struct descriptor::told {
     static void ready(uv_poll_t* p, int status, int events) {
@@ -244,15 +236,14 @@ void descriptor::wake_all() noexcept {
     wake(side::writing);
 }
 
-descriptor::use::use(descriptor& d, side s, const char* what) : of_(&d), side_(s) {
-    require_io_loop(what);
+one_at_a_time& descriptor::free_side(descriptor& d, side s, const char* what) {
+    require_event_loop(what);
     if (!d.is_open())
-        throw std::system_error(
-            std::make_error_code(std::errc::bad_file_descriptor), std::string(what) + ": it is closed");
-    if (d.used_[index(s)])
-        throw invalid_state_error(std::string(what) + ": another task is doing that; one at a time can");
-    d.used_[index(s)] = true;
+        throw_system_error(EBADF, std::string(what) + ": it is closed");
+    return d.used_[index(s)];
 }
+
+descriptor::use::use(descriptor& d, side s, const char* what) : alone_(free_side(d, s, what), what) {}
 
 // ---- operations ----
 

@@ -10,6 +10,8 @@
 ///     descriptor::readiness waiting(*d, descriptor::side::reading);
 ///     co_await waiting;
 
+#include "vocabulary/one_at_a_time.hpp"
+
 #include <muster/detail/fiber.hpp>
 #include <muster/event_loop.hpp>
 #include <muster/io/address.hpp>
@@ -50,7 +52,7 @@ public:
     [[nodiscard]] int fd() const noexcept { return fd_; }
     [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
     [[nodiscard]] bool is_socket() const noexcept { return socket_; }
-    [[nodiscard]] bool in_use(side s) const noexcept { return used_[index(s)]; }
+    [[nodiscard]] bool in_use(side s) const noexcept { return used_[index(s)].in_use(); }
     void close() noexcept;
     [[nodiscard]] int release() noexcept;
     /// It was made non-blocking although others share it: that is undone when it is closed.
@@ -78,6 +80,7 @@ private:
         descriptor* of;
     };
 
+    [[nodiscard]] static one_at_a_time& free_side(descriptor& d, side s, const char* what);
     [[nodiscard]] std::error_code begin_wait(readiness& r) noexcept;
     void end_wait(side s) noexcept;
     [[nodiscard]] std::error_code watch(event_loop& loop) noexcept;
@@ -90,7 +93,7 @@ private:
     bool socket_;
     bool block_again_ = false;
     std::uint8_t eager_ = 0;
-    std::array<bool, 2> used_{};
+    std::array<one_at_a_time, 2> used_;
     std::array<readiness*, 2> waiting_{};
     // libuv's handle stays with the loop that was waited on first, and goes on watching what nobody waits for at the
     // moment until that happens: who reads, and waits for more, costs no system call but the read.
@@ -106,13 +109,9 @@ private:
 class descriptor::use {
 public:
     use(descriptor& d, side s, const char* what);
-    ~use() { of_->used_[index(side_)] = false; }
-    use(const use&) = delete;
-    use& operator=(const use&) = delete;
 
 private:
-    descriptor* of_;
-    side side_;
+    one_at_a_time::use alone_;
 };
 
 /// Waits until there may be something to do. *Errors*: what keeps it from being watched.
@@ -168,9 +167,5 @@ private:
 /// *Returns* an error, if there is one.
 [[nodiscard]] task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to);
 void set_no_delay(int fd) noexcept;
-
-/// *Errors*: invalid_state_error unless the loop of this thread is one that does I/O.
-void require_io_loop(const char* what);
-[[noreturn]] void throw_system_error(int error, const std::string& what);
 
 } // namespace muster::detail

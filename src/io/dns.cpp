@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/dns.hpp>
 
-#include "resolve.hpp"
+#include "io/resolve.hpp"
 
 #include <muster/to_thread.hpp>
 

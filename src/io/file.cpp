@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/file.hpp>
 
-#include "subprocess/spawn.hpp"
+#include "posix/owned_fd.hpp"
+#include "posix/system_error.hpp"
 
 #include <muster/to_thread.hpp>
 
@@ -28,7 +29,7 @@ namespace {
 using state_ptr = std::shared_ptr<const file::state>;
 
 [[noreturn]] void fail(const std::string& path, int error, const char* what) {
-    throw file_error(path, std::error_code(error, std::generic_category()), what);
+    throw file_error(path, detail::system_code(error), what);
 }
 
 state_ptr open_now(std::string path, int flags) {
@@ -130,9 +131,9 @@ void write_file_now(std::string path, std::string data, int flags) {
     const int fd = s->descriptor.get();
     write_on(*s, data, [&](const char* p, std::size_t c, std::size_t) { return ::write(fd, p, c); });
     // Network file systems and quotas say only now that it was too much: closing any descriptor of the file makes them.
-    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy >= 0 && ::close(copy) != 0 && errno != EINTR)
-        fail(s->path, errno, "closing");
+    detail::owned_fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (const auto failed = copy.close())
+        throw file_error(s->path, failed, "closing");
 }
 
 std::string read_at_now(state_ptr s, std::uint64_t offset, std::size_t count) {

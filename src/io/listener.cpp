@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/listener.hpp>
 
-#include "listening.hpp"
+#include "io/listening.hpp"
+#include "posix/system_error.hpp"
 
 #include <muster/error.hpp>
 #include <muster/sleep.hpp>

@@ -6,7 +6,7 @@
 ///
 ///     auto l = std::make_shared<listening>(make_socket(AF_INET));
 
-#include "descriptor.hpp"
+#include "io/descriptor.hpp"
 
 #include <memory>
 #include <string>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/pipe.hpp>
 
-#include "descriptor.hpp"
+#include "io/descriptor.hpp"
+#include "posix/system_error.hpp"
 
 #include <array>
 #include <cerrno>

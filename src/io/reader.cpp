@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/reader.hpp>
 
-#include "descriptor.hpp"
+#include "io/descriptor.hpp"
+#include "loops/require_event_loop.hpp"
 
 #include <muster/error.hpp>
 
@@ -53,28 +54,12 @@ struct reader::state {
     std::size_t begin = 0;
     std::size_t end = 0;
     bool at_end = false;
-    bool busy = false;
+    detail::one_at_a_time reading;
 };
 
 namespace {
 
 using state_ptr = std::shared_ptr<reader::state>;
-
-class turn {
-public:
-    explicit turn(reader::state& s) : of_(&s) {
-        detail::require_io_loop("reading");
-        if (s.busy)
-            throw invalid_state_error("reading: another task reads; one at a time can");
-        s.busy = true;
-    }
-    ~turn() { of_->busy = false; }
-    turn(const turn&) = delete;
-    turn& operator=(const turn&) = delete;
-
-private:
-    reader::state* of_;
-};
 
 /// Waits for more. Gives false at the end.
 task<bool> fill(reader::state& s) {
@@ -90,7 +75,8 @@ task<bool> fill(reader::state& s) {
 std::string bytes(std::size_t n) { return std::to_string(n) + (n == 1 ? " byte" : " bytes"); }
 
 task<std::optional<std::string>> line_of(state_ptr s, std::size_t limit) {
-    const turn mine(*s);
+    detail::require_event_loop("reading");
+    const detail::one_at_a_time::use mine(s->reading, "reading");
     std::size_t searched = 0;
     for (;;) {
         const auto there = s->there();
@@ -113,7 +99,8 @@ task<std::optional<std::string>> line_of(state_ptr s, std::size_t limit) {
 }
 
 task<std::string> exactly_of(state_ptr s, std::size_t count) {
-    const turn mine(*s);
+    detail::require_event_loop("reading");
+    const detail::one_at_a_time::use mine(s->reading, "reading");
     while (s->there().size() < count) {
         const bool more = co_await fill(*s);
         if (!more) {
@@ -128,7 +115,8 @@ task<std::string> exactly_of(state_ptr s, std::size_t count) {
 task<std::string> until_of(state_ptr s, std::string delimiter, std::size_t limit) {
     if (delimiter.empty())
         throw std::invalid_argument("reader::read_until: the delimiter must not be empty");
-    const turn mine(*s);
+    detail::require_event_loop("reading");
+    const detail::one_at_a_time::use mine(s->reading, "reading");
     std::size_t searched = 0;
     for (;;) {
         const auto there = s->there();
@@ -149,7 +137,8 @@ task<std::string> until_of(state_ptr s, std::string delimiter, std::size_t limit
 }
 
 task<std::string> all_of(state_ptr s, std::size_t limit) {
-    const turn mine(*s);
+    detail::require_event_loop("reading");
+    const detail::one_at_a_time::use mine(s->reading, "reading");
     for (;;) {
         if (s->there().size() > limit)
             throw limit_error(limit, "reading all: there are more than " + bytes(limit));
@@ -160,7 +149,8 @@ task<std::string> all_of(state_ptr s, std::size_t limit) {
 }
 
 task<std::string> some_of(state_ptr s, std::size_t most) {
-    const turn mine(*s);
+    detail::require_event_loop("reading");
+    const detail::one_at_a_time::use mine(s->reading, "reading");
     if (most == 0)
         throw std::invalid_argument("reader::read_some: it must be allowed to read a byte at least");
     if (s->there().empty()) {

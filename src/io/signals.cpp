@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/signals.hpp>
 
-#include "descriptor.hpp"
+#include "io/descriptor.hpp"
+#include "loops/require_event_loop.hpp"
 #include "posix/signal_actions.hpp"
+#include "posix/system_error.hpp"
 
 #include <muster/io/pipe.hpp>
 #include <muster/loop_handle.hpp>
@@ -161,7 +163,7 @@ struct signal_watcher::state {
 
 signal_watcher::signal_watcher(std::initializer_list<int> signals) {
     const auto all = set_of(signals);
-    detail::require_io_loop("watching signals");
+    detail::require_event_loop("watching signals");
     state_ = std::make_unique<state>(all);
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/tcp.hpp>
 
-#include "descriptor.hpp"
-#include "listening.hpp"
-#include "resolve.hpp"
+#include "io/descriptor.hpp"
+#include "io/listening.hpp"
+#include "io/resolve.hpp"
+#include "loops/require_event_loop.hpp"
+#include "posix/system_error.hpp"
 
 #include <cerrno>
 #include <exception>
@@ -62,7 +64,7 @@ listener listen_on(const address& at, const listen_options& options, const std::
 } // namespace
 
 task<stream> connect(std::string host, std::uint16_t port) {
-    detail::require_io_loop("connecting");
+    detail::require_event_loop("connecting");
     auto resolving = detail::resolve_for(host, std::to_string(port), false);
     auto all = co_await std::move(resolving);
     auto connecting = connect_to_any(name_of(host, port), std::move(all));
@@ -71,7 +73,7 @@ task<stream> connect(std::string host, std::uint16_t port) {
 }
 
 task<stream> connect(address to) {
-    detail::require_io_loop("connecting");
+    detail::require_event_loop("connecting");
     std::vector<address> all(1, to);
     auto connecting = connect_to_any(to.text(), std::move(all));
     auto made = co_await std::move(connecting);
@@ -79,7 +81,7 @@ task<stream> connect(address to) {
 }
 
 task<listener> listen(std::string host, std::uint16_t port, listen_options options) {
-    detail::require_io_loop("listening");
+    detail::require_event_loop("listening");
     auto resolving = detail::resolve_for(host, std::to_string(port), true);
     const auto all = co_await std::move(resolving);
     const std::string what = "listening on " + name_of(host, port);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/unix_socket.hpp>
 
-#include "descriptor.hpp"
-#include "listening.hpp"
+#include "io/descriptor.hpp"
+#include "io/listening.hpp"
+#include "posix/system_error.hpp"
 
 #include <muster/io/tcp.hpp>
 

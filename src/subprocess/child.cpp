@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "child.hpp"
+#include "subprocess/child.hpp"
 
 #include <cerrno>
 #include <charconv>
@@ -64,9 +64,9 @@ bool group_has_living(pid_t group) noexcept {
         const owned_fd file(::openat(::dirfd(all.get()), path, O_RDONLY | O_CLOEXEC));
         char text[512];
         // Short of descriptors: not known, so it may live.
-        if (!file.open() && errno != ENOENT && errno != ESRCH && errno != EACCES)
+        if (!file.is_open() && errno != ENOENT && errno != ESRCH && errno != EACCES)
             return true;
-        const auto count = file.open() ? ::read(file.get(), text, sizeof text) : -1;
+        const auto count = file.is_open() ? ::read(file.get(), text, sizeof text) : -1;
         if (count > 0 && is_alive_in_group(std::string_view(text, static_cast<std::size_t>(count)), group))
             return true;
     }

@@ -9,7 +9,7 @@
 ///     c.ask_to_end();
 ///     if (c.reap()) use(c.result());
 
-#include "spawn.hpp"
+#include "subprocess/spawn.hpp"
 
 #include <muster/subprocess.hpp>
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <muster/subprocess.hpp>
 
-#include "child.hpp"
+#include "loops/require_event_loop.hpp"
 #include "posix/quiet_write.hpp"
-#include "running.hpp"
+#include "subprocess/child.hpp"
+#include "subprocess/running.hpp"
+#include "vocabulary/one_at_a_time.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -69,22 +71,6 @@ private:
     detail::watch watch_;
 };
 
-/// One task at a time: libuv watches a descriptor once.
-class turn {
-public:
-    turn(bool& busy, const char* what) : busy_(&busy) {
-        if (busy)
-            throw invalid_state_error(std::string("another task is just ") + what + ": one at a time");
-        busy = true;
-    }
-    ~turn() { *busy_ = false; }
-    turn(const turn&) = delete;
-    turn& operator=(const turn&) = delete;
-
-private:
-    bool* busy_;
-};
-
 struct waiting_guard {
     waiting_guard(readiness*& place, readiness& r) noexcept : place_(&place) { place = &r; }
     ~waiting_guard() { *place_ = nullptr; }
@@ -98,12 +84,12 @@ struct waiting_guard {
 struct process_output::pipe {
     owned_fd* fd = nullptr;
     std::string buffer; ///< what was read beyond a line
-    bool busy = false;
+    detail::one_at_a_time busy;
 };
 
 struct process_input::pipe {
     owned_fd* fd = nullptr;
-    bool busy = false;
+    detail::one_at_a_time busy;
     readiness* waiting = nullptr;
 };
 
@@ -113,7 +99,7 @@ struct process::state {
         outputs[0].fd = &pipes[1];
         outputs[1].fd = &pipes[2];
         for (std::size_t i = 0; i < pipes.size(); ++i)
-            wanted[i] = pipes[i].open();
+            wanted[i] = pipes[i].is_open();
     }
 
     std::chrono::nanoseconds grace;
@@ -129,7 +115,7 @@ namespace {
 /// Adds what there is to the buffer, waiting if there is nothing. *Returns* false at the end.
 task<bool> fill(process_output::pipe& p, std::size_t most) {
     for (;;) {
-        if (!p.fd->open())
+        if (!p.fd->is_open())
             co_return false;
         const auto before = p.buffer.size();
         p.buffer.resize(before + most);
@@ -155,7 +141,7 @@ constexpr std::size_t piece_size = std::size_t{64} << 10;
 
 task<std::string> read_some_of(process_output::pipe& p, std::size_t most) {
     detail::require_event_loop("reading from a process");
-    const turn mine(p.busy, "reading this output");
+    const detail::one_at_a_time::use mine(p.busy, "reading this output");
     if (p.buffer.empty()) {
         auto filling = fill(p, std::clamp<std::size_t>(most, 1, piece_size));
         static_cast<void>(co_await std::move(filling));
@@ -167,7 +153,7 @@ task<std::string> read_some_of(process_output::pipe& p, std::size_t most) {
 
 task<std::optional<std::string>> read_line_of(process_output::pipe& p, std::size_t most) {
     detail::require_event_loop("reading from a process");
-    const turn mine(p.busy, "reading this output");
+    const detail::one_at_a_time::use mine(p.busy, "reading this output");
     for (std::size_t looked_at = 0;;) {
         const auto end = p.buffer.find('\n', looked_at);
         if (std::min(end, p.buffer.size()) > most)
@@ -190,7 +176,7 @@ task<std::optional<std::string>> read_line_of(process_output::pipe& p, std::size
 
 task<std::string> read_all_of(process_output::pipe& p, std::size_t most) {
     detail::require_event_loop("reading from a process");
-    const turn mine(p.busy, "reading this output");
+    const detail::one_at_a_time::use mine(p.busy, "reading this output");
     for (;;) {
         auto filling = fill(p, piece_size);
         const bool more = co_await std::move(filling);
@@ -203,10 +189,10 @@ task<std::string> read_all_of(process_output::pipe& p, std::size_t most) {
 
 task<> write_to(process_input::pipe& p, std::string bytes) {
     detail::require_event_loop("writing to a process");
-    const turn mine(p.busy, "writing to this process");
+    const detail::one_at_a_time::use mine(p.busy, "writing to this process");
     std::string_view left = bytes;
     while (!left.empty()) {
-        if (!p.fd->open())
+        if (!p.fd->is_open())
             throw std::system_error(EPIPE, std::generic_category(), "writing to a process whose input was closed");
         const auto count = detail::quiet_write(p.fd->get(), left);
         if (count >= 0) {
@@ -224,7 +210,7 @@ task<> write_to(process_input::pipe& p, std::string bytes) {
 /// A descriptor of its own for each that waits, because libuv watches one once.
 owned_fd copy_of(int pidfd) {
     owned_fd copy(::fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
-    if (!copy.open())
+    if (!copy.is_open())
         throw std::system_error(errno, std::generic_category(), "the end of a process can't be waited for");
     return copy;
 }
@@ -245,11 +231,11 @@ task<completed_process> end_politely(process::state& s) {
     if (!s.child.reaped()) {
         const auto pidfd = copy_of(s.child.pidfd());
         std::array<detail::output_collector, 2> thrown_away;
-        std::array<std::optional<turn>, 2> taken;
+        std::array<std::optional<detail::one_at_a_time::use>, 2> taken;
         detail::running waiting(s.child, pidfd.get(), s.grace, std::chrono::nanoseconds(0));
         for (std::size_t i = 0; i < thrown_away.size(); ++i) {
             // A process that can't write can't end; what somebody reads is theirs.
-            if (s.outputs[i].busy)
+            if (s.outputs[i].busy.in_use())
                 continue;
             taken[i].emplace(s.outputs[i].busy, "reading this output");
             waiting.collect(i + 1, *s.outputs[i].fd, thrown_away[i]);

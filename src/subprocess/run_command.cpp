@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <muster/subprocess.hpp>
 
-#include "child.hpp"
-#include "running.hpp"
+#include "loops/require_event_loop.hpp"
+#include "subprocess/child.hpp"
+#include "subprocess/running.hpp"
 
 #include <algorithm>
 #include <stdexcept>

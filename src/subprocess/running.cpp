@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "running.hpp"
+#include "subprocess/running.hpp"
 
 #include "posix/quiet_write.hpp"
 
@@ -27,12 +27,6 @@ constexpr nanoseconds first_look = 5ms;
 constexpr nanoseconds longest_look = 100ms;
 
 } // namespace
-
-void require_event_loop(const char* what) {
-    if (dynamic_cast<event_loop*>(&scheduler::require(what)) == nullptr)
-        throw invalid_state_error(std::string(what) + " needs a muster::event_loop, as muster::run makes it: "
-                                                      "this loop does no I/O");
-}
 
 void output_collector::take(std::string_view piece) {
     total_ += piece.size();
@@ -104,7 +98,7 @@ bool running::begin() noexcept {
     }
     // Most of what is small is written at once, without a watch.
     write_input();
-    if (streams_[0].pipe != nullptr && streams_[0].pipe->open() &&
+    if (streams_[0].pipe != nullptr && streams_[0].pipe->is_open() &&
         !watch_stream(streams_[0], watch::writable, writable))
         return false;
     if (ends_at_once_)
@@ -113,7 +107,7 @@ bool running::begin() noexcept {
 }
 
 bool running::watch_stream(stream& s, watch::interest what, watch::ready_function ready) noexcept {
-    if (s.pipe == nullptr || !s.pipe->open())
+    if (s.pipe == nullptr || !s.pipe->is_open())
         return true;
     const auto failed = s.readiness.start(*loop_, s.pipe->get(), what, ready, &s);
     if (!failed)
@@ -127,7 +121,7 @@ bool running::watch_stream(stream& s, watch::interest what, watch::ready_functio
 
 void running::write_input() noexcept {
     auto& s = streams_[0];
-    if (s.pipe == nullptr || !s.pipe->open())
+    if (s.pipe == nullptr || !s.pipe->is_open())
         return;
     while (!input_.empty()) {
         const auto count = quiet_write(s.pipe->get(), input_);
@@ -143,7 +137,7 @@ void running::write_input() noexcept {
 
 void running::read(stream& s, std::size_t most) noexcept {
     char piece[piece_size];
-    while (most != 0 && s.pipe->open()) {
+    while (most != 0 && s.pipe->is_open()) {
         const auto count = ::read(s.pipe->get(), piece, std::min(most, sizeof piece));
         if (count < 0 && errno == EINTR)
             continue;
@@ -174,7 +168,7 @@ void running::close(stream& s) noexcept {
 
 bool running::outputs_open() const noexcept {
     return std::any_of(
-        streams_.begin() + 1, streams_.end(), [](const stream& s) { return s.pipe != nullptr && s.pipe->open(); });
+        streams_.begin() + 1, streams_.end(), [](const stream& s) { return s.pipe != nullptr && s.pipe->is_open(); });
 }
 
 // ---- the end ----
@@ -227,7 +221,7 @@ void running::ended() noexcept {
     // What it wrote is there by now; what others still write must not keep this from ending.
     draining_ = true;
     for (std::size_t i = 1; i < streams_.size() && waiting_; ++i) {
-        if (streams_[i].pipe != nullptr && streams_[i].pipe->open())
+        if (streams_[i].pipe != nullptr && streams_[i].pipe->is_open())
             read(streams_[i], most_at_once);
     }
     draining_ = false;

@@ -9,8 +9,8 @@
 ///     waiting.collect(1, pipe, collector);
 ///     co_await waiting;
 
-#include "child.hpp"
-#include "watch.hpp"
+#include "subprocess/child.hpp"
+#include "subprocess/watch.hpp"
 
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/scheduler.hpp>
@@ -28,9 +28,6 @@
 #include <string_view>
 
 namespace muster::detail {
-
-/// *Errors*: invalid_state_error unless the loop of this thread is one that does I/O.
-void require_event_loop(const char* what);
 
 /// What becomes of an output.
 class output_collector {

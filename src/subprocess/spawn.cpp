@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "spawn.hpp"
+#include "subprocess/spawn.hpp"
 
 #include "posix/signal_actions.hpp"
 

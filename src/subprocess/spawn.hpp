@@ -8,38 +8,15 @@
 ///     const standard_streams streams{ends.input, ends.output, streams.merge};
 ///     const spawned s = spawn(what, streams, true);
 
+#include "posix/owned_fd.hpp"
+
 #include <muster/subprocess/command.hpp>
 
 #include <array>
-#include <utility>
 
 #include <sys/types.h>
-#include <unistd.h>
 
 namespace muster::detail {
-
-/// A descriptor that is closed when this goes.
-class owned_fd {
-public:
-    owned_fd() = default;
-    explicit owned_fd(int fd) noexcept : fd_(fd) {}
-    owned_fd(owned_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    owned_fd& operator=(owned_fd&& other) noexcept {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~owned_fd() { reset(); }
-
-    [[nodiscard]] int get() const noexcept { return fd_; }
-    [[nodiscard]] bool open() const noexcept { return fd_ >= 0; }
-    void reset() noexcept {
-        if (fd_ >= 0)
-            ::close(std::exchange(fd_, -1));
-    }
-
-private:
-    int fd_ = -1;
-};
 
 struct pipe_ends {
     owned_fd read;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "watch.hpp"
+#include "subprocess/watch.hpp"
 
 #include <uv.h>
 

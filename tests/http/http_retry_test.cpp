@@ -15,8 +15,8 @@ namespace {
 
 class http_retries : public http_client {};
 
-http::retry_policy quick(std::size_t times) {
-    http::retry_policy policy(times);
+http::resend_policy quick(std::size_t times) {
+    http::resend_policy policy(times);
     policy.first_delay(1ms);
     return policy;
 }
@@ -30,7 +30,7 @@ std::string http_date(std::chrono::seconds from_now) {
 }
 
 TEST_F(http_retries, the_pauses_grow_and_are_random_in_part) {
-    http::retry_policy policy(5);
+    http::resend_policy policy(5);
     policy.first_delay(100ms).longest_delay(1s).factor(3).jitter(0);
     EXPECT_EQ(policy.pause_after(1, {}, 0), 100ms);
     EXPECT_EQ(policy.pause_after(2, {}, 0), 300ms);
@@ -50,10 +50,10 @@ TEST_F(http_retries, the_pauses_grow_and_are_random_in_part) {
 }
 
 TEST_F(http_retries, a_policy_refuses_what_makes_no_sense) {
-    EXPECT_THROW(http::retry_policy(1).first_delay(-1ms), std::invalid_argument);
-    EXPECT_THROW(http::retry_policy(1).longest_delay(-1ms), std::invalid_argument);
-    EXPECT_THROW(http::retry_policy(1).factor(0.5), std::invalid_argument);
-    EXPECT_THROW(http::retry_policy(1).jitter(2), std::invalid_argument);
+    EXPECT_THROW(http::resend_policy(1).first_delay(-1ms), std::invalid_argument);
+    EXPECT_THROW(http::resend_policy(1).longest_delay(-1ms), std::invalid_argument);
+    EXPECT_THROW(http::resend_policy(1).factor(0.5), std::invalid_argument);
+    EXPECT_THROW(http::resend_policy(1).jitter(2), std::invalid_argument);
 }
 
 TEST_F(http_retries, a_get_is_repeated_until_it_succeeds) {
@@ -68,7 +68,7 @@ TEST_F(http_retries, a_get_is_repeated_until_it_succeeds) {
         EXPECT_EQ(reply.attempts, 1u);
         reply = co_await client.get(url("/status/500"));
         EXPECT_EQ(reply.attempts, 1u);
-        auto never = http::request(url("/flaky/c/1")).retry(http::retry_policy(0));
+        auto never = http::request(url("/flaky/c/1")).retry(http::resend_policy(0));
         reply = co_await client.send(std::move(never));
         EXPECT_EQ(reply.status, 503);
         auto stream = co_await client.open(http::request(url("/flaky/d/2")));
@@ -138,7 +138,7 @@ TEST_F(http_retries, a_post_of_which_nothing_was_sent_is_repeated) {
     std::unique_ptr<faulty_server> late;
     const auto body = [&](http::client& client) -> muster::task<> {
         auto ask = http::request("http://127.0.0.1:" + std::to_string(port) + "/echo").body("x");
-        ask.retry(http::retry_policy(50).first_delay(20ms).longest_delay(20ms));
+        ask.retry(http::resend_policy(50).first_delay(20ms).longest_delay(20ms));
         auto sending = muster::create_task(client.send(std::move(ask)));
         co_await muster::sleep_for(30ms);
         faulty_server_options chosen;
@@ -229,7 +229,7 @@ TEST_F(http_retries, a_pause_is_cancelled_at_once) {
         auto ended = co_await muster::settle(one);
         EXPECT_EQ(ended.cancelled(), 1u);
     };
-    http::retry_policy slow(9);
+    http::resend_policy slow(9);
     slow.first_delay(1h).longest_delay(1h);
     run(body, http::client_options().retry(slow));
 }

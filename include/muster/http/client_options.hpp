@@ -6,7 +6,7 @@
 /// has a default that suits most programs.
 ///
 ///     muster::http::client_options options;
-///     options.timeout(10s).retry(muster::http::retry_policy(3)).connections_per_host(8);
+///     options.timeout(10s).retry(muster::http::resend_policy(3)).connections_per_host(8);
 ///     muster::http::client client(options);
 
 #include <muster/config.hpp>
@@ -74,7 +74,7 @@ public:
     /// How long an attempt of a request may take that does not say so itself; for ever unless it is set.
     client_options& timeout(std::chrono::nanoseconds limit);
     /// Requests that do not say so themselves are tried again by this policy. Without it none is.
-    client_options& retry(retry_policy policy);
+    client_options& retry(resend_policy policy);
     /// http_version::automatic unless it is set.
     client_options& version(http_version v) noexcept;
     /// Whether the server may compress bodies, which are unpacked again (true unless it is set).
@@ -102,7 +102,7 @@ private:
     std::uint64_t header_limit_ = std::uint64_t{256} << 10;
     std::chrono::nanoseconds connect_timeout_ = std::chrono::seconds(30);
     std::chrono::nanoseconds timeout_{0};
-    retry_policy retry_ = retry_policy(0);
+    resend_policy retry_ = resend_policy(0);
     http_version version_ = http_version::automatic;
     bool compression_ = true;
     bool cookies_ = false;

@@ -115,7 +115,7 @@ public:
     /// if it is not called. *Errors*: std::invalid_argument unless it is longer than zero.
     request& timeout(std::chrono::nanoseconds limit);
     /// As client_options::retry, for this request.
-    request& retry(retry_policy policy);
+    request& retry(resend_policy policy);
     /// Sending it twice does no harm, whatever its method says.
     request& idempotent(bool is = true) noexcept;
     /// Where the body goes piece by piece, instead of response::body. The body of a status of 400 or more does not go
@@ -135,8 +135,8 @@ public:
         return basic_auth_;
     }
     [[nodiscard]] const std::string& bearer_auth() const noexcept { return bearer_auth_; }
-    [[nodiscard]] const std::optional<retry_policy>& retry() const noexcept { return retry_; }
-    /// *Returns* whether sending it twice does no harm: see retry_policy.
+    [[nodiscard]] const std::optional<resend_policy>& retry() const noexcept { return retry_; }
+    /// *Returns* whether sending it twice does no harm: see resend_policy.
     [[nodiscard]] bool is_idempotent() const noexcept;
     [[nodiscard]] std::optional<std::chrono::nanoseconds> timeout() const noexcept { return timeout_; }
     [[nodiscard]] const body_sink& sink() const noexcept { return sink_; }
@@ -152,7 +152,7 @@ private:
     std::optional<std::uint64_t> source_size_;
     std::optional<std::pair<std::string, std::string>> basic_auth_;
     std::string bearer_auth_;
-    std::optional<retry_policy> retry_;
+    std::optional<resend_policy> retry_;
     std::optional<std::chrono::nanoseconds> timeout_;
     bool idempotent_ = false;
     body_sink sink_;
@@ -181,7 +181,7 @@ struct response {
     std::string effective_url;                       ///< where redirects led to
     std::optional<std::chrono::seconds> retry_after; ///< what a 429 or 503 says, from now
     http_version version = http_version::http1_1;
-    std::size_t attempts = 1; ///< with a retry_policy there may be more
+    std::size_t attempts = 1; ///< with a resend_policy there may be more
     http::timing timing;
 
     [[nodiscard]] bool is_error() const noexcept { return status >= 400; }

@@ -5,7 +5,7 @@
 /// When a request is tried again: after a failure that may be over by the next time, if it is safe to send it twice.
 /// A server's Retry-After is kept to.
 ///
-///     muster::http::client client(muster::http::client_options().retry(muster::http::retry_policy(3)));
+///     muster::http::client client(muster::http::client_options().retry(muster::http::resend_policy(3)));
 ///     auto page = co_await client.get(url);      // up to four attempts; page.attempts says how many
 
 #include <muster/config.hpp>
@@ -27,23 +27,23 @@ namespace muster::http {
 /// is_idempotent), or it has a header Idempotency-Key, or request::idempotent() says so. It is never sent twice if its
 /// body can't be read a second time (request::body_from, once something was taken from it), or if its body_to was
 /// given something already.
-class retry_policy {
+class resend_policy {
 public:
-    explicit retry_policy(std::size_t times) noexcept : times_(times) {}
+    explicit resend_policy(std::size_t times) noexcept : times_(times) {}
 
     /// The pause before the second attempt, 200 ms unless it is set. *Errors*, of these four: std::invalid_argument.
-    retry_policy& first_delay(std::chrono::nanoseconds d);
+    resend_policy& first_delay(std::chrono::nanoseconds d);
     /// No pause that this policy chooses is longer, 10 s unless it is set.
-    retry_policy& longest_delay(std::chrono::nanoseconds d);
+    resend_policy& longest_delay(std::chrono::nanoseconds d);
     /// How much longer each pause is than the one before, 2 unless it is set; at least 1.
-    retry_policy& factor(double f);
+    resend_policy& factor(double f);
     /// The part of a pause, 0 to 1, that is random, 0.5 unless it is set: so many callers do not come back together.
-    retry_policy& jitter(double part);
+    resend_policy& jitter(double part);
     /// The longest Retry-After that is waited for, two minutes unless it is set. A server that asks for more has
     /// given its last answer: coming back sooner than it asks would not help.
-    retry_policy& longest_retry_after(std::chrono::seconds d) noexcept;
+    resend_policy& longest_retry_after(std::chrono::seconds d) noexcept;
     /// The statuses that are worth another attempt, instead of those above.
-    retry_policy& statuses(std::vector<int> which);
+    resend_policy& statuses(std::vector<int> which);
 
     [[nodiscard]] std::size_t times() const noexcept { return times_; }
     [[nodiscard]] bool worth_another(int status) const noexcept;

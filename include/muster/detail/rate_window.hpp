@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The one rate window: at most so many attempts begin in any stretch of time of the window's length. It answers "now"
+/// or "not before t" and knows no loop: the caller says what time it is, and does the waiting.
+///
+///     rate_window window(5, 1s);
+///     const auto when = window.earliest(now);
+///     window.take(when);                       // this attempt begins then
+
+#include <muster/detail/assert.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+namespace muster::detail {
+
+/// *Complexity*: O(1); memory for the times of the last `most` attempts, as they come.
+class rate_window {
+public:
+    using nanoseconds = std::chrono::nanoseconds;
+
+    /// Bounds nothing: an attempt may always begin.
+    rate_window() = default;
+    /// `most` 0 bounds nothing.
+    rate_window(std::size_t most, nanoseconds window) noexcept : most_(most), window_(window) {}
+
+    [[nodiscard]] bool bounds() const noexcept { return most_ != 0; }
+
+    /// *Returns* the earliest time, not before `now`, at which another attempt may begin: `now` itself means now.
+    [[nodiscard]] nanoseconds earliest(nanoseconds now) const noexcept {
+        if (times_.size() < most_ || !bounds())
+            return now;
+        const nanoseconds oldest = times_[oldest_];
+        // An attempt at the very end of the window of the oldest is in a window of its own.
+        return window_ > nanoseconds::max() - oldest ? nanoseconds::max() : std::max(now, oldest + window_);
+    }
+
+    /// An attempt begins at `when`, which earliest() has allowed. It may lie ahead: the place is taken all the same.
+    /// *Errors*: std::bad_alloc, and nothing is taken then.
+    void take(nanoseconds when) {
+        if (!bounds())
+            return;
+        MUSTER_ASSERT(when >= earliest(when));
+        if (times_.size() < most_) {
+            times_.push_back(when);
+            return;
+        }
+        times_[oldest_] = when;
+        oldest_ = oldest_ + 1 == most_ ? 0 : oldest_ + 1;
+    }
+
+private:
+    std::size_t most_ = 0;
+    nanoseconds window_{0};
+    std::size_t oldest_ = 0;         ///< where the oldest of times_ stands once there are `most_`
+    std::vector<nanoseconds> times_; ///< a ring of the last `most_` attempts
+};
+
+} // namespace muster::detail
