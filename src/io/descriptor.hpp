@@ -156,7 +156,7 @@ public:
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        failure_ = of_->begin_wait(*this, side_, static_cast<event_loop&>(*fiber_->loop_));
+        failure_ = of_->begin_wait(*this, side_, static_cast<event_loop&>(fiber_->loop()));
         if (failure_)
             fiber_->yield(h);
         else
