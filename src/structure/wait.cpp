@@ -39,8 +39,6 @@ wait_core::wait_core(std::size_t count, wait_until until, std::optional<nanoseco
     join_.take_children(nullptr, std::span<join_watch>(watches_.get(), count));
 }
 
-void wait_core::watch(std::size_t i, completable& c) noexcept {
-    watches_[i].refer_to(i, c);
-}
+void wait_core::watch(std::size_t i, completable& c) noexcept { watches_[i].refer_to(i, c); }
 
 } // namespace muster::detail

@@ -43,7 +43,7 @@ bool attempts::begin(join_slot& s) noexcept {
     MUSTER_ASSERT(c.state_ == child_clock::state::idle);
     if (!each_within_)
         return true;
-    auto& loop = *s.loop_;
+    auto& loop = scheduler::of(s);
     c.limit_ = loop.now() + *each_within_;
     c.order_ = loop.take_timer_order();
     if (!next_limit_.armed() && !loop.arm(next_limit_, c.limit_, c.order_))
@@ -60,7 +60,7 @@ void attempts::end_limit(child_clock& c, child_clock::state then) noexcept {
     // A timer that is armed for a child that has ended strikes without effect; one that serves no child is disarmed, so
     // that it does not keep the loop.
     if (limited_.empty())
-        c.slot_->loop_->disarm(next_limit_);
+        scheduler::of(*c.slot_).disarm(next_limit_);
 }
 
 void attempts::end(join_slot& s) noexcept {
@@ -78,7 +78,7 @@ void attempts::end(join_slot& s) noexcept {
 void attempts::strike_limit() noexcept {
     child_clock* const c = limited_.front();
     MUSTER_ASSERT(c != nullptr);
-    auto& loop = *c->slot_->loop_;
+    auto& loop = scheduler::of(*c->slot_);
     if (c->limit_ <= loop.now()) {
         end_limit(*c, child_clock::state::expired);
         c->slot_->cancel(cancel_request(cancel_reason::deadline));
@@ -98,7 +98,7 @@ bool attempts::worth_another(const join_slot& s) const {
 bool attempts::plan_another(join_slot& s) noexcept {
     child_clock& c = clock_of(s);
     MUSTER_ASSERT(c.state_ == child_clock::state::idle);
-    auto& loop = *s.loop_;
+    auto& loop = scheduler::of(s);
     if (!loop.arm(c, loop.now() + rule_->pauses.after(c.retries_ + 1, loop.random())))
         return false;
     c.state_ = child_clock::state::pausing;
@@ -110,7 +110,7 @@ void attempts::pause_is_over(child_clock& c) noexcept {
     MUSTER_ASSERT(c.state_ == child_clock::state::pausing);
     c.state_ = child_clock::state::due;
     due_.push_back(c);
-    c.slot_->loop_->post(*ready_);
+    scheduler::of(*c.slot_).post(*ready_);
 }
 
 join_slot& attempts::next_due() noexcept {
@@ -134,7 +134,7 @@ bool attempts::give_up(join_slot& s) noexcept {
     if (c.state_ == child_clock::state::due)
         due_.remove(c);
     else
-        s.loop_->disarm(c);
+        scheduler::of(s).disarm(c);
     c.state_ = child_clock::state::idle;
     --waiting_;
     return true;

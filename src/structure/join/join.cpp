@@ -24,7 +24,6 @@
 #include <muster/detail/assert.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/detail/loop_watch.hpp>
-#include <muster/detail/task_locals.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 
@@ -61,7 +60,7 @@ join::~join() {
     if (attempts_)
         attempts_->disarm(*loop_);
     for (std::size_t i = 0; i != slots_.size(); ++i)
-        release_locals(std::exchange(slots_[i].locals_, nullptr));
+        slots_[i].release_locals();
 }
 
 void join::advance(phase to) noexcept {
@@ -132,7 +131,7 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     if (!has_tasks() && options_.children == children_are::owned) {
         // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
         // and no cancellation of its own is looked for.
-        begin(*parent.loop_, nullptr, nullptr);
+        begin(scheduler::of(parent), nullptr, nullptr);
         if (is_over()) {
             parent.transfer(h);
             return;
@@ -142,7 +141,7 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
         return;
     }
     parent_ = &parent;
-    loop_ = parent.loop_;
+    loop_ = &scheduler::of(parent);
     begin_watches();
     for (join_watch& w : watches_)
         w.watch(w.child());
@@ -278,7 +277,7 @@ join_slot* join::take_slot() noexcept {
 
 void join::start_next(join_slot& s) noexcept {
     s.index_ = next_;
-    s.state_ = fiber_state::ended;
+    s.set_ended();
     auto got = child_source::pulled::end;
     try {
         got = source_->next(s);
@@ -304,9 +303,8 @@ void join::start_next(join_slot& s) noexcept {
 void join::try_again(join_slot& s) noexcept {
     policy_.count_retry();
     gate_.begin(loop_->now());
-    s.cancels_ = 0;
-    s.interrupted_ = s.must_cancel_ = false;
-    s.state_ = fiber_state::ended;
+    s.forget_cancellation();
+    s.set_ended();
     try {
         source_->again(s);
     } catch (...) {
@@ -323,11 +321,10 @@ void join::begin_attempt(join_slot& s) noexcept {
     }
     if (phase_ >= phase::children_told) [[unlikely]]
         s.cancel(stop_request_); // the function that made it cancelled the caller
-    if (parent_->locals_ != nullptr)
-        s.locals_ = retain_locals(parent_->locals_);
+    if (parent_->locals() != nullptr)
+        s.share_locals(parent_->locals());
     if (attempts_ && !attempts_->begin(s)) {
-        std::exchange(s.leaf_, nullptr).destroy();
-        s.state_ = fiber_state::ended;
+        s.destroy_unbegun();
         detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
         attempt_ended(s);
         return;
@@ -366,8 +363,7 @@ void join::child_ended(fiber_owner& o, fiber& f) noexcept {
 }
 
 void join::attempt_ended(join_slot& s) noexcept {
-    if (s.locals_ != nullptr)
-        release_locals(std::exchange(s.locals_, nullptr));
+    s.release_locals();
     gate_.end();
     if (attempts_) {
         attempts_->end(s);
@@ -513,8 +509,8 @@ void join::end_wait() noexcept {
     } else {
         MUSTER_ASSERT(counts().ended() + watching_ == counts().submitted());
     }
-    if (loop_->watch_ != nullptr) [[unlikely]]
-        loop_->watch_->joined(*this);
+    if (loop_->watch() != nullptr) [[unlikely]]
+        loop_->watch()->joined(*this);
     if (parent_ != nullptr)
         parent_->wake();
 }
@@ -539,7 +535,7 @@ void join::stop(cancel_reason reason, cancel_text_ptr text) noexcept {
 void join::tell_children() noexcept {
     if (phase_ == phase::stop_decided)
         advance(phase::children_told);
-    loop_->wave_.reach(*this);
+    loop_->wave().reach(*this);
 }
 
 void join::strike_deadline() noexcept {
@@ -624,8 +620,8 @@ void join::account_for_unbegun() noexcept {
     for (; next_ != source_->tasks(); ++next_) {
         s.index_ = next_;
         static_cast<void>(source_->next(s));
-        if (s.leaf_)
-            std::exchange(s.leaf_, nullptr).destroy();
+        if (s.has_frame())
+            s.destroy_unbegun();
         if (!s.out_->failed())
             detail_outcome_access::set_cancelled(*s.out_, as, stop_request_.reason, stop_request_.text);
         count(*s.out_, s.index_);
@@ -636,12 +632,12 @@ void join::account_for_unbegun() noexcept {
 fiber* join::last_child(suspension& s) noexcept {
     auto& j = static_cast<join&>(s);
     if (fiber* const puller = j.source_ != nullptr ? j.source_->waiting_for_input() : nullptr)
-        if (puller->leaf_)
+        if (puller->has_frame())
             return puller;
     j.destroy_from_ = std::min(j.destroy_from_, j.slots_.size());
     while (j.destroy_from_ != 0) {
         auto& slot = j.slots_[j.destroy_from_ - 1];
-        if (slot.leaf_)
+        if (slot.has_frame())
             return &slot;
         --j.destroy_from_;
     }

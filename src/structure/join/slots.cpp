@@ -7,7 +7,7 @@
 
 namespace muster::detail {
 
-join_slot* slots::take(scheduler& loop, fiber_owner& owner, std::size_t most) noexcept {
+join_slot* slots::take(fiber_loop& loop, fiber_owner& owner, std::size_t most) noexcept {
     if (free_ != nullptr) {
         join_slot* const s = free_;
         free_ = static_cast<join_slot*>(s->next_);
@@ -20,14 +20,10 @@ join_slot* slots::take(scheduler& loop, fiber_owner& owner, std::size_t most) no
 }
 
 void slots::give_back(join_slot& s) noexcept {
-    MUSTER_ASSERT(s.ended() && s.locals_ == nullptr);
+    MUSTER_ASSERT(s.ended() && s.locals() == nullptr);
     s.out_ = nullptr;
-    // The next child knows nothing of a cancellation of this one.
-    if (s.cancels_ != 0 || s.cancellation_due() || s.text_ != nullptr) [[unlikely]] {
-        s.cancels_ = 0;
-        s.interrupted_ = s.must_cancel_ = false;
-        s.set_request(cancel_request(cancel_reason::none));
-    }
+    // The next child has nothing to do with a cancellation of this one.
+    s.forget_cancellation();
     s.next_ = std::exchange(free_, &s);
 }
 

@@ -120,7 +120,7 @@ protected:
             adopt_child(s,
                 types::child::store(std::invoke(in_.function_, static_cast<typename types::argument>(element))), out);
         } catch (...) {
-            s.state_ = fiber_state::ended;
+            s.set_ended();
             detail_outcome_access::set_thrown(out, std::current_exception());
         }
     }
@@ -220,7 +220,7 @@ public:
     }
     void harvest(join_slot& s) override {
         auto& out = this->outcome_of(s);
-        summary_.add(s.index_, out, s.loop_->now() - s.began_);
+        summary_.add(s.index_, out, scheduler::of(s).now() - s.began_);
         if constexpr (!std::same_as<Sink, no_sink>)
             std::invoke(sink_, s.index_, std::move(out));
     }

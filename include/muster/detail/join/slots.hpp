@@ -9,6 +9,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/fiber.hpp>
+#include <muster/detail/fiber_loop.hpp>
 #include <muster/detail/timer_heap.hpp>
 #include <muster/outcome.hpp>
 
@@ -23,7 +24,7 @@ namespace muster::detail {
 
 /// One child that is a task. `out_` is where its outcome goes; null while the slot is free.
 struct join_slot : fiber {
-    join_slot(scheduler& loop, fiber_owner& owner) noexcept : fiber(loop, owner) {}
+    join_slot(fiber_loop& loop, fiber_owner& owner) noexcept : fiber(loop, owner) {}
 
     outcome_base* out_ = nullptr;
     std::uint64_t index_ = 0; ///< the child's place in the input
@@ -102,7 +103,7 @@ public:
     void lend(join_slot* room, std::size_t count) noexcept { all_.lend(room, count); }
 
     /// *Returns* a free slot, or a new one; null without memory. `most` is how many may be wanted at once.
-    [[nodiscard]] join_slot* take(scheduler& loop, fiber_owner& owner, std::size_t most) noexcept;
+    [[nodiscard]] join_slot* take(fiber_loop& loop, fiber_owner& owner, std::size_t most) noexcept;
     /// The child has ended, or there was none.
     void give_back(join_slot& s) noexcept;
 
