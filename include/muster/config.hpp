@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What every other header may ask about the build: the version, and which sanitizer is watching.
+/// Facts about the build that every other header may use: the version, and whether an address sanitizer runs.
 ///
 ///     static_assert(muster::version_major == 0);
 

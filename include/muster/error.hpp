@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// What the library throws. Errors are std::exceptions like anybody's; a cancellation is deliberately none, so that
-/// `catch (const std::exception&)` does not swallow it. What a std::exception_ptr holds can be asked without throwing
-/// it: get_if, is_a, type_name, describe.
+/// The exceptions that the library throws. Errors are std::exceptions; a cancellation is deliberately none, so that
+/// `catch (const std::exception&)` does not swallow it. The contents of a std::exception_ptr can be looked at without
+/// throwing it: get_if, is_a, type_name, describe.
 ///
 ///     try { co_await work(); }
 ///     catch (const muster::timeout_error&) { use_the_cache(); }
@@ -26,13 +26,13 @@ namespace muster {
 
 /// Why something was cancelled or not started.
 enum class cancel_reason : std::uint8_t {
-    none,             ///< it was not
-    requested,        ///< somebody called cancel()
-    parent_cancelled, ///< the one that waited for it was cancelled
+    none,             ///< it was neither cancelled nor left unstarted
+    requested,        ///< a cancel() asked for it
+    parent_cancelled, ///< the task that waited for it was cancelled
     sibling_failed,   ///< another child of the same combinator or group failed
-    race_lost,        ///< another one was first, or the quorum was reached
-    stopped,          ///< as many had failed as were to be put up with
-    deadline,         ///< the time for all of it was up
+    race_lost,        ///< another child won the race, or the quorum was reached
+    stopped,          ///< stop_after_failures(k) was reached
+    deadline,         ///< the time limit of its combinator or scope was exceeded
     shutdown,         ///< the loop ended
     raised,           ///< it threw a cancelled_error itself
 };
@@ -40,8 +40,8 @@ enum class cancel_reason : std::uint8_t {
 /// *Returns* "requested", "parent cancelled", "sibling failed" and so on.
 [[nodiscard]] std::string_view to_string(cancel_reason reason) noexcept;
 
-/// A cancellation on its way through the code that is cancelled. Not a std::exception. To be rethrown once what
-/// must be cleaned up is cleaned up. Copying never throws; without texts nothing is allocated.
+/// A cancellation on its way through the code that is cancelled. Not a std::exception. Code that catches it cleans up
+/// and rethrows it. Copying never throws; without texts nothing is allocated.
 /// *Source*: asyncio.CancelledError.
 class cancelled_error final {
 public:
@@ -60,12 +60,12 @@ public:
     cancelled_error(const cancelled_error&) noexcept = default;
     cancelled_error& operator=(const cancelled_error&) noexcept = default;
 
-    /// *Returns* the message; without one "cancelled (deadline)" or what else the reason was.
+    /// *Returns* the message; without one the reason, as "cancelled (deadline)".
     [[nodiscard]] const char* what() const noexcept;
     [[nodiscard]] cancel_reason reason() const noexcept { return reason_; }
-    /// What cancel() was told; may be empty. *Lifetime*: as long as any copy of this.
+    /// The message that cancel() was called with; may be empty. *Lifetime*: as long as any copy of this.
     [[nodiscard]] std::string_view message() const noexcept { return text_.message(); }
-    /// The name of the task that asked; may be empty. *Lifetime*: as long as any copy of this.
+    /// The name of the task that called cancel(); may be empty. *Lifetime*: as long as any copy of this.
     [[nodiscard]] std::string_view requested_by() const noexcept { return text_.requested_by(); }
     /// For the library: message and name, shared.
     [[nodiscard]] detail::cancel_text_ptr text() const noexcept { return text_; }
@@ -82,7 +82,8 @@ public:
     explicit timeout_error(const std::string& what) : std::runtime_error(what) {}
 };
 
-/// A result was asked of what has none yet, or set twice. *Source*: asyncio.InvalidStateError.
+/// An operation does not fit the state of its object: a result was asked for before there is one or set twice, a scope
+/// run twice, a moved-from handle used. *Source*: asyncio.InvalidStateError.
 class invalid_state_error : public std::logic_error {
 public:
     invalid_state_error() : std::logic_error("invalid state") {}
@@ -117,11 +118,11 @@ public:
     explicit broken_barrier_error(const std::string& what) : std::runtime_error(what) {}
 };
 
-/// Nothing is left that could run or wake anybody, and tasks still wait. Copying never throws.
+/// Tasks still wait, and nothing is left that could run or wake one of them. Copying never throws.
 /// *Source*: none; asyncio hangs.
 class deadlock_error : public std::runtime_error {
 public:
-    /// Each text says who waits, and where: "task 'reader' at main.cpp:12 waits for queue.get()".
+    /// Each text names a task that waits, and where: "task 'reader' at main.cpp:12 waits for queue.get()".
     explicit deadlock_error(std::vector<std::string> waiters);
 
     [[nodiscard]] const std::vector<std::string>& waiters() const noexcept { return *waiters_; }

@@ -3,16 +3,16 @@
 
 /// \file
 /// Many failures thrown as one, in a tree that keeps each of them, with a readable what(). A group can be asked what
-/// it holds and be split by type without throwing; handle_group is Python's `except*`: each handler sees its part and
-/// the rest is thrown on. A group that holds a cancellation is no std::exception, as a cancellation itself is none.
+/// it holds, and be split by type, without throwing. A group that holds a cancellation is no std::exception, as a
+/// cancellation itself is none. Handlers by type, Python's `except*`, are in handle_group.hpp.
 ///
 ///     try { co_await save_all(); }
-///     catch (...) {
-///         muster::handle_group(std::current_exception(),
-///             muster::on<http_error>([](const muster::base_exception_group& part) { log(part.what()); }));
+///     catch (const muster::exception_group& group) {
+///         for (const auto* e : group.leaves_of<http_error>()) log(e->what());
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/exception_test.hpp>
 #include <muster/detail/exception_type.hpp>
 
 #include <concepts>
@@ -27,9 +27,7 @@
 
 namespace muster {
 
-class base_exception_group;
-
-/// What a group falls into; null where there is nothing. `auto [match, rest] = group.split<http_error>();`
+/// The two sides of a split; null where a side is empty. `auto [match, rest] = group.split<http_error>();`
 struct group_split {
     group_split() noexcept = default;
     group_split(std::exception_ptr matching, std::exception_ptr other) noexcept
@@ -45,44 +43,8 @@ template <class P>
 concept exception_predicate = std::predicate<P&, const std::exception_ptr&>;
 
 namespace detail {
-
-struct group_state;
-
-/// Refers to a predicate object for the length of a call.
-class exception_test {
-public:
-    template <exception_predicate P>
-        requires(!std::is_same_v<std::remove_const_t<P>, exception_test>)
-    explicit exception_test(P& predicate) noexcept
-        : predicate_(const_cast<void*>(static_cast<const void*>(std::addressof(predicate)))),
-          call_([](void* p, const std::exception_ptr& e) -> bool { return (*static_cast<P*>(p))(e); }) {}
-
-    bool operator()(const std::exception_ptr& error) const { return call_(predicate_, error); }
-
-private:
-    void* predicate_;
-    bool (*call_)(void*, const std::exception_ptr&);
-};
-
-template <class... Es>
-struct is_any_of {
-    bool operator()(const std::exception_ptr& error) const noexcept { return (is_a<Es>(error) || ...); }
-};
-
-/// The same for whatever else can be invoked: functions, pointers to them.
-template <class P>
-auto as_object(P& predicate) noexcept {
-    return [&predicate](const std::exception_ptr& error) -> bool { return std::invoke(predicate, error); };
+class group_state;
 }
-
-/// Tests `root` and, where a group does not match, what it holds. Groups keep their shape; the empty ones are left
-/// out; one that goes to a side as a whole is passed on itself. `rest` is null if it is not wanted.
-group_split split_tree(const std::exception_ptr& root, exception_test test, bool want_rest);
-
-/// Calls `visit` for each leaf in order until it says true. *Returns* whether it did.
-bool find_leaf(const std::vector<std::exception_ptr>& exceptions, exception_test visit);
-
-} // namespace detail
 
 /// A group that may hold cancellations. Made by make_exception_group, which decides between this and exception_group:
 /// one that holds a cancelled_error, or a group that does, is not an exception_group and no std::exception.
@@ -113,11 +75,11 @@ public:
     /// Calls `visit(const std::exception_ptr&)` for each exception in the tree that is no group, in order.
     template <class Visit>
     void for_each_leaf(Visit&& visit) const {
-        auto go_on = [&visit](const std::exception_ptr& leaf) {
+        auto visit_and_go_on = [&visit](const std::exception_ptr& leaf) {
             static_cast<void>(std::invoke(visit, leaf));
             return false;
         };
-        detail::find_leaf(exceptions(), detail::exception_test(go_on));
+        detail::find_leaf(exceptions(), detail::exception_test(visit_and_go_on));
     }
     [[nodiscard]] std::size_t leaf_count() const {
         std::size_t count = 0;
@@ -215,195 +177,6 @@ private:
 /// *Returns* the group that `error` holds; null if it holds no group. *Lifetime*: as long as any copy of `error`.
 [[nodiscard]] inline const base_exception_group* as_group(const std::exception_ptr& error) noexcept {
     return detail::get_if<base_exception_group>(error);
-}
-
-/// The bookkeeping of an `except*` statement, for handlers that handle_group cannot call: coroutines, for one.
-/// take() a part, handle it, say how that ended, take() the next; at the end throw what finish() returns.
-/// A part is always a group: an error that is none is wrapped in one with an empty message.
-///
-///     muster::group_dispatch dispatch(error);
-///     if (auto part = dispatch.take<http_error>()) {
-///         std::exception_ptr thrown;
-///         try { co_await retry(part); } catch (...) { thrown = std::current_exception(); }
-///         dispatch.ended(part, thrown);
-///     }
-///     if (auto left = dispatch.finish()) std::rethrow_exception(left);
-///
-/// *Lifetime*: what is left is reported as suppressed if this is destroyed and nobody asked finish().
-/// *Source*: PEP 654, `except*`.
-class group_dispatch {
-public:
-    /// Null means that nothing was thrown: there is no part to take and nothing to throw at the end.
-    explicit group_dispatch(std::exception_ptr error) noexcept;
-    group_dispatch(const group_dispatch&) = delete;
-    group_dispatch& operator=(const group_dispatch&) = delete;
-    ~group_dispatch();
-
-    /// *Returns* the part that is an E, which is then no longer in rest(); null if there is none.
-    template <class... Es>
-        requires(sizeof...(Es) > 0)
-    [[nodiscard("a part that is taken counts as handled")]] std::exception_ptr take() {
-        static_assert((!std::is_base_of_v<base_exception_group, Es> && ...),
-            "a handler gets a group whatever it asks for: name the type of the exceptions in the group, or use catch");
-        detail::is_any_of<Es...> test;
-        return take_matching(detail::exception_test(test));
-    }
-    template <exception_predicate P>
-    [[nodiscard("a part that is taken counts as handled")]] std::exception_ptr take(P&& predicate) {
-        auto test = detail::as_object(predicate);
-        return take_matching(detail::exception_test(test));
-    }
-
-    /// A handler threw something of its own, be it a copy of its part: it is thrown at the end beside the others.
-    void raised(std::exception_ptr error);
-    /// A handler did not handle its part after all (`throw;`): it goes back to where it was in the original tree.
-    /// What take() did not return counts as raised.
-    void reraised(std::exception_ptr part);
-    /// How the handler of `part` ended: `thrown` is null if it returned; the part itself, the same exception object,
-    /// counts as reraised; anything else as raised.
-    void ended(const std::exception_ptr& part, std::exception_ptr thrown);
-
-    /// *Returns* what no handler has taken; null if nothing is left.
-    [[nodiscard]] const std::exception_ptr& rest() const noexcept { return rest_; }
-
-    /// *Returns* what is to be thrown; null if nothing is. What was reraised and the rest are one group of the
-    /// original's shape; what was raised is in a group with an empty message, that group last; one alone is itself.
-    /// *Errors*: what derive() throws.
-    [[nodiscard("this is what must be thrown")]] std::exception_ptr finish();
-
-private:
-    std::exception_ptr take_matching(detail::exception_test test);
-    std::exception_ptr outcome() const;
-
-    std::exception_ptr original_;
-    std::exception_ptr rest_;
-    std::vector<std::exception_ptr> taken_;
-    std::vector<std::exception_ptr> raised_;
-    std::vector<std::exception_ptr> reraised_;
-    bool finished_ = false;
-};
-
-/// A handler and what it is for; made by on() and on_if().
-template <class Take, class Handle>
-class group_handler {
-public:
-    group_handler(Take take, Handle handle) : take_(std::move(take)), handle_(std::move(handle)) {
-        static_assert(std::is_invocable_v<Handle&, const base_exception_group&> || std::is_invocable_v<Handle&>,
-            "a handler of handle_group takes `const muster::base_exception_group& part`, or nothing");
-    }
-
-    std::exception_ptr take(group_dispatch& dispatch) { return take_(dispatch); }
-    decltype(auto) handle(const base_exception_group& part) {
-        if constexpr (std::is_invocable_v<Handle&, const base_exception_group&>)
-            return std::invoke(handle_, part);
-        else
-            return std::invoke(handle_);
-    }
-
-private:
-    Take take_;
-    Handle handle_;
-};
-
-/// A handler for the exceptions that are one of Es. It is called with its part, a `const base_exception_group&`, or
-/// with nothing; `throw;` in it means that it does not handle the part. *Source*: `except* (Es...) as part`.
-template <class... Es, class Handle>
-    requires(sizeof...(Es) > 0)
-[[nodiscard]] auto on(Handle handler) {
-    auto take = [](group_dispatch& dispatch) { return dispatch.take<Es...>(); };
-    return group_handler<decltype(take), Handle>(take, std::move(handler));
-}
-
-/// A handler for what the predicate, called with a `const std::exception_ptr&`, is true for.
-template <exception_predicate P, class Handle>
-[[nodiscard]] auto on_if(P predicate, Handle handler) {
-    auto take = [predicate = std::move(predicate)](group_dispatch& d) mutable { return d.take(predicate); };
-    return group_handler<decltype(take), Handle>(std::move(take), std::move(handler));
-}
-
-namespace detail {
-
-template <class Handler>
-using handler_result = decltype(std::declval<Handler&>().handle(std::declval<const base_exception_group&>()));
-
-template <class... Rs>
-struct common_result {
-    using type = void;
-};
-template <class R, class... Rs>
-struct common_result<R, Rs...> {
-    using type = std::vector<std::common_type_t<std::decay_t<R>, std::decay_t<Rs>...>>;
-};
-
-/// The results that are not void, as one list of types.
-template <class Found, class... Rs>
-struct values_of;
-template <class... Found>
-struct values_of<common_result<Found...>> {
-    using type = typename common_result<Found...>::type;
-};
-template <class... Found, class R, class... Rs>
-struct values_of<common_result<Found...>, R, Rs...>
-    : values_of<std::conditional_t<std::is_void_v<R>, common_result<Found...>, common_result<Found..., R>>, Rs...> {};
-
-template <class Handler, class Keep>
-void run_handler(group_dispatch& dispatch, Handler& handler, Keep keep) {
-    const std::exception_ptr part = handler.take(dispatch);
-    if (!part)
-        return;
-    std::exception_ptr thrown;
-    try {
-        // The handler runs inside a catch so that its `throw;` throws its part: that is worth one throw.
-        std::rethrow_exception(part);
-    } catch (const base_exception_group& group) {
-        try {
-            keep(handler, group);
-        } catch (...) {
-            thrown = std::current_exception();
-        }
-    }
-    dispatch.ended(part, std::move(thrown));
-}
-
-} // namespace detail
-
-/// Python's `except*`: each handler, in order, is called with the part of `error` that it is for and that no handler
-/// before it was given; an error that is no group is wrapped in one. What is left, and what the handlers threw, is
-/// thrown at the end; if all was handled, this returns. A null `error` calls nothing.
-/// *Returns* nothing if no handler returns anything, else a vector of what the handlers that were called returned,
-/// in order.
-/// *Errors*: the rest as a group of the original's shape (the error itself if no handler was for it), together with
-/// what handlers did not handle after all (`throw;`); what they threw themselves in a group with an empty message,
-/// or as itself if it is all there is.
-/// *Source*: PEP 654, `except*`.
-template <class... Handlers>
-auto handle_group(std::exception_ptr error, Handlers... handlers) {
-    using results = typename detail::values_of<detail::common_result<>, detail::handler_result<Handlers>...>::type;
-    group_dispatch dispatch(std::move(error));
-    if constexpr (std::is_void_v<results>) {
-        const auto ignore = [](auto& handler, const base_exception_group& part) { handler.handle(part); };
-        (detail::run_handler(dispatch, handlers, ignore), ...);
-        if (auto left = dispatch.finish())
-            std::rethrow_exception(std::move(left));
-    } else {
-        results values;
-        const auto keep = [&values](auto& handler, const base_exception_group& part) {
-            if constexpr (std::is_void_v<decltype(handler.handle(part))>)
-                handler.handle(part);
-            else
-                values.push_back(handler.handle(part));
-        };
-        (detail::run_handler(dispatch, handlers, keep), ...);
-        if (auto left = dispatch.finish())
-            std::rethrow_exception(std::move(left));
-        return values;
-    }
-}
-
-/// For `catch (const muster::exception_group& group)`.
-template <class... Handlers>
-auto handle_group(const base_exception_group& group, Handlers... handlers) {
-    return handle_group(group.pointer(), std::move(handlers)...);
 }
 
 } // namespace muster

@@ -10,7 +10,8 @@
 // What a coroutine returns, and what becomes of it.
 #include <muster/droppable_task.hpp>  // a task that a cancellation ends without a throw
 #include <muster/error.hpp>           // cancelled_error, timeout_error and the other errors
-#include <muster/exception_group.hpp> // many failures as one throwable tree; handlers by type
+#include <muster/exception_group.hpp> // many failures as one throwable tree
+#include <muster/handle_group.hpp>    // handlers by type: except*
 #include <muster/ledger.hpp>          // how many of them ended in which way
 #include <muster/outcome.hpp>         // value, error, cancelled or not started
 #include <muster/outcomes.hpp>        // many of them, with the ledger

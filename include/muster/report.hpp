@@ -2,9 +2,10 @@
 #pragma once
 
 /// \file
-/// Where failures go that nobody was given: a task that failed and was never looked at, a coroutine that was never
-/// awaited, a second failure beside the one that was thrown, outcomes that nobody read. Each is one report, to the
-/// running loop's handler, else to the program's, else one line on standard error. Never silent.
+/// Reports make failures visible that no code was given: of a task whose result was never asked for, a coroutine that
+/// was never awaited, a second failure beside the one that was thrown, outcomes that were never read. Each report goes
+/// to the handler of the running loop, else to the program's handler, else as one line to standard error. None is
+/// dropped.
 ///
 ///     muster::set_report_handler([](const muster::report& r) { log(to_string(r)); });
 
@@ -22,11 +23,11 @@
 namespace muster {
 
 enum class report_kind : std::uint8_t {
-    never_retrieved,      ///< a task failed, its last handle is gone, and nobody looked
+    never_retrieved,      ///< a task failed, and its last handle went without a look at the failure
     never_awaited,        ///< a coroutine or combinator was made and destroyed without being awaited
-    destroyed_pending,    ///< a task's loop is gone and the task had not ended
+    destroyed_pending,    ///< a task had not ended when its loop was destroyed
     suppressed,           ///< a failure beside the one that its combinator threw
-    unread_outcomes,      ///< outcomes were destroyed and nobody looked at this failure among them
+    unread_outcomes,      ///< outcomes were destroyed, and this failure among them was never looked at
     shutdown_failure,     ///< a task left at the end of run failed while it was being cancelled
     callback_failed,      ///< a done callback threw
     ignores_cancellation, ///< a task still runs after run's grace period
@@ -40,12 +41,12 @@ struct report {
     explicit report(report_kind what) noexcept : kind(what) {}
 
     report_kind kind;
-    std::string name;                 ///< the task's, combinator's or coroutine function's
-    std::source_location site;        ///< where it was created; line() is 0 if that is not known
-    std::exception_ptr error;         ///< null where there is none
-    std::optional<std::size_t> index; ///< the child's place in its combinator
-    std::string detail;               ///< more, in words; may be empty
-    const void* id = nullptr;         ///< tells tasks apart: task::id(), task_handle::id()
+    std::string name;                 ///< of the task, combinator or coroutine function
+    std::source_location site;        ///< where the task or combinator was created; line() is 0 if that is unknown
+    std::exception_ptr error;         ///< the failure; null if the report is not about one
+    std::optional<std::size_t> index; ///< which child of its combinator it is about
+    std::string detail;               ///< further words; may be empty
+    const void* id = nullptr;         ///< the task's identity: task::id(), task_handle::id()
 };
 
 /// *Returns* one line: "never retrieved: task 'load' (created at main.cpp:12) failed: http_error: 503".
@@ -55,7 +56,7 @@ using report_handler = std::function<void(const report&)>;
 
 /// Sets what is called for each report outside a loop and in loops without a handler of their own. An empty
 /// function brings back the default, a line on standard error.
-/// *Returns* the handler before. *Errors*: what a handler throws ends the program: std::terminate.
+/// *Returns* the previous handler. *Errors*: a handler that throws ends the program (std::terminate).
 /// *Thread safety*: any thread; the handler may be called on any thread.
 report_handler set_report_handler(report_handler handler);
 
@@ -65,14 +66,14 @@ namespace detail {
 struct report_sink {
     report_handler handler;
     std::uint64_t reports = 0;
-    std::string first; ///< the first report's line
+    std::string first; ///< the line of the first report
 };
 
-/// Makes a report. Never throws; without memory the line says less.
+/// Sends a report to the handler that is responsible for it. Never throws; without memory the line says less.
 void send_report(const report& r) noexcept;
 
-/// The same, after `add_words()`, which gives it its name and its detail, as far as there is memory for them: without
-/// it the report says less, but it is made.
+/// The same, after `add_words()` has given `r` its name and detail. If that runs out of memory, the report is sent with
+/// fewer words.
 template <class Words>
 void send_report(const report& r, Words&& add_words) noexcept {
     try {
@@ -83,7 +84,7 @@ void send_report(const report& r, Words&& add_words) noexcept {
     send_report(r);
 }
 
-/// The sink of the loop that runs on this thread; null outside.
+/// The sink of the loop that runs on this thread; null outside of a loop.
 extern constinit thread_local report_sink* current_sink;
 
 } // namespace detail

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// The texts of cancellations, deadlocks and exceptions of any type. Types are named by demangling; the text of a thrown
+// object is found by asking for the types that people throw, without a rethrow.
 #include <muster/error.hpp>
 
 #include <muster/exception_group.hpp>
@@ -126,7 +128,7 @@ const std::type_info* dynamic_type_by_rethrow(const std::exception_ptr& error) n
     try {
         std::rethrow_exception(error);
     } catch (...) {
-        // Nothing is dropped: the caller still holds it.
+        // The caller still holds the exception, so nothing is dropped here.
         return abi::__cxa_current_exception_type();
     }
 }

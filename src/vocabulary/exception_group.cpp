@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Exception groups: the state that copies share, the text of what(), and the split of a tree. Groups may be nested
+// without limit, so nothing here recurses over the nesting: walks keep a stack of their own, releasing puts nested
+// groups on a list, and only what() recurses, to a fixed depth.
 #include <muster/exception_group.hpp>
 
 #include <muster/error.hpp>
-#include <muster/report.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -21,16 +23,37 @@
 namespace muster {
 namespace detail {
 
-struct group_state {
+/// What the copies of a group share: at least one exception, none of them null.
+class group_state {
+public:
+    /// *Errors*: std::invalid_argument if `held` is empty or holds a null.
     group_state(std::string text, std::vector<std::exception_ptr> held);
     group_state(const group_state&) = delete;
     group_state& operator=(const group_state&) = delete;
     ~group_state();
 
-    std::string message;
-    std::vector<std::exception_ptr> exceptions;
-    bool holds_cancellation = false;
-    mutable std::atomic<const std::string*> tree{nullptr};
+    [[nodiscard]] const std::string& message() const noexcept { return message_; }
+    [[nodiscard]] const std::vector<std::exception_ptr>& exceptions() const noexcept { return exceptions_; }
+    [[nodiscard]] bool holds_cancellation() const noexcept { return holds_cancellation_; }
+
+    /// *Returns* the text of what(), made by `make` when it is first asked for. Two threads may both make it; the text
+    /// of the first one stays.
+    template <class Make>
+    const char* tree(Make make) const {
+        if (const auto* made = tree_.load(std::memory_order_acquire))
+            return made->c_str();
+        auto fresh = std::make_unique<const std::string>(make());
+        const std::string* expected = nullptr;
+        if (tree_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
+            expected = fresh.release();
+        return expected->c_str();
+    }
+
+private:
+    std::string message_;
+    std::vector<std::exception_ptr> exceptions_;
+    bool holds_cancellation_ = false;
+    mutable std::atomic<const std::string*> tree_{nullptr};
 };
 
 namespace {
@@ -47,7 +70,7 @@ void release(exception_list held) noexcept {
             being_released->insert(
                 being_released->end(), std::make_move_iterator(held.begin()), std::make_move_iterator(held.end()));
         } catch (const std::bad_alloc&) {
-            // Without memory for the list they go here, one call deeper.
+            // Without memory for the list `held` is destroyed here, one call deeper.
         }
         return;
     }
@@ -68,21 +91,21 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 } // namespace
 
 group_state::group_state(std::string text, exception_list held)
-    : message(std::move(text)),
-      exceptions(std::move(held)) {
-    if (exceptions.empty())
+    : message_(std::move(text)),
+      exceptions_(std::move(held)) {
+    if (exceptions_.empty())
         throw std::invalid_argument("an exception group must hold at least one exception");
-    for (std::size_t i = 0; i != exceptions.size(); ++i) {
-        if (!exceptions[i])
+    for (std::size_t i = 0; i != exceptions_.size(); ++i) {
+        if (!exceptions_[i])
             throw std::invalid_argument(
                 "an exception group cannot hold a null exception_ptr: number " + std::to_string(i) + " is null");
-        holds_cancellation = holds_cancellation || is_cancellation(exceptions[i]);
+        holds_cancellation_ = holds_cancellation_ || is_cancellation(exceptions_[i]);
     }
 }
 
 group_state::~group_state() {
-    delete tree.load(std::memory_order_acquire);
-    release(std::move(exceptions));
+    delete tree_.load(std::memory_order_acquire);
+    release(std::move(exceptions_));
 }
 
 namespace {
@@ -228,25 +251,20 @@ bool find_leaf(const exception_list& exceptions, exception_test visit) {
 base_exception_group::base_exception_group(std::string message, std::vector<std::exception_ptr> exceptions)
     : state_(std::make_shared<const detail::group_state>(std::move(message), std::move(exceptions))) {}
 
-const std::string& base_exception_group::message() const noexcept { return state_->message; }
+const std::string& base_exception_group::message() const noexcept { return state_->message(); }
 
-const std::vector<std::exception_ptr>& base_exception_group::exceptions() const noexcept { return state_->exceptions; }
+const std::vector<std::exception_ptr>& base_exception_group::exceptions() const noexcept {
+    return state_->exceptions();
+}
 
-bool base_exception_group::holds_cancellation() const noexcept { return state_->holds_cancellation; }
+bool base_exception_group::holds_cancellation() const noexcept { return state_->holds_cancellation(); }
 
 const char* base_exception_group::what() const noexcept {
-    if (const auto* made = state_->tree.load(std::memory_order_acquire))
-        return made->c_str();
     try {
-        auto fresh = std::make_unique<const std::string>(detail::tree_of(*this));
-        const std::string* expected = nullptr;
-        // Two threads may both get here; the text of the first one stays.
-        if (state_->tree.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
-            expected = fresh.release();
-        return expected->c_str();
+        return state_->tree([this] { return detail::tree_of(*this); });
     } catch (...) {
         // Without memory for the tree the message must do.
-        return state_->message.c_str();
+        return state_->message().c_str();
     }
 }
 
@@ -288,100 +306,6 @@ std::exception_ptr make_exception_group(std::string message, std::vector<std::ex
 
 void throw_exception_group(std::string message, std::vector<std::exception_ptr> exceptions) {
     std::rethrow_exception(make_exception_group(std::move(message), std::move(exceptions)));
-}
-
-group_dispatch::group_dispatch(std::exception_ptr error) noexcept : original_(std::move(error)), rest_(original_) {}
-
-group_dispatch::~group_dispatch() {
-    if (finished_)
-        return;
-    try {
-        if (auto left = outcome()) {
-            report lost(report_kind::suppressed);
-            lost.name = "group_dispatch";
-            lost.detail = "it was destroyed before finish() was called";
-            lost.error = std::move(left);
-            detail::send_report(lost);
-        }
-    } catch (...) {
-        // The tree of what is left cannot be made. The original says too much, which is better than nothing.
-        report lost(report_kind::suppressed);
-        lost.error = original_;
-        detail::send_report(lost);
-    }
-}
-
-std::exception_ptr group_dispatch::take_matching(detail::exception_test test) {
-    if (!rest_)
-        return nullptr;
-    if (as_group(rest_) == nullptr) {
-        if (!test(rest_))
-            return nullptr;
-        taken_.push_back(make_exception_group("", {rest_}));
-        rest_ = nullptr;
-        return taken_.back();
-    }
-    auto split = detail::split_tree(rest_, test, true);
-    if (split.match) {
-        taken_.push_back(split.match);
-        rest_ = std::move(split.rest);
-    }
-    return std::move(split.match);
-}
-
-void group_dispatch::raised(std::exception_ptr error) {
-    // The original group itself, thrown again, adds nothing that is new.
-    if (error && error == original_ && as_group(error) != nullptr)
-        reraised_.push_back(std::move(error));
-    else if (error)
-        raised_.push_back(std::move(error));
-}
-
-void group_dispatch::reraised(std::exception_ptr part) {
-    // Only what is in the original's tree has a place to go back to; anything else would be lost there.
-    if (std::find(taken_.begin(), taken_.end(), part) != taken_.end())
-        reraised_.push_back(std::move(part));
-    else
-        raised(std::move(part));
-}
-
-void group_dispatch::ended(const std::exception_ptr& part, std::exception_ptr thrown) {
-    if (thrown && thrown == part)
-        reraised(std::move(thrown));
-    else
-        raised(std::move(thrown));
-}
-
-std::exception_ptr group_dispatch::finish() {
-    auto result = outcome();
-    finished_ = true;
-    return result;
-}
-
-std::exception_ptr group_dispatch::outcome() const {
-    auto thrown = raised_;
-    if (as_group(original_) != nullptr) {
-        std::unordered_set<const void*> kept;
-        const auto keep = [&](const std::exception_ptr& error) {
-            if (const auto* group = as_group(error))
-                group->for_each_leaf([&](const std::exception_ptr& leaf) { kept.insert(detail::thrown_object(leaf)); });
-        };
-        std::for_each(reraised_.begin(), reraised_.end(), keep);
-        keep(rest_);
-        const auto is_kept = [&](const std::exception_ptr& e) {
-            return as_group(e) == nullptr && kept.contains(detail::thrown_object(e));
-        };
-        if (auto group = detail::split_tree(original_, detail::exception_test(is_kept), false).match)
-            thrown.push_back(std::move(group));
-    } else {
-        // An error that is no group is either taken, as one part, or the rest.
-        thrown.insert(thrown.end(), reraised_.begin(), reraised_.end());
-        if (rest_)
-            thrown.push_back(rest_);
-    }
-    if (thrown.size() < 2)
-        return thrown.empty() ? nullptr : std::move(thrown.front());
-    return make_exception_group("", std::move(thrown));
 }
 
 } // namespace muster

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Reports: their text, and the choice of the handler. A report of a thread on which a loop runs goes to that loop's
+// sink, which counts it for strict mode; the sink passes it to the loop's own handler if there is one. Every other
+// report goes to the program's handler, and without one to standard error.
 #include <muster/report.hpp>
 
 #include <muster/detail/exception_type.hpp>
@@ -79,7 +82,7 @@ void write_line(const report& r) noexcept {
         std::string line = "muster: " + to_string(r) + '\n';
         static_cast<void>(std::fwrite(line.data(), 1, line.size(), stderr));
     } catch (...) {
-        // No memory for the line: what is known without it is still said.
+        // Without memory for the line, a fixed text says that there was a report.
         std::fputs("muster: a failure was not looked at, and there is no memory to say more\n", stderr);
     }
 }
@@ -104,7 +107,7 @@ void send_report(const report& r) noexcept {
             try {
                 sink->first = to_string(r);
             } catch (const std::bad_alloc&) {
-                sink->first.clear(); // only a strict run's error says less
+                sink->first.clear(); // the error of a strict run then has no text of the first report
             }
         }
         if (sink->handler) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: a handler of handle_group takes `const muster::base_exception_group& part`, or nothing
-#include <muster/exception_group.hpp>
+#include <muster/handle_group.hpp>
 
 #include <exception>
 #include <stdexcept>

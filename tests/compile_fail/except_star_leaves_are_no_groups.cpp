@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: no leaf is a group: ask with subgroup<E>()
-#include <muster/exception_group.hpp>
+#include <muster/handle_group.hpp>
 
 #include <stdexcept>
 

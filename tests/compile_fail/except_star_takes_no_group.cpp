@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: a handler gets a group whatever it asks for: name the type of the exceptions in the group, or use catch
-#include <muster/exception_group.hpp>
+#include <muster/handle_group.hpp>
 
 #include <exception>
 #include <stdexcept>

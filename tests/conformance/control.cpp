@@ -4,7 +4,7 @@
 
 #include "interpreter.hpp"
 
-#include <muster/exception_group.hpp>
+#include <muster/handle_group.hpp>
 #include <muster/sleep.hpp>
 
 #include <chrono>
