@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The way to write coroutines that g++ 12 compiles right: one co_await a statement, operands with names.
+// How to write coroutines that g++ 12 compiles correctly: each co_await in a statement of its own, its operands named.
 #include <muster/muster.hpp>
 
 #include <cstdio>

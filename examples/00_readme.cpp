@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What README shows: many calls at once, some of which fail, and nothing that is lost.
+// The program that README shows: many calls at once, some of which fail, and no failure is lost.
 #include <muster/muster.hpp>
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// An exception that a coroutine throws comes out where you wait for it: of `run`, in plain code,
-// or of `co_await`, inside another coroutine. It arrives as itself, so an ordinary try and catch
-// by type is all there is to it.
+// An exception that a coroutine throws comes out where you wait for it: out of `run`, in plain code,
+// or out of `co_await`, inside another coroutine. It arrives as the type that was thrown, so an
+// ordinary try and catch by type handles it.
 
 #include <muster/muster.hpp>
 
@@ -11,7 +11,7 @@
 
 muster::task<> fails() {
     co_await muster::yield();
-    throw std::runtime_error("nobody in here handles this");
+    throw std::runtime_error("not handled in here");
 }
 
 class operation_error : public std::runtime_error {

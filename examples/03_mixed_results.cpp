@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Three transactions: bad, good, bad. `settle` gives back how each of them ended, in order, and never
-// throws. The one question that matters - is there a transaction_error among them? - is one line, and
-// so are the others: how many, which, of what types, all of them as one exception.
+// throws. The question that matters here - is there a transaction_error among them? - is one line.
+// How many failed, which ones, of what types, and all failures as one exception: one line each.
 
 #include <muster/muster.hpp>
 

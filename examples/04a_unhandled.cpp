@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Ten tasks that sleep for a second; task 0 fails and nobody handles it. What leaves the program's
-// last coroutine ends the program, as it should: its type and text are the last line of standard
-// error, the exit status is 1, and nothing aborts.
+// Ten tasks that sleep for a second; task 0 fails and no code handles it. An exception that leaves the
+// program's main task ends the program, as it should: its type and text are the last line of
+// standard error, the exit status is 1, and nothing aborts.
 
 #include <muster/muster.hpp>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ten tasks that sleep for a second; task 0 fails, and the others are left alone, as asyncio's gather does.
-// In muster that is asked for by name, and for handles only, which stay valid: the loop owns the tasks.
-// Then the same with `wait`, which throws nothing and says who has ended.
+// In muster this policy has a name, and is for handles only, which stay valid: the loop owns the tasks.
+// Then the same with `wait`, which throws nothing and says which tasks have ended.
 
 #include <muster/muster.hpp>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ten tasks that sleep for a second; task 0 fails. `settle` gives every outcome back, and this program
-// does not look at them. It goes on as if nothing had happened, as it asked for, but the failure is not
-// lost: one line on standard error says what nobody looked at, and where that was started.
+// does not look at them. It goes on as if nothing had happened, but the failure is not lost: one line
+// on standard error says which failure nobody looked at, and where its task was started.
 
 #include <muster/muster.hpp>
 

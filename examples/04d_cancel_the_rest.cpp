@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ten tasks; task 0 fails after a second, the others would sleep for two. On the first failure the program
-// cancels the rest by hand and sees nine cancellations. Then the same without a word: it is what `gather`
-// does anyway, and when it throws all ten have ended.
+// cancels the rest by hand and sees nine cancellations. Then the same without any code for it: `gather`
+// cancels the rest by default, and when it throws, all ten have ended.
 
 #include <muster/muster.hpp>
 

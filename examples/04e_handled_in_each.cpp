@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ten tasks that sleep for a second; task 0 fails. Each coroutine handles its own exception, so that
-// none of them fails and `gather` has nothing to say: all ten run to their end.
-// What is a failure for the program is then the coroutine's to decide, and to print.
+// none of them fails as far as `gather` can see: all ten run to their end.
+// The coroutine decides what counts as a failure for the program, and prints it.
 
 #include <muster/muster.hpp>
 
@@ -21,7 +21,7 @@ muster::task<> work(int number) {
         co_await muster::sleep_for(1s);
         if (number == 0)
             throw std::runtime_error("Something bad happened");
-    } catch (const std::exception& e) { // not a cancellation: that is no std::exception, and passes
+    } catch (const std::exception& e) { // a cancellation is no std::exception, and passes
         fmt::print(">task {} failed: {}\n", number, e.what());
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Ten tasks that sleep for a second; task 0 fails. The coroutine is somebody else's and can't be changed,
-// so a wrapper handles its exceptions: it awaits the task it is given, whatever that is, and catches.
-// The wrapper takes the task by value and owns it: nothing can go out of scope under it.
+// Ten tasks that sleep for a second; task 0 fails. The coroutine belongs to another library and can't be
+// changed, so a wrapper handles its exceptions: it awaits any task that it is given, and catches.
+// The wrapper takes the task by value and owns it, so the task can't be destroyed too early.
 
 #include <muster/muster.hpp>
 

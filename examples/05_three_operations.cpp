@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Three operations run together, the second fails, and each result is told as what it is.
-// Then the same loop again, retrying only what failed: the operations that succeeded are not repeated,
-// and the results stay where they belong.
+// Three operations run together, the second fails, and the program prints how each one ended.
+// Then the same again, retrying only what failed: the operations that succeeded are not repeated, and
+// each result stays with the number of its operation.
 
 #include <muster/muster.hpp>
 
@@ -16,7 +16,7 @@
 
 using namespace std::chrono_literals;
 
-/// The second of them fails the first time that it is tried.
+/// Operation 1 fails at its first attempt.
 muster::task<std::string> operation(std::size_t number, int attempt) {
     co_await muster::sleep_for(10ms);
     if (number == 1 && attempt == 1)

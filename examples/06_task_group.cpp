@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A task group: a scope that ends when all of its tasks have. A failure cancels the siblings, and what
-// failed is thrown as one exception_group, always. `handle_group` handles it by type, as Python's
-// `except*` does: every handler sees its part, and what no handler is for is thrown on.
+// A task group: a scope that ends when all of its tasks have ended. A failure cancels the siblings, and
+// all failures are thrown as one exception_group, always. `handle_group` handles a group by type, as
+// Python's `except*` does: every handler sees its part, and what no handler matches is thrown again.
 
 #include <muster/muster.hpp>
 
@@ -58,8 +58,8 @@ muster::task<> two_fail() {
             for (const auto* e : part.leaves_of<std::invalid_argument>())
                 fmt::print("invalid: {}\n", e->what());
         }),
-            muster::on<std::range_error>([] { fmt::print("there is none of these\n"); }));
-        // Not reached: nobody has handled the overflow.
+            muster::on<std::range_error>([] { fmt::print("never printed\n"); }));
+        // Not reached: no handler matches the overflow, so handle_group throws it again.
     }
 }
 // [/task_group]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Time limits around a gather: for all of it, and for each child. A child that takes too long has failed,
-// with timeout_error; when the time for all of it is up, what had not ended is cancelled, what had is kept.
-// Asked for values instead of outcomes, the same gather throws timeout_error.
+// Time limits around a gather: for all of it, and for each child. A child that exceeds its own limit has
+// failed, with timeout_error. When the time for all is over, children that have not ended are cancelled,
+// and the results of the others are kept. A gather that gives values and not outcomes throws timeout_error.
 
 #include <muster/muster.hpp>
 

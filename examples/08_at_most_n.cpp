@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A thousand inputs, at most ten at a time. First as one writes it in asyncio, with a gather and a
-// semaphore: a thousand tasks exist, ten of them work. Then with the library's own limit: `map` makes a
-// task when there is room for it, so that ten exist, whatever the length of the input.
+// A thousand inputs, at most ten at a time. First as in asyncio, with a gather and a semaphore: a
+// thousand tasks exist, and ten of them work. Then with the library's own limit: `map` makes a task
+// when there is room for it, so that only ten tasks exist, however long the input is.
 
 #include <muster/muster.hpp>
 

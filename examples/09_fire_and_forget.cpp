@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Fire and forget: tasks and gathers that nobody waits for. None of their failures is silent; each is one
-// line on standard error that says what it was and where it was made. And the proper way: a done
+// Fire and forget: tasks and gathers that no code waits for. None of their failures is silent; each is one
+// line on standard error that names the task and the place where it was made. And the proper way: a done
 // callback, which receives the handle and logs the error; then there is nothing more to report.
 
 #include <muster/muster.hpp>
@@ -20,12 +20,12 @@ muster::task<> send_mail(std::string to) {
 
 // [forgotten]
 muster::task<> forgotten() {
-    muster::create_task(send_mail("alice"), "mail to alice"); // its failure: never retrieved
+    muster::create_task(send_mail("alice"), "mail to alice"); // it fails: "never retrieved"
     co_await muster::sleep_for(5ms);
 
-    auto never_run = send_mail("bob"); // made, and never awaited
+    auto never_run = send_mail("bob"); // made, but never awaited
 
-    auto both = muster::gather(send_mail("carol"), send_mail("dave")); // and a gather that never is
+    auto both = muster::gather(send_mail("carol"), send_mail("dave")); // and a gather that is never awaited
 }
 // [/forgotten]
 

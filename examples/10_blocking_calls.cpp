@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Ten blocking calls on the threads of the default pool, gathered; some throw. What a call throws arrives
-// as itself. A call that *returns* an exception object has succeeded, and that object is its value.
-// Handles can be returned out of `run` and read when the loop is gone.
+// Ten blocking calls on the threads of the default pool, gathered; some throw. An exception that a call
+// throws arrives as itself. A call that *returns* an exception object has succeeded, and that object is
+// its value. Handles can be returned out of `run` and read after the loop has ended.
 
 #include <muster/muster.hpp>
 
@@ -37,7 +37,7 @@ muster::task<started_calls> ten_calls() {
 }
 
 void read_afterwards() {
-    for (const auto& call : muster::run(ten_calls())) { // the loop is gone, the results are not
+    for (const auto& call : muster::run(ten_calls())) { // the loop has ended, the results are kept
         const auto& ended = call.ended_as();
         fmt::print("afterwards: {}\n", ended.succeeded() ? std::to_string(*ended) : to_string(ended));
     }

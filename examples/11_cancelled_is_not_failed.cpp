@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One task is cancelled, one fails, one is fine. They are counted apart: a cancellation is no failure,
+// One task is cancelled, one fails, one succeeds. They are counted apart: a cancellation is no failure,
 // a failure is no cancellation, and neither hides the other. Then the same with a gather that lets all
-// run and throws what failed: the error comes out, and the cancellation is no part of it.
+// children run and throws the failures: the group holds the error, and not the cancellation.
 
 #include <muster/muster.hpp>
 

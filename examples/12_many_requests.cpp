@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Two hundred HTTP requests to a server that is slow, resets, answers 503 or nonsense, at most twenty at a
+// Two hundred HTTP requests to a server that is slow, resets, answers 503 or garbage, at most twenty at a
 // time, each tried again twice where that may help. Every request is accounted for: the counts add up,
 // and the failures are grouped by type. The server runs in this program, on loopback.
 
@@ -34,7 +34,7 @@ std::vector<std::string> two_hundred_urls(const muster::testing::faulty_server& 
 }
 
 // [many_requests]
-/// Whether to try again: a server that is busy, or hung up, may do better; a page that is not there stays away.
+/// Whether to try again: a server that is busy, or that hung up, may do better; a missing page stays missing.
 bool may_help(const std::exception_ptr& error) {
     const auto* answer = muster::get_if<http::status_error>(error);
     return answer != nullptr ? answer->status() == 503 : muster::is_a<http::reset_error>(error);

@@ -43,7 +43,7 @@ muster::task<> serve_until_asked_to_stop(io::listener& door) {
     io::signal_watcher signals({SIGTERM});
     auto close_the_door = [&]() -> muster::task<> {
         co_await signals.next();
-        door.close(); // nobody new; the connections that there are go on to their end
+        door.close(); // no new connections; those that are open go on to their end
     };
     auto closing = muster::create_task(close_the_door());
     co_await io::serve(door, echo);
@@ -86,7 +86,7 @@ muster::task<> visit_all(std::string port) {
 muster::task<> demonstrate() {
     auto door = co_await io::listen("127.0.0.1", 0);
     auto serving = muster::create_task(serve_until_asked_to_stop(door));
-    co_await muster::yield(); // it watches signals from here on
+    co_await muster::yield(); // from here on the server waits for the signal
     auto visiting = muster::run_command(muster::command("/proc/self/exe", "--visit", std::to_string(door.port())));
     const auto done = co_await std::move(visiting);
     fmt::print("the visitors say: {}", done.out);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Calls that may crash, hang or throw, each in a process of its own while it lasts. What becomes of one call is that
-// call's outcome; its process is replaced, and everything else goes on.
+// Calls that may crash, hang or throw, made in worker processes. How a call ends is the outcome of that call alone; a
+// process that dies is replaced, and everything else goes on.
 
 #include <muster/muster.hpp>
 #include <muster/process_pool.hpp>

@@ -65,7 +65,7 @@ muster::task<> download(http::client& client, const faulty_server& server) {
     stream.throw_if_error();
     std::size_t bytes = 0;
     while (true) {
-        auto piece = co_await stream.read(); // who reads slowly slows the server down
+        auto piece = co_await stream.read(); // a slow reader slows the server down
         if (!piece)
             break;
         bytes += piece->size();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Commands as tasks: three at once, one that fails, one that does not end in time and is ended with what it started,
-// and one that is talked to line by line.
+// Commands as tasks: three at once; one that fails; one that takes too long, and is ended together with what it
+// started; and a dialogue with one, line by line.
 
 #include <muster/muster.hpp>
 #include <muster/subprocess.hpp>

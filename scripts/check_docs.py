@@ -4,8 +4,10 @@
 
 A ```cpp block must be a region of a source file that the build compiles, named in a comment above the block:
 `<!-- region: examples/01_hello.cpp name -->` stands for the lines between `// [name]` and `// [/name]`, without their
-common indentation. A block of another language may be a region too (`# [name]` where `#` begins comments).
---fix copies the regions into the blocks.
+common indentation. A block of another language may be a region too (`# [name]` where `#` begins comments), or a whole
+file: `<!-- file: examples/01_hello.expected -->`, for what an example prints. --fix copies both into the blocks.
+`<!-- lines of: FILE -->` says that the block's lines stand in the file, one after the other.
+Every relative link leads to a file of the repository, and to a heading of it where it names one.
 
 A ```sh block is run by `--run BIN`, in an empty folder with BIN first in PATH, if the comment above it is `<!-- run -->`
 (it must exit with 0) or `<!-- run: status N -->`. Otherwise the comment is `<!-- not run: reason -->`, or every command
@@ -26,6 +28,9 @@ SHELL = {"sh", "bash", "shell", "console", "zsh"}
 COMPILED = re.compile(r"(examples|tests/consumer|benchmarks|tools/muster)/\w+\.cpp|tests/(\w+/)+\w+_test\.cpp|src/.*\.cpp")
 FENCE = re.compile(r"^( *)(```+|~~~+)[ ]*([^\s`]*)")
 REGION = re.compile(r"^<!-- region: (\S+) (\S+) -->$")
+WHOLE = re.compile(r"^<!-- file: (\S+) -->$")
+LINES = re.compile(r"^<!-- lines of: (\S+) -->$")
+LINK = re.compile(r"\]\(([^()\s]+)\)")
 RUN = re.compile(r"^<!-- run(?:: status (\d+))? -->$")
 NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
 MARKER = re.compile(r"^\s*(?://|#) \[/?[\w-]+\]\s*$")
@@ -73,6 +78,40 @@ def region_of(root, file, name):
     return textwrap.dedent("\n".join(inside)).strip("\n").split("\n")
 
 
+def source_of(root, comment):
+    """The lines that the comment above a block names, a text that says what is wrong, or None if it names none."""
+    region, whole = REGION.match(comment), WHOLE.match(comment)
+    if region:
+        return region_of(root, region[1], region[2])
+    if whole:
+        path = root / whole[1]
+        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else f"{whole[1]} does not exist"
+    return None
+
+
+def anchors_of(path):
+    """GitHub's names of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def check_links(path, page, lines, blocks):
+    """The errors of the links of a page, outside of its blocks."""
+    code = {n for b in blocks for n in range(b.first, b.last)}
+    errors = []
+    for number, line in enumerate(lines):
+        for link in [] if number in code else LINK.findall(line):
+            if re.match(r"[a-z]+:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            if not target.exists():
+                errors.append(f"{page}:{number + 1}: {link} does not exist")
+            elif anchor and target.suffix == ".md" and anchor not in anchors_of(target):
+                errors.append(f"{page}:{number + 1}: {link}: no such heading")
+    return errors
+
+
 def commands_of(lines):
     text = re.sub(r"\\\n\s*", "", "\n".join(lines))
     commands = (re.sub(r"^\$ ", "", l.strip()) for l in text.splitlines())
@@ -86,15 +125,17 @@ def check(b, root, listed):
         return [f"{b.where()}: say the block's language (`text` if it has none)"]
     if b.language in CPP and not region:
         return [f"{b.where()}: a C++ block needs '<!-- region: FILE NAME -->' above it"]
-    if region:
-        if b.language in CPP and not COMPILED.fullmatch(region[1]):
-            return [f"{b.where()}: {region[1]} is not compiled by the build"]
-        want = region_of(root, region[1], region[2])
-        if isinstance(want, str):
-            return [f"{b.where()}: {want}"]
-        if want != b.lines:
-            diff = difflib.unified_diff(want, b.lines, f"{region[1]} [{region[2]}]", b.where(), lineterm="")
-            return [f"{b.where()}: differs from its region (--fix copies it):"] + list(diff)
+    if region and b.language in CPP and not COMPILED.fullmatch(region[1]):
+        return [f"{b.where()}: {region[1]} is not compiled by the build"]
+    want = source_of(root, b.comment)
+    if isinstance(want, str):
+        return [f"{b.where()}: {want}"]
+    if want is not None and want != b.lines:
+        diff = difflib.unified_diff(want, b.lines, b.comment, b.where(), lineterm="")
+        return [f"{b.where()}: differs from its source (--fix copies it):"] + list(diff)
+    part = LINES.match(b.comment)
+    if part and "\n".join(b.lines) not in (root / part[1]).read_text(encoding="utf-8"):
+        return [f"{b.where()}: these lines do not stand in {part[1]}"]
     if b.language in SHELL and not region and not RUN.match(b.comment) and not NOT_RUN.match(b.comment):
         unknown = [c for c in commands_of(b.lines) if c not in listed]
         return [f"{b.where()}: neither marked nor listed in tests/docs_commands.txt: {c}" for c in unknown]
@@ -135,8 +176,7 @@ def main():
         count += len(blocks)
         if arguments.fix:
             for b in reversed(blocks):
-                region = REGION.match(b.comment)
-                text = region_of(root, region[1], region[2]) if region else None
+                text = source_of(root, b.comment)
                 if isinstance(text, list):
                     lines[b.first : b.last] = [(b.indent + l).rstrip() for l in text]
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -149,6 +189,7 @@ def main():
                         ran += 1
                         errors += run(b, folder)
         else:
+            errors += check_links(path, page, lines, blocks)
             for b in blocks:
                 errors += check(b, root, listed)
 

@@ -13,16 +13,17 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/intrusive_list.hpp>
 #include <muster/executor.hpp>
 #include <muster/outcome.hpp>
 #include <muster/process_pool/error.hpp>
+#include <muster/process_pool/options.hpp>
 #include <muster/process_pool/remote_function.hpp>
 
 #include <nlohmann/json.hpp>
 
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -31,47 +32,10 @@
 
 namespace muster {
 
-/// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.
-class process_pool_options {
-public:
-    process_pool_options() {}
-
-    /// At most so many processes; at least 1. The default is as many as the machine has cores.
-    process_pool_options& processes(std::size_t most);
-    /// At most so many calls may wait for a process; a call beyond that fails at once with queue_full. 0, the default,
-    /// is no limit.
-    process_pool_options& queue_limit(std::size_t most) noexcept;
-    /// What messages and lists of processes call it; of the worker's own name the first 11 characters.
-    process_pool_options& name(std::string text);
-    /// Another program than this one, by its path; it must call serve_if_worker() first of all and have the functions.
-    process_pool_options& program(std::string path, std::vector<std::string> arguments = {});
-    /// How long a call may take from when it is sent; then its process is killed and the call fails with timeout_error.
-    /// Without it a call may take for ever. Real time, whatever the loop's clock is. *Errors*: unless positive.
-    process_pool_options& call_timeout(std::chrono::nanoseconds limit);
-    /// How long a process may take to start, 30 s unless it is set.
-    process_pool_options& start_timeout(std::chrono::nanoseconds limit);
-    /// The most address space of each process (RLIMIT_AS): beyond that, its allocations throw std::bad_alloc.
-    process_pool_options& memory_limit(std::uint64_t bytes);
-    /// The largest call or result in its written form, 64 MiB unless it is set; a larger one is a wire_error. Less than
-    /// 4 GiB.
-    process_pool_options& message_limit(std::uint64_t bytes);
-    /// Whether the process of a call that is cancelled is killed, true unless it is set. Otherwise the call is waited
-    /// for.
-    process_pool_options& kill_cancelled(bool yes) noexcept;
-
-private:
-    friend class process_pool;
-    std::size_t processes_ = 0;
-    std::size_t queue_limit_ = 0;
-    std::string name_ = "processes";
-    std::string program_;
-    std::vector<std::string> arguments_;
-    std::chrono::nanoseconds call_timeout_{0};
-    std::chrono::nanoseconds start_timeout_ = std::chrono::seconds(30);
-    std::uint64_t memory_limit_ = 0;
-    std::uint64_t message_limit_ = std::uint64_t{64} << 20;
-    bool kill_cancelled_ = true;
-};
+namespace workers {
+class call_queue;
+class worker_handle;
+} // namespace workers
 
 /// Processes are started when calls need them, one call at a time in each, and stay for the next call. A call is made
 /// at most once. *Errors* of a call: what the function throws, as itself if the type is known (see remote_exception),
@@ -80,8 +44,9 @@ private:
 /// once the pool is shut down. *Cancellation*: a call that waits is taken back. The process of one that is being made
 /// is killed; the task waits until it is dead, and is cancelled. So no call ever outlives the task that awaits it, but
 /// for abandon(), which does not wait for the death. With kill_cancelled(false) the call is waited for, as on a thread.
-/// *Thread safety*: any thread. Results are read (from_json) on a thread of the pool's.
-/// *Source*: concurrent.futures.ProcessPoolExecutor, which is broken for ever once a process has died.
+/// *Thread safety*: any thread. All results of a pool are read (from_json) on one thread of the pool's: a from_json
+/// that takes long holds up the results of other calls, but neither the loop nor any time limit. *Source*:
+/// concurrent.futures.ProcessPoolExecutor, which is broken for ever once a process has died.
 class process_pool {
 public:
     class job;
@@ -103,8 +68,8 @@ public:
     /// Takes no more calls, makes those that wait, and returns when all are over and the processes have ended.
     /// Blocks. *Errors*: invalid_state_error on the pool's own thread (in a from_json), which can't wait for itself.
     void shutdown();
-    /// The same at once: calls that have not begun are not made, the processes of those that have are killed. Who waits
-    /// for either gets cancelled_error{shutdown}.
+    /// As shutdown(), but at once: calls that have not begun are not made, and the processes of those that have are
+    /// killed. A task that waits for either gets cancelled_error{shutdown}.
     void stop();
 
     /// Processes that live, calls that wait for one, calls being made.
@@ -119,37 +84,46 @@ public:
     [[nodiscard]] bool withdraw(job& j) noexcept;
 
 private:
-    struct worker;
     struct state;
-    void close(bool at_once);
     std::shared_ptr<state> state_;
 };
 
-class process_pool::job : public executor_job {
+/// One call, from submit() until its outcome is in place.
+class process_pool::job : public executor_job, public detail::list_hook<process_pool::job> {
+public:
+    // ---- for the pool's threads ----
+    /// The function's name.
+    [[nodiscard]] const std::string& name() const noexcept { return request_->entry->name; }
+    /// The body of the message that is sent. *Lifetime*: the job's.
+    [[nodiscard]] const std::vector<std::uint8_t>& message() const noexcept { return request_->message; }
+    /// Makes the result of the value that came back. *Errors*: whatever its from_json throws; wire_error for a number
+    /// that the result's type does not hold.
+    void decode(const nlohmann::json& value) { decode_(*this, value); }
+    void set_error(std::exception_ptr error) noexcept;
+    void set_cancelled(cancel_reason reason, const char* text) noexcept;
+
 protected:
-    /// Makes the result of the value that came back.
     using decoder = void (*)(job& self, const nlohmann::json& value);
 
-    job(outcome_base& result, decoder decode) noexcept : executor_job(result), outcome_(&result), decode_(decode) {}
+    job(outcome_base& result, decoder d) noexcept : executor_job(result), outcome_(&result), decode_(d) {}
     ~job() = default;
 
-    /// What is to be sent; it lives as long as the job.
+    /// *Lifetime*: the request lives as long as the job.
     void send(const detail::remote_request& request) noexcept { request_ = &request; }
     void kill_if_running() noexcept;
 
 private:
     friend class process_pool;
-    friend struct process_pool::state;
+    friend class workers::call_queue;
 
     outcome_base* outcome_;
     const detail::remote_request* request_ = nullptr;
     decoder decode_;
-    std::shared_ptr<state> pool_; ///< the loop's thread only
-    worker* worker_ = nullptr;    ///< that makes it; guarded by the pool's lock
-    bool queued_ = false;
+    std::shared_ptr<state> pool_;              ///< used on the loop's thread only
+    workers::worker_handle* worker_ = nullptr; ///< the one that makes the call; guarded by the pool's lock
 };
 
-/// What can be sent is specialised below.
+/// A call of anything but a remote function is refused; the calls of remote functions are specialised below.
 template <class F>
 class process_pool::call final : public job {
     static_assert(sizeof(F) == 0,
@@ -169,14 +143,14 @@ class process_pool::call<remote_call<R>> final : public process_pool::job {
 public:
     using result_type = R;
 
-    explicit call(remote_call<R> c) : job(result_, &decode), call_(std::move(c)) { send(call_.request()); }
+    explicit call(remote_call<R> c) : job(result_, &read_result), call_(std::move(c)) { send(call_.request()); }
 
     [[nodiscard]] outcome<R>& result() noexcept { return result_; }
     [[nodiscard]] remote_call<R> callable() && { return std::move(call_); }
     void request_stop() noexcept { kill_if_running(); }
 
 private:
-    static void decode(job& j, const nlohmann::json& value) {
+    static void read_result(job& j, const nlohmann::json& value) {
         auto& self = static_cast<call&>(j);
         if constexpr (std::is_void_v<R>)
             self.result_.emplace();

@@ -10,6 +10,8 @@
 ///     print(done.out);
 
 #include <muster/config.hpp>
+#include <muster/io/reader.hpp>
+#include <muster/io/stream.hpp>
 #include <muster/subprocess/command.hpp>
 #include <muster/subprocess/error.hpp>
 #include <muster/task.hpp>
@@ -18,7 +20,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -60,63 +61,31 @@ struct completed_process {
 /// *Source*: asyncio.create_subprocess_exec with communicate(); subprocess.run.
 [[nodiscard]] task<completed_process> run_command(command what);
 
-class process;
+/// A process's standard input: written and closed as any stream.
+using process_input = io::stream;
+/// One of a process's outputs: read as any stream, by lines, in pieces, or to the end.
+using process_output = io::reader;
 
-/// One of a process's outputs, for reading. One task reads it at a time.
-class process_output {
-public:
-    /// *Returns* what there is, waiting if there is nothing; at most `most` bytes; empty at the end only.
-    /// *Errors*: std::system_error. *Cancellation*: ends the wait, nothing is lost.
-    [[nodiscard]] task<std::string> read_some(std::size_t most = std::size_t{64} << 10);
-    /// *Returns* the next line without its line feed, also a last one that has none; nothing at the end.
-    /// *Errors*: std::length_error for a line longer than `most`.
-    [[nodiscard]] task<std::optional<std::string>> read_line(std::size_t most = std::size_t{16} << 20);
-    /// *Returns* all that is left. *Errors*: std::length_error for more than `most`.
-    [[nodiscard]] task<std::string> read_all(std::size_t most = std::size_t{64} << 20);
-
-    /// For the library.
-    struct pipe;
-    explicit process_output(pipe& p) noexcept : pipe_(&p) {}
-
-private:
-    pipe* pipe_;
-};
-
-/// A process's standard input, for writing. One task writes it at a time.
-class process_input {
-public:
-    /// Writes all of it, waiting where the process does not read. *Errors*: std::system_error with EPIPE if the process
-    /// has closed its end. *Cancellation*: a part may have been written.
-    [[nodiscard]] task<> write(std::string bytes);
-    /// The process reads the end.
-    void close() noexcept;
-
-    /// For the library.
-    struct pipe;
-    explicit process_input(pipe& p) noexcept : pipe_(&p) {}
-
-private:
-    pipe* pipe_;
-};
-
-/// A running process. Movable. *Lifetime*: destroying it kills its group (SIGKILL) unless it was waited for, and reaps
-/// it, which takes as long as the system needs for that; `co_await p.terminate()` first to end it politely. It may
-/// outlive its loop. Reading, writing and waiting tasks must have ended before. *Thread safety*: one thread.
-/// *Source*: asyncio's Process.
+/// A running process. Movable. *Lifetime*: dropping it kills its group (SIGKILL) unless it was waited for, and reaps
+/// it, which takes as long as the system needs for that; `co_await p.terminate()` first to end it politely. Operations
+/// in flight end with std::errc::operation_canceled then. It may outlive its loop. *Errors*, of a moved-from one:
+/// invalid_state_error. *Thread safety*: one thread. *Source*: asyncio's Process.
 class process {
 public:
-    struct state;
-    explicit process(std::unique_ptr<state> s) noexcept;
-    process(process&&) noexcept;
+    class state;
+    explicit process(std::shared_ptr<state> s) noexcept;
+    process(process&&) noexcept = default;
     process& operator=(process&&) noexcept;
     ~process();
 
+    /// *Returns* -1 for a moved-from one.
     [[nodiscard]] pid_t pid() const noexcept;
 
-    /// *Errors*, of the three: invalid_state_error if the command did not ask for such a pipe.
-    [[nodiscard]] process_input input();
-    [[nodiscard]] process_output output();
-    [[nodiscard]] process_output errors();
+    /// *Errors*, of the three: invalid_state_error if the command did not ask for such a pipe. *Lifetime*: as long as
+    /// the process, which is moved without moving them. They fail with what muster/io/error.hpp lists.
+    [[nodiscard]] process_input& input();
+    [[nodiscard]] process_output& output();
+    [[nodiscard]] process_output& errors();
 
     /// Waits for its end; any number of tasks may. A process that writes more than a pipe holds must be read from, or
     /// it never ends. *Returns* how it ended, without what was read. *Cancellation*: ends the wait, not the process.
@@ -130,7 +99,7 @@ public:
     [[nodiscard]] task<completed_process> terminate();
 
 private:
-    std::unique_ptr<state> state_;
+    std::shared_ptr<state> state_;
 };
 
 /// Starts the command. `capture`, the default, gives a pipe to read from; sinks, bytes for standard input and limits

@@ -2,15 +2,12 @@
 #pragma once
 
 /// \file
-/// libcurl's handles with owners, its set-up, and a guard that keeps SIGPIPE away. Private to muster::http.
+/// libcurl's handles with owners, and its set-up. Private to muster::http.
 ///
 ///     const easy_handle easy = make_easy();
-///     const sigpipe_guard guard;      // around whatever may write to a socket
 
 #include <curl/curl.h>
 
-#include <csignal>
-#include <ctime>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -57,33 +54,5 @@ inline void append(string_list& list, const std::string& line) {
     static_cast<void>(list.release());
     list.reset(longer);
 }
-
-/// A peer that went away must not end the program. TLS libraries write without MSG_NOSIGNAL, and what the program
-/// wants done with SIGPIPE elsewhere is its own matter: it is held back in this thread, and taken if it came.
-class sigpipe_guard {
-public:
-    sigpipe_guard() noexcept {
-        sigset_t pipe;
-        sigemptyset(&pipe);
-        sigaddset(&pipe, SIGPIPE);
-        blocked_ = pthread_sigmask(SIG_BLOCK, &pipe, &before_) == 0 && sigismember(&before_, SIGPIPE) == 0;
-    }
-    ~sigpipe_guard() {
-        if (!blocked_)
-            return;
-        sigset_t pipe;
-        sigemptyset(&pipe);
-        sigaddset(&pipe, SIGPIPE);
-        const timespec at_once{};
-        sigtimedwait(&pipe, nullptr, &at_once);
-        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-    sigpipe_guard(const sigpipe_guard&) = delete;
-    sigpipe_guard& operator=(const sigpipe_guard&) = delete;
-
-private:
-    sigset_t before_;
-    bool blocked_ = false;
-};
 
 } // namespace muster::http

@@ -10,6 +10,9 @@
 //                 detach                  call ends
 #include "curl_loop.hpp"
 
+#include "loops/require_event_loop.hpp"
+
+#include <muster/error.hpp>
 #include <muster/event_loop.hpp>
 
 #include <uv.h>
@@ -124,7 +127,7 @@ curl_loop::~curl_loop() { close(); }
 void curl_loop::close() noexcept {
     MUSTER_ASSERT(phase_ != phase::calling);
     detach();
-    const sigpipe_guard no_sigpipe; // TLS says goodbye on each connection
+    const muster::detail::sigpipe_guard no_sigpipe; // TLS says goodbye on each connection
     multi_.reset();
 }
 
@@ -135,15 +138,12 @@ void curl_loop::attach() {
             throw invalid_state_error("an http::client can't be used on two loops at the same time");
         return;
     }
-    auto* loop = dynamic_cast<event_loop*>(&current);
-    if (loop == nullptr)
-        throw invalid_state_error("an HTTP request needs a muster::event_loop, as muster::run makes it: "
-                                  "this loop does no I/O");
+    event_loop& loop = muster::detail::require_event_loop("an HTTP request");
     auto made = std::make_unique<loop_end_check>(*this);
-    made->begin(static_cast<uv_loop_t*>(loop->native()));
+    made->begin(static_cast<uv_loop_t*>(loop.native()));
     end_check_ = made.release();
     loop_ = &current;
-    native_ = loop->native();
+    native_ = loop.native();
     phase_ = phase::attached;
 }
 

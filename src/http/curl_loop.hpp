@@ -11,6 +11,7 @@
 ///     loop.detach();                                    // nothing is under way any more
 
 #include "curl_handles.hpp"
+#include "posix/sigpipe_guard.hpp"
 
 #include <muster/detail/assert.hpp>
 #include <muster/detail/fiber.hpp>
@@ -55,7 +56,7 @@ public:
 
     private:
         curl_loop* of_;
-        sigpipe_guard no_sigpipe_;
+        muster::detail::sigpipe_guard no_sigpipe_;
     };
 
     /// *Errors*: std::bad_alloc.

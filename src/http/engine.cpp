@@ -99,7 +99,7 @@ void engine::abandon(transfer& t) noexcept {
         t.enter(transfer_phase::leaving);
         return;
     }
-    const sigpipe_guard no_sigpipe;
+    const muster::detail::sigpipe_guard no_sigpipe;
     take_out(t);
     detach_if_nothing_runs();
 }
@@ -153,7 +153,7 @@ void engine::loop_has_gone() noexcept {
 
 /// Does what could not be done while libcurl was on the stack.
 void engine::after_call() noexcept {
-    const sigpipe_guard no_sigpipe;
+    const muster::detail::sigpipe_guard no_sigpipe;
     take_ended();
     while (transfer* t = leaving_.front())
         take_out(*t);
@@ -204,7 +204,7 @@ void engine::take_out(transfer& t) noexcept {
 
 void engine::fail_all(const char* why) noexcept {
     MUSTER_ASSERT(leaving_.empty());
-    const sigpipe_guard no_sigpipe;
+    const muster::detail::sigpipe_guard no_sigpipe;
     while (transfer* t = running_.front()) {
         try {
             t->ended_with(std::make_exception_ptr(transfer_error(t->url(), why)));

@@ -10,6 +10,7 @@
 
 #include "engine.hpp"
 #include "exchange.hpp"
+#include "vocabulary/one_at_a_time.hpp"
 
 #include <muster/http.hpp>
 #include <muster/task_handle.hpp>
@@ -63,17 +64,16 @@ public:
     /// Gives up, and waits until the feeding task has ended.
     [[nodiscard]] task<> end(const char* why);
 
-    /// *Errors*: invalid_state_error if a task reads already; transfer_error if the stream was closed.
-    void begin_reading();
-    void end_reading() noexcept { is_being_read_ = false; }
+    [[nodiscard]] muster::detail::one_at_a_time& reading() noexcept { return reading_; }
     void mark_closed() noexcept { is_closed_ = true; }
+    [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
 
 private:
     std::shared_ptr<engine> by_;
     std::shared_ptr<const request> what_;
     lease borrowed_;
     task_handle<void> feeding_;
-    bool is_being_read_ = false;
+    muster::detail::one_at_a_time reading_;
     bool is_closed_ = false;
 };
 

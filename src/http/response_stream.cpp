@@ -55,23 +55,13 @@ task<> feed(std::shared_ptr<exchange_state> state) {
     }
 }
 
-/// While one lives, no other task may read.
-class reading_scope {
-public:
-    explicit reading_scope(exchange_state& s) : state_(&s) { s.begin_reading(); }
-    ~reading_scope() { state_->end_reading(); }
-    reading_scope(const reading_scope&) = delete;
-    reading_scope& operator=(const reading_scope&) = delete;
-
-private:
-    exchange_state* state_;
-};
-
 task<std::optional<std::string>> read_piece(std::shared_ptr<exchange_state> state) {
     if (!state)
         throw invalid_state_error("this http::response_stream was moved from: there is nothing to read");
-    const reading_scope only_one(*state);
+    const muster::detail::one_at_a_time::use mine(state->reading(), "http::response_stream::read");
     transfer& t = state->carrier();
+    if (state->is_closed())
+        throw transfer_error(t.url(), "the http::response_stream was closed");
     exchange waiting(state->by(), t, until::data);
     co_await waiting;
     auto piece = t.take_arrived();
@@ -109,14 +99,6 @@ task<> close_state(std::shared_ptr<exchange_state> state) {
 }
 
 } // namespace
-
-void exchange_state::begin_reading() {
-    if (is_being_read_)
-        throw invalid_state_error("this http::response_stream is being read by another task: one may read at a time");
-    if (is_closed_)
-        throw transfer_error(carrier().url(), "the http::response_stream was closed");
-    is_being_read_ = true;
-}
 
 void exchange_state::begin_feeding() {
     if (what_->source())

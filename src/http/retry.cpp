@@ -22,26 +22,26 @@ std::chrono::nanoseconds require_not_negative(std::chrono::nanoseconds d, const 
 } // namespace
 
 resend_policy& resend_policy::first_delay(std::chrono::nanoseconds d) {
-    first_delay_ = require_not_negative(d, "first_delay");
+    pauses_.first = require_not_negative(d, "first_delay");
     return *this;
 }
 
 resend_policy& resend_policy::longest_delay(std::chrono::nanoseconds d) {
-    longest_delay_ = require_not_negative(d, "longest_delay");
+    pauses_.longest = require_not_negative(d, "longest_delay");
     return *this;
 }
 
 resend_policy& resend_policy::factor(double f) {
     if (!(f >= 1))
         throw std::invalid_argument("resend_policy::factor must be at least 1");
-    factor_ = f;
+    pauses_.factor = f;
     return *this;
 }
 
 resend_policy& resend_policy::jitter(double part) {
     if (!(part >= 0 && part <= 1))
         throw std::invalid_argument("resend_policy::jitter must be between 0 and 1");
-    jitter_ = part;
+    pauses_.jitter = part;
     return *this;
 }
 
@@ -70,14 +70,7 @@ std::optional<std::chrono::nanoseconds> resend_policy::pause_after(
     std::size_t attempt, std::optional<std::chrono::seconds> retry_after, std::uint64_t random) const noexcept {
     if (retry_after && *retry_after > longest_retry_after_)
         return std::nullopt;
-    auto delay = static_cast<double>(first_delay_.count());
-    const auto longest = static_cast<double>(longest_delay_.count());
-    for (std::size_t i = 1; i < attempt && delay > 0 && delay < longest && factor_ > 1; ++i)
-        delay *= factor_;
-    const double part = static_cast<double>(random >> 11) * 0x1.0p-53;
-    delay = std::min(delay, longest) * (1 - jitter_ * part);
-    const std::chrono::nanoseconds own(static_cast<std::int64_t>(delay));
-    return retry_after ? std::max<std::chrono::nanoseconds>(own, *retry_after) : own;
+    return pauses_.after(attempt, random, retry_after.value_or(std::chrono::seconds(0)));
 }
 
 bool is_idempotent(std::string_view method) noexcept {

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// How a descriptor waits. Each side has at most one waiter. libuv watches the union of what was waited for:
+///
+///     begin_wait()          side is added to libuv's events (no system call if libuv watches it still)
+///     end_wait(), on_ready  the waiter goes; libuv goes on watching, but keeps no loop alive for it
+///     events nobody wants   libuv stops watching that side, as it would report it again at once
+///     close(), loop's end   the handle is given back to libuv; whoever waits is woken
 #include "io/descriptor.hpp"
 
 #include "loops/require_event_loop.hpp"
@@ -35,115 +42,96 @@ bool is_socket_fd(int fd) noexcept {
     return ::fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
 }
 
-/// Remembers that a write ended within its bytes, on every way out.
-class part_guard {
+/// How far a write has come. However the write ends, the descriptor remembers if that was within its bytes.
+class write_progress {
 public:
-    part_guard(descriptor& d, std::size_t all) noexcept : of_(&d), all_(all) {}
-    ~part_guard() {
-        if (done_ != 0 && done_ != all_)
-            of_->part_written_ = done_;
+    write_progress(descriptor& d, std::span<const std::byte> all) noexcept : of_(&d), all_(all) {}
+    ~write_progress() {
+        if (done_ != 0 && !complete())
+            of_->write_ended_after(done_);
     }
-    part_guard(const part_guard&) = delete;
-    part_guard& operator=(const part_guard&) = delete;
+    write_progress(const write_progress&) = delete;
+    write_progress& operator=(const write_progress&) = delete;
 
-    std::size_t done_ = 0;
+    [[nodiscard]] bool complete() const noexcept { return done_ == all_.size(); }
+    [[nodiscard]] std::span<const std::byte> rest() const noexcept { return all_.subspan(done_); }
+    void add(std::size_t count) noexcept {
+        done_ += count;
+        MUSTER_ASSERT(done_ <= all_.size());
+    }
 
 private:
     descriptor* of_;
-    std::size_t all_;
+    std::span<const std::byte> all_;
+    std::size_t done_ = 0;
 };
 
 } // namespace
 
-struct descriptor::told {
-    static void ready(uv_poll_t* p, int status, int events) {
-        auto& self = *static_cast<descriptor*>(p->data);
-        // libuv does not say what is wrong; the system call that is tried next does.
-        if (status < 0) {
-            self.watched_ = 0; // it has stopped
-            self.wake_all();
-            return;
-        }
-        // What nobody waits for would come again at once.
-        if (const int idle = events & ~self.wanted(); idle != 0) {
-            self.watched_ &= ~idle;
-            if (self.watched_ == 0)
-                uv_poll_stop(p);
-            else
-                uv_poll_start(p, self.watched_, &ready);
-            self.loop_->look_again();
-        }
-        if ((events & UV_READABLE) != 0)
-            self.wake(side::reading);
-        if ((events & UV_WRITABLE) != 0)
-            self.wake(side::writing);
-    }
-};
-
 descriptor::loop_end::loop_end(descriptor& d) noexcept
     : end_hook([](end_hook& h) noexcept {
-          // It has taken the hook off its list.
+          // The loop has taken the hook off its list already.
           auto& self = *static_cast<loop_end&>(h).of;
           self.loop_ = nullptr;
           self.unwatch();
       }),
       of(&d) {}
 
-descriptor::descriptor(int fd) noexcept : fd_(fd), socket_(is_socket_fd(fd)), loop_end_(*this) {}
+descriptor::descriptor(int fd) noexcept : fd_(fd), is_socket_(is_socket_fd(fd)), loop_end_(*this) {}
 
 void descriptor::reset(int fd) noexcept {
-    fd_ = fd;
-    socket_ = is_socket_fd(fd);
+    MUSTER_ASSERT(!is_open() && !in_use(side::reading) && !in_use(side::writing));
+    fd_.reset(fd);
+    is_socket_ = is_socket_fd(fd);
 }
 
 void descriptor::close() noexcept {
-    if (fd_ < 0)
+    if (!is_open())
         return;
-    // Before the number can be anybody else's.
+    // libuv must let go of the number before another descriptor can get it.
     unwatch();
-    const int fd = std::exchange(fd_, -1);
-    if (block_again_) {
-        const int flags = ::fcntl(fd, F_GETFL);
+    if (blocks_again_) {
+        const int flags = ::fcntl(fd(), F_GETFL);
         if (flags >= 0)
-            ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+            ::fcntl(fd(), F_SETFL, flags & ~O_NONBLOCK);
     }
-    ::close(fd);
+    fd_.reset();
     wake_all();
 }
 
 int descriptor::release() noexcept {
     unwatch();
-    return std::exchange(fd_, -1);
+    return fd_.release();
 }
 
 ssize_t descriptor::try_read(std::span<std::byte> into) noexcept {
     ssize_t count = 0;
     do
-        count = socket_ ? ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT) : ::read(fd_, into.data(), into.size());
+        count =
+            is_socket_ ? ::recv(fd(), into.data(), into.size(), MSG_DONTWAIT) : ::read(fd(), into.data(), into.size());
     while (count < 0 && errno == EINTR);
     if (count > 0)
-        read_ += static_cast<std::uint64_t>(count);
+        bytes_read_ += static_cast<std::uint64_t>(count);
     return count;
 }
 
 ssize_t descriptor::try_write(std::span<const std::byte> bytes) noexcept {
     ssize_t count = 0;
-    if (socket_) {
+    if (is_socket_) {
         do
-            count = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+            count = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         while (count < 0 && errno == EINTR);
     } else {
-        count = quiet_write(fd_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+        count = quiet_write(fd(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     }
     if (count > 0)
-        written_ += static_cast<std::uint64_t>(count);
+        bytes_written_ += static_cast<std::uint64_t>(count);
     return count;
 }
 
 void descriptor::require_still_open(const char* what) const {
-    if (fd_ < 0)
-        throw std::system_error(
-            std::make_error_code(std::errc::operation_canceled), std::string(what) + ": it was closed meanwhile");
+    if (!is_open())
+        throw_system_error(ECANCELED, std::string(what) + ": it was closed meanwhile");
 }
 
 bool descriptor::is_greedy() noexcept {
@@ -155,46 +143,51 @@ bool descriptor::is_greedy() noexcept {
 
 // ---- waiting ----
 
-std::error_code descriptor::begin_wait(readiness& r) noexcept {
-    auto& loop = static_cast<event_loop&>(*r.fiber_->loop_);
+std::error_code descriptor::begin_wait(waiter& w, side s, event_loop& loop) noexcept {
+    MUSTER_ASSERT(waiting_[index(s)] == nullptr);
     eager_ = 0;
-    if (fd_ < 0)
-        return std::make_error_code(std::errc::operation_canceled);
+    if (!is_open())
+        return system_code(ECANCELED);
     if (loop_ != nullptr && loop_ != &loop) {
         // A handle can't be taken from a loop that may be running on another thread.
         if (wanted() != 0 || thread_ != std::this_thread::get_id())
-            return std::make_error_code(std::errc::device_or_resource_busy);
+            return system_code(EBUSY);
         unwatch();
     }
-    waiting_[index(r.side_)] = &r;
+    waiting_[index(s)] = &w;
     const auto failure = watch(loop);
     if (failure)
-        end_wait(r.side_);
+        forget_waiter(s);
     return failure;
 }
 
-void descriptor::end_wait(side s) noexcept {
+void descriptor::end_wait(const waiter& w, side s) noexcept {
+    if (waiting_[index(s)] == &w)
+        forget_waiter(s);
+}
+
+void descriptor::forget_waiter(side s) noexcept {
     waiting_[index(s)] = nullptr;
-    // A loop in which nobody waits has nothing to wait for.
+    // A watched descriptor that no task waits for must not keep the loop alive.
     if (poll_ != nullptr && wanted() == 0)
         uv_unref(reinterpret_cast<uv_handle_t*>(poll_));
 }
 
-/// What is waited for, in libuv's events.
+/// *Returns* what is waited for, in libuv's bits.
 int descriptor::wanted() const noexcept {
     return (waiting_[index(side::reading)] != nullptr ? UV_READABLE : 0) |
            (waiting_[index(side::writing)] != nullptr ? UV_WRITABLE : 0);
 }
 
-/// Watches for what is waited for.
+/// Has libuv watch for what is waited for.
 std::error_code descriptor::watch(event_loop& loop) noexcept {
     if (poll_ == nullptr) {
         auto* poll = new (std::nothrow) uv_poll_t;
         if (poll == nullptr)
-            return {ENOMEM, std::generic_category()};
-        if (const int status = uv_poll_init(static_cast<uv_loop_t*>(loop.native()), poll, fd_); status < 0) {
+            return system_code(ENOMEM);
+        if (const int status = uv_poll_init(static_cast<uv_loop_t*>(loop.native()), poll, fd()); status < 0) {
             delete poll;
-            return {-status, std::generic_category()};
+            return system_code(-status);
         }
         poll->data = this;
         poll_ = poll;
@@ -202,10 +195,11 @@ std::error_code descriptor::watch(event_loop& loop) noexcept {
         thread_ = std::this_thread::get_id();
         loop.add(loop_end_);
     }
+    MUSTER_ASSERT(loop_ == &loop && thread_ == std::this_thread::get_id());
     const int events = wanted();
     if ((watched_ & events) != events) {
-        if (const int status = uv_poll_start(poll_, events, &told::ready); status < 0)
-            return {-status, std::generic_category()};
+        if (const int status = uv_poll_start(poll_, events, &on_events); status < 0)
+            return system_code(-status);
         watched_ = events;
     }
     uv_ref(reinterpret_cast<uv_handle_t*>(poll_));
@@ -223,12 +217,36 @@ void descriptor::unwatch() noexcept {
         [](uv_handle_t* h) { delete reinterpret_cast<uv_poll_t*>(h); });
 }
 
-void descriptor::wake(side s) noexcept {
-    readiness* r = waiting_[index(s)];
-    if (r == nullptr)
+void descriptor::on_events(uv_poll_t* p, int status, int events) {
+    auto& self = *static_cast<descriptor*>(p->data);
+    MUSTER_ASSERT(self.poll_ == p && self.loop_ != nullptr);
+    // libuv does not say which error it is; the system call that is tried next does. It has stopped watching.
+    if (status < 0) {
+        self.watched_ = 0;
+        self.wake_all();
         return;
-    end_wait(s);
-    r->fiber_->wake();
+    }
+    // An event that nobody waits for would be reported again at once.
+    if (const int unwanted = events & ~self.wanted(); unwanted != 0) {
+        self.watched_ &= ~unwanted;
+        if (self.watched_ == 0)
+            uv_poll_stop(p);
+        else
+            uv_poll_start(p, self.watched_, &on_events);
+        self.loop_->look_again();
+    }
+    if ((events & UV_READABLE) != 0)
+        self.wake(side::reading);
+    if ((events & UV_WRITABLE) != 0)
+        self.wake(side::writing);
+}
+
+void descriptor::wake(side s) noexcept {
+    waiter* const w = waiting_[index(s)];
+    if (w == nullptr)
+        return;
+    forget_waiter(s);
+    w->on_ready();
 }
 
 void descriptor::wake_all() noexcept {
@@ -269,18 +287,18 @@ task<std::size_t> read_some(std::shared_ptr<descriptor> d, std::span<std::byte> 
 
 task<> write_all(std::shared_ptr<descriptor> d, std::span<const std::byte> bytes) {
     const descriptor::use mine(*d, descriptor::side::writing, "writing");
-    if (d->part_written_ != 0)
-        throw io::interrupted_write_error(d->part_written_,
-            "writing: an earlier write ended after " + std::to_string(d->part_written_) + " of its bytes");
-    part_guard part(*d, bytes.size());
-    while (part.done_ != bytes.size()) {
+    if (d->part_written() != 0)
+        throw io::interrupted_write_error(d->part_written(),
+            "writing: an earlier write ended after " + std::to_string(d->part_written()) + " of its bytes");
+    write_progress progress(*d, bytes);
+    while (!progress.complete()) {
         if (d->is_greedy()) {
             co_await yield();
             d->require_still_open("writing");
         }
-        const ssize_t count = d->try_write(bytes.subspan(part.done_));
+        const ssize_t count = d->try_write(progress.rest());
         if (count >= 0) {
-            part.done_ += static_cast<std::size_t>(count);
+            progress.add(static_cast<std::size_t>(count));
             continue;
         }
         if (errno != EAGAIN)
@@ -297,15 +315,13 @@ task<> write_text(std::shared_ptr<descriptor> d, std::string text) {
 }
 
 std::shared_ptr<descriptor> make_socket(int family) {
+    // The descriptor is made first, so that nothing can fail once there is a socket to lose.
+    auto made = std::make_shared<descriptor>(-1);
     const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         throw_system_error(errno, "a socket can't be made");
-    try {
-        return std::make_shared<descriptor>(fd);
-    } catch (...) {
-        ::close(fd);
-        throw;
-    }
+    made->reset(fd);
+    return made;
 }
 
 task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to) {
@@ -317,8 +333,8 @@ task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to) 
         if (errno == EINPROGRESS || errno == EINTR)
             break;
         if (errno != EAGAIN || to.family() != AF_UNIX)
-            co_return std::error_code(errno, std::generic_category());
-        // As many as may are waiting to be accepted there, and the system does not tell when that changes.
+            co_return system_code(errno);
+        // The listener's queue is full, and the system does not report when there is room again.
         co_await sleep_for(pause);
         d->require_still_open("connecting");
         if (pause < std::chrono::milliseconds(50))
@@ -331,7 +347,7 @@ task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to) 
     socklen_t bytes = sizeof error;
     if (::getsockopt(d->fd(), SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
         error = errno;
-    co_return std::error_code(error, std::generic_category());
+    co_return system_code(error);
 }
 
 void set_no_delay(int fd) noexcept {

@@ -2,14 +2,15 @@
 #pragma once
 
 /// \file
-/// A non-blocking descriptor and who waits for it. An operation tries the system call first and waits only if there is
-/// nothing to do: so a wait that is cancelled has lost nothing. A descriptor may outlive its loop. Private to the
+/// A non-blocking descriptor, and who waits for it. An operation tries the system call first and waits only if there is
+/// nothing to do, so a wait that is cancelled has lost nothing. A descriptor may outlive its loop. Private to the
 /// library.
 ///
-///     descriptor::use mine(*d, descriptor::side::reading);
+///     const descriptor::use mine(*d, descriptor::side::reading, "reading");
 ///     descriptor::readiness waiting(*d, descriptor::side::reading);
 ///     co_await waiting;
 
+#include "posix/owned_fd.hpp"
 #include "vocabulary/one_at_a_time.hpp"
 
 #include <muster/detail/fiber.hpp>
@@ -34,29 +35,32 @@ struct uv_poll_s;
 
 namespace muster::detail {
 
-/// Immovable; shared by what refers to it and its operations in flight. *Thread safety*: one thread.
+/// Immovable; shared by what refers to it and by its operations in flight. *Thread safety*: one thread.
 class descriptor {
 public:
     enum class side : std::uint8_t { reading, writing };
+    class waiter;
     class readiness;
     class use;
 
-    /// Takes over `fd`, which must be non-blocking.
+    /// Takes over `fd`, which must be non-blocking; -1 makes a closed one.
     explicit descriptor(int fd) noexcept;
-    /// The same for one that has none, and is not in use.
+    /// Takes over `fd`. This one must be closed, and no operation may be in flight.
     void reset(int fd) noexcept;
     ~descriptor() { close(); }
     descriptor(const descriptor&) = delete;
     descriptor& operator=(const descriptor&) = delete;
 
-    [[nodiscard]] int fd() const noexcept { return fd_; }
-    [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
-    [[nodiscard]] bool is_socket() const noexcept { return socket_; }
+    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    [[nodiscard]] bool is_open() const noexcept { return fd_.is_open(); }
+    [[nodiscard]] bool is_socket() const noexcept { return is_socket_; }
     [[nodiscard]] bool in_use(side s) const noexcept { return used_[index(s)].in_use(); }
+    /// Whether a readiness or another waiter waits for this side.
+    [[nodiscard]] bool has_waiter(side s) const noexcept { return waiting_[index(s)] != nullptr; }
     void close() noexcept;
     [[nodiscard]] int release() noexcept;
-    /// It was made non-blocking although others share it: that is undone when it is closed.
-    void block_again_when_closed() noexcept { block_again_ = true; }
+    /// For one that was made non-blocking although other programs share it: close() makes it blocking again.
+    void block_again_when_closed() noexcept { blocks_again_ = true; }
 
     /// One try. *Returns* how much, or -1 with errno set, never EINTR.
     [[nodiscard]] ssize_t try_read(std::span<std::byte> into) noexcept;
@@ -65,47 +69,72 @@ public:
     /// *Errors*: operation_canceled if it was closed during the operation.
     void require_still_open(const char* what) const;
 
-    /// Whether the operation that begins must let others run first: many did not have to wait.
+    /// Whether the operation that begins must let other tasks run first, because many before it did not have to wait.
     [[nodiscard]] bool is_greedy() noexcept;
 
-    std::uint64_t read_ = 0;
-    std::uint64_t written_ = 0;
-    std::uint64_t part_written_ = 0; ///< of a write that ended within its bytes; 0: there was none
+    [[nodiscard]] std::uint64_t bytes_read() const noexcept { return bytes_read_; }
+    [[nodiscard]] std::uint64_t bytes_written() const noexcept { return bytes_written_; }
+    /// How much of its bytes the write wrote that ended before all of them were; 0 if there was no such write.
+    [[nodiscard]] std::uint64_t part_written() const noexcept { return part_written_; }
+    void write_ended_after(std::uint64_t part) noexcept { part_written_ = part; }
+
+    /// From now on, and until end_wait(), `w` is told once when this side can be used, or when the descriptor is
+    /// closed. Nobody else may wait for this side. *Returns* why the descriptor can't be watched.
+    [[nodiscard]] std::error_code begin_wait(waiter& w, side s, event_loop& loop) noexcept;
+    /// Does nothing unless `w` waits for this side.
+    void end_wait(const waiter& w, side s) noexcept;
 
 private:
-    struct told;
     static constexpr std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
     struct loop_end : event_loop::end_hook {
         explicit loop_end(descriptor& d) noexcept;
         descriptor* of;
     };
 
+    /// *Errors*: as `use`.
     [[nodiscard]] static one_at_a_time& free_side(descriptor& d, side s, const char* what);
-    [[nodiscard]] std::error_code begin_wait(readiness& r) noexcept;
-    void end_wait(side s) noexcept;
+    static void on_events(uv_poll_s* poll, int status, int events);
+    void forget_waiter(side s) noexcept;
     [[nodiscard]] std::error_code watch(event_loop& loop) noexcept;
     [[nodiscard]] int wanted() const noexcept;
     void unwatch() noexcept;
     void wake(side s) noexcept;
     void wake_all() noexcept;
 
-    int fd_;
-    bool socket_;
-    bool block_again_ = false;
-    std::uint8_t eager_ = 0;
+    owned_fd fd_;
+    bool is_socket_;
+    bool blocks_again_ = false;
+    std::uint8_t eager_ = 0; ///< how many operations in a row have not waited
     std::array<one_at_a_time, 2> used_;
-    std::array<readiness*, 2> waiting_{};
-    // libuv's handle stays with the loop that was waited on first, and goes on watching what nobody waits for at the
-    // moment until that happens: who reads, and waits for more, costs no system call but the read.
+    std::array<waiter*, 2> waiting_{};
+    std::uint64_t bytes_read_ = 0;
+    std::uint64_t bytes_written_ = 0;
+    std::uint64_t part_written_ = 0;
+    // libuv's handle stays with the loop that was waited on first. It goes on watching a side that no task waits for
+    // until that side becomes ready: a task that reads and waits in a loop then costs no system call but the read.
     uv_poll_s* poll_ = nullptr;
-    event_loop* loop_ = nullptr; ///< of poll_
-    std::thread::id thread_;     ///< its
-    int watched_ = 0;            ///< libuv's events
+    event_loop* loop_ = nullptr; ///< the loop that poll_ belongs to
+    std::thread::id thread_;     ///< the thread of that loop
+    int watched_ = 0;            ///< the events that libuv watches for, in its own bits
     loop_end loop_end_;
 };
 
-/// One operation on one side. *Errors*: bad_file_descriptor if it is closed; invalid_state_error if there is another,
-/// or the running loop does no I/O.
+/// What begin_wait() tells that a side is ready. *Lifetime*: ends its wait before it is destroyed.
+class descriptor::waiter {
+public:
+    waiter() = default;
+    waiter(const waiter&) = delete;
+    waiter& operator=(const waiter&) = delete;
+
+    /// Its wait has ended; it may begin another one, and close the descriptor, but not destroy it.
+    virtual void on_ready() noexcept = 0;
+
+protected:
+    ~waiter() = default;
+};
+
+/// One operation on one side. *Errors*: bad_file_descriptor if it is closed; invalid_state_error if there is another
+/// operation, or the running loop does no I/O.
 class descriptor::use {
 public:
     use(descriptor& d, side s, const char* what);
@@ -114,23 +143,20 @@ private:
     one_at_a_time::use alone_;
 };
 
-/// Waits until there may be something to do. *Errors*: what keeps it from being watched.
-class descriptor::readiness final : public library_awaitable, public suspension {
+/// Waits until there may be something to do. *Errors*: what keeps the descriptor from being watched.
+class descriptor::readiness final : public library_awaitable, public suspension, private waiter {
 public:
     readiness(descriptor& d, side s) noexcept
         : suspension(s == side::reading ? reading_kind : writing_kind),
           of_(&d),
           side_(s) {}
-    ~readiness() {
-        if (of_->waiting_[index(side_)] == this)
-            of_->end_wait(side_);
-    }
+    ~readiness() { of_->end_wait(*this, side_); }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        failure_ = of_->begin_wait(*this);
+        failure_ = of_->begin_wait(*this, side_, static_cast<event_loop&>(*fiber_->loop_));
         if (failure_)
             fiber_->yield(h);
         else
@@ -143,21 +169,21 @@ public:
     }
 
 private:
-    friend class descriptor;
+    void on_ready() noexcept override { fiber_->wake(); }
     static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
         auto& self = static_cast<readiness&>(s);
-        self.of_->end_wait(self.side_);
+        self.of_->end_wait(self, self.side_);
         return cancel_effect::interrupted;
     }
-    static constexpr suspension_kind reading_kind{"something to read", &cancel, nullptr, true};
-    static constexpr suspension_kind writing_kind{"room to write", &cancel, nullptr, true};
+    static constexpr suspension_kind reading_kind{.what = "something to read", .cancel = &cancel, .can_fail = true};
+    static constexpr suspension_kind writing_kind{.what = "room to write", .cancel = &cancel, .can_fail = true};
 
     descriptor* of_;
     side side_;
     std::error_code failure_;
 };
 
-/// The operations, each with its own share of the descriptor.
+/// The operations. Each shares the descriptor, so that its owner may go meanwhile.
 [[nodiscard]] task<std::size_t> read_some(std::shared_ptr<descriptor> d, std::span<std::byte> into);
 [[nodiscard]] task<> write_all(std::shared_ptr<descriptor> d, std::span<const std::byte> bytes);
 [[nodiscard]] task<> write_text(std::shared_ptr<descriptor> d, std::string text);

@@ -94,9 +94,9 @@ void stream::close() noexcept {
 
 bool stream::is_open() const noexcept { return descriptor_ && descriptor_->is_open(); }
 
-std::uint64_t stream::bytes_read() const noexcept { return descriptor_ ? descriptor_->read_ : 0; }
+std::uint64_t stream::bytes_read() const noexcept { return descriptor_ ? descriptor_->bytes_read() : 0; }
 
-std::uint64_t stream::bytes_written() const noexcept { return descriptor_ ? descriptor_->written_ : 0; }
+std::uint64_t stream::bytes_written() const noexcept { return descriptor_ ? descriptor_->bytes_written() : 0; }
 
 address stream::local_address() const { return name_of(descriptor_, &::getsockname, "a socket's own address"); }
 

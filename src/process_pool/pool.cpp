@@ -1,206 +1,193 @@
 // SPDX-License-Identifier: MIT
-// The side of a pool that other threads see: options, submitting, taking back, shutting down.
-#include "state.hpp"
-#include "worker.hpp"
+// The functions of a pool that any thread may call. Each takes the lock of the call_queue for a moment, and never waits
+// for a worker; close() waits for the supervisor. The state outlives the pool where a job still refers to it.
+#include "posix/signal_actions.hpp"
+#include "process_pool/call_queue.hpp"
+#include "process_pool/ends.hpp"
+#include "process_pool/pool_settings.hpp"
+#include "process_pool/supervisor.hpp"
+#include "process_pool/wire.hpp"
+#include "process_pool/worker_handle.hpp"
+#include "process_pool/worker_main.hpp"
 
 #include <muster/error.hpp>
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <stdexcept>
-#include <system_error>
+#include <mutex>
+#include <thread>
 
 namespace muster {
 
-process_pool_options& process_pool_options::processes(std::size_t most) {
-    if (most == 0)
-        throw std::invalid_argument("process_pool_options::processes: a pool needs at least one process");
-    processes_ = most;
-    return *this;
+using workers::call_queue;
+using workers::pool_settings;
+
+struct process_pool::state {
+    explicit state(const process_pool_options& o)
+        : settings(settings_of(o)),
+          queue(settings),
+          supervisor(settings, queue) {}
+
+    static pool_settings settings_of(const process_pool_options& o);
+    /// *Errors*: invalid_state_error on a thread of the pool's own, which can't wait for itself.
+    void close(call_queue::intake how);
+
+    const pool_settings settings;
+    call_queue queue;
+    workers::supervisor supervisor;
+    std::mutex joining;          ///< held by a thread that waits for `thread`
+    std::thread thread;          ///< the supervisor's
+    std::shared_ptr<state> kept; ///< itself, once the supervisor was left behind and goes on using it
+};
+
+pool_settings process_pool::state::settings_of(const process_pool_options& o) {
+    pool_settings s;
+    s.name = o.name_;
+    s.processes = o.processes_ != 0 ? o.processes_ : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+    s.queue_limit = o.queue_limit_;
+    s.program = o.program_.empty() ? "/proc/self/exe" : o.program_;
+    // Lists of processes show the first argument; /proc/self/exe would say nothing there.
+    const char* const own_name = program_invocation_name != nullptr ? program_invocation_name : "muster";
+    s.arguments.push_back(o.program_.empty() ? own_name : s.program);
+    s.arguments.insert(s.arguments.end(), o.arguments_.begin(), o.arguments_.end());
+    if (o.program_.empty())
+        s.arguments.push_back("worker of " + o.name_);
+    s.environment = workers::environment_of_worker();
+    s.greeting = wire::write(nlohmann::json{{"muster", wire::version}, {"message_limit", o.message_limit_},
+        {"value_limit", o.value_limit_}, {"memory_limit", o.memory_limit_}, {"name", o.name_}});
+    s.call_timeout = o.call_timeout_;
+    s.start_timeout = o.start_timeout_;
+    s.message_limit = o.message_limit_;
+    s.value_limit = o.value_limit_;
+    s.kill_cancelled = o.kill_cancelled_;
+    return s;
 }
 
-process_pool_options& process_pool_options::queue_limit(std::size_t most) noexcept {
-    queue_limit_ = most;
-    return *this;
-}
-
-process_pool_options& process_pool_options::name(std::string text) {
-    name_ = std::move(text);
-    return *this;
-}
-
-process_pool_options& process_pool_options::program(std::string path, std::vector<std::string> arguments) {
-    if (path.empty())
-        throw std::invalid_argument("process_pool_options::program: the path is empty");
-    program_ = std::move(path);
-    arguments_ = std::move(arguments);
-    return *this;
-}
-
-process_pool_options& process_pool_options::call_timeout(std::chrono::nanoseconds limit) {
-    if (limit <= std::chrono::nanoseconds(0))
-        throw std::invalid_argument("process_pool_options::call_timeout: a call needs some time");
-    call_timeout_ = limit;
-    return *this;
-}
-
-process_pool_options& process_pool_options::start_timeout(std::chrono::nanoseconds limit) {
-    if (limit <= std::chrono::nanoseconds(0))
-        throw std::invalid_argument("process_pool_options::start_timeout: a process needs some time to start");
-    start_timeout_ = limit;
-    return *this;
-}
-
-process_pool_options& process_pool_options::memory_limit(std::uint64_t bytes) {
-    if (bytes == 0)
-        throw std::invalid_argument("process_pool_options::memory_limit: a process needs some memory");
-    memory_limit_ = bytes;
-    return *this;
-}
-
-process_pool_options& process_pool_options::message_limit(std::uint64_t bytes) {
-    if (bytes < 1024 || bytes > 0xffff'ffff)
-        throw std::invalid_argument(
-            "process_pool_options::message_limit: it must be at least 1 KiB, and less than 4 GiB");
-    message_limit_ = bytes;
-    return *this;
-}
-
-process_pool_options& process_pool_options::kill_cancelled(bool yes) noexcept {
-    kill_cancelled_ = yes;
-    return *this;
-}
-
-process_pool::state::state(const process_pool_options& o) : options(o) {
-    if (options.processes_ == 0)
-        options.processes_ = std::max<std::size_t>(1, std::thread::hardware_concurrency());
-    path = options.program_.empty() ? "/proc/self/exe" : options.program_;
-    arguments = options.arguments_;
-    // What a list of processes shows; /proc/self/exe would say nothing there.
-    const char* own_name = program_invocation_name != nullptr ? program_invocation_name : "muster";
-    arguments.insert(arguments.begin(), options.program_.empty() ? std::string(own_name) : path);
-    if (options.program_.empty())
-        arguments.push_back("worker of " + options.name_);
-    environment = workers::environment_of_worker();
-    greeting = wire::write(nlohmann::json{{"muster", wire::version}, {"message_limit", options.message_limit_},
-        {"memory_limit", options.memory_limit_}, {"name", options.name_}});
-    wake_up = workers::descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!wake_up)
-        throw std::system_error(errno, std::generic_category(), "a process_pool needs an eventfd");
-    crew.reserve(options.processes_);
-    polled.reserve(1 + 2 * options.processes_);
-    buffer.resize(std::size_t{64} << 10);
+void process_pool::state::close(call_queue::intake how) {
+    if (queue.is_own_thread())
+        throw invalid_state_error("a pool's own thread can't wait for the pool to end");
+    {
+        const call_queue::held own(queue);
+        queue.close(own, how);
+    }
+    // Two threads may close the pool: the second waits for the first.
+    const std::lock_guard own(joining);
+    if (thread.joinable())
+        thread.join();
 }
 
 process_pool::process_pool(const process_pool_options& options) {
     if (const auto problem = workers::unfit_for_a_pool(options.program_.empty()); !problem.empty())
         throw invalid_state_error(problem);
+    const detail::all_signals_blocked in_new_threads;
     state_ = std::make_shared<state>(options);
-    // Signals are for the program's other threads.
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-        state_->supervisor = std::thread([s = state_.get()] { s->supervise(); });
-    } catch (...) {
-        ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        throw;
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    state_->thread = std::thread([s = state_.get()] { s->supervisor.run(); });
 }
 
 process_pool::~process_pool() {
-    if (!state_->is_own_thread()) {
-        close(false);
+    if (!state_->queue.is_own_thread()) {
+        state_->close(call_queue::intake::draining);
         return;
     }
-    // A from_json ended the program, and static objects are destroyed on the supervisor, which can't wait for itself:
-    // what it uses stays. The processes end with the program.
-    state_->supervisor.detach();
+    // A from_json ended the program, so that static objects are destroyed on a thread of the pool's, which can't wait
+    // for itself. Its threads go on using the state until the program ends, and the processes end with that.
+    state_->thread.detach();
     state_->kept = state_;
 }
 
-void process_pool::close(bool at_once) {
-    auto& s = *state_;
-    if (s.is_own_thread())
-        throw invalid_state_error("a pool's own thread can't wait for the pool to end");
-    {
-        const std::lock_guard own(s.lock);
-        s.closing = true;
-        s.at_once |= at_once;
-        s.wake();
-    }
-    // Two may close it: the second waits for the first.
-    const std::lock_guard own(s.joining);
-    if (s.supervisor.joinable())
-        s.supervisor.join();
+void process_pool::shutdown() { state_->close(call_queue::intake::draining); }
+
+void process_pool::stop() { state_->close(call_queue::intake::stopping); }
+
+namespace {
+
+/// *Errors*: wire_error that names the argument to blame, if the request can't be sent to a pool with these settings.
+void expect_sendable(const detail::remote_request& r, const pool_settings& s) {
+    if (!r.problem.empty())
+        throw wire_error(r.problem);
+    using size = detail::remote_request::argument_size;
+    const auto refuse = [&](std::uint64_t all, const char* what, std::uint64_t limit, const char* limit_name,
+                            auto measure) {
+        const auto largest = std::max_element(r.arguments.begin(), r.arguments.end(),
+            [&](const size& a, const size& b) { return measure(a) < measure(b); });
+        std::string text = "the arguments of '" + r.entry->name + "' are " + std::to_string(all) + ' ' + what +
+                           ", and the " + limit_name + " of the pool '" + s.name + "' is " + std::to_string(limit);
+        if (largest != r.arguments.end())
+            text += ": argument " + std::to_string(largest - r.arguments.begin() + 1) + " has " +
+                    std::to_string(measure(*largest)) + " of them";
+        throw wire_error(text);
+    };
+    if (r.message.size() > s.message_limit)
+        refuse(r.message.size(), "bytes", s.message_limit, "message limit",
+            [](const size& a) { return static_cast<std::uint64_t>(a.bytes); });
+    std::uint64_t values = 0;
+    for (const auto& a : r.arguments)
+        values += a.values;
+    if (values > s.value_limit)
+        refuse(values, "values", s.value_limit, "value limit", [](const size& a) { return a.values; });
 }
 
-void process_pool::shutdown() { close(false); }
-
-void process_pool::stop() { close(true); }
+} // namespace
 
 void process_pool::submit(job& j) {
     auto& s = *state_;
-    if (j.request_->message.size() > s.options.message_limit_)
-        throw wire_error("the arguments of '" + j.request_->entry->name + "' are " +
-                         std::to_string(j.request_->message.size()) + " bytes, and the message limit of the pool '" +
-                         s.options.name_ + "' is " + std::to_string(s.options.message_limit_));
-    const std::lock_guard own(s.lock);
-    if (s.closing)
-        throw invalid_state_error("the pool '" + s.options.name_ + "' was shut down: it takes no more calls");
-    if (s.options.queue_limit_ != 0 &&
-        s.waiting >= s.options.queue_limit_ + (s.options.processes_ - std::min(s.options.processes_, s.at_work)))
-        throw queue_full("the pool '" + s.options.name_ + "' is busy, and " + std::to_string(s.options.queue_limit_) +
-                         " calls wait for it already");
+    expect_sendable(*j.request_, s.settings);
+    const call_queue::held own(s.queue);
     j.pool_ = state_;
-    s.push_back(j);
-    s.wake();
+    s.queue.add(own, j);
+    s.queue.wake(own);
 }
 
 bool process_pool::withdraw(job& j) noexcept {
-    const std::lock_guard own(state_->lock);
-    if (!j.queued_)
-        return false;
-    state_->remove(j);
-    return true;
+    const call_queue::held own(state_->queue);
+    return state_->queue.withdraw(own, j);
 }
 
 void process_pool::job::kill_if_running() noexcept {
-    // The call may be over, and the pool gone: what it consisted of is kept by this job.
-    if (!pool_ || !pool_->options.kill_cancelled_)
+    // The pool may be gone, but not its state, which this job keeps.
+    if (!pool_ || !pool_->settings.kill_cancelled)
         return;
-    const std::lock_guard own(pool_->lock);
+    const call_queue::held own(pool_->queue);
     if (worker_ != nullptr)
-        worker_->kill(worker::cause::cancelled);
+        worker_->kill(own, workers::worker_handle::cause::cancelled);
+}
+
+void process_pool::job::set_error(std::exception_ptr error) noexcept {
+    detail_outcome_access::set_error(*outcome_, std::move(error));
+}
+
+void process_pool::job::set_cancelled(cancel_reason reason, const char* text) noexcept {
+    const auto set = [&](auto message) {
+        detail_outcome_access::set_cancelled(*outcome_, outcome_state::cancelled, reason, std::move(message));
+    };
+    try {
+        set(detail::cancel_text_ptr::make(text, {}));
+    } catch (const std::bad_alloc&) {
+        set(detail::cancel_text_ptr()); // it says less, but it is a cancellation
+    }
 }
 
 std::size_t process_pool::processes() const noexcept {
-    const std::lock_guard own(state_->lock);
-    return state_->crew.size();
+    const call_queue::held own(state_->queue);
+    return state_->queue.processes(own).size();
 }
 
 std::size_t process_pool::queued() const noexcept {
-    const std::lock_guard own(state_->lock);
-    return state_->waiting;
+    const call_queue::held own(state_->queue);
+    return state_->queue.waiting(own);
 }
 
 std::size_t process_pool::running() const noexcept {
-    const std::lock_guard own(state_->lock);
-    return state_->at_work;
+    const call_queue::held own(state_->queue);
+    return state_->queue.running(own);
 }
 
 std::vector<int> process_pool::process_ids() const {
     std::vector<int> ids;
-    ids.reserve(state_->options.processes_);
-    const std::lock_guard own(state_->lock);
-    for (const auto& w : state_->crew)
-        ids.push_back(static_cast<int>(w->process.id));
+    ids.reserve(state_->settings.processes);
+    const call_queue::held own(state_->queue);
+    for (const pid_t id : state_->queue.processes(own))
+        ids.push_back(static_cast<int>(id));
     return ids;
 }
 

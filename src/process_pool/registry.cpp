@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The functions and exceptions that both sides know by name, and exceptions on their way between them.
-#include "wire.hpp"
+#include "process_pool/wire.hpp"
 
 #include <muster/error.hpp>
 #include <muster/process_pool/error.hpp>
@@ -27,7 +27,7 @@ struct registered {
     std::map<std::string, detail::remote_entry, std::less<>> functions;
     std::map<std::string, detail::remote_exception_entry, std::less<>> exceptions;
     std::map<std::type_index, const detail::remote_exception_entry*> types;
-    std::deque<detail::remote_entry> refused; ///< their remote_function refers to them
+    std::deque<detail::remote_entry> refused; ///< a remote_function refers to each, although its name was taken
     std::string problem;
 };
 
@@ -71,7 +71,7 @@ std::string text_of(const std::source_location& site) {
            std::to_string(site.line());
 }
 
-/// As `registered` for std::system_error: an error code is a number of a category that only its own program knows.
+/// *Returns* null for an error code of a category that only its own program knows.
 nlohmann::json system_error_to_json(const std::system_error& e) {
     const auto& category = e.code().category();
     if (category != std::generic_category() && category != std::system_category())
@@ -80,10 +80,10 @@ nlohmann::json system_error_to_json(const std::system_error& e) {
         {"value", e.code().value()}, {"message", e.what()}};
 }
 
-/// what() of a system_error ends with the text of its code, which is put there again.
+/// The what() that was sent ends with the text of the code, which the constructor would add a second time.
 std::exception_ptr system_error_from_json(const nlohmann::json& j) {
     const auto& category = j.at("category") == "generic" ? std::generic_category() : std::system_category();
-    const std::error_code code(j.at("value").get<int>(), category);
+    const std::error_code code(detail::from_wire<int>(j.at("value")), category);
     auto text = j.at("message").get<std::string>();
     const auto suffix = code.message();
     if (text == suffix)
@@ -208,9 +208,52 @@ void throw_unwritable_result(const remote_entry& entry) {
     throw wire_error("the result of '" + entry.name + "' can't be written: " + what_is_handled());
 }
 
-remote_request::remote_request(const remote_entry& e, nlohmann::json arguments)
-    : entry(&e),
-      message(wire::write(nlohmann::json{{"function", e.name}, {"arguments", std::move(arguments)}})) {}
+namespace {
+
+void append(std::vector<std::uint8_t>& to, const std::vector<std::uint8_t>& more) {
+    to.insert(to.end(), more.begin(), more.end());
+}
+
+} // namespace
+
+// {"arguments": [...], "function": name}, in CBOR. The arguments are two levels down.
+remote_request_writer::remote_request_writer(const remote_entry& entry, std::size_t arguments) : request_(entry) {
+    auto& message = request_.message;
+    message.push_back(0xa2); // a map of two
+    append(message, wire::write("arguments"));
+    auto list = nlohmann::json::to_cbor(nlohmann::json::array());
+    // The head of an array of 0 has the form of every head of an array.
+    if (arguments < 24) {
+        list.front() = static_cast<std::uint8_t>(list.front() | arguments);
+    } else {
+        list.front() |= 25; // two bytes follow
+        list.push_back(static_cast<std::uint8_t>(arguments >> 8));
+        list.push_back(static_cast<std::uint8_t>(arguments & 0xff));
+    }
+    append(message, list);
+    request_.arguments.reserve(arguments);
+}
+
+void remote_request_writer::add(const nlohmann::json& argument) {
+    if (!request_.problem.empty())
+        return;
+    if (wire::is_too_deep(argument, 2)) {
+        request_.problem = "argument " + std::to_string(request_.arguments.size() + 1) + " of '" +
+                           request_.entry->name +
+                           "' can't be sent: it is nested too deeply, and a message has at most " +
+                           std::to_string(wire::deepest) + " levels";
+        return;
+    }
+    const auto bytes = nlohmann::json::to_cbor(argument);
+    request_.arguments.push_back({bytes.size(), wire::count_values(bytes)});
+    append(request_.message, bytes);
+}
+
+remote_request remote_request_writer::finish() && {
+    append(request_.message, wire::write("function"));
+    append(request_.message, wire::write(request_.entry->name));
+    return std::move(request_);
+}
 
 } // namespace detail
 
@@ -259,8 +302,11 @@ std::exception_ptr rebuild(const nlohmann::json& error) {
                 if (const auto found = r.exceptions.find(name); found != r.exceptions.end())
                     entry = &found->second;
             }
-            if (entry != nullptr)
-                return entry->from(error.at("data"));
+            if (entry != nullptr) {
+                auto known = entry->from(error.at("data"));
+                detail::expect_same_numbers(error.at("data"), entry->to(known));
+                return known;
+            }
         } catch (...) {
             message += " [its remote_exception can't read it: " + what_is_handled() + ']';
         }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "spawn.hpp"
+#include "process_pool/spawn.hpp"
 
-#include "wire.hpp"
+#include "process_pool/wire.hpp"
+
+#include <muster/detail/assert.hpp>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -91,47 +93,44 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 } // namespace
 
-descriptor::~descriptor() {
-    if (number_ >= 0)
-        ::close(number_);
-}
-
-void child::kill() const noexcept {
-    if (is_buried)
+void child_process::kill() const noexcept {
+    if (listing_ == listing::reaped)
         return;
 #if defined(SYS_pidfd_send_signal)
     // Never another process that was given the same number.
-    if (end && (::syscall(SYS_pidfd_send_signal, end.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH))
+    if (has_end_descriptor() &&
+        (::syscall(SYS_pidfd_send_signal, end_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH))
         return;
 #endif
-    ::kill(id, SIGKILL);
+    ::kill(id_, SIGKILL);
 }
 
-bool child::has_ended() const noexcept {
+bool child_process::has_ended() const noexcept {
     siginfo_t info{};
-    if (::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+    if (::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
         return errno == ECHILD; // somebody else has taken it off the list
     return info.si_pid != 0;
 }
 
-void child::kill_group() const noexcept {
+void child_process::kill_group() const noexcept {
     siginfo_t info{};
     int result = 0;
     do
-        result = ::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED | WNOWAIT);
+        result = ::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOWAIT);
     while (result != 0 && errno == EINTR);
     // If somebody else took it off the list, its number may be another's.
     if (result == 0)
-        ::kill(-id, SIGKILL);
+        ::kill(-id_, SIGKILL);
 }
 
-process_end child::reap() noexcept {
+process_end child_process::reap() noexcept {
     process_end how;
-    is_buried = true;
+    MUSTER_ASSERT(listing_ == listing::listed);
+    listing_ = listing::reaped;
     siginfo_t info{};
     int result = 0;
     do
-        result = ::waitid(P_PID, static_cast<id_t>(id), &info, WEXITED);
+        result = ::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED);
     while (result != 0 && errno == EINTR);
     if (result != 0)
         how.known = false;
@@ -152,13 +151,13 @@ std::vector<std::string> environment_of_worker() {
     return all;
 }
 
-child start_worker(const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment) {
+child_process start_worker(
+    const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment) {
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         fail(errno, "socketpair");
-    child c;
-    c.socket = descriptor(ends[0]);
-    const descriptor theirs(ends[1]);
+    detail::owned_fd ours(ends[0]);
+    const detail::owned_fd theirs(ends[1]);
 
     file_actions actions;
     actions.dup2(theirs.get(), wire::worker_descriptor);
@@ -167,19 +166,26 @@ child start_worker(const std::string& path, std::vector<std::string> arguments, 
     const attributes attr;
     const auto argv = pointers(arguments);
     const auto envp = pointers(environment);
-    if (const int error = ::posix_spawn(&c.id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
+    pid_t id = -1;
+    if (const int error = ::posix_spawn(&id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
         error != 0)
         fail(error, "'" + path + "' can't be started");
 #if defined(SYS_pidfd_open)
-    c.end = descriptor(static_cast<int>(::syscall(SYS_pidfd_open, c.id, 0)));
-    if (!c.end && errno != ENOSYS && errno != EPERM) {
-        const int error = errno;
-        c.kill();
-        c.reap();
+    detail::owned_fd end(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
+    const int error = errno;
+#else
+    detail::owned_fd end;
+    const int error = ENOSYS;
+#endif
+    const bool has_end = end.get() >= 0;
+    child_process child(id, std::move(ours), std::move(end));
+    // Without such descriptors the supervisor looks for deaths from time to time.
+    if (!has_end && error != ENOSYS && error != EPERM) {
+        child.kill();
+        child.reap();
         fail(error, "pidfd_open");
     }
-#endif
-    return c;
+    return child;
 }
 
 } // namespace muster::workers

@@ -2,11 +2,13 @@
 #pragma once
 
 /// \file
-/// Starting a worker process and being told of its end. Private to muster::process_pool.
+/// Starting a worker process, killing it, and waiting for its end. Private to muster::process_pool.
 ///
-///     child c = start_worker(path, arguments, environment_of_worker());
+///     child_process c = start_worker(path, arguments, environment_of_worker());
 ///     c.kill();
 ///     const auto end = c.reap();
+
+#include "posix/owned_fd.hpp"
 
 #include <sys/types.h>
 
@@ -16,45 +18,43 @@
 
 namespace muster::workers {
 
-class descriptor {
-public:
-    descriptor() noexcept = default;
-    explicit descriptor(int n) noexcept : number_(n) {}
-    descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-    descriptor& operator=(descriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    ~descriptor();
-
-    [[nodiscard]] int get() const noexcept { return number_; }
-    [[nodiscard]] explicit operator bool() const noexcept { return number_ >= 0; }
-
-private:
-    int number_ = -1;
-};
-
 /// How a process ended.
 struct process_end {
-    int signal = 0;       ///< 0: it exited
-    int exit_status = -1; ///< -1: it did not, or nobody knows
-    bool known = true;    ///< false: somebody else has waited for it
+    int signal = 0;       ///< 0 if it exited
+    int exit_status = -1; ///< -1 if it did not exit, or if that is not known
+    bool known = true;    ///< false if another part of the program has waited for it
 };
 
-/// A process that leads a group of its own. Whoever has one reaps it.
-struct child {
-    pid_t id = -1;
-    descriptor socket;
-    descriptor end; ///< readable when it has ended; none on a system that has no such descriptors
-    bool is_buried = false;
+/// A process that leads a group of its own, with the socket to it. The owner reaps it once. *Thread safety*: kill() and
+/// reap() exclude each other, as after reap() the number may be another process's; the pool's lock sees to that.
+class child_process {
+public:
+    child_process(pid_t id, detail::owned_fd socket, detail::owned_fd end) noexcept
+        : id_(id),
+          socket_(std::move(socket)),
+          end_(std::move(end)) {}
 
-    /// Does nothing once it is off the system's list, when its number may be another's.
+    [[nodiscard]] pid_t id() const noexcept { return id_; }
+    [[nodiscard]] int socket() const noexcept { return socket_.get(); }
+    /// Readable once the process has ended; -1 on a system that has no such descriptors.
+    [[nodiscard]] int end_descriptor() const noexcept { return end_.get(); }
+    [[nodiscard]] bool has_end_descriptor() const noexcept { return end_.get() >= 0; }
+
+    /// Does nothing once the process was reaped.
     void kill() const noexcept;
     [[nodiscard]] bool has_ended() const noexcept;
-    /// Waits for its end, and takes it off the system's list.
-    process_end reap() noexcept;
     /// Waits for its end, and ends what it has started and left behind.
     void kill_group() const noexcept;
+    /// Waits for its end, and takes it off the system's list.
+    process_end reap() noexcept;
+
+private:
+    enum class listing : bool { listed, reaped };
+
+    pid_t id_;
+    detail::owned_fd socket_;
+    detail::owned_fd end_;
+    listing listing_ = listing::listed;
 };
 
 /// *Returns* this program's environment with what makes a worker of a process. Not while another thread changes it.
@@ -62,7 +62,7 @@ struct child {
 
 /// *Errors*: std::system_error. The process has standard input from /dev/null, standard output and error from this one,
 /// the socket, and nothing else that is open here.
-[[nodiscard]] child start_worker(
+[[nodiscard]] child_process start_worker(
     const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment);
 
 } // namespace muster::workers

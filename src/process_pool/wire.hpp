@@ -16,16 +16,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace muster::workers::wire {
 
 inline constexpr int version = 1;
-inline constexpr int worker_descriptor = 3;              ///< of the socket, in the worker
-inline constexpr const char* variable = "MUSTER_WORKER"; ///< in the environment of a worker: the version
+inline constexpr int worker_descriptor = 3; ///< the number of the socket in the worker
+/// The environment variable that a worker is known by; its value is the version.
+inline constexpr const char* variable = "MUSTER_WORKER";
 
-/// Before each message: the bytes that follow, and the number of the call; 0 for what is said before the first one.
+/// Before each message: the bytes that follow, and the number of the call; 0 in the first message of each side.
 struct header {
     header(std::uint32_t l, std::uint64_t n) noexcept : length(l), number(n) {}
     std::uint32_t length;
@@ -35,11 +37,23 @@ inline constexpr std::size_t header_bytes = 12;
 [[nodiscard]] std::array<std::uint8_t, header_bytes> write(header h) noexcept;
 [[nodiscard]] header read_header(const std::uint8_t* bytes) noexcept;
 
+/// An array, a map or a value in them is one level below what it is in; a message has this many at most.
+inline constexpr std::size_t deepest = 512;
+inline constexpr std::uint64_t no_value_limit = UINT64_MAX;
+inline constexpr const char* too_deep = "it is nested too deeply";
+
+/// *Returns* whether the value, as a part of a message that is this many levels down, goes below `deepest`.
+[[nodiscard]] bool is_too_deep(const nlohmann::json& value, std::size_t levels_above = 0) noexcept;
+/// *Errors*: wire_error if it is too deep.
 [[nodiscard]] std::vector<std::uint8_t> write(const nlohmann::json& value);
-/// *Errors*: wire_error if it is no CBOR of the kind that is described, or too deep.
-[[nodiscard]] nlohmann::json read(const std::uint8_t* bytes, std::size_t count);
-/// *Returns* what is wrong with it, null if nothing is. No recursion, whatever the bytes are.
-[[nodiscard]] const char* problem_of(const std::uint8_t* bytes, std::size_t count) noexcept;
+/// *Errors*: wire_error, before anything is built, if it is no CBOR of the kind that is described, too deep, or of more
+/// values than `most_values`.
+[[nodiscard]] nlohmann::json read(std::span<const std::uint8_t> bytes, std::uint64_t most_values);
+/// *Returns* what is wrong with it, which is empty if nothing is. No recursion and no allocation but for the text,
+/// whatever the bytes are.
+[[nodiscard]] std::string problem_of(std::span<const std::uint8_t> bytes, std::uint64_t most_values);
+/// *Returns* how many values it has, keys of maps included; `bytes` is CBOR of the kind that is described.
+[[nodiscard]] std::uint64_t count_values(std::span<const std::uint8_t> bytes) noexcept;
 
 } // namespace muster::workers::wire
 
@@ -47,10 +61,10 @@ namespace muster::workers::registry {
 
 /// *Returns* null if there is none.
 [[nodiscard]] const detail::remote_entry* find(const std::string& name);
-/// What is wrong with what was registered; empty if nothing is.
+/// *Returns* the first fault of the registrations; empty if there is none.
 [[nodiscard]] std::string problem();
 
-/// The answer for what a function threw.
+/// *Returns* the answer for an exception that a function threw.
 [[nodiscard]] nlohmann::json describe(const std::exception_ptr& error, const detail::remote_entry* entry);
 /// The other way round, for the "error" part of an answer. Throws if it is malformed.
 [[nodiscard]] std::exception_ptr rebuild(const nlohmann::json& error);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "subprocess/child.hpp"
 
+#include "posix/system_error.hpp"
+
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -26,7 +28,12 @@ bool wants_own_group(const command_parts& parts) noexcept {
     return parts.input != input_from::inherit || ::isatty(STDIN_FILENO) != 1;
 }
 
-void set_non_blocking(int fd) noexcept { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+/// The descriptor is made before the pipe, so that nothing can fail once the pipe is there.
+std::shared_ptr<descriptor> own_end(std::shared_ptr<descriptor> made, owned_fd end) noexcept {
+    ::fcntl(end.get(), F_SETFL, ::fcntl(end.get(), F_GETFL) | O_NONBLOCK);
+    made->reset(end.release());
+    return made;
+}
 
 std::chrono::nanoseconds duration_of(const timeval& t) noexcept {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
@@ -47,7 +54,7 @@ bool is_alive_in_group(std::string_view stat, pid_t group) noexcept {
     return its_group == group;
 }
 
-/// Zombies that nobody reaps, where there is no proper init, are in the group as well; /proc knows who lives.
+/// kill() finds zombies in a group too, and where there is no proper init nobody reaps them. /proc says who is alive.
 bool group_has_living(pid_t group) noexcept {
     const std::unique_ptr<DIR, int (*)(DIR*)> all(::opendir("/proc"), &::closedir);
     if (!all)
@@ -63,7 +70,7 @@ bool group_has_living(pid_t group) noexcept {
             path[length++] = c;
         const owned_fd file(::openat(::dirfd(all.get()), path, O_RDONLY | O_CLOEXEC));
         char text[512];
-        // Short of descriptors: not known, so it may live.
+        // Without a descriptor it is not known, so it counts as alive.
         if (!file.is_open() && errno != ENOENT && errno != ESRCH && errno != EACCES)
             return true;
         const auto count = file.is_open() ? ::read(file.get(), text, sizeof text) : -1;
@@ -75,17 +82,17 @@ bool group_has_living(pid_t group) noexcept {
 
 } // namespace
 
-child::child(const command& what, pipe_set& ours) : own_group_(wants_own_group(what.parts())) {
+child::child(const command& what, pipe_set& ours) : pidfd_(-1), own_group_(wants_own_group(what.parts())) {
     const auto& parts = what.parts();
     description_ = what.describe();
     standard_streams theirs{stream_inherited, stream_inherited, stream_inherited};
-    pipe_set theirs_ends;
+    std::array<owned_fd, 3> theirs_ends;
     const auto connect = [&](std::size_t i) {
+        auto made = std::make_shared<descriptor>(-1);
         auto ends = make_pipe(what);
-        ours[i] = std::move(i == 0 ? ends.write : ends.read);
+        ours[i] = own_end(std::move(made), std::move(i == 0 ? ends.write : ends.read));
         theirs_ends[i] = std::move(i == 0 ? ends.read : ends.write);
         theirs[i] = theirs_ends[i].get();
-        set_non_blocking(ours[i].get());
     };
     switch (parts.input) {
     case input_from::null:
@@ -110,32 +117,71 @@ child::child(const command& what, pipe_set& ours) : own_group_(wants_own_group(w
     began_ = std::chrono::steady_clock::now();
     auto started = spawn(what, theirs, own_group_);
     pid_ = started.pid;
-    pidfd_ = std::move(started.pidfd);
+    pidfd_.reset(started.pidfd.release());
 }
 
-child::~child() {
-    if (reaped_)
-        return;
-    // What may not be killed (it runs as somebody else) is not waited for: that could take for ever.
-    if (signal_group(SIGKILL) || errno != EPERM)
+child::~child() { give_up(); }
+
+void child::give_up() noexcept {
+    if (!reaped() && (signal_group(SIGKILL) || errno != EPERM))
         take_end(true);
+    tell_listeners();
+}
+
+std::error_code child::listen(end_listener& l, event_loop& loop) noexcept {
+    MUSTER_ASSERT(!reaped());
+    if (listeners_.empty()) {
+        if (const auto failed = pidfd_.begin_wait(*this, descriptor::side::reading, loop))
+            return failed;
+        loop_ = &loop;
+    } else if (loop_ != &loop) {
+        return system_code(EBUSY);
+    }
+    listeners_.push_back(l);
+    return {};
+}
+
+void child::unlisten(end_listener& l) noexcept {
+    if (!listeners_.contains(l))
+        return;
+    listeners_.remove(l);
+    if (listeners_.empty())
+        pidfd_.end_wait(*this, descriptor::side::reading);
+}
+
+void child::on_ready() noexcept {
+    if (reap()) {
+        tell_listeners();
+        return;
+    }
+    // It has not ended, whatever the system said. If it can't be waited for any more, listeners see it as given up.
+    if (pidfd_.begin_wait(*this, descriptor::side::reading, *loop_))
+        tell_listeners();
+}
+
+void child::tell_listeners() noexcept {
+    pidfd_.end_wait(*this, descriptor::side::reading);
+    // A listener may make others end their wait, so each is taken off the list before it is told.
+    while (end_listener* const l = listeners_.pop_front())
+        l->on_end();
 }
 
 bool child::take_end(bool wait) noexcept {
     siginfo_t how{};
     rusage used{};
     long status = 0;
-    // By its number: it can't be anybody else's before it is reaped, and a descriptor that does not block can't wait.
+    // By its number, which stays its own until it is reaped: waiting through a pidfd that does not block fails.
     do
         status = ::syscall(SYS_waitid, P_PID, pid_, &how, WEXITED | (wait ? 0 : WNOHANG), &used);
     while (status < 0 && errno == EINTR);
     if (status == 0 && how.si_pid == 0)
         return false;
-    reaped_ = true;
+    MUSTER_ASSERT(phase_ == phase::running);
     if (status < 0) {
-        lost_ = true;
+        phase_ = phase::lost;
         return true;
     }
+    phase_ = phase::reaped;
     end_.duration = std::chrono::steady_clock::now() - began_;
     if (how.si_code == CLD_EXITED) {
         end_.status = how.si_status;
@@ -150,8 +196,9 @@ bool child::take_end(bool wait) noexcept {
 }
 
 completed_process child::result() const {
-    if (lost_)
-        throw spawn_error(description_, description_, std::error_code(ECHILD, std::generic_category()),
+    MUSTER_ASSERT(reaped());
+    if (phase_ == phase::lost)
+        throw spawn_error(description_, description_, system_code(ECHILD),
             "how it ended is not known: this program ignores SIGCHLD, or another part of it waits for any process "
             "(wait, waitpid(-1)), and must not");
     auto r = end_;
@@ -161,22 +208,22 @@ completed_process child::result() const {
 }
 
 bool child::signal(int number) noexcept {
-    if (reaped_)
+    if (reaped())
         return false;
-    return ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) == 0;
+    return ::syscall(SYS_pidfd_send_signal, pidfd_.fd(), number, nullptr, 0) == 0;
 }
 
 bool child::signal_group(int number) noexcept {
-    // Nothing if somebody else has reaped it: its number may be a stranger's then.
-    if (reaped_)
+    // The number of a process that was reaped may be a stranger's.
+    if (reaped())
         return false;
-    const bool allowed = ::syscall(SYS_pidfd_send_signal, pidfd_.get(), own_group_ ? 0 : number, nullptr, 0) == 0;
+    const bool allowed = ::syscall(SYS_pidfd_send_signal, pidfd_.fd(), own_group_ ? 0 : number, nullptr, 0) == 0;
     if (!allowed && errno != EPERM)
         return false;
     if (own_group_ && ::kill(-pid_, number) != 0)
         return false;
     if (!allowed)
-        errno = EPERM; // not the process itself, but others of its group
+        errno = EPERM; // others of its group got the signal, and the process itself did not
     return allowed;
 }
 
@@ -186,7 +233,7 @@ void child::ask_to_end() noexcept {
 }
 
 bool child::group_left() const noexcept {
-    if (!own_group_ || lost_)
+    if (!own_group_ || phase_ == phase::lost)
         return false;
     return ::kill(-pid_, 0) == 0 && group_has_living(pid_);
 }

@@ -3,7 +3,8 @@
 
 #include "loops/require_event_loop.hpp"
 #include "subprocess/child.hpp"
-#include "subprocess/running.hpp"
+#include "subprocess/output_collector.hpp"
+#include "subprocess/process_wait.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -39,15 +40,15 @@ task<completed_process> run_command(command what) {
     detail::require_event_loop("run_command");
     const auto& parts = what.parts();
     if (parts.input == detail::input_from::pipe)
-        throw std::invalid_argument("run_command: nobody could write to stdin_pipe(): use start_process, or "
-                                    "stdin_bytes()");
+        throw std::invalid_argument("run_command: stdin_pipe() is start_process's, where the caller writes to it: "
+                                    "say stdin_bytes()");
     detail::pipe_set pipes;
     detail::child c(what, pipes);
     if (parts.started)
         parts.started(c.pid());
     detail::output_collector out(parts.out, what);
     detail::output_collector err(parts.err, what);
-    detail::running waiting(c, c.pidfd(), parts.grace, parts.linger);
+    detail::process_wait waiting(c, parts.grace, parts.linger);
     waiting.feed(pipes[0], parts.bytes);
     waiting.collect(1, pipes[1], out);
     waiting.collect(2, pipes[2], err);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/testing/faulty_server.hpp>
 
-#include "faulty_server/server_thread.hpp"
-#include "faulty_server/sockets.hpp"
+#include "testing/faulty_server/server_thread.hpp"
+#include "testing/faulty_server/sockets.hpp"
 
 #include <cerrno>
 #include <cstdint>

@@ -9,10 +9,12 @@
 #include <muster/testing/manual_loop.hpp>
 #include <muster/timeout.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -216,6 +218,36 @@ const muster::remote_function throws("throws", [](const std::string& what) -> in
     } catch (...) {
         std::throw_with_nested(std::runtime_error("can't save"));
     }
+});
+/// Takes a second to read.
+struct slow_to_read {
+    int n = 0;
+};
+void to_json(nlohmann::json& j, const slow_to_read& s) { j = s.n; }
+void from_json(const nlohmann::json& j, slow_to_read& s) {
+    std::this_thread::sleep_for(1s);
+    j.get_to(s.n);
+}
+const muster::remote_function gives_slow("gives_slow", [] { return slow_to_read{7}; });
+const muster::remote_function two_jsons("two_jsons", [](const nlohmann::json&, const nlohmann::json&) { return 2; });
+const muster::remote_function many_numbers(
+    "many_numbers", [](int n) { return std::vector<int>(static_cast<std::size_t>(n)); });
+
+const muster::remote_function says_zeros("says_zeros", [](std::uint32_t count) {
+    // {"value": [0, 0, ...]} as the answer to the first call.
+    std::vector<std::uint8_t> body{0xa1, 0x65, 'v', 'a', 'l', 'u', 'e', 0x9a};
+    for (int shift = 24; shift >= 0; shift -= 8)
+        body.push_back(static_cast<std::uint8_t>(count >> shift & 0xff));
+    body.resize(body.size() + count);
+    std::vector<std::uint8_t> all{static_cast<std::uint8_t>(body.size() >> 24),
+        static_cast<std::uint8_t>(body.size() >> 16 & 0xff), static_cast<std::uint8_t>(body.size() >> 8 & 0xff),
+        static_cast<std::uint8_t>(body.size() & 0xff)};
+    all.resize(12);
+    all[11] = 1;
+    all.insert(all.end(), body.begin(), body.end());
+    for (std::size_t at = 0; at != all.size();)
+        at += static_cast<std::size_t>(std::max<ssize_t>(0, ::send(3, all.data() + at, all.size() - at, MSG_NOSIGNAL)));
+    return 1;
 });
 const muster::remote_function gives_unwritable("gives_unwritable", [] { return unwritable(); });
 const muster::remote_function gives_unreadable("gives_unreadable", [] { return unreadable(); });
@@ -953,6 +985,143 @@ TEST_F(process_pool_test, a_result_that_is_too_deep_fails_the_call_and_nothing_e
     const auto text = text_of<muster::wire_error>(ends_as(pool, deep(1000)));
     EXPECT_TRUE(contains(text, "the result of 'deep' can't be sent: it is nested too deeply")) << text;
     EXPECT_EQ(value_of(pool, own_id()), id);
+}
+
+TEST_F(process_pool_test, arguments_that_are_too_deep_are_not_sent_and_named) {
+    process_pool pool(sized(1));
+    const int id = value_of(pool, own_id());
+    nlohmann::json nested;
+    for (int i = 0; i != 100'000; ++i)
+        nested = nlohmann::json::array({std::move(nested)});
+    const auto text = text_of<muster::wire_error>(ends_as(pool, two_jsons(1, nested)));
+    EXPECT_TRUE(contains(text, "argument 2 of 'two_jsons' can't be sent: it is nested too deeply")) << text;
+    // As deep as a message may be: two levels are the message's own.
+    nlohmann::json deepest;
+    for (int i = 0; i != 509; ++i)
+        deepest = nlohmann::json::array({std::move(deepest)});
+    EXPECT_EQ(value_of(pool, two_jsons(deepest, nullptr)), 2);
+    EXPECT_EQ(value_of(pool, own_id()), id);
+}
+
+TEST_F(process_pool_test, arguments_that_are_too_large_are_not_sent_and_named) {
+    process_pool pool(sized(1).message_limit(10'000).value_limit(100));
+    const int id = value_of(pool, own_id());
+    const auto large =
+        text_of<muster::wire_error>(ends_as(pool, joined("a", std::string(20'000, 'x'), std::vector<std::string>())));
+    EXPECT_TRUE(contains(large, "the arguments of 'joined' are 200")) << large;
+    EXPECT_TRUE(contains(large, ": argument 2 has 20003 of them")) << large;
+    const auto many = text_of<muster::wire_error>(ends_as(pool, joined("a", "b", std::vector<std::string>(100))));
+    EXPECT_TRUE(
+        contains(many, "are 103 values, and the value limit of the pool 'processes' is 100: argument 3 has 101"))
+        << many;
+    EXPECT_EQ(value_of(pool, own_id()), id);
+}
+
+TEST_F(process_pool_test, a_result_of_too_many_values_fails_the_call_and_nothing_else) {
+    process_pool pool(sized(1).value_limit(1000));
+    const int id = value_of(pool, own_id());
+    EXPECT_EQ(value_of(pool, many_numbers(900)).size(), 900u);
+    const auto text = text_of<muster::wire_error>(ends_as(pool, many_numbers(1000)));
+    EXPECT_TRUE(contains(text, "the result of 'many_numbers' can't be sent: it has more than 1000 values")) << text;
+    EXPECT_EQ(value_of(pool, own_id()), id);
+}
+
+TEST_F(process_pool_test, an_answer_of_too_many_values_is_refused_before_anything_is_built) {
+    process_pool pool(sized(1));
+    // {"value": [0, 0, ...]}: 30 MB that would be a gigabyte once they are built.
+    constexpr std::uint32_t count = 30'000'000;
+    const auto text = text_of<muster::wire_error>(ends_as(pool, says_zeros(count)));
+    EXPECT_TRUE(contains(text, "it has more than 1000000 values")) << text;
+    EXPECT_EQ(value_of(pool, twice(3)), 6);
+}
+
+TEST_F(process_pool_test, a_result_that_takes_long_to_read_holds_up_no_time_limit) {
+    process_pool pool(sized(2).call_timeout(200ms));
+    muster::run([](process_pool& p) -> muster::task<> {
+        // Both have their processes before the first answer is there.
+        auto warm = [&p]() -> muster::task<int> {
+            auto result = co_await muster::run_in_executor(p, sleeps(20));
+            co_return result;
+        };
+        co_await muster::gather(warm(), warm());
+        auto slow = muster::start_in_executor(p, gives_slow());
+        const auto begin = muster::loop_clock::now();
+        auto endless = co_await outcome_of(p, spins());
+        EXPECT_TRUE(endless.failed_with<muster::timeout_error>());
+        EXPECT_LT(muster::loop_clock::now() - begin, 900ms); // it takes a second to read
+        auto read = co_await std::move(slow);
+        EXPECT_EQ(read.n, 7);
+    }(pool));
+}
+
+namespace {
+
+/// "" if a T can be read of the JSON, else the error.
+template <class T>
+std::string problem_with(const nlohmann::json& value) {
+    try {
+        static_cast<void>(muster::detail::from_wire<T>(value));
+        return "";
+    } catch (const muster::wire_error& e) {
+        return e.what();
+    }
+}
+
+} // namespace
+
+TEST(process_pool_numbers, of_another_kind_or_range_are_wire_errors) {
+    constexpr auto not_a_number = std::numeric_limits<double>::quiet_NaN();
+    constexpr auto infinite = std::numeric_limits<double>::infinity();
+    const std::vector<nlohmann::json> no_int{not_a_number, infinite, 1e300, -1e300, 1.5, 1.0, true, false, UINT64_MAX,
+        std::int64_t{1} << 31, -(std::int64_t{1} << 31) - 1, std::int64_t{1} << 32, nullptr};
+    for (const auto& value : no_int) {
+        EXPECT_NE(problem_with<int>(value), "") << value;
+        EXPECT_NE(problem_with<std::vector<int>>({1, value}), "") << value;
+        EXPECT_NE((problem_with<std::array<int, 2>>({1, value})), "") << value;
+        EXPECT_NE((problem_with<std::pair<std::string, int>>({"a", value})), "") << value;
+        EXPECT_NE((problem_with<std::map<std::string, std::vector<int>>>({{"a", {value}}})), "") << value;
+        EXPECT_NE((problem_with<std::map<int, int>>({{1, value}})), "") << value;
+        if (!value.is_null()) {
+            // Only its own from_json knows what a class holds: it is compared with what was sent.
+            EXPECT_NE(problem_with<point>({{"x", value}, {"label", ""}}), "") << value;
+            EXPECT_NE(problem_with<std::vector<point>>({{{"x", value}, {"label", ""}}}), "") << value;
+        }
+    }
+    EXPECT_EQ(problem_with<int>(not_a_number), "NaN is not a signed integer of this size");
+    EXPECT_EQ(problem_with<int>(true), "true is not a signed integer of this size");
+    EXPECT_NE(problem_with<std::uint8_t>(256), "");
+    EXPECT_NE(problem_with<std::uint8_t>(-1), "");
+    EXPECT_NE(problem_with<char>(300), "");
+    EXPECT_NE(problem_with<std::uint64_t>(-1), "");
+    EXPECT_NE(problem_with<std::int64_t>(UINT64_MAX), "");
+    EXPECT_NE(problem_with<float>(1e300), "");
+    EXPECT_NE(problem_with<double>(true), "");
+    EXPECT_NE(problem_with<double>(UINT64_MAX), ""); // a digit would be lost
+    EXPECT_NE(problem_with<bool>(1), "");
+}
+
+TEST(process_pool_numbers, of_the_right_kind_and_range_arrive) {
+    EXPECT_EQ(muster::detail::from_wire<int>(std::numeric_limits<int>::min()), std::numeric_limits<int>::min());
+    EXPECT_EQ(muster::detail::from_wire<std::uint64_t>(UINT64_MAX), UINT64_MAX);
+    EXPECT_EQ(muster::detail::from_wire<float>(3), 3.0F);
+    EXPECT_TRUE(std::isnan(muster::detail::from_wire<double>(std::numeric_limits<double>::quiet_NaN())));
+    EXPECT_TRUE(std::isinf(muster::detail::from_wire<float>(std::numeric_limits<double>::infinity())));
+    EXPECT_EQ(muster::detail::from_wire<point>({{"x", -5}, {"label", "p"}, {"more", 1e300}}).x, -5);
+    EXPECT_EQ(muster::detail::from_wire<nlohmann::json>({1, 1.5, true}), nlohmann::json({1, 1.5, true}));
+}
+
+TEST_F(process_pool_test, a_number_that_a_result_can_not_hold_fails_the_call) {
+    process_pool pool(sized(1));
+    // {"value": 2^64 - 1}, and {"value": true}
+    for (const auto& value : {std::vector<std::uint8_t>{0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+             std::vector<std::uint8_t>{0xf5}}) {
+        process_pool fresh(sized(1));
+        std::vector<std::uint8_t> body{0xa1, 0x65, 'v', 'a', 'l', 'u', 'e'};
+        body.insert(body.end(), value.begin(), value.end());
+        const auto text =
+            text_of<muster::wire_error>(ends_as(fresh, says(framed(static_cast<std::uint32_t>(body.size()), 1, body))));
+        EXPECT_TRUE(contains(text, "the result of 'says' can't be read: muster::wire_error: ")) << text;
+    }
 }
 
 // A main of its own, because it is the workers' main, too.

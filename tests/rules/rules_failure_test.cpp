@@ -199,7 +199,7 @@ TEST(cancellation_in_cpp, a_clean_up_that_awaits_sees_how_the_body_ended) {
         6ms);
 }
 
-TEST(departure_1, gather_waits_for_its_children_by_default) {
+TEST(departure_from_asyncio, gather_waits_for_its_children_by_default) {
     expect_run(
         []() -> muster::task<> {
             int in_my_frame = 0;
@@ -216,7 +216,7 @@ TEST(departure_1, gather_waits_for_its_children_by_default) {
         10ms);
 }
 
-TEST(departure_2, second_and_later_failures_are_reported_and_not_marked_as_retrieved) {
+TEST(departure_from_asyncio, second_and_later_failures_are_reported_and_not_marked_as_retrieved) {
     expect_run(
         []() -> muster::task<> {
             auto a = muster::create_task(fail_after(5ms, "a"), "a");
@@ -228,7 +228,7 @@ TEST(departure_2, second_and_later_failures_are_reported_and_not_marked_as_retri
         5ms, {"suppressed: a: std::runtime_error: a", "suppressed: b: std::runtime_error: b"});
 }
 
-TEST(departure_3, looking_through_an_aggregate_counts_only_if_somebody_reads_it) {
+TEST(departure_from_asyncio, looking_through_an_aggregate_counts_only_if_somebody_reads_it) {
     expect_run(
         []() -> muster::task<> {
             {
@@ -241,7 +241,7 @@ TEST(departure_3, looking_through_an_aggregate_counts_only_if_somebody_reads_it)
         2ms, {"unread outcome: settle[0]: std::runtime_error: unread"});
 }
 
-TEST(departure_4, a_loop_with_nothing_left_to_run_ends_with_who_waits_and_where) {
+TEST(departure_from_asyncio, a_loop_with_nothing_left_to_run_ends_with_who_waits_and_where) {
     muster::testing::manual_loop loop;
     auto body = []() -> muster::task<> {
         auto f = muster::make_future<int>("reply");
@@ -263,7 +263,7 @@ TEST(departure_4, a_loop_with_nothing_left_to_run_ends_with_who_waits_and_where)
     }
 }
 
-TEST(departure_5, a_timeout_of_zero_does_not_swallow_a_cancellation_that_was_pending) {
+TEST(departure_from_asyncio, a_timeout_of_zero_does_not_swallow_a_cancellation_that_was_pending) {
     expect_run(
         []() -> muster::task<> {
             bool timed_out = false;

@@ -117,7 +117,7 @@ TEST(rule_blocking_calls, cancelling_a_running_one_waits_for_it_and_then_deliver
         0ms);
 }
 
-TEST(departure_6, cancelling_a_running_blocking_call_waits_for_it) {
+TEST(departure_from_asyncio, cancelling_a_running_blocking_call_waits_for_it) {
     expect_run(
         []() -> muster::task<> {
             muster::thread_pool pool(muster::thread_pool_options().threads(1));

@@ -64,6 +64,16 @@ struct setting {
     std::vector<int> ignored; ///< signals
 };
 
+/// Whether this machine has pseudo-terminals; a container may have none.
+inline bool pseudo_terminals() {
+    int ends[2];
+    if (::openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr) != 0)
+        return false;
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return true;
+}
+
 /// The program, running. What it prints is read until it closes its ends.
 class program {
 public:

@@ -5,6 +5,8 @@
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include "support/stage.hpp"
+
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -20,21 +22,10 @@ namespace {
 
 using lines = std::vector<std::string>;
 
-struct stage {
-    explicit stage(std::ptrdiff_t parties) : b(parties) {}
+struct stage : play::stage<stage, muster::barrier> {
+    explicit stage(std::ptrdiff_t parties) : play::stage<stage, muster::barrier>(parties) {}
 
-    std::int64_t frames = muster::testing::live_frames();
-    lines said;
-    muster::barrier b;
-    std::optional<muster::testing::manual_loop> loop{std::in_place};
-
-    ~stage() {
-        loop.reset();
-        EXPECT_EQ(muster::testing::live_frames(), frames);
-    }
-    void say(const std::string& what) {
-        said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
-    }
+    muster::barrier& b = subject;
     /// Says its place, or that the barrier was broken.
     task<> visit() {
         auto o = co_await muster::as_outcome(b.wait());
@@ -52,10 +43,6 @@ struct stage {
                     co_await s.visit();
             }(*this, after, times),
             name);
-    }
-    template <class Body>
-    void run(Body body) {
-        loop->run(body(*this));
     }
 };
 

@@ -5,6 +5,8 @@
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include "support/stage.hpp"
+
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -21,19 +23,8 @@ namespace {
 
 using lines = std::vector<std::string>;
 
-struct stage {
-    std::int64_t frames = muster::testing::live_frames();
-    lines said;
-    muster::condition c;
-    std::optional<muster::testing::manual_loop> loop{std::in_place};
-
-    ~stage() {
-        loop.reset();
-        EXPECT_EQ(muster::testing::live_frames(), frames);
-    }
-    void say(const std::string& what) {
-        said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
-    }
+struct stage : play::stage<stage, muster::condition> {
+    muster::condition& c = subject;
     muster::task_handle<void> waiter(const std::string& name) {
         return muster::create_task(
             [](stage& s) -> task<> {
@@ -51,10 +42,6 @@ struct stage {
                 co_await s.c.wait();
             }(*this),
             name);
-    }
-    template <class Body>
-    void run(Body body) {
-        loop->run(body(*this));
     }
 };
 

@@ -5,6 +5,8 @@
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include "support/stage.hpp"
+
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -20,19 +22,8 @@ namespace {
 using lines = std::vector<std::string>;
 
 /// A loop, an event, and what the tasks have said, each line with its time in milliseconds.
-struct stage {
-    std::int64_t frames = muster::testing::live_frames();
-    lines said;
-    muster::event e;
-    std::optional<muster::testing::manual_loop> loop{std::in_place};
-
-    ~stage() {
-        loop.reset();
-        EXPECT_EQ(muster::testing::live_frames(), frames);
-    }
-    void say(const std::string& what) {
-        said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
-    }
+struct stage : play::stage<stage, muster::event> {
+    muster::event& e = subject;
     muster::task_handle<void> waiter(const std::string& name) {
         return muster::create_task(
             [](stage& s) -> task<> {
@@ -40,10 +31,6 @@ struct stage {
                 s.say("went on");
             }(*this),
             name);
-    }
-    template <class Body>
-    void run(Body body) {
-        loop->run(body(*this));
     }
 };
 

@@ -5,6 +5,8 @@
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include "support/stage.hpp"
+
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -24,21 +26,10 @@ namespace {
 using lines = std::vector<std::string>;
 
 template <class Queue>
-struct basic_stage {
-    explicit basic_stage(std::ptrdiff_t maxsize = 0) : q(maxsize) {}
+struct basic_stage : play::stage<basic_stage<Queue>, Queue> {
+    explicit basic_stage(std::ptrdiff_t maxsize = 0) : play::stage<basic_stage<Queue>, Queue>(maxsize) {}
 
-    std::int64_t frames = muster::testing::live_frames();
-    lines said;
-    Queue q;
-    std::optional<muster::testing::manual_loop> loop{std::in_place};
-
-    ~basic_stage() {
-        loop.reset();
-        EXPECT_EQ(muster::testing::live_frames(), frames);
-    }
-    void say(const std::string& what) {
-        said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
-    }
+    Queue& q = this->subject;
     muster::task_handle<void> putter(const std::string& name, int item) {
         return muster::create_task(
             [](basic_stage& s, int n) -> task<> {
@@ -64,10 +55,6 @@ struct basic_stage {
                 s.say("joined");
             }(*this),
             name);
-    }
-    template <class Body>
-    void run(Body body) {
-        loop->run(body(*this));
     }
 };
 

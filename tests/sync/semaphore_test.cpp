@@ -5,6 +5,8 @@
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include "support/stage.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,21 +24,10 @@ namespace {
 
 using lines = std::vector<std::string>;
 
-struct stage {
-    explicit stage(std::ptrdiff_t permits) : sem(permits) {}
+struct stage : play::stage<stage, muster::semaphore> {
+    explicit stage(std::ptrdiff_t permits) : play::stage<stage, muster::semaphore>(permits) {}
 
-    std::int64_t frames = muster::testing::live_frames();
-    lines said;
-    muster::semaphore sem;
-    std::optional<muster::testing::manual_loop> loop{std::in_place};
-
-    ~stage() {
-        loop.reset();
-        EXPECT_EQ(muster::testing::live_frames(), frames);
-    }
-    void say(const std::string& what) {
-        said.push_back(std::to_string(loop->elapsed() / 1ms) + " " + muster::this_task::name() + " " + what);
-    }
+    muster::semaphore& sem = subject;
     /// A task that takes a permit and ends without giving it back.
     muster::task_handle<void> taker(const std::string& name) {
         return muster::create_task(
@@ -45,10 +36,6 @@ struct stage {
                 s.say("has one");
             }(*this),
             name);
-    }
-    template <class Body>
-    void run(Body body) {
-        loop->run(body(*this));
     }
 };
 

@@ -9,6 +9,7 @@
 ///     auto page = co_await client.get(url);      // up to four attempts; page.attempts says how many
 
 #include <muster/config.hpp>
+#include <muster/detail/backoff.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -57,11 +58,9 @@ public:
 
 private:
     std::size_t times_;
-    std::chrono::nanoseconds first_delay_ = std::chrono::milliseconds(200);
-    std::chrono::nanoseconds longest_delay_ = std::chrono::seconds(10);
+    muster::detail::backoff pauses_{
+        .first = std::chrono::milliseconds(200), .longest = std::chrono::seconds(10), .factor = 2, .jitter = 0.5};
     std::chrono::seconds longest_retry_after_ = std::chrono::minutes(2);
-    double factor_ = 2;
-    double jitter_ = 0.5;
     std::vector<int> statuses_{408, 429, 502, 503, 504};
 };
 

@@ -11,6 +11,7 @@
 ///     auto sum = co_await muster::run_in_executor(pool, hash(path));
 
 #include <muster/config.hpp>
+#include <muster/process_pool/exact_numbers.hpp>
 #include <muster/task.hpp>
 
 #include <nlohmann/json.hpp>
@@ -58,6 +59,8 @@ template <class T>
     }
 }
 
+/// *Errors*: what T's from_json throws; wire_error for a number of another kind than T holds, or out of its range: a
+/// fraction, NaN or true is no int, and 300 is no std::uint8_t.
 template <class T>
 [[nodiscard]] T from_wire(const nlohmann::json& value) {
     if constexpr (std::is_same_v<T, std::vector<std::uint8_t>>) {
@@ -67,7 +70,14 @@ template <class T>
         const auto* first = reinterpret_cast<const std::byte*>(bytes.data());
         return T(first, first + bytes.size());
     } else {
-        return value.template get<T>();
+        exact_numbers<T>::expect(value);
+        if constexpr (exact_numbers<T>::is_opaque) {
+            auto result = value.template get<T>();
+            expect_same_numbers(value, to_wire(result));
+            return result;
+        } else {
+            return value.template get<T>();
+        }
     }
 }
 
@@ -92,9 +102,27 @@ void expect_arguments(const remote_entry& entry, const nlohmann::json& arguments
 
 /// A call as it is sent.
 struct remote_request {
-    remote_request(const remote_entry& e, nlohmann::json arguments);
+    /// How much of the message an argument is.
+    struct argument_size {
+        std::size_t bytes;
+        std::uint64_t values;
+    };
+    explicit remote_request(const remote_entry& e) noexcept : entry(&e) {}
     const remote_entry* entry;
     std::vector<std::uint8_t> message;
+    std::vector<argument_size> arguments;
+    std::string problem; ///< why it can't be sent to any pool; empty if it can
+};
+
+/// Writes a request, argument by argument. Each is measured, so that one that is too large can be named.
+class remote_request_writer {
+public:
+    remote_request_writer(const remote_entry& entry, std::size_t arguments);
+    void add(const nlohmann::json& argument);
+    [[nodiscard]] remote_request finish() &&;
+
+private:
+    remote_request request_;
 };
 
 struct remote_exception_entry {
@@ -139,7 +167,7 @@ public:
 private:
     template <class>
     friend class remote_function;
-    using detail::remote_request::remote_request;
+    explicit remote_call(detail::remote_request r) noexcept : remote_request(std::move(r)) {}
 };
 
 template <class Signature>
@@ -170,16 +198,25 @@ public:
         : entry_(&detail::register_function(
               {std::move(name), site, reinterpret_cast<detail::remote_entry::function>(f), &call})) {}
 
-    /// *Returns* the call of the function with these arguments, which are written down now.
+    /// *Returns* the call of the function with these arguments, which are written down now. Arguments that are too deep
+    /// or too large fail the call when it is made, with a wire_error that names the argument; nothing is sent then.
     /// *Errors*: what a to_json throws; std::bad_alloc.
     [[nodiscard]] remote_call<result_type> operator()(const std::decay_t<Args>&... arguments) const {
-        auto list = nlohmann::json::array();
-        (list.push_back(detail::to_wire(arguments)), ...);
-        return remote_call<result_type>(*entry_, std::move(list));
+        detail::remote_request_writer request(*entry_, sizeof...(Args));
+        (add(request, arguments), ...);
+        return remote_call<result_type>(std::move(request).finish());
     }
 
 private:
     using tuple = std::tuple<std::decay_t<Args>...>;
+
+    template <class T>
+    static void add(detail::remote_request_writer& request, const T& argument) {
+        if constexpr (std::is_same_v<T, nlohmann::json>)
+            request.add(argument); // a copy would recurse as deep as it is
+        else
+            request.add(detail::to_wire(argument));
+    }
 
     template <std::size_t... I>
     static tuple read(const detail::remote_entry& entry, const nlohmann::json& arguments, std::index_sequence<I...>) {

@@ -13,76 +13,16 @@
 ///     fetch(server.url("/reset"));            // connection reset by peer
 ///     assert(server.stats().requests == 5);
 
-#include <cstddef>
+#include <muster/testing/faulty_server_options.hpp>
+
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
 namespace muster::testing {
 
-/// What a faulty_server does with a connection before any request on it is looked at.
-enum class on_accept {
-    serve, ///< read requests and answer them by their paths
-    close, ///< close at once without reading (a client that has already written sees a reset instead)
-    reset, ///< reset at once
-    ignore ///< keep it open, read nothing, send nothing
-};
-
-/// How a faulty_server is set up; the defaults suit a test.
-struct faulty_server_options {
-    std::uint16_t port = 0;                  ///< 0: a free port, chosen by the system
-    bool ipv6 = false;                       ///< bind to ::1 instead of 127.0.0.1
-    on_accept accepting = on_accept::serve;  ///< faults that come before a request
-    int backlog = 1024;                      ///< connections that may wait to be accepted (the system may lower it)
-    std::size_t max_connections = 4096;      ///< open at once; those beyond are reset and counted as refused
-    std::size_t max_request_bytes = 1 << 20; ///< head and body of one request; more is answered with 431 or 413
-};
-
-/// What a faulty_server has seen so far.
-struct faulty_server_stats {
-    std::uint64_t connections = 0;    ///< accepted, the refused ones left out
-    std::uint64_t refused = 0;        ///< reset because max_connections were open, or for want of memory
-    std::uint64_t requests = 0;       ///< read to their end and well formed
-    std::uint64_t bad_requests = 0;   ///< not understood, or larger than allowed
-    std::size_t open_connections = 0; ///< now
-    std::size_t peak_connections = 0; ///< the most that were open at the same time
-    /// Requests by the first part of their path ("/bytes" for "/bytes/10"); those of unknown paths are under "unknown".
-    std::map<std::string, std::uint64_t, std::less<>> by_route;
-};
-
 /// The server; it listens from construction to stop() or destruction.
-///
-/// The path chooses the behaviour. N is a number of bytes or of times, MS a number of milliseconds; a query is ignored.
-///
-/// | path | what the client gets |
-/// | --- | --- |
-/// | `/ok` | 200, body `ok` and a line feed |
-/// | `/bytes/N` | 200, N bytes with Content-Length; byte i is `'a' + i % 26` |
-/// | `/chunked/N` | the same N bytes in chunks |
-/// | `/slow/MS` | like `/ok`, after MS |
-/// | `/drip/MS/N` | headers at once, then N bytes, one every MS |
-/// | `/status/CODE` | that status, 200 to 599 |
-/// | `/flaky/KEY/N` | 503 with `Retry-After: 0` for the first N requests of KEY, then 200 |
-/// | `/redirect/N` | N redirects, then 200 |
-/// | `/redirect-loop` | a redirect to itself |
-/// | `/echo` | 200, the request as the server read it: request line, fields, empty line, body |
-/// | `/headers` | 200, the request's fields, one a line |
-/// | `/close-early` | a clean close without a byte of answer |
-/// | `/reset` | a reset without a byte of answer |
-/// | `/reset-after-headers` | headers that announce a body of 1000 bytes, the first of them, then a reset |
-/// | `/truncated/N` | headers that announce N bytes, half of them, then a clean close |
-/// | `/garbage` | bytes that are not HTTP, then a clean close |
-/// | `/never` | nothing, and the connection stays open |
-/// | `/endless-headers` | a status line and header fields, as long as the client reads |
-/// | `/bad-chunk` | one good chunk, then one whose size is no number, then a clean close |
-/// | `/gzip-bomb/MB` | a gzip body that inflates to MB * 2^20 zero bytes, about a thousandth of that on the wire |
-///
-/// Anything else is a 404, and a number that is none or too large a 400. HEAD gets the headers alone, requests may be
-/// pipelined, connections are kept alive. A client that closes its side while its answer waits for time (`/slow`,
-/// `/drip`,
-/// `/never`) has left: its connection is closed.
 ///
 /// *Lifetime* - destruction stops the server; it is immovable.
 /// *Thread safety* - every member may be called from any thread at the same time, destruction apart.
@@ -103,6 +43,37 @@ public:
     [[nodiscard]] std::uint16_t port() const noexcept;
 
     /// *Returns* the URL of `path`, such as "http://127.0.0.1:40123/ok"; a missing leading slash is put in.
+    ///
+    /// The path chooses the behaviour. N is a number of bytes or of times, MS a number of milliseconds; a query is
+    /// ignored.
+    ///
+    /// | path | what the client gets |
+    /// | --- | --- |
+    /// | `/ok` | 200, body `ok` and a line feed |
+    /// | `/bytes/N` | 200, N bytes with Content-Length; byte i is `'a' + i % 26` |
+    /// | `/chunked/N` | the same N bytes in chunks |
+    /// | `/slow/MS` | like `/ok`, after MS |
+    /// | `/drip/MS/N` | headers at once, then N bytes, one every MS |
+    /// | `/status/CODE` | that status, 200 to 599 |
+    /// | `/flaky/KEY/N` | 503 with `Retry-After: 0` for the first N requests of KEY, then 200 |
+    /// | `/redirect/N` | N redirects, then 200 |
+    /// | `/redirect-loop` | a redirect to itself |
+    /// | `/echo` | 200, the request as the server read it: request line, fields, empty line, body |
+    /// | `/headers` | 200, the request's fields, one a line |
+    /// | `/close-early` | a clean close without a byte of answer |
+    /// | `/reset` | a reset without a byte of answer |
+    /// | `/reset-after-headers` | headers that announce a body of 1000 bytes, the first of them, then a reset |
+    /// | `/truncated/N` | headers that announce N bytes, half of them, then a clean close |
+    /// | `/garbage` | bytes that are not HTTP, then a clean close |
+    /// | `/never` | nothing, and the connection stays open |
+    /// | `/endless-headers` | a status line and header fields, as long as the client reads |
+    /// | `/bad-chunk` | one good chunk, then one whose size is no number, then a clean close |
+    /// | `/gzip-bomb/MB` | a gzip body that inflates to MB * 2^20 zero bytes, about a thousandth of that on the wire |
+    ///
+    /// Anything else is a 404, and a number that is none or too large a 400. HEAD gets the headers alone, requests may
+    /// be pipelined, connections are kept alive. A client that closes its side while its answer waits for time
+    /// (`/slow`,
+    /// `/drip`, `/never`) has left: its connection is closed.
     [[nodiscard]] std::string url(std::string_view path) const;
 
     /// *Returns* a snapshot; a request is counted before the first byte of its answer is sent.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "server_thread.hpp"
-#include "texts.hpp"
+// The table of paths, and one function for each: it queues bytes, and says by `after` and the phase what follows them.
+// Its connection is `writing` when it is called.
+#include "testing/faulty_server/server_thread.hpp"
+#include "testing/faulty_server/texts.hpp"
 
 #include <algorithm>
 #include <string>
@@ -41,10 +43,10 @@ void server_thread::head(connection& c, const request& asked, unsigned status, s
         lines.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
     if (c.after == ending::close)
         lines += "Connection: close\r\n";
-    else if (asked.http_1_0)
+    else if (asked.is_http_1_0())
         lines += "Connection: keep-alive\r\n";
     lines += "\r\n";
-    c.queue(std::move(lines));
+    c.output.queue(std::move(lines));
 }
 
 void server_thread::text(
@@ -53,7 +55,7 @@ void server_thread::text(
     all += fields;
     head(c, asked, status, all, body.size());
     if (!asked.is_head())
-        c.queue(std::string(body));
+        c.output.queue(std::string(body));
 }
 
 /// Returns the number that a part of the path stands for; where it is none that will do, answers 400.
@@ -74,27 +76,27 @@ void server_thread::answer_bytes(connection& c, const request& asked, arguments 
         return;
     head(c, asked, 200, "Content-Type: text/plain\r\n", *bytes);
     if (!asked.is_head())
-        c.queue_alphabet(*bytes);
+        c.output.queue_alphabet(*bytes);
 }
 
 void server_thread::answer_chunked(connection& c, const request& asked, arguments given) {
     const auto bytes = wanted(c, asked, given[0], 0, max_body_bytes);
     if (!bytes)
         return;
-    if (asked.http_1_0) { // knows no chunks: the close ends the body
+    if (asked.is_http_1_0()) { // knows no chunks: the close ends the body
         c.after = ending::close;
         head(c, asked, 200, "Content-Type: text/plain\r\n", std::nullopt);
         if (!asked.is_head())
-            c.queue_alphabet(*bytes);
+            c.output.queue_alphabet(*bytes);
         return;
     }
     head(c, asked, 200, "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n", std::nullopt);
     if (asked.is_head())
         return;
-    c.queue(alphabet_chunk(), *bytes / alphabet_bytes * alphabet_chunk().size());
+    c.output.queue(alphabet_chunk(), *bytes / alphabet_bytes * alphabet_chunk().size());
     if (const auto rest = static_cast<std::size_t>(*bytes % alphabet_bytes); rest != 0)
-        c.queue(chunk_of(std::string_view(alphabet()).substr(0, rest)));
-    c.queue("0\r\n\r\n");
+        c.output.queue(chunk_of(std::string_view(alphabet()).substr(0, rest)));
+    c.output.queue("0\r\n\r\n");
 }
 
 void server_thread::answer_slow(connection& c, const request& asked, arguments given) {
@@ -102,7 +104,7 @@ void server_thread::answer_slow(connection& c, const request& asked, arguments g
     if (!delay)
         return;
     text(c, asked, 200, "ok\n");
-    c.now = phase::delaying;
+    c.phase.become(phase::delaying);
     set_timer(c, clock::now() + milliseconds(*delay));
 }
 
@@ -116,11 +118,11 @@ void server_thread::answer_drip(connection& c, const request& asked, arguments g
     head(c, asked, 200, "Content-Type: text/plain\r\n", *bytes);
     if (asked.is_head() || *bytes == 0)
         return;
-    c.now = phase::dripping;
-    c.drip_at = 0;
-    c.drip_end = *bytes;
-    c.drip_period = milliseconds(*period);
-    set_timer(c, clock::now() + c.drip_period);
+    c.phase.become(phase::dripping);
+    c.drip.next = 0;
+    c.drip.end = *bytes;
+    c.drip.period = milliseconds(*period);
+    set_timer(c, clock::now() + c.drip.period);
 }
 
 void server_thread::answer_status(connection& c, const request& asked, arguments given) {
@@ -169,7 +171,7 @@ void server_thread::answer_redirect_loop(connection& c, const request& asked, ar
 
 void server_thread::answer_echo(connection& c, const request& asked, arguments) {
     text(c, asked, 200,
-        asked.method + ' ' + asked.target + (asked.http_1_0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n") +
+        asked.method + ' ' + asked.target + (asked.is_http_1_0() ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n") +
             fields_as_text(asked) + "\r\n" + asked.body);
 }
 
@@ -185,7 +187,7 @@ void server_thread::answer_reset_after_headers(connection& c, const request& ask
     c.after = ending::reset;
     head(c, asked, 200, "Content-Type: text/plain\r\n", 1000);
     if (!asked.is_head())
-        c.queue_alphabet(1);
+        c.output.queue_alphabet(1);
 }
 
 void server_thread::answer_truncated(connection& c, const request& asked, arguments given) {
@@ -196,31 +198,30 @@ void server_thread::answer_truncated(connection& c, const request& asked, argume
     head(c, asked, 200, "Content-Type: text/plain\r\n", *bytes);
     c.after = ending::close;
     if (!asked.is_head())
-        c.queue_alphabet(*bytes / 2);
+        c.output.queue_alphabet(*bytes / 2);
 }
 
 void server_thread::answer_garbage(connection& c, const request&, arguments) {
     c.after = ending::close;
     using namespace std::string_view_literals;
-    c.queue(std::string("\x16\x03\x01 this is not what you think it is\r\n\r\n\0\xff\xfe\r\n"sv));
+    c.output.queue(std::string("\x16\x03\x01 this is not what you think it is\r\n\r\n\0\xff\xfe\r\n"sv));
 }
 
 void server_thread::answer_never(connection& c, const request&, arguments) {
-    c.now = phase::swallowing;
+    c.phase.become(phase::swallowing);
     c.input.clear();
-    c.begin = c.scanned = 0;
 }
 
 void server_thread::answer_endless_headers(connection& c, const request&, arguments) {
-    c.queue("HTTP/1.1 200 OK\r\n");
-    c.queue(header_fields(), UINT64_MAX);
+    c.output.queue("HTTP/1.1 200 OK\r\n");
+    c.output.queue(header_fields(), UINT64_MAX);
 }
 
 void server_thread::answer_bad_chunk(connection& c, const request& asked, arguments) {
     head(c, asked, 200, "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n", std::nullopt);
     c.after = ending::close;
     if (!asked.is_head())
-        c.queue(chunk_of("hello") + "zz\r\nhello\r\n");
+        c.output.queue(chunk_of("hello") + "zz\r\nhello\r\n");
 }
 
 void server_thread::answer_gzip_bomb(connection& c, const request& asked, arguments given) {
@@ -232,9 +233,9 @@ void server_thread::answer_gzip_bomb(connection& c, const request& asked, argume
     head(c, asked, 200, "Content-Type: application/octet-stream\r\nContent-Encoding: gzip\r\n", length);
     if (asked.is_head())
         return;
-    c.queue(std::move(bomb.first));
-    c.queue(zeros(), bomb.zeros);
-    c.queue(std::move(bomb.last));
+    c.output.queue(std::move(bomb.first));
+    c.output.queue(zeros(), bomb.zeros);
+    c.output.queue(std::move(bomb.last));
 }
 
 } // namespace muster::testing::faulty

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bodies.hpp"
+#include "testing/faulty_server/bodies.hpp"
 
 #include <array>
 #include <charconv>

@@ -2,9 +2,12 @@
 #pragma once
 
 /// \file
-/// What faulty_server sends: bytes that are made as they go out, chunks, headers without an end, a gzip bomb.
+/// The bodies that faulty_server sends: bytes that are made as they go out, chunks, headers without an end, a gzip
+/// bomb.
 ///
 ///     piece body(alphabet(), std::uint64_t{1} << 40);
+
+#include <muster/detail/assert.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -15,22 +18,39 @@
 
 namespace muster::testing::faulty {
 
-/// Bytes to send: `length` of them, going round and round over a unit. So a body of a terabyte costs what its unit
+/// Bytes to send: a number of them, going round and round over a unit. So a body of a terabyte costs what its unit
 /// does.
-struct piece {
-    std::string owned;
-    std::string_view shared; // of static storage; where empty, the unit is `owned`
-    std::uint64_t length = 0;
-    std::uint64_t sent = 0;
+class piece {
+public:
+    explicit piece(std::string text) : owned_(std::move(text)), length_(owned_.size()) {}
+    /// *Lifetime*: the unit is of static storage.
+    piece(std::string_view unit, std::uint64_t bytes) : shared_(unit), length_(bytes) {}
 
-    explicit piece(std::string text) : owned(std::move(text)), length(owned.size()) {}
-    piece(std::string_view unit, std::uint64_t bytes) : shared(unit), length(bytes) {}
-
-    [[nodiscard]] std::string_view next() const noexcept {
-        const std::string_view unit = shared.empty() ? std::string_view(owned) : shared;
-        const auto at = static_cast<std::size_t>(sent % unit.size());
-        return unit.substr(at, static_cast<std::size_t>(std::min<std::uint64_t>(unit.size() - at, length - sent)));
+    /// *Returns* false if it has a unit that is not its own.
+    [[nodiscard]] bool append(std::string_view text) {
+        if (!shared_.empty())
+            return false;
+        owned_ += text;
+        length_ = owned_.size();
+        return true;
     }
+    [[nodiscard]] std::string_view next() const noexcept {
+        const std::string_view unit = shared_.empty() ? std::string_view(owned_) : shared_;
+        const auto at = static_cast<std::size_t>(sent_ % unit.size());
+        return unit.substr(at, static_cast<std::size_t>(std::min<std::uint64_t>(unit.size() - at, length_ - sent_)));
+    }
+    /// *Returns* true if that was all.
+    [[nodiscard]] bool was_sent(std::uint64_t count) noexcept {
+        MUSTER_ASSERT(count <= length_ - sent_);
+        sent_ += count;
+        return sent_ == length_;
+    }
+
+private:
+    std::string owned_;
+    std::string_view shared_; // where empty, the unit is `owned_`
+    std::uint64_t length_ = 0;
+    std::uint64_t sent_ = 0;
 };
 
 constexpr std::size_t alphabet_bytes = 26 * 630;

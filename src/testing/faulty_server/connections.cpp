@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "server_thread.hpp"
+// What becomes of a connection, from accept() to its close: bytes in and out, and its phases (see connection.hpp).
+#include "testing/faulty_server/server_thread.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -16,7 +17,7 @@ namespace muster::testing::faulty {
 
 void server_thread::accept_some() {
     for (int i = 0; i != 64; ++i) {
-        unique_fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        owned_fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (socket.get() >= 0) {
             admit(std::move(socket));
         } else if (errno == EAGAIN) {
@@ -36,15 +37,15 @@ void server_thread::pause_accepting(bool paused) noexcept {
     event.events = paused ? 0U : std::uint32_t{EPOLLIN};
     event.data.u64 = listener_id;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event);
-    accept_again_ = paused ? std::optional(turn_ + accept_pause) : std::nullopt;
+    accept_again_ = paused ? std::optional(now_ + accept_pause) : std::nullopt;
 }
 
-void server_thread::refuse_connection(const unique_fd& socket) {
+void server_thread::refuse_connection(const owned_fd& socket) {
     close_with_reset(socket.get());
     count([](auto& s) { ++s.refused; });
 }
 
-void server_thread::admit(unique_fd socket) {
+void server_thread::admit(owned_fd socket) {
     if (connections_.size() >= chosen_.max_connections) {
         refuse_connection(socket);
         return;
@@ -62,16 +63,15 @@ void server_thread::admit(unique_fd socket) {
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); // a dripped byte is to leave at once
     const auto id = next_id_++;
     try {
-        auto made = std::make_unique<connection>();
-        made->id = id;
-        made->now = chosen_.accepting == on_accept::ignore ? phase::ignoring : phase::reading;
-        made->armed = made->now == phase::ignoring ? std::uint32_t{EPOLLRDHUP} : std::uint32_t{EPOLLIN | EPOLLRDHUP};
-        watch(socket.get(), id, made->armed);
+        auto made =
+            std::make_unique<connection>(id, chosen_.accepting == on_accept::ignore ? phase::ignoring : phase::reading);
+        made->armed = made->phase.is(phase::ignoring) ? std::uint32_t{EPOLLRDHUP} : std::uint32_t{EPOLLIN | EPOLLRDHUP};
+        have_reported(socket.get(), id, made->armed);
         connections_.emplace(id, nullptr).first->second = std::move(made);
     } catch (const std::bad_alloc&) {
         refuse_connection(socket);
         return;
-    } catch (const std::system_error&) { // the system's limit of watches
+    } catch (const std::system_error&) { // the system's limit of descriptors in epoll
         refuse_connection(socket);
         return;
     }
@@ -90,47 +90,43 @@ void server_thread::drop(connection& c) noexcept {
 }
 
 void server_thread::read_some(connection& c) {
-    const bool discards = c.now == phase::swallowing || c.now == phase::lingering;
+    const bool discards = c.phase.discards_input();
     for (std::size_t got_all = 0; got_all < io_budget;) {
-        if (!discards && c.pending().size() > chosen_.max_request_bytes)
+        if (!discards && c.input.pending().size() > chosen_.max_request_bytes)
             return;
         const auto got = ::recv(c.socket.get(), buffer_.data(), buffer_.size(), 0);
         if (got < 0) {
             if (errno == EINTR)
                 continue;
             if (errno != EAGAIN)
-                c.gone = true;
+                c.phase.become(phase::gone);
             return;
         }
         if (got == 0) {
-            c.at_end = true;
+            c.client = client_side::read_to_end;
             return;
         }
         got_all += static_cast<std::size_t>(got);
         if (!discards)
-            c.input.append(buffer_.data(), static_cast<std::size_t>(got));
+            c.input.append({buffer_.data(), static_cast<std::size_t>(got)});
     }
 }
 
-/// Sends what is queued. Returns true where all of it went; false where the rest waits for its turn or the connection
-/// broke.
+/// Sends what is queued. Returns true where all of it went; false where the rest has to wait or the connection broke.
 bool server_thread::flush(connection& c) {
     std::size_t budget = io_budget;
     while (!c.output.empty()) {
-        auto& front = c.output.front();
-        const auto bytes = front.next();
-        const int more = c.output.size() > 1 && c.now == phase::writing ? MSG_MORE : 0;
+        const auto bytes = c.output.next();
+        const int more = c.output.has_more_pieces() && c.phase.is(phase::writing) ? MSG_MORE : 0;
         const auto sent = ::send(c.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | more);
         if (sent < 0) {
             if (errno == EINTR)
                 continue;
             if (errno != EAGAIN)
-                c.gone = true;
+                c.phase.become(phase::gone);
             return false;
         }
-        front.sent += static_cast<std::uint64_t>(sent);
-        if (front.sent == front.length)
-            c.output.pop_front();
+        c.output.was_sent(static_cast<std::size_t>(sent));
         budget -= std::min(budget, static_cast<std::size_t>(sent));
         if (budget == 0 && !c.output.empty())
             return false;
@@ -140,13 +136,13 @@ bool server_thread::flush(connection& c) {
 
 /// Goes on as far as the connection can without waiting.
 void server_thread::advance(connection& c) {
-    while (!c.gone && !stopping_) {
-        switch (c.now) {
+    while (!c.phase.is(phase::gone) && !stopping_) {
+        switch (c.phase.now()) {
         case phase::reading:
             if (!flush(c) || !take_request(c)) {
                 // With the end of the stream read, what is left can never become a request.
-                if (c.at_end && c.output.empty())
-                    c.gone = true;
+                if (c.client == client_side::read_to_end && c.output.empty() && !c.phase.is(phase::gone))
+                    c.phase.become(phase::gone);
                 return;
             }
             break;
@@ -154,19 +150,20 @@ void server_thread::advance(connection& c) {
             if (!flush(c))
                 return;
             finish_answer(c);
-            if (c.now == phase::writing)
+            if (c.phase.is(phase::writing))
                 return;
             break;
         case phase::dripping:
             // Where the last byte is out, the answer is.
-            if (!flush(c) || c.drip_at != c.drip_end)
+            if (!flush(c) || c.drip.next != c.drip.end)
                 return;
-            c.now = phase::writing;
+            c.phase.become(phase::writing);
             break;
         case phase::delaying:
         case phase::swallowing:
         case phase::lingering:
         case phase::ignoring:
+        case phase::gone:
             return;
         }
     }
@@ -175,53 +172,53 @@ void server_thread::advance(connection& c) {
 void server_thread::finish_answer(connection& c) {
     switch (c.after) {
     case ending::keep:
-        c.now = phase::reading;
+        c.phase.become(phase::reading);
         return;
     case ending::close:
         if (::shutdown(c.socket.get(), SHUT_WR) != 0) {
-            c.gone = true;
+            c.phase.become(phase::gone);
             return;
         }
-        c.now = phase::lingering;
+        c.phase.become(phase::lingering);
         c.input.clear();
-        c.begin = c.scanned = 0;
-        set_timer(c, turn_ + linger_time);
+        set_timer(c, now_ + linger_time);
         return;
     case ending::reset: {
         // A reset throws away what the system still holds: wait until it has passed on all of the answer.
         int unsent = 0;
         if (::ioctl(c.socket.get(), SIOCOUTQNSD, &unsent) == 0 && unsent > 0) {
-            set_timer(c, turn_ + milliseconds(1));
+            set_timer(c, now_ + milliseconds(1));
             return;
         }
         close_with_reset(c.socket.get());
-        c.gone = true;
+        c.phase.become(phase::gone);
         return;
     }
     }
 }
 
 void server_thread::on_timer(connection& c) {
-    switch (c.now) {
+    switch (c.phase.now()) {
     case phase::delaying:
-        c.now = phase::writing;
+        c.phase.become(phase::writing);
         break;
     case phase::dripping:
         // A client that does not read gets no second byte queued behind the first.
         if (c.output.empty()) {
-            c.queue(std::string(1, static_cast<char>('a' + static_cast<int>(c.drip_at % 26))));
-            ++c.drip_at;
+            c.output.queue(std::string(1, static_cast<char>('a' + static_cast<int>(c.drip.next % 26))));
+            ++c.drip.next;
         }
-        if (c.drip_at != c.drip_end)
-            set_timer(c, turn_ + c.drip_period);
+        if (c.drip.next != c.drip.end)
+            set_timer(c, now_ + c.drip.period);
         break;
     case phase::lingering:
-        c.gone = true;
+        c.phase.become(phase::gone);
         return;
     case phase::reading:
     case phase::writing:
     case phase::swallowing:
     case phase::ignoring:
+    case phase::gone:
         break;
     }
     advance(c);

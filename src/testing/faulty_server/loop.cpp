@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "server_thread.hpp"
+// The server's loop: it waits in epoll_wait() for sockets, for the earliest timer, or for stop(). Each event and each
+// timer makes one step of one connection, after which settle() says what epoll is to report of it next. Events name a
+// connection by its id, which is never used again, so that an event of one that is gone meets nobody else.
+#include "testing/faulty_server/server_thread.hpp"
 
 #include <algorithm>
-#include <cassert>
 #include <cerrno>
 #include <new>
 #include <system_error>
@@ -22,14 +24,14 @@ server_thread::server_thread(const faulty_server_options& chosen) : chosen_(chos
         fail(EINVAL, "backlog must be at least 1");
     listener_ = listen_on(chosen);
     port_ = port_of(listener_.get());
-    epoll_ = unique_fd(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_ = owned_fd(::epoll_create1(EPOLL_CLOEXEC));
     if (epoll_.get() < 0)
         fail(errno, "cannot make an epoll descriptor");
-    wake_ = unique_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    wake_ = owned_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (wake_.get() < 0)
         fail(errno, "cannot make an event descriptor");
-    watch(wake_.get(), wake_id, EPOLLIN);
-    watch(listener_.get(), listener_id, EPOLLIN);
+    have_reported(wake_.get(), wake_id, EPOLLIN);
+    have_reported(listener_.get(), listener_id, EPOLLIN);
 
     const all_signals_blocked inherited;
     try {
@@ -46,16 +48,16 @@ void server_thread::stop() {
     stopping_ = true;
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
-    assert(written == sizeof one); // the counter starts at zero and is written once
+    MUSTER_ASSERT(written == sizeof one); // the counter starts at zero and is written once
     thread_.join();
 }
 
-void server_thread::watch(int fd, std::uint64_t id, std::uint32_t events) {
+void server_thread::have_reported(int fd, std::uint64_t id, std::uint32_t events) {
     epoll_event event{};
     event.events = events;
     event.data.u64 = id;
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
-        fail(errno, "cannot watch a descriptor");
+        fail(errno, "cannot have epoll report a descriptor");
 }
 
 void server_thread::run() {
@@ -64,13 +66,13 @@ void server_thread::run() {
     while (!stopping_) {
         const int ready =
             ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), milliseconds_to_wait());
-        assert(ready >= 0 || errno == EINTR);
-        turn_ = clock::now();
+        MUSTER_ASSERT(ready >= 0 || errno == EINTR);
+        now_ = clock::now();
         for (int i = 0; i < ready; ++i)
             on_event(events[static_cast<std::size_t>(i)]);
         on_timers();
     }
-    listener_.close();
+    listener_.reset();
     connections_.clear();
     timers_.clear();
     count([](auto& s) { s.open_connections = 0; });
@@ -88,19 +90,19 @@ int server_thread::milliseconds_to_wait() const {
     return static_cast<int>(std::clamp<long long>(left, 0, 60'000));
 }
 
-/// Runs a step of a connection, then closes it or watches for what it waits for next. Where memory runs out, that
+/// Runs a step of a connection, then closes it or has epoll report what it waits for next. Where memory runs out, that
 /// connection is lost and the others go on: a test may well make allocations fail.
 template <class Step>
 void server_thread::guarded(connection& c, Step step) {
     try {
         step();
-        if (!c.gone)
+        if (!c.phase.is(phase::gone))
             settle(c);
     } catch (const std::bad_alloc&) {
         close_with_reset(c.socket.get());
-        c.gone = true;
+        c.phase.become(phase::gone);
     }
-    if (c.gone)
+    if (c.phase.is(phase::gone))
         drop(c);
 }
 
@@ -118,23 +120,23 @@ void server_thread::on_event(const epoll_event& event) {
     auto& c = *found->second;
     guarded(c, [&] {
         if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) {
-            c.gone = true;
+            c.phase.become(phase::gone);
             return;
         }
-        if ((event.events & EPOLLRDHUP) != 0)
-            c.has_left = true;
+        if ((event.events & EPOLLRDHUP) != 0 && c.client == client_side::open)
+            c.client = client_side::closed;
         if ((event.events & EPOLLIN) != 0)
             read_some(c);
-        if (!c.gone)
+        if (!c.phase.is(phase::gone))
             advance(c);
     });
 }
 
 void server_thread::on_timers() {
-    if (accept_again_ && *accept_again_ <= turn_)
+    if (accept_again_ && *accept_again_ <= now_)
         pause_accepting(false);
-    // What is armed meanwhile lies after `turn_` (set_timer sees to it), so this ends.
-    while (!timers_.empty() && timers_.begin()->first <= turn_) {
+    // What is armed meanwhile lies after `now_` (set_timer sees to it), so this ends.
+    while (!timers_.empty() && timers_.begin()->first <= now_) {
         auto& c = *connections_.at(timers_.begin()->second);
         clear_timer(c);
         guarded(c, [&] { on_timer(c); });
@@ -143,7 +145,7 @@ void server_thread::on_timers() {
 
 void server_thread::set_timer(connection& c, clock::time_point due) {
     clear_timer(c);
-    due = std::max(due, turn_ + std::chrono::microseconds(1));
+    due = std::max(due, now_ + std::chrono::microseconds(1));
     timers_.emplace(due, c.id);
     c.due = due;
 }
@@ -154,22 +156,20 @@ void server_thread::clear_timer(connection& c) noexcept {
     c.due.reset();
 }
 
-/// Closes what is over, and brings the watched events in line with what the connection waits for.
+/// Closes what is over, and brings the reported events in line with what the connection waits for.
 void server_thread::settle(connection& c) {
-    const bool waits_for_time =
-        c.now == phase::delaying || c.now == phase::dripping || c.now == phase::swallowing || c.now == phase::ignoring;
-    if ((waits_for_time && (c.has_left || c.at_end)) || (c.now == phase::lingering && c.at_end)) {
-        c.gone = true;
+    const bool all_was_read = c.client == client_side::read_to_end;
+    if ((c.phase.waits_for_time() && c.client != client_side::open) || (c.phase.is(phase::lingering) && all_was_read)) {
+        c.phase.become(phase::gone);
         return;
     }
-    const bool discards = c.now == phase::swallowing || c.now == phase::lingering;
-    const bool has_room = discards || c.pending().size() <= chosen_.max_request_bytes;
+    const bool has_room = c.phase.discards_input() || c.input.pending().size() <= chosen_.max_request_bytes;
     std::uint32_t wanted = 0;
-    if (!c.at_end && has_room && c.now != phase::ignoring)
+    if (!all_was_read && has_room && !c.phase.is(phase::ignoring))
         wanted |= EPOLLIN;
-    if (!c.has_left && !c.at_end)
+    if (c.client == client_side::open)
         wanted |= EPOLLRDHUP;
-    if (!c.output.empty() && c.now != phase::delaying)
+    if (!c.output.empty() && !c.phase.is(phase::delaying))
         wanted |= EPOLLOUT;
     if (wanted == c.armed)
         return;
@@ -177,7 +177,7 @@ void server_thread::settle(connection& c) {
     event.events = wanted;
     event.data.u64 = c.id;
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, c.socket.get(), &event) != 0)
-        c.gone = true;
+        c.phase.become(phase::gone);
     c.armed = wanted;
 }
 

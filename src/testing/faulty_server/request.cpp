@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "request.hpp"
+#include "testing/faulty_server/request.hpp"
 
-#include "texts.hpp"
+#include "testing/faulty_server/texts.hpp"
 
 #include <algorithm>
 
@@ -24,7 +24,7 @@ namespace {
     } else if (equal_ignoring_case(name, "transfer-encoding")) {
         if (!equal_ignoring_case(value, "chunked"))
             return refusal{501, "only the chunked transfer coding is understood"};
-        into.chunked = true;
+        into.framing = body_framing::chunked;
     } else if (equal_ignoring_case(name, "connection")) {
         if (lists_token(value, "close"))
             into.keep_alive = false;
@@ -51,8 +51,8 @@ std::optional<refusal> read_head(request& into, std::string_view head) {
                                             : refusal{400, "the request line is malformed"};
     into.method = line.substr(0, first);
     into.target = line.substr(first + 1, second - first - 1);
-    into.http_1_0 = version == "HTTP/1.0";
-    into.keep_alive = !into.http_1_0;
+    into.version = version == "HTTP/1.0" ? http_version::http_1_0 : http_version::http_1_1;
+    into.keep_alive = !into.is_http_1_0();
 
     head.remove_prefix(std::min(line.size() + 2, head.size()));
     while (!head.empty()) {
@@ -61,7 +61,7 @@ std::optional<refusal> read_head(request& into, std::string_view head) {
             return refused;
         head.remove_prefix(std::min(field.size() + 2, head.size()));
     }
-    if (into.chunked && into.length)
+    if (into.is_chunked() && into.length)
         return refusal{400, "Content-Length and Transfer-Encoding exclude each other"};
     return std::nullopt;
 }

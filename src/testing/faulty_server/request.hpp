@@ -16,18 +16,23 @@
 
 namespace muster::testing::faulty {
 
+enum class http_version { http_1_0, http_1_1 };
+enum class body_framing { by_length, chunked };
+
 struct request {
     std::string method;
     std::string target;
-    bool http_1_0 = false;
+    http_version version = http_version::http_1_1;
     bool keep_alive = true;
-    bool chunked = false;
     bool expects_continue = false;
-    std::optional<std::uint64_t> length;
+    body_framing framing = body_framing::by_length;
+    std::optional<std::uint64_t> length; // none: there is no body, unless it is chunked
     std::vector<std::pair<std::string, std::string>> fields;
     std::string body;
 
     [[nodiscard]] bool is_head() const noexcept { return method == "HEAD"; }
+    [[nodiscard]] bool is_chunked() const noexcept { return framing == body_framing::chunked; }
+    [[nodiscard]] bool is_http_1_0() const noexcept { return version == http_version::http_1_0; }
 };
 
 /// A request that cannot be answered as asked.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "server_thread.hpp"
-#include "texts.hpp"
+// Takes requests off the input of a connection: head, body or chunks, then the answer that the path asks for. What is
+// not all there yet is looked for again when more has arrived.
+#include "testing/faulty_server/server_thread.hpp"
+#include "testing/faulty_server/texts.hpp"
 
 #include <algorithm>
 #include <string>
@@ -12,19 +14,17 @@ namespace muster::testing::faulty {
 /// Takes the next request off the input and starts its answer. Returns false where it is not all there yet.
 bool server_thread::take_request(connection& c) {
     if (!c.current) {
-        while (c.pending().starts_with("\r\n")) // empty lines before a request are to be ignored
-            c.consume(2);
-        const auto pending = c.pending();
-        const auto end = pending.find("\r\n\r\n", c.scanned);
+        while (c.input.pending().starts_with("\r\n")) // empty lines before a request are to be ignored
+            c.input.consume(2);
+        const auto end = c.input.find("\r\n\r\n");
+        const auto pending = c.input.pending();
         if (end == std::string_view::npos ? pending.size() > chosen_.max_request_bytes
                                           : end + 4 > chosen_.max_request_bytes) {
             refuse(c, {431, "the request's head is too large"});
             return true;
         }
-        if (end == std::string_view::npos) {
-            c.scanned = pending.size() < 3 ? 0 : pending.size() - 3;
+        if (end == std::string_view::npos)
             return false;
-        }
         request asked;
         if (const auto refused = read_head(asked, pending.substr(0, end))) {
             refuse(c, *refused);
@@ -34,12 +34,14 @@ bool server_thread::take_request(connection& c) {
             refuse(c, {413, "the request is too large"});
             return true;
         }
-        c.consume(end + 4);
+        c.input.consume(end + 4);
         c.current = std::move(asked);
-        const bool waits = c.current->chunked || c.current->length.value_or(0) != 0;
-        if (waits && c.current->expects_continue && c.pending().empty()) {
-            c.queue("HTTP/1.1 100 Continue\r\n\r\n");
-            (void)flush(c); // what does not go now goes in front of the answer
+        const bool waits = c.current->is_chunked() || c.current->length.value_or(0) != 0;
+        if (waits && c.current->expects_continue && c.input.pending().empty()) {
+            c.output.queue("HTTP/1.1 100 Continue\r\n\r\n");
+            static_cast<void>(flush(c)); // what does not go now goes in front of the answer
+            if (c.phase.is(phase::gone))
+                return false;
         }
     }
     if (!take_body(c))
@@ -51,19 +53,19 @@ bool server_thread::take_request(connection& c) {
 
 /// Returns true where the body is complete, or the request was refused (there is no current request then).
 bool server_thread::take_body(connection& c) {
-    if (c.current->chunked)
+    if (c.current->is_chunked())
         return take_chunks(c);
     const auto length = static_cast<std::size_t>(c.current->length.value_or(0));
-    if (c.pending().size() < length)
+    if (c.input.pending().size() < length)
         return false;
-    c.current->body = c.pending().substr(0, length);
-    c.consume(length);
+    c.current->body = c.input.pending().substr(0, length);
+    c.input.consume(length);
     return true;
 }
 
 bool server_thread::take_chunks(connection& c) {
     for (;;) {
-        const auto pending = c.pending();
+        const auto pending = c.input.pending();
         const auto line_end = pending.find("\r\n");
         if (line_end == std::string_view::npos) {
             if (pending.size() <= 1024)
@@ -92,7 +94,7 @@ bool server_thread::take_chunks(connection& c) {
             return true;
         }
         c.current->body.append(pending.substr(line_end + 2, bytes));
-        c.consume(framing + bytes);
+        c.input.consume(framing + bytes);
         if (bytes == 0)
             return true;
     }
@@ -105,7 +107,7 @@ void server_thread::refuse(connection& c, refusal why) {
     request none;
     none.keep_alive = false;
     c.current.reset();
-    c.now = phase::writing;
+    c.phase.become(phase::writing);
     c.after = ending::close;
     text(c, none, why.status, std::string(why.why) + '\n');
 }
@@ -113,7 +115,7 @@ void server_thread::refuse(connection& c, refusal why) {
 void server_thread::respond(connection& c) {
     const request asked = std::move(*c.current);
     c.current.reset();
-    c.now = phase::writing;
+    c.phase.become(phase::writing);
     c.after = asked.keep_alive ? ending::keep : ending::close;
 
     std::vector<std::string_view> parts;

@@ -8,9 +8,9 @@
 ///     server_thread server(options);
 ///     server.stop();
 
-#include "connection.hpp"
-#include "request.hpp"
-#include "sockets.hpp"
+#include "testing/faulty_server/connection.hpp"
+#include "testing/faulty_server/request.hpp"
+#include "testing/faulty_server/sockets.hpp"
 
 #include <muster/testing/faulty_server.hpp>
 
@@ -35,8 +35,8 @@
 
 namespace muster::testing::faulty {
 
-constexpr std::size_t io_budget = std::size_t{256}
-                                  << 10; // bytes a connection may move before the others get their turn
+// The bytes that a connection may move before the others may.
+constexpr std::size_t io_budget = std::size_t{256} << 10;
 constexpr std::size_t max_flaky_keys = 100'000;
 constexpr std::uint64_t max_body_bytes = std::uint64_t{1} << 40;
 constexpr std::uint64_t max_milliseconds = 3'600'000;
@@ -71,7 +71,7 @@ private:
     static constexpr std::uint64_t listener_id = 1;
 
     // the loop
-    void watch(int fd, std::uint64_t id, std::uint32_t events);
+    void have_reported(int fd, std::uint64_t id, std::uint32_t events);
     void run();
     [[nodiscard]] int milliseconds_to_wait() const;
     void on_event(const epoll_event& event);
@@ -85,8 +85,8 @@ private:
     // connections
     void accept_some();
     void pause_accepting(bool paused) noexcept;
-    void admit(unique_fd socket);
-    void refuse_connection(const unique_fd& socket);
+    void admit(owned_fd socket);
+    void refuse_connection(const owned_fd& socket);
     void drop(connection& c) noexcept;
     void read_some(connection& c);
     [[nodiscard]] bool flush(connection& c);
@@ -136,19 +136,19 @@ private:
     }
 
     const faulty_server_options chosen_;
-    unique_fd listener_;
+    owned_fd listener_;
     std::uint16_t port_ = 0;
-    unique_fd epoll_;
-    unique_fd wake_;
+    owned_fd epoll_;
+    owned_fd wake_;
     std::atomic<bool> stopping_{false};
 
-    // Touched by the server's thread alone.
+    // Only the server's thread uses these.
     std::unordered_map<std::uint64_t, std::unique_ptr<connection>> connections_;
     std::set<std::pair<clock::time_point, std::uint64_t>> timers_;
     std::map<std::string, std::uint64_t, std::less<>> flaky_;
     std::uint64_t next_id_ = listener_id + 1;
     std::optional<clock::time_point> accept_again_;
-    clock::time_point turn_{}; // when this turn of the loop began
+    clock::time_point now_{}; // when this round of the loop began
     std::array<char, 65536> buffer_{};
 
     mutable std::mutex stats_mutex_;

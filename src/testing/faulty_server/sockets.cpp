@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "sockets.hpp"
+#include "testing/faulty_server/sockets.hpp"
 
 #include <cerrno>
 #include <string>
@@ -35,16 +35,16 @@ std::uint16_t port_of(int fd) {
     return ntohs(address.sin_port);
 }
 
-unique_fd listen_on(const faulty_server_options& chosen) {
+owned_fd listen_on(const faulty_server_options& chosen) {
     const auto name = name_of(chosen.ipv6, chosen.port);
     const socket_address address(chosen.ipv6, chosen.port);
-    unique_fd listener(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    owned_fd listener(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (listener.get() < 0)
         fail(errno, "cannot make a socket for " + name);
     const int yes = 1;
     if (::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0)
         fail(errno, "cannot set up the socket for " + name);
-    if (::bind(listener.get(), address.get(), address.length) != 0)
+    if (::bind(listener.get(), address.get(), address.length()) != 0)
         fail(errno, "cannot bind to " + name);
     if (::listen(listener.get(), chosen.backlog) != 0)
         fail(errno, "cannot listen on " + name);
@@ -54,13 +54,13 @@ unique_fd listen_on(const faulty_server_options& chosen) {
 bool is_unused(std::uint16_t port) {
     for (const bool ipv6 : {false, true}) {
         const socket_address address(ipv6, port);
-        const unique_fd probe(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const owned_fd probe(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
         if (probe.get() < 0) {
             if (errno == EAFNOSUPPORT)
                 continue;
             fail(errno, "cannot make a socket to look for an unused port");
         }
-        if (::bind(probe.get(), address.get(), address.length) != 0 && errno != EADDRNOTAVAIL)
+        if (::bind(probe.get(), address.get(), address.length()) != 0 && errno != EADDRNOTAVAIL)
             return false;
     }
     return true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "texts.hpp"
+#include "testing/faulty_server/texts.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a process knows of being a worker. Private to muster::process_pool.
+/// Whether this process can have a pool, or is a worker itself. Private to muster::process_pool.
 ///
 ///     if (const auto problem = workers::unfit_for_a_pool(true); !problem.empty()) throw invalid_state_error(problem);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The worker's side: one thread that reads a call, makes it, and writes the answer.
-#include "worker.hpp"
+// The code that runs in a worker: one thread that reads a call, makes it, and writes the answer. It speaks first only
+// when it can't serve, and exits when the pool has closed its end. worker_handle.hpp is the pool's side.
+#include "process_pool/worker_main.hpp"
 
-#include "wire.hpp"
+#include "process_pool/wire.hpp"
 
 #include <muster/process_pool.hpp>
 
@@ -62,7 +63,7 @@ bool send_message(std::uint64_t number, const nlohmann::json& value) {
     return send(head.data(), head.size()) && send(body.data(), body.size());
 }
 
-/// A message of the pool's, which is taken at its word. *Returns* false if the pool is gone.
+/// A message of the pool's, which is trusted. *Returns* false if the pool is gone.
 bool receive_message(std::uint64_t& number, nlohmann::json& value) {
     std::array<std::uint8_t, wire::header_bytes> head{};
     if (!receive(head.data(), head.size()))
@@ -72,7 +73,7 @@ bool receive_message(std::uint64_t& number, nlohmann::json& value) {
     if (!receive(body.data(), body.size()))
         return false;
     number = h.number;
-    value = wire::read(body.data(), body.size());
+    value = wire::read(body, wire::no_value_limit);
     return true;
 }
 
@@ -87,13 +88,15 @@ bool is_socket(int descriptor) noexcept {
     std::exit(2);
 }
 
-/// What the pool wants of all its workers.
+/// The pool's options that its workers observe.
 struct terms {
     explicit terms(const nlohmann::json& j)
-        : message_limit(j.at("message_limit").get<std::uint64_t>()),
-          memory_limit(j.at("memory_limit").get<std::uint64_t>()),
+        : message_limit(detail::from_wire<std::uint64_t>(j.at("message_limit"))),
+          value_limit(detail::from_wire<std::uint64_t>(j.at("value_limit"))),
+          memory_limit(detail::from_wire<std::uint64_t>(j.at("memory_limit"))),
           name(j.at("name").get<std::string>()) {}
     std::uint64_t message_limit;
+    std::uint64_t value_limit;
     std::uint64_t memory_limit;
     std::string name;
 };
@@ -128,12 +131,13 @@ std::vector<std::uint8_t> written(const nlohmann::json& call, const terms& t) {
     try {
         auto body = wire::write(answer_to(call));
         std::fflush(stdout); // what the call printed is out when it is over, whatever becomes of the process
-        const char* invalid = wire::problem_of(body.data(), body.size());
-        if (invalid == nullptr && body.size() <= t.message_limit)
+        if (body.size() > t.message_limit)
+            problem = "it is " + std::to_string(body.size()) + " bytes long, and the message limit is " +
+                      std::to_string(t.message_limit);
+        else
+            problem = wire::problem_of(body, t.value_limit);
+        if (problem.empty())
             return body;
-        problem = invalid != nullptr ? invalid
-                                     : "it is " + std::to_string(body.size()) +
-                                           " bytes long, and the message limit is " + std::to_string(t.message_limit);
     } catch (const std::exception& e) {
         problem = e.what();
     }

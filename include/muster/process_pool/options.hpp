@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// How many processes a process_pool has, which program they run, and what one call may take: time, memory, bytes.
+///
+///     muster::process_pool pool(muster::process_pool_options().processes(4).call_timeout(2s).name("decoders"));
+
+#include <muster/config.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace muster {
+
+/// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.
+class process_pool_options {
+public:
+    process_pool_options() {}
+
+    /// At most so many processes; at least 1. The default is as many as the machine has cores.
+    process_pool_options& processes(std::size_t most);
+    /// At most so many calls may wait for a process; a call beyond that fails at once with queue_full. 0, the default,
+    /// is no limit.
+    process_pool_options& queue_limit(std::size_t most) noexcept;
+    /// The name of the pool in messages and in lists of processes, which show its first 11 characters.
+    process_pool_options& name(std::string text);
+    /// Another program than this one, by its path; it must call serve_if_worker() first of all and have the functions.
+    process_pool_options& program(std::string path, std::vector<std::string> arguments = {});
+    /// How long a call may take from when it is sent; then its process is killed and the call fails with timeout_error.
+    /// Without it a call may take for ever. Real time, whatever the loop's clock is. *Errors*: unless positive.
+    process_pool_options& call_timeout(std::chrono::nanoseconds limit);
+    /// How long a process may take to start, 30 s unless it is set.
+    process_pool_options& start_timeout(std::chrono::nanoseconds limit);
+    /// The most address space of each process (RLIMIT_AS): beyond that, its allocations throw std::bad_alloc.
+    process_pool_options& memory_limit(std::uint64_t bytes);
+    /// The largest call or result in its written form, 64 MiB unless it is set; a larger one is a wire_error, and a
+    /// call is not sent then. Less than 4 GiB.
+    process_pool_options& message_limit(std::uint64_t bytes);
+    /// The most values in a result or in the arguments of a call, those inside of arrays and maps and the keys of maps
+    /// included, 1,000,000 unless it is set; more are a wire_error. An answer's values are counted before anything is
+    /// built of it: a few bytes could fill the memory otherwise.
+    process_pool_options& value_limit(std::uint64_t most);
+    /// Whether the process of a call that is cancelled is killed, true unless it is set. Otherwise the call is waited
+    /// for.
+    process_pool_options& kill_cancelled(bool yes) noexcept;
+
+private:
+    friend class process_pool;
+    std::size_t processes_ = 0;
+    std::size_t queue_limit_ = 0;
+    std::string name_ = "processes";
+    std::string program_;
+    std::vector<std::string> arguments_;
+    std::chrono::nanoseconds call_timeout_{0};
+    std::chrono::nanoseconds start_timeout_ = std::chrono::seconds(30);
+    std::uint64_t memory_limit_ = 0;
+    std::uint64_t message_limit_ = std::uint64_t{64} << 20;
+    std::uint64_t value_limit_ = 1'000'000;
+    bool kill_cancelled_ = true;
+};
+
+} // namespace muster

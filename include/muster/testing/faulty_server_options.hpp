@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// How a faulty_server is set up, and the counts that it keeps.
+///
+///     muster::testing::faulty_server server({.accepting = muster::testing::on_accept::reset});
+///     assert(server.stats().connections == 1);
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+namespace muster::testing {
+
+/// What a faulty_server does with a connection before any request on it is looked at.
+enum class on_accept {
+    serve, ///< read requests and answer them by their paths
+    close, ///< close at once without reading (a client that has already written sees a reset instead)
+    reset, ///< reset at once
+    ignore ///< keep it open, read nothing, send nothing
+};
+
+/// How a faulty_server is set up; the defaults suit a test.
+struct faulty_server_options {
+    std::uint16_t port = 0;                  ///< 0: a free port, chosen by the system
+    bool ipv6 = false;                       ///< bind to ::1 instead of 127.0.0.1
+    on_accept accepting = on_accept::serve;  ///< faults that come before a request
+    int backlog = 1024;                      ///< connections that may wait to be accepted (the system may lower it)
+    std::size_t max_connections = 4096;      ///< open at once; those beyond are reset and counted as refused
+    std::size_t max_request_bytes = 1 << 20; ///< head and body of one request; more is answered with 431 or 413
+};
+
+/// What a faulty_server has seen so far.
+struct faulty_server_stats {
+    std::uint64_t connections = 0;    ///< accepted, the refused ones left out
+    std::uint64_t refused = 0;        ///< reset because max_connections were open, or for want of memory
+    std::uint64_t requests = 0;       ///< read to their end and well formed
+    std::uint64_t bad_requests = 0;   ///< not understood, or larger than allowed
+    std::size_t open_connections = 0; ///< now
+    std::size_t peak_connections = 0; ///< the most that were open at the same time
+    /// Requests by the first part of their path ("/bytes" for "/bytes/10"); those of unknown paths are under "unknown".
+    std::map<std::string, std::uint64_t, std::less<>> by_route;
+};
+
+} // namespace muster::testing

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include "process_pool/answer_reader.hpp"
+
+#include "process_pool/ends.hpp"
+#include "process_pool/wire.hpp"
+
+#include <muster/detail/assert.hpp>
+#include <muster/detail/exception_type.hpp>
+#include <muster/process_pool/error.hpp>
+
+#include <pthread.h>
+
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace muster::workers {
+
+namespace {
+
+/// Fills in the call's outcome. *Errors*: wire_error if this is no answer; then the outcome is as it was.
+void conclude(process_pool::job& j, const nlohmann::json& answer) {
+    bool has_value = false;
+    try {
+        if (!answer.is_object())
+            throw wire_error("the answer is no map");
+        if (answer.contains("error"))
+            j.set_error(registry::rebuild(answer.at("error")));
+        else if (answer.contains("cancelled"))
+            j.set_cancelled(cancel_reason::raised, answer.at("cancelled").get_ref<const std::string&>().c_str());
+        else if (answer.contains("value"))
+            has_value = true;
+        else
+            throw wire_error("the answer has neither a value nor an error");
+    } catch (const nlohmann::json::exception& e) {
+        throw wire_error(std::string("the answer is malformed: ") + e.what());
+    }
+    if (!has_value)
+        return;
+    try {
+        j.decode(answer.at("value"));
+    } catch (...) {
+        j.set_error(ends::unreadable_result(j.name(), std::current_exception()));
+    }
+}
+
+} // namespace
+
+answer_reader::answer_reader(const pool_settings& settings, call_queue& queue)
+    : settings_(settings),
+      queue_(queue),
+      thread_([this] { run(); }) {}
+
+answer_reader::~answer_reader() {
+    if (thread_.joinable())
+        end();
+}
+
+void answer_reader::end() noexcept {
+    {
+        const std::lock_guard own(lock_);
+        MUSTER_ASSERT(to_read_.empty() && read_.empty());
+        ending_ = true;
+        changed_.notify_one();
+    }
+    thread_.join();
+}
+
+void answer_reader::read(worker_handle& w) noexcept {
+    MUSTER_ASSERT(w.now() == worker_handle::phase::decoding);
+    const std::lock_guard own(lock_);
+    to_read_.push_back(w);
+    changed_.notify_one();
+}
+
+worker_handle* answer_reader::take_read() noexcept {
+    const std::lock_guard own(lock_);
+    return read_.pop_front();
+}
+
+void answer_reader::run() noexcept {
+    queue_.adopt_this_thread();
+    ::pthread_setname_np(::pthread_self(), thread_name(settings_.name, "-ans").c_str());
+    for (;;) {
+        worker_handle* w = nullptr;
+        {
+            std::unique_lock own(lock_);
+            changed_.wait(own, [this] { return ending_ || !to_read_.empty(); });
+            w = to_read_.pop_front();
+            if (w == nullptr)
+                return;
+        }
+        read_one(*w);
+        {
+            const std::lock_guard own(lock_);
+            read_.push_back(*w);
+        }
+        const call_queue::held own(queue_);
+        queue_.wake(own);
+    }
+}
+
+void answer_reader::read_one(worker_handle& w) noexcept {
+    auto& j = *w.call();
+    try {
+        const auto answer = w.take_answer();
+        conclude(j, wire::read(answer->body(), settings_.value_limit));
+        w.answer_was_read(nullptr);
+    } catch (...) {
+        w.answer_was_read(std::current_exception());
+        return;
+    }
+    {
+        const call_queue::held own(queue_);
+        queue_.call_ended(own, j);
+    }
+    j.finish();
+}
+
+} // namespace muster::workers

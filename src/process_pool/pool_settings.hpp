@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The options of a pool as its threads use them, none of which changes once the pool is made. Private to
+/// muster::process_pool.
+///
+///     if (settings.call_timeout > 0ns) deadline = now + settings.call_timeout;
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace muster::workers {
+
+struct pool_settings {
+    std::string name;
+    std::size_t processes = 1;
+    std::size_t queue_limit = 0; ///< 0: no limit
+    std::string program;
+    std::vector<std::string> arguments;
+    std::vector<std::string> environment;     ///< as it was when the pool was made: another thread may change it later
+    std::vector<std::uint8_t> greeting;       ///< the body of the first message to each worker
+    std::chrono::nanoseconds call_timeout{0}; ///< 0: no limit
+    std::chrono::nanoseconds start_timeout{0};
+    std::uint64_t message_limit = 0;
+    std::uint64_t value_limit = 0;
+    bool kill_cancelled = true;
+};
+
+} // namespace muster::workers
