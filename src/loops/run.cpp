@@ -2,6 +2,7 @@
 #include <muster/run.hpp>
 
 #include <muster/detail/completable.hpp>
+#include <muster/detail/task_state.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/sleep.hpp>
 
@@ -37,13 +38,13 @@ namespace {
 /// Says when main has ended, in an entry of its own: what was ready beside it still gets its turn, as in asyncio.
 class end_of_main final : public watcher {
 public:
-    explicit end_of_main(scheduler& loop) noexcept : watcher(&told, &call), loop_(loop) {}
+    explicit end_of_main(scheduler& loop) noexcept : watcher(&ended, &call), loop_(loop) {}
     ~end_of_main() { unwatch(); }
 
     static bool reached(void* context) { return static_cast<end_of_main*>(context)->reached_; }
 
 private:
-    static void told(watcher& w) noexcept {
+    static void ended(watcher& w) noexcept {
         auto& self = static_cast<end_of_main&>(w);
         self.loop_.post(static_cast<call_entry&>(self));
     }
@@ -130,13 +131,14 @@ void report_failed_shutdown(const any_handle& h) {
 void name_those_that_stay(scheduler& loop) {
     // All are named before the first report: its handler may create tasks.
     std::vector<report> reports;
-    for (auto* t = loop.first_task(); t != nullptr; t = t->after_) {
+    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t)) {
         auto& r = reports.emplace_back(report_kind::ignores_cancellation);
         r.name = t->name();
         r.site = t->site();
         r.id = t;
-        r.detail = t->state_ == fiber_state::waiting ? std::string("was cancelled and waits for ") + t->op_->kind_->what
-                                                     : std::string("was cancelled and goes on running");
+        const suspension* const wait = t->waits_for();
+        r.detail = wait != nullptr ? std::string("was cancelled and waits for ") + wait->kind_->what
+                                   : std::string("was cancelled and goes on running");
     }
     for (const auto& r : reports)
         send_report(r);
@@ -160,7 +162,7 @@ void run_last_callbacks(scheduler& loop) {
 /// A failure counts as nobody's only once those that wait for it have had their turn.
 bool end_tasks(scheduler& loop, grace_timer& limit) {
     std::vector<any_handle> left;
-    for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
+    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t))
         left.push_back(detail_handle_access::make(*t));
     const cancel_request request(cancel_reason::shutdown);
     for (const auto& h : left)
@@ -193,7 +195,7 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
     grace_timer limit(loop);
     // Tasks that are made while others are cancelled, or by the last callbacks, are cancelled in the next round.
     do {
-        if (loop.first_task() != nullptr) {
+        if (!loop.tasks().empty()) {
             if (!limit.armed())
                 static_cast<void>(loop.arm(limit, loop.now() + clamp_to_nanoseconds(grace)));
             if (!end_tasks(loop, limit))
@@ -201,7 +203,7 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
         } else {
             run_last_callbacks(loop);
         }
-    } while (loop.first_task() != nullptr);
+    } while (!loop.tasks().empty());
     return true;
 }
 

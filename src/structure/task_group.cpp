@@ -60,7 +60,7 @@ task_group::member::member(task_group& g, detail::completable& s) noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<member&>(w);
-              self.group_->parent_->loop_->post(static_cast<call_entry&>(self));
+              self.group_->parent_->loop().post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
               auto& self = static_cast<member&>(c);
@@ -109,8 +109,8 @@ void task_group::enter(stay& here) {
     auto& loop = detail::scheduler::require("task_group::run");
     leave(phase::made, phase::body_runs);
     inside_ = &here;
-    parent_ = loop.running_;
-    hold_ = parent_->hold_;
+    parent_ = loop.running();
+    hold_ = parent_->hold();
 }
 
 void task_group::leave(phase from, phase to) noexcept {
@@ -138,7 +138,7 @@ void task_group::add(member& m) noexcept {
 void task_group::let_tasks_go() noexcept {
     while (member* const m = members_.pop_front()) {
         m->unwatch();
-        parent_->loop_->unpost(*m);
+        parent_->loop().unpost(*m);
         m->task_->release();
     }
     running_ = 0;

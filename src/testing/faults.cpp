@@ -47,7 +47,7 @@ public:
         if (how_ == disturbance::cancellation) {
             if (++seen_ == point_)
                 cancel(f);
-        } else if (f.state_ == muster::detail::fiber_state::waiting && f.op_->kind_->can_fail) {
+        } else if (f.waits_for() != nullptr && f.waits_for()->kind_->can_fail) {
             if (++seen_ == point_ && f.interrupt_wait())
                 failing_ = &f;
         }
@@ -74,7 +74,7 @@ private:
             return;
         }
         // The body is the loop's first task, as long as it has not ended.
-        if (auto* first = f.loop_->first_task(); first != nullptr && first->number() == 1)
+        if (auto* first = muster::detail::scheduler::of(f).tasks().front(); first != nullptr && first->number() == 1)
             first->fiber::cancel(request);
     }
 
@@ -112,7 +112,7 @@ bool fault_driver::disturb_once(
         disturber watch(how, point, options);
         {
             manual_loop loop;
-            loop.watch_ = &watch;
+            loop.set_watch(&watch);
             loop.shuffle_ready(options.shuffle_seed());
             try {
                 run(loop, run_options().on_report(note), book);

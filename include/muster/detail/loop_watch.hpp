@@ -7,7 +7,7 @@
 /// comparison with null for each suspension and each combinator.
 ///
 ///     struct counts : loop_watch { void suspended(fiber&) noexcept override { ++n; } int n = 0; };
-///     loop.watch_ = &counts;
+///     loop.set_watch(&counts);
 
 #include <muster/config.hpp>
 
