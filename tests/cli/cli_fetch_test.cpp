@@ -43,7 +43,7 @@ TEST_F(muster_command, fetch_counts_each_failure_by_its_type) {
         EXPECT_EQ(line.contains("error"), line.at("outcome") == "error");
     }
     EXPECT_EQ(
-        types, (std::vector<std::string>{"", "status_error", "status_error", "reset_error", "protocol_error",
+        types, (std::vector<std::string>{"", "status_error", "status_error", "reset_error", "truncated_error",
                    "protocol_error", "timeout_error", "url_error", "url_error", "connect_error", "resolve_error"}));
     for (const auto* words : {"failures by type", "status_error 404", "status_error 503", "2  url_error", "slowest:"})
         EXPECT_NE(p.out.find(words), std::string::npos) << words << '\n' << p.out;

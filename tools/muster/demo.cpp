@@ -38,7 +38,7 @@ std::vector<share> shares(const muster::testing::faulty_server& server) {
         share(25, server.url("/flaky/#/1"), ""),
         share(15, server.url("/redirect/3?#"), ""),
         share(10, server.url("/reset?#"), "reset_error"),
-        share(10, server.url("/truncated/1000?#"), "protocol_error"),
+        share(10, server.url("/truncated/1000?#"), "truncated_error"),
         share(10, server.url("/garbage?#"), "protocol_error"),
         share(6, server.url("/never?#"), "timeout_error"),
         share(5, server.url("/status/404?#"), "status_error 404"),
