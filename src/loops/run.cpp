@@ -2,6 +2,7 @@
 #include <muster/run.hpp>
 
 #include <muster/detail/completable.hpp>
+#include <muster/detail/loop_watch.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/sleep.hpp>
 
@@ -224,6 +225,8 @@ void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& 
         if (!loop.run_until(&end_of_main::reached, &end))
             stuck = loop.describe_waiters();
     }
+    if (loop.watch_ != nullptr && stuck.empty())
+        loop.watch_->main_ended(loop);
     if (!wind_up(loop, options.grace_time()))
         name_those_that_stay(loop);
     if (!stuck.empty())

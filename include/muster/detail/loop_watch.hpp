@@ -15,6 +15,7 @@ namespace muster::detail {
 
 class fiber;
 class join;
+class scheduler;
 
 class loop_watch {
 public:
@@ -28,6 +29,8 @@ public:
     virtual void interrupted(fiber&) {}
     /// A combinator is over, and whoever waits for it is about to be told.
     virtual void joined(const join&) noexcept {}
+    /// A run's main task has ended; the loop's tasks that have not are about to be cancelled.
+    virtual void main_ended(const scheduler&) noexcept {}
 
 protected:
     ~loop_watch() = default;
