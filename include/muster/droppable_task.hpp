@@ -45,12 +45,12 @@ public:
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         inner_.fiber_ = h.promise().fiber_;
-        inner_.fiber_->droppable_ = true;
+        inner_.fiber_->allow_drop(true);
         inner_.await_suspend(h);
     }
     [[gnu::always_inline]] decltype(auto) await_resume() {
         if (inner_.fiber_ != nullptr)
-            inner_.fiber_->droppable_ = false;
+            inner_.fiber_->allow_drop(false);
         return inner_.await_resume();
     }
 

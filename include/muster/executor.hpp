@@ -64,7 +64,7 @@ private:
         std::shared_ptr<detail::mailbox> inbox; ///< the loop may be gone when it ends
     };
 
-    static void arrived(detail::letter& l, detail::scheduler& loop) noexcept;
+    static void arrived(detail::letter& l, detail::fiber_loop& loop) noexcept;
     void send() noexcept;
     void drop() noexcept;
     void report_dropped_failure() const noexcept;
@@ -135,7 +135,7 @@ private:
     enum class stage : std::uint8_t { made, given_away, not_taken, outstanding, arrived, withdrawn, left_behind };
 
     static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
-    void arrived(scheduler& loop) noexcept;
+    void arrived(fiber_loop& loop) noexcept;
     [[nodiscard]] bool withdraw() noexcept;
     [[noreturn]] void throw_cancelled();
     static const suspension_kind kind_of;

@@ -12,6 +12,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/completable.hpp>
+#include <muster/detail/future_state.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/error.hpp>
 #include <muster/task_handle.hpp>
@@ -83,7 +84,7 @@ public:
         requires detail::gives_value<T, Args...>
     void set_value(Args && ... args) const {
         detail::require_settable(state());
-        result_state().result_.emplace(std::forward<Args>(args)...);
+        result_state().result().emplace(std::forward<Args>(args)...);
         result_state().finish();
     }
     /// asyncio's name for set_value.
@@ -96,7 +97,7 @@ public:
     void set_exception(std::exception_ptr error) const {
         detail::require_error(error);
         detail::require_settable(state());
-        detail_outcome_access::set_error(result_state().result_, std::move(error));
+        detail_outcome_access::set_error(result_state().result(), std::move(error));
         result_state().finish();
     }
     template <class E>
@@ -109,14 +110,14 @@ public:
     [[nodiscard]] detail::const_ref<T> result() const {
         require_value();
         if constexpr (!std::is_void_v<T>)
-            return std::as_const(result_state().result_).value();
+            return std::as_const(result_state().result()).value();
     }
     /// *Returns* how it ended, without a throw. A failure counts as looked at. *Errors*: as result(), not ended.
     [[nodiscard]] const outcome<T>& ended_as() const {
         if (!done())
             throw invalid_state_error("future '" + name() + "' has not ended: await it first");
         state().mark_retrieved();
-        return result_state().result_;
+        return result_state().result();
     }
 
     /// Gives const T&; `co_await std::move(f)` gives T and moves it out.

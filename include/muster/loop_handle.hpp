@@ -69,7 +69,7 @@ protected:
 
 private:
     virtual void run() = 0;
-    static void arrived(letter& l, scheduler& loop) noexcept;
+    static void arrived(letter& l, fiber_loop& loop) noexcept;
     static void called(call_entry& c, bool run) noexcept;
     std::source_location site_;
 };
@@ -136,16 +136,16 @@ template <class T>
 class remote_watch final : public watcher {
 public:
     explicit remote_watch(std::shared_ptr<remote_result<T>> to) noexcept
-        : watcher(&told, nullptr),
+        : watcher(&ended, nullptr),
           to_(std::move(to)) {}
 
 private:
-    static void told(watcher& w) noexcept {
+    static void ended(watcher& w) noexcept {
         const std::unique_ptr<remote_watch> self(static_cast<remote_watch*>(&w));
         // The loop still holds the task.
         const auto task = std::move(self->to_->task_);
         task->mark_retrieved();
-        move_outcome(static_cast<task_state<T>&>(*task).result_, self->to_->result_);
+        move_outcome(static_cast<task_state<T>&>(*task).result(), self->to_->result_);
         self->to_->set_done();
     }
     std::shared_ptr<remote_result<T>> to_;

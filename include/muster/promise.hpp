@@ -79,21 +79,23 @@ public:
         : promise_channel(
               loop, target, &arrived, [](promise_channel& c) noexcept { delete static_cast<typed_channel*>(&c); }) {}
 
-    outcome<T> result_;
+    [[nodiscard]] outcome<T>& result() noexcept { return result_; }
 
 private:
-    static void arrived(letter& l, scheduler&) noexcept {
+    static void arrived(letter& l, fiber_loop&) noexcept {
         auto& self = static_cast<typed_channel&>(l);
         // The last owner of the future may be this channel.
         if (const auto target = self.target(); target) {
             auto& state = static_cast<future_state<T>&>(*target);
-            move_outcome(self.result_, state.result_);
+            move_outcome(self.result_, state.result());
             state.finish();
         } else {
             report_unwanted(self.result_);
         }
         self.drop();
     }
+
+    outcome<T> result_;
 };
 
 } // namespace detail
@@ -130,7 +132,7 @@ public:
     bool set_value(Args && ... args) {
         require_valid();
         if (channel_->wanted())
-            channel_->result_.emplace(std::forward<Args>(args)...);
+            channel_->result().emplace(std::forward<Args>(args)...);
         return send();
     }
     /// Fails the future. *Returns* and *Errors*: as set_value; std::invalid_argument for null and for a
@@ -138,7 +140,7 @@ public:
     bool set_exception(std::exception_ptr error) {
         detail::require_error(error);
         require_valid();
-        detail_outcome_access::set_error(channel_->result_, std::move(error));
+        detail_outcome_access::set_error(channel_->result(), std::move(error));
         return send();
     }
     template <class E>
@@ -160,7 +162,7 @@ private:
     }
     void break_it() noexcept {
         if (channel_->wanted())
-            detail_outcome_access::set_error(channel_->result_, std::make_exception_ptr(broken_promise_error()));
+            detail_outcome_access::set_error(channel_->result(), std::make_exception_ptr(broken_promise_error()));
         static_cast<void>(send());
     }
 

@@ -111,7 +111,7 @@ T run_on(scheduler& loop, task<T> main, const run_options& options, std::source_
         return handle.result();
     } else {
         static_cast<void>(handle.result());
-        return static_cast<task_state<T>&>(handle.state()).result_.take();
+        return static_cast<task_state<T>&>(handle.state()).result().take();
     }
 }
 

@@ -42,7 +42,7 @@ public:
     ~sleeping() {
         // Its frame may be destroyed while it sleeps: at the end of a loop.
         if (armed()) [[unlikely]]
-            fiber_->loop_->disarm(*this);
+            scheduler::of(*fiber_).disarm(*this);
     }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
@@ -73,7 +73,7 @@ public:
         if constexpr (Kind == sleep_kind::until_a_time)
             begin(f, h, kept());
         else
-            begin(f, h, f.loop_->now() + kept());
+            begin(f, h, scheduler::of(f).now() + kept());
     }
 };
 

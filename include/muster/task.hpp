@@ -159,7 +159,7 @@ public:
             promise& p = h.promise();
             fiber& f = *p.fiber_;
             // A task that returns while a cancellation is undelivered is cancelled, as in CPython.
-            if (p.link_ == nullptr && f.must_cancel_ && p.result().succeeded()) [[unlikely]] {
+            if (p.link_ == nullptr && f.next_wait_is_cancelled() && p.result().succeeded()) [[unlikely]] {
                 p.result().clear();
                 const auto request = f.take_cancellation();
                 detail_outcome_access::set_cancelled(*p.out_, outcome_state::cancelled, request.reason, request.text);

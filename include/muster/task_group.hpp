@@ -103,11 +103,8 @@ private:
     class member_task final : public detail::task_state<T>, public member {
     public:
         member_task(detail::scheduler& loop, std::source_location site, task_group& g) noexcept
-            : detail::task_state<T>(detail::task_state<T>::template kind_with<&destroy>, loop, site),
+            : detail::task_state<T>(loop, site),
               member(g, *this) {}
-
-    private:
-        static void destroy(detail::completable& c) noexcept { delete static_cast<member_task*>(&c); }
     };
 
     class [[nodiscard]] child_wait final : public detail::library_awaitable, public detail::suspension {

@@ -12,8 +12,11 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/completable.hpp>
+#include <muster/detail/counted.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/detail/task_locals.hpp>
+#include <muster/detail/task_state.hpp>
+#include <muster/detail/watcher.hpp>
 #include <muster/task.hpp>
 
 #include <concepts>
@@ -125,7 +128,7 @@ protected:
 
 private:
     static cancel_effect pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept;
-    static void told(watcher& w) noexcept;
+    static void ended(watcher& w) noexcept;
     static const suspension_kind kind_of;
 
     struct waker : watcher {
@@ -142,7 +145,7 @@ public:
     using completion_wait::completion_wait;
     Given await_resume() {
         finish();
-        auto& result = static_cast<State&>(*on_).result_;
+        auto& result = static_cast<State&>(*on_).result();
         if constexpr (std::is_void_v<Given>)
             return;
         else if constexpr (std::is_reference_v<Given>)
@@ -176,14 +179,14 @@ public:
     [[nodiscard]] detail::const_ref<T> result() const {
         require_value();
         if constexpr (!std::is_void_v<T>)
-            return static_cast<const outcome<T>&>(result_state().result_).value();
+            return static_cast<const outcome<T>&>(result_state().result()).value();
     }
     /// *Returns* how it ended, without a throw. A failure counts as looked at. *Errors*: as result(), not ended.
     [[nodiscard]] const outcome<T>& ended_as() const {
         if (!done())
             throw invalid_state_error("task '" + name() + "' has not ended: await it first");
         state().mark_retrieved();
-        return result_state().result_;
+        return result_state().result();
     }
 
     /// *Cancellation*: passed on into the task; write `co_await shield(h)` to wait without that.
@@ -212,17 +215,16 @@ task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, M
         throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
     auto* state = new State(loop, site, more...);
     auto handle = task_handle<T>(counted<completable>(state)); // the first count is the loop's
-    if (loop.running_ != nullptr)
-        state->locals_ = retain_locals(loop.running_->locals_);
+    if (loop.running() != nullptr)
+        state->share_locals(loop.running()->locals());
     auto frame = std::move(t).release();
     if (frame.address() == &no_memory_tag) {
-        detail_outcome_access::set_error(state->result_, std::make_exception_ptr(std::bad_alloc()));
+        detail_outcome_access::set_error(state->result(), std::make_exception_ptr(std::bad_alloc()));
         state->end_without_running();
         return handle;
     }
-    state->adopt(frame, state->result_);
-    state->state_ = fiber_state::unstarted;
-    loop.post(static_cast<fiber&>(*state));
+    state->adopt(frame, state->result());
+    state->start();
     return handle;
 }
 

@@ -30,19 +30,18 @@ public:
     /// *Returns* the running task's value; null if none was set, or outside a task.
     [[nodiscard]] const T* get() const noexcept {
         const auto* loop = detail::scheduler::current();
-        if (loop == nullptr || loop->running_ == nullptr)
+        if (loop == nullptr || loop->running() == nullptr)
             return nullptr;
-        const auto* value = detail::find_local(loop->running_->locals_, this);
+        const auto* value = detail::find_local(loop->running()->locals(), this);
         return value != nullptr ? std::any_cast<T>(value) : nullptr;
     }
 
     /// *Errors*: invalid_state_error outside a task.
     void set(T value) {
         auto& loop = detail::scheduler::require("task_local::set");
-        if (loop.running_ == nullptr)
+        if (loop.running() == nullptr)
             throw invalid_state_error("task_local::set needs a running task");
-        auto& f = *loop.running_;
-        f.locals_ = detail::set_local(f.locals_, this, std::any(std::move(value)));
+        loop.running()->set_local(this, std::any(std::move(value)));
     }
 };
 

@@ -90,7 +90,7 @@ void executor_job::report_dropped_failure() const noexcept {
     });
 }
 
-void executor_job::arrived(detail::letter& l, detail::scheduler& loop) noexcept {
+void executor_job::arrived(detail::letter& l, detail::fiber_loop& loop) noexcept {
     auto& job = static_cast<executor_job&>(l);
     if (job.waiter_ != nullptr)
         job.waiter_->arrived(loop);
@@ -114,7 +114,7 @@ void job_wait::may_be_left_behind(executor_job& job, void (*free)(executor_job&)
 }
 
 void job_wait::begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noexcept {
-    scheduler& loop = *f.loop_;
+    fiber_loop& loop = f.loop();
     if (stage_ != stage::made) {
         // An await_suspend that throws breaks g++ 12: errors are kept for await_resume.
         error_ = std::make_exception_ptr(invalid_state_error("this call was awaited or given away before"));
@@ -148,7 +148,7 @@ void job_wait::begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noe
     f.wait(*this, h);
 }
 
-void job_wait::arrived(scheduler& loop) noexcept {
+void job_wait::arrived(fiber_loop& loop) noexcept {
     stage_ = stage::arrived;
     loop.end_external_work();
     // A loop that is being destroyed runs nobody any more.
@@ -163,7 +163,7 @@ bool job_wait::withdraw() noexcept {
     stage_ = stage::withdrawn;
     if (job_->afterlife_)
         job_->drop();
-    fiber_->loop_->end_external_work();
+    fiber_->loop().end_external_work();
     return true;
 }
 
@@ -176,14 +176,14 @@ cancel_effect job_wait::cancel(suspension& s, const cancel_request&, fiber*&) no
     if (after == nullptr)
         return cancel_effect::held;
     try {
-        after->name = self.fiber_->loop_->describe_fiber(*self.fiber_);
+        after->name = self.fiber_->owners_name();
     } catch (const std::bad_alloc&) {
         after->name.clear(); // a report without the name is better than none
     }
     after->site = self.site_;
     self.job_->waiter_ = nullptr;
     self.stage_ = stage::left_behind;
-    self.fiber_->loop_->end_external_work();
+    self.fiber_->loop().end_external_work();
     return cancel_effect::interrupted;
 }
 
@@ -194,7 +194,7 @@ void job_wait::throw_cancelled() {
         r.site = site_;
         r.error = job_->result_->error();
         send_report(r, [&] {
-            r.name = fiber_->loop_->describe_fiber(*fiber_);
+            r.name = fiber_->owners_name();
             r.detail = "the task that waited for this call had been cancelled";
         });
     }
@@ -242,7 +242,7 @@ void job_wait::part_with_job() noexcept {
     // The frame is destroyed with its loop while the call is being made.
     operations_->request_stop(*this);
     job_->waiter_ = nullptr;
-    fiber_->loop_->end_external_work();
+    fiber_->loop().end_external_work();
     stage_ = stage::left_behind;
     if (job_->afterlife_)
         return;

@@ -28,7 +28,7 @@ bool posted_call::post(mailbox& box, std::unique_ptr<posted_call> call) noexcept
     return true;
 }
 
-void posted_call::arrived(letter& l, scheduler& loop) noexcept {
+void posted_call::arrived(letter& l, fiber_loop& loop) noexcept {
     std::unique_ptr<posted_call> self(static_cast<posted_call*>(&l));
     // A loop that is being destroyed calls nothing any more.
     if (!loop.inbox()->is_closed())

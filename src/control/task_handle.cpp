@@ -13,24 +13,24 @@ namespace {
 class user_callback final : public detail::watcher {
 public:
     user_callback(detail::completable& state, std::function<void(const any_handle&)> f, std::uint64_t number) noexcept
-        : watcher(&told, &call),
+        : watcher(&ended, &call),
           state_(&state),
           function_(std::move(f)),
           number_(number) {}
 
     static bool remove(detail::completable& state, std::uint64_t number) noexcept {
-        for (auto* w = state.first_watcher(); w != nullptr; w = w->after()) {
-            if (w->call_ == &call && static_cast<user_callback*>(w)->number_ == number) {
-                w->unwatch();
-                delete static_cast<user_callback*>(w);
-                return true;
-            }
-        }
-        return false;
+        detail::watcher* const found = state.find_watcher([number](const detail::watcher& w) {
+            return w.call_ == &call && static_cast<const user_callback&>(w).number_ == number;
+        });
+        if (found == nullptr)
+            return false;
+        found->unwatch();
+        delete static_cast<user_callback*>(found);
+        return true;
     }
 
 private:
-    static void told(watcher& w) noexcept {
+    static void ended(watcher& w) noexcept {
         auto& self = static_cast<user_callback&>(w);
         if (auto* loop = self.state_->loop()) {
             self.held_ = detail_handle_access::make(*self.state_);
@@ -67,7 +67,7 @@ namespace detail {
 
 std::string running_task_name() {
     const auto* loop = scheduler::current();
-    return loop != nullptr && loop->running_ != nullptr ? loop->describe_fiber(*loop->running_) : std::string();
+    return loop != nullptr && loop->running() != nullptr ? loop->running()->owners_name() : std::string();
 }
 
 } // namespace detail
@@ -109,7 +109,7 @@ bool any_handle::request_cancel(std::string message) const noexcept {
 
 int any_handle::cancelling() const noexcept {
     const auto* f = state_->as_fiber();
-    return f != nullptr ? static_cast<int>(f->cancels_) : 0;
+    return f != nullptr ? static_cast<int>(f->cancels()) : 0;
 }
 
 int any_handle::uncancel() const noexcept {
@@ -133,19 +133,19 @@ bool any_handle::remove_done_callback(callback_id id) const noexcept {
 
 namespace detail {
 
-const suspension_kind completion_wait::kind_of{"a task or future", &pass_on};
+const suspension_kind completion_wait::kind_of{.what = "a task or future", .cancel = &pass_on};
 
-completion_wait::waker::waker(completion_wait& w) noexcept : watcher(&told, nullptr), wait(w) {}
+completion_wait::waker::waker(completion_wait& w) noexcept : watcher(&ended, nullptr), wait(w) {}
 
 completion_wait::completion_wait(counted<completable> c) : suspension(kind_of), on_(std::move(c)), watch_(*this) {
     if (!on_)
         throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
     const auto* f = on_->as_fiber();
-    if (f != nullptr && f->loop_ != nullptr && f->loop_->running_ == f && !on_->done())
+    if (f != nullptr && f->running() && !on_->done())
         throw invalid_state_error("task '" + on_->name() + "' can't await itself: it would wait for ever");
 }
 
-void completion_wait::told(watcher& w) noexcept { static_cast<waker&>(w).wait.fiber_->wake(); }
+void completion_wait::ended(watcher& w) noexcept { static_cast<waker&>(w).wait.fiber_->wake(); }
 
 cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept {
     auto& self = static_cast<completion_wait&>(s);
@@ -154,7 +154,7 @@ cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& requ
         return cancel_effect::interrupted;
     }
     goes_on_to = self.on_->as_fiber();
-    // What has only to be told that all it waited for has ended can't be cancelled any more.
+    // A started combinator all of whose children have ended can't be cancelled any more.
     if (goes_on_to == nullptr && !self.on_->cancel(request))
         return cancel_effect::held;
     return cancel_effect::passed_on;
@@ -166,7 +166,7 @@ void completion_wait::finish() {
         // with the text of the first.
         const bool was_cancelled =
             on_->done() && (on_->ended_as().was_cancelled() || on_->ended_as().failed_with<cancelled_error>());
-        if (fiber_->interrupted_ || !was_cancelled)
+        if (fiber_->wait_was_interrupted() || !was_cancelled)
             fiber_->throw_cancelled();
         static_cast<void>(fiber_->take_cancellation());
     }
@@ -182,9 +182,9 @@ namespace this_task {
 namespace {
 detail::fiber& running(const char* what) {
     auto& loop = detail::scheduler::require(what);
-    if (loop.running_ == nullptr)
+    if (loop.running() == nullptr)
         throw invalid_state_error(std::string(what) + " needs a running task");
-    return *loop.running_;
+    return *loop.running();
 }
 } // namespace
 
@@ -192,7 +192,7 @@ std::string name() { return detail::running_task_name(); }
 
 int cancelling() {
     const auto* loop = detail::scheduler::current();
-    return loop != nullptr && loop->running_ != nullptr ? static_cast<int>(loop->running_->cancels_) : 0;
+    return loop != nullptr && loop->running() != nullptr ? static_cast<int>(loop->running()->cancels()) : 0;
 }
 
 int uncancel() { return running("this_task::uncancel").uncancel(); }
@@ -209,7 +209,7 @@ std::vector<any_handle> all_tasks() {
     std::vector<any_handle> all;
     const auto& loop = detail::scheduler::require("all_tasks");
     all.reserve(loop.live_tasks());
-    for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
+    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t))
         all.push_back(detail_handle_access::make(*t));
     return all;
 }

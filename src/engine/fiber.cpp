@@ -1,40 +1,68 @@
 // SPDX-License-Identifier: MIT
+// The stepper, and cancellation.
+//
+// step() resumes the fiber's innermost coroutine, again and again, until that waits, yields or ends. A coroutine that
+// awaits a child names the child as the innermost one and suspends; a child that ends names its parent. So no
+// coroutine ever resumes another.
+//
+// A cancellation finds a fiber in one of three situations. If a stretch of its code holds cancellation back, the
+// request waits at that hold. If the fiber runs, or is queued, the request is kept for its next wait. If the fiber
+// waits, the wait decides (cancel_effect): it ends, it passes the request on to what it waits for, or it can't stop.
 #include <muster/detail/fiber.hpp>
 
 #include <muster/detail/loop_watch.hpp>
-#include <muster/detail/scheduler.hpp>
-#include <muster/report.hpp>
-#include <muster/task.hpp>
 
 #include <utility>
 
 namespace muster::detail {
 
+bool fiber::may_go_to(fiber_state to) const noexcept {
+    switch (to) {
+    case fiber_state::unstarted:
+        return state_ == fiber_state::ended || state_ == fiber_state::unstarted;
+    case fiber_state::queued:
+        return state_ == fiber_state::waiting || state_ == fiber_state::running;
+    case fiber_state::running:
+        return state_ == fiber_state::queued || state_ == fiber_state::unstarted;
+    case fiber_state::waiting:
+        return state_ == fiber_state::running;
+    case fiber_state::ended:
+        return true;
+    }
+    return false;
+}
+
+std::string fiber::owners_name() const {
+    return owner_ != nullptr && owner_->name_ != nullptr ? owner_->name_(*owner_, *this) : std::string("task");
+}
+
 void fiber::step() noexcept {
-    loop_->running_ = this;
-    // Asked to stop before its body began: it is cancelled, and nothing of it ever runs.
-    if (cancellation_due() && (state_ == fiber_state::unstarted || dropped_)) [[unlikely]]
+    fiber_loop& loop = *loop_;
+    loop.running_ = this;
+    // A task that was asked to stop before its body began is cancelled, and nothing of it ever runs.
+    const bool never_began = state_ == fiber_state::unstarted;
+    go_to(fiber_state::running);
+    if (cancellation_due() && (never_began || drop_ == drop_stage::dropped)) [[unlikely]]
         end_cancelled();
-    else
-        state_ = fiber_state::running;
     while (state_ == fiber_state::running)
         leaf_.resume();
     if (state_ != fiber_state::ended) {
-        loop_->running_ = nullptr;
-        if (loop_->watch_ != nullptr) [[unlikely]]
-            loop_->watch_->suspended(*this);
+        loop.running_ = nullptr;
+        if (loop.watch_ != nullptr) [[unlikely]]
+            loop.watch_->suspended(*this);
         return;
     }
+    if (loop.watch_ != nullptr) [[unlikely]]
+        loop.watch_->ended(*this, *promise_links::of(leaf_).out_);
     std::exchange(leaf_, nullptr).destroy();
-    loop_->running_ = nullptr;
+    loop.running_ = nullptr;
     owner_->ended_(*owner_, *this);
 }
 
-/// The leaf ends where it is, cancelled, and so do those that await it and allow it.
+/// The innermost coroutine ends where it is, cancelled, and so does each that awaits it and allows that.
 void fiber::end_cancelled() noexcept {
     const auto request = take_cancellation();
-    droppable_ = dropped_ = false;
-    state_ = fiber_state::running;
+    drop_ = drop_stage::not_allowed;
     for (;;) {
         auto& links = promise_links::of(leaf_);
         detail_outcome_access::set_cancelled(*links.out_, outcome_state::cancelled, request.reason, request.text);
@@ -45,7 +73,7 @@ void fiber::end_cancelled() noexcept {
         }
         const auto child = std::exchange(leaf_, link->parent());
         if (!link->drops_parent())
-            return; // it goes on, and finds a child that was cancelled
+            return; // the parent goes on, and finds that its child was cancelled
         // Innermost first, so that a chain of any length is destroyed without recursion.
         link->child_ = nullptr;
         child.destroy();
@@ -56,8 +84,8 @@ void fiber::wait(suspension& op, std::coroutine_handle<> h) noexcept {
     leaf_ = h;
     op_ = &op;
     op.fiber_ = this;
-    state_ = fiber_state::waiting;
-    if (must_cancel_) [[unlikely]] {
+    go_to(fiber_state::waiting);
+    if (next_wait_is_cancelled()) [[unlikely]] {
         const auto request = take_cancellation();
         deliver(request, hold_);
     }
@@ -71,8 +99,9 @@ bool fiber::cancel(const cancel_request& request, const cancel_hold* inside) noe
 }
 
 bool fiber::deliver(const cancel_request& request, const cancel_hold* inside) noexcept {
-    // A loop, because tasks that wait for tasks may form a chain of any length; or a circle, which is found by looking
-    // out for a task that was passed, taken anew whenever twice as many have been passed.
+    // A loop and not a recursion, because tasks that wait for tasks may form a chain of any length. They may also form
+    // a circle: the loop remembers one task that it passed, and another one whenever it has passed twice as many since;
+    // when it meets that task again it has gone round (Brent's algorithm).
     fiber* at = this;
     fiber* passed = this;
     std::size_t lap = 1;
@@ -80,9 +109,8 @@ bool fiber::deliver(const cancel_request& request, const cancel_hold* inside) no
     fiber* next = deliver_here(request, inside);
     while (next != nullptr) {
         if (next->ended()) {
-            // It is just being torn down, and wakes the one that waits for it: that one hears of it then.
-            at->set_request(request);
-            at->must_cancel_ = true;
+            // `next` is being torn down just now and wakes `at`, which then finds the request.
+            at->put_back(request);
             break;
         }
         if (next == passed) {
@@ -104,13 +132,13 @@ void fiber::cut_circle(const cancel_request& request) noexcept {
     fiber* itself = this;
     static_cast<void>(op_->kind_->cancel(*op_, request, itself));
     set_request(request);
-    interrupted_ = true;
+    interrupted_wait();
     wake();
 }
 
 fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept {
     if (hold_ != inside) [[unlikely]] {
-        // It waits for the end of the outermost hold that is not around the one who asks.
+        // The request waits for the end of the outermost hold that is not around the one who asks.
         cancel_hold* h = hold_;
         while (h->outer_ != nullptr && h->outer_ != inside)
             h = h->outer_;
@@ -120,25 +148,25 @@ fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* ins
         return nullptr;
     }
     if (state_ != fiber_state::waiting) {
-        // It runs, or is about to: the cancellation waits for the next wait. One on its way already keeps its text.
-        must_cancel_ = true;
-        if (!interrupted_)
+        // The fiber runs, or is about to. A cancellation that has ended its wait already keeps its own text.
+        if (!wait_was_interrupted())
             set_request(request);
+        keep_for_next_wait();
         return nullptr;
     }
     fiber* goes_on_to = nullptr;
     switch (op_->kind_->cancel(*op_, request, goes_on_to)) {
     case cancel_effect::interrupted:
         set_request(request);
-        interrupted_ = true;
-        dropped_ = droppable_ && op_->kind_->can_be_dropped;
+        interrupted_wait();
+        if (drop_ == drop_stage::allowed && op_->kind_->can_be_dropped)
+            drop_ = drop_stage::dropped;
         wake();
         break;
     case cancel_effect::passed_on:
         break;
     case cancel_effect::held:
-        set_request(request);
-        must_cancel_ = true;
+        put_back(request);
         break;
     }
     return goes_on_to;
@@ -146,7 +174,7 @@ fiber* fiber::deliver_here(const cancel_request& request, const cancel_hold* ins
 
 cancel_request fiber::take_cancellation() noexcept {
     cancel_request request(reason_, cancel_text_ptr::adopt(std::exchange(text_, nullptr)));
-    interrupted_ = must_cancel_ = false;
+    stage_ = cancel_stage::none;
     return request;
 }
 
@@ -157,19 +185,19 @@ bool fiber::interrupt_wait() noexcept {
     if (op_->kind_->cancel(*op_, cancel_request(cancel_reason::requested), goes_on_to) != cancel_effect::interrupted)
         return false;
     set_request(cancel_request(cancel_reason::requested));
-    interrupted_ = true;
+    interrupted_wait();
     wake();
     return true;
 }
 
 cancel_request fiber::take_for_throw() {
-    const bool asked = must_cancel_;
+    const bool asked = next_wait_is_cancelled();
     auto request = take_cancellation();
     if (loop_->watch_ != nullptr) [[unlikely]] {
         try {
             loop_->watch_->interrupted(*this);
         } catch (...) {
-            // It was no cancellation that ended the wait; one that came meanwhile waits for the next.
+            // The test ended the wait, and no cancellation. One that came meanwhile is kept for the next wait.
             if (asked)
                 put_back(request);
             throw;
@@ -180,7 +208,7 @@ cancel_request fiber::take_for_throw() {
 
 void fiber::put_back(const cancel_request& request) noexcept {
     set_request(request);
-    must_cancel_ = true;
+    keep_for_next_wait();
 }
 
 int fiber::uncancel() noexcept {
@@ -188,7 +216,7 @@ int fiber::uncancel() noexcept {
         return 0;
     --cancels_;
     if (cancels_here() == 0)
-        must_cancel_ = false;
+        stage_ = wait_was_interrupted() ? cancel_stage::interrupted : cancel_stage::none;
     if (cancels_ == 0)
         for (cancel_hold* h = hold_; h != nullptr; h = h->outer_)
             h->pending_ = false;
@@ -204,59 +232,17 @@ std::uint32_t fiber::cancels_here() const noexcept {
 
 void fiber::begin_hold(cancel_hold& h) noexcept {
     h.outer_ = std::exchange(hold_, &h);
-    if (must_cancel_) {
+    if (next_wait_is_cancelled()) {
         h.request_ = take_cancellation();
         h.pending_ = true;
     }
 }
 
 void fiber::end_hold(cancel_hold& h) noexcept {
+    MUSTER_ASSERT(hold_ == &h);
     hold_ = h.outer_;
     if (h.pending_)
         put_back(h.request_);
-}
-
-namespace {
-
-/// Tasks that were given tasks that were given tasks: destroying the outermost destroys them all. Beyond a depth the
-/// frames wait in a list, so that no length of such a chain needs more stack.
-constexpr int frames_nested = 64;
-constinit thread_local int destroying = 0;
-constinit thread_local void* dropped = nullptr;
-
-void destroy_unstarted_now(std::coroutine_handle<> frame) noexcept {
-    if (std::uncaught_exceptions() == 0) {
-        const auto function = promise_links::of(frame).function_;
-        report r(report_kind::never_awaited);
-        r.site = function;
-        r.id = frame.address();
-        frame.destroy();
-        send_report(r, [&] {
-            r.name = function.function_name();
-            r.detail = "coroutine function at";
-        });
-    } else {
-        frame.destroy();
-    }
-}
-
-} // namespace
-
-void destroy_unstarted(std::coroutine_handle<> frame) noexcept {
-    if (destroying == frames_nested) {
-        promise_links::of(frame).next_dropped_ = std::exchange(dropped, frame.address());
-        return;
-    }
-    ++destroying;
-    destroy_unstarted_now(frame);
-    if (destroying == frames_nested) {
-        while (dropped != nullptr) {
-            const auto next = std::coroutine_handle<>::from_address(dropped);
-            dropped = promise_links::of(next).next_dropped_;
-            destroy_unstarted_now(next);
-        }
-    }
-    --destroying;
 }
 
 } // namespace muster::detail

@@ -350,7 +350,7 @@ task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to) 
     co_return system_code(error);
 }
 
-void set_no_delay(int fd) noexcept {
+void set_no_delay_on(int fd) noexcept {
     const int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }

@@ -156,7 +156,7 @@ public:
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        failure_ = of_->begin_wait(*this, side_, static_cast<event_loop&>(*fiber_->loop_));
+        failure_ = of_->begin_wait(*this, side_, static_cast<event_loop&>(fiber_->loop()));
         if (failure_)
             fiber_->yield(h);
         else
@@ -192,6 +192,7 @@ private:
 [[nodiscard]] std::shared_ptr<descriptor> make_socket(int family);
 /// *Returns* an error, if there is one.
 [[nodiscard]] task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to);
-void set_no_delay(int fd) noexcept;
+/// Small pieces are sent at once, and are not gathered into larger packets.
+void set_no_delay_on(int fd) noexcept;
 
 } // namespace muster::detail

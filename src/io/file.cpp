@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// File operations, each made by a plain function on a thread of the default pool: `..._now`. They share the state of
+/// the file, which closes its descriptor when the last one has ended.
 #include <muster/io/file.hpp>
 
 #include "posix/owned_fd.hpp"
@@ -19,7 +22,7 @@
 namespace muster::io {
 
 struct file::state {
-    state(std::string p, int fd) noexcept : path(std::move(p)), descriptor(fd) {}
+    explicit state(std::string p) noexcept : path(std::move(p)) {}
     std::string path;
     detail::owned_fd descriptor;
 };
@@ -35,15 +38,14 @@ using state_ptr = std::shared_ptr<const file::state>;
 state_ptr open_now(std::string path, int flags) {
     if (path.find('\0') != std::string::npos)
         fail(path, EINVAL, "opening");
+    auto made = std::make_shared<file::state>(std::move(path));
     int fd = -1;
     do
-        fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+        fd = ::open(made->path.c_str(), flags | O_CLOEXEC, 0666);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        fail(path, errno, "opening");
-    detail::owned_fd owned(fd);
-    auto made = std::make_shared<file::state>(std::move(path), -1);
-    made->descriptor = std::move(owned);
+        fail(made->path, errno, "opening");
+    made->descriptor.reset(fd);
     return made;
 }
 
@@ -60,7 +62,7 @@ off_t offset_of(const file::state& s, std::uint64_t offset, std::size_t count, c
     return static_cast<off_t>(offset);
 }
 
-/// Reads on from where it is. *Returns* how much; less than `count` at the end only.
+/// Reads until it has `count` bytes. *Returns* how many it has, which are fewer at the end only.
 template <class Read>
 std::size_t read_on(const file::state& s, char* into, std::size_t count, Read read) {
     std::size_t done = 0;
@@ -90,7 +92,7 @@ void write_on(const file::state& s, std::string_view data, Write write) {
     }
 }
 
-/// Memory grows with what there is, and not with what was asked for.
+/// Reads grow by pieces, so that memory is taken for what there is and not for what was asked for.
 constexpr std::size_t piece = std::size_t{1} << 20;
 
 template <class Read>
@@ -130,7 +132,7 @@ void write_file_now(std::string path, std::string data, int flags) {
     const auto s = open_now(std::move(path), O_WRONLY | O_CREAT | flags);
     const int fd = s->descriptor.get();
     write_on(*s, data, [&](const char* p, std::size_t c, std::size_t) { return ::write(fd, p, c); });
-    // Network file systems and quotas say only now that it was too much: closing any descriptor of the file makes them.
+    // Network file systems and quotas report that it was too much only when a descriptor of the file is closed.
     detail::owned_fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (const auto failed = copy.close())
         throw file_error(s->path, failed, "closing");

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// Accepting connections. An error of a single connection is passed over, and a shortage of descriptors is waited out,
+/// so that neither ends a server.
 #include <muster/io/listener.hpp>
 
 #include "io/listening.hpp"
@@ -29,7 +32,7 @@ bool is_shortage(int error) noexcept {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/// What is wrong with the connection that would have been accepted, and not with the listener: see accept(2).
+/// The error is that of the connection which would have been accepted, and not of the listener: see accept(2).
 bool is_of_connection(int error) noexcept {
     switch (error) {
     case EINTR:
@@ -49,28 +52,20 @@ bool is_of_connection(int error) noexcept {
     }
 }
 
-/// Something small that is wanted before the connection is there: afterwards nothing may fail, or it would be lost.
-io::stream accepted(std::shared_ptr<descriptor> place, int fd, bool no_delay) noexcept {
-    place->reset(fd);
-    if (no_delay)
-        set_no_delay(fd);
-    return io::stream(std::move(place));
-}
-
 } // namespace
 
 void listening::close() noexcept {
-    if (!socket->is_open())
+    if (!socket_->is_open())
         return;
     struct stat now {};
-    if (!path.empty() && ::lstat(path.c_str(), &now) == 0 && now.st_dev == device && now.st_ino == inode)
-        ::unlink(path.c_str());
-    socket->close();
+    if (!path_.empty() && ::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_)
+        ::unlink(path_.c_str());
+    socket_->close();
 }
 
 void listening::bind(const io::address& to, int backlog, const std::string& what) {
-    if (::bind(socket->fd(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())) != 0 ||
-        ::listen(socket->fd(), backlog) != 0)
+    if (::bind(socket_->fd(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())) != 0 ||
+        ::listen(socket_->fd(), backlog) != 0)
         throw_system_error(errno, what);
 }
 
@@ -78,36 +73,48 @@ void listening::own_path(std::string p) noexcept {
     struct stat now {};
     if (::lstat(p.c_str(), &now) != 0)
         return;
-    device = now.st_dev;
-    inode = now.st_ino;
-    path = std::move(p);
+    device_ = now.st_dev;
+    inode_ = now.st_ino;
+    path_ = std::move(p);
 }
 
-bool is_open(const listening* l) noexcept { return l != nullptr && l->socket->is_open(); }
+io::stream listening::try_accept(const std::shared_ptr<descriptor>& made) noexcept {
+    const int fd = ::accept4(socket_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return io::stream();
+    made->reset(fd);
+    if (no_delay_)
+        set_no_delay_on(fd);
+    return io::stream(made);
+}
+
+bool is_open(const listening* l) noexcept { return l != nullptr && l->socket().is_open(); }
 
 task<io::stream> accept_on(std::shared_ptr<listening> l) {
     if (!is_open(l.get()))
         throw_system_error(EBADF, "accepting: the listener is closed");
-    const auto socket = l->socket;
-    const descriptor::use mine(*socket, descriptor::side::reading, "accepting");
-    auto place = std::make_shared<descriptor>(-1);
-    if (socket->is_greedy()) {
+    auto& socket = l->socket();
+    const descriptor::use mine(socket, descriptor::side::reading, "accepting");
+    // The memory is there before a connection is accepted: afterwards nothing may fail, or the connection would be
+    // lost.
+    const auto made = std::make_shared<descriptor>(-1);
+    if (socket.is_greedy()) {
         co_await yield();
-        socket->require_still_open("accepting");
+        socket.require_still_open("accepting");
     }
     for (;;) {
-        const int fd = ::accept4(socket->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
-            co_return accepted(std::move(place), fd, l->no_delay);
+        auto peer = l->try_accept(made);
+        if (peer.is_open())
+            co_return peer;
         if (errno == EAGAIN) {
-            descriptor::readiness waiting(*socket, descriptor::side::reading);
+            descriptor::readiness waiting(socket, descriptor::side::reading);
             co_await waiting;
         } else if (is_shortage(errno)) {
             co_await sleep_for(short_of_descriptors);
         } else if (!is_of_connection(errno)) {
             throw_system_error(errno, "accepting");
         }
-        socket->require_still_open("accepting");
+        socket.require_still_open("accepting");
     }
 }
 
@@ -130,7 +137,7 @@ task<stream> listener::accept() { return detail::accept_on(listening_); }
 address listener::local_address() const {
     sockaddr_storage name{};
     socklen_t bytes = sizeof name;
-    if (::getsockname(listening_ ? listening_->socket->fd() : -1, reinterpret_cast<sockaddr*>(&name), &bytes) != 0)
+    if (::getsockname(listening_ ? listening_->socket().fd() : -1, reinterpret_cast<sockaddr*>(&name), &bytes) != 0)
         detail::throw_system_error(errno, "a listener's address");
     return address(&name, bytes);
 }
@@ -138,7 +145,7 @@ address listener::local_address() const {
 std::uint16_t listener::port() const noexcept {
     sockaddr_storage name{};
     socklen_t bytes = sizeof name;
-    if (::getsockname(listening_ ? listening_->socket->fd() : -1, reinterpret_cast<sockaddr*>(&name), &bytes) != 0)
+    if (::getsockname(listening_ ? listening_->socket().fd() : -1, reinterpret_cast<sockaddr*>(&name), &bytes) != 0)
         return 0;
     return address(&name, bytes).port();
 }

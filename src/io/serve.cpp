@@ -11,17 +11,6 @@ namespace muster::detail {
 
 namespace {
 
-void send(report_kind kind, const io::address& peer, std::exception_ptr error) noexcept {
-    report r(kind);
-    r.error = std::move(error);
-    send_report(r, [&] {
-        r.name = "connection";
-        r.detail = "with " + peer.text();
-    });
-}
-
-} // namespace
-
 io::address peer_of(const io::stream& s) noexcept {
     sockaddr_storage name{};
     socklen_t bytes = sizeof name;
@@ -30,16 +19,37 @@ io::address peer_of(const io::stream& s) noexcept {
     return io::address(&name, bytes);
 }
 
-void tell_of_connection(const io::serve_options& options, const io::address& peer, std::exception_ptr error) noexcept {
+void send(report_kind kind, const connection_id& connection, std::exception_ptr error) noexcept {
+    report r(kind);
+    r.error = std::move(error);
+    send_report(r, [&] { r.name = connection.name(); });
+}
+
+} // namespace
+
+connection_id::connection_id(std::uint64_t number, const io::stream& connection) noexcept
+    : number_(number),
+      peer_(peer_of(connection)) {}
+
+std::string connection_id::name() const {
+    std::string name = "connection " + std::to_string(number_);
+    // A peer on a Unix socket has no address.
+    if (peer_.port() != 0)
+        name += " (" + peer_.text() + ')';
+    return name;
+}
+
+void hand_over_failure(
+    const io::serve_options& options, const connection_id& connection, std::exception_ptr error) noexcept {
     if (!options.failure_handler_set()) {
-        send(report_kind::never_retrieved, peer, std::move(error));
+        send(report_kind::never_retrieved, connection, std::move(error));
         return;
     }
     try {
-        options.failure_handler_set()(peer, error);
+        options.failure_handler_set()(connection.peer(), error);
     } catch (...) {
-        send(report_kind::never_retrieved, peer, std::move(error));
-        send(report_kind::callback_failed, peer, std::current_exception());
+        send(report_kind::never_retrieved, connection, std::move(error));
+        send(report_kind::callback_failed, connection, std::current_exception());
     }
 }
 

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// Signals as bytes in pipes. The handler of a signal writes its number into the pipe of every watcher that wants it,
+/// and next() reads from that pipe. A handler may run on any thread, at any moment, so it touches atomic slots only,
+/// and a watcher that goes waits until no handler is running before its pipe is closed.
 #include <muster/io/signals.hpp>
 
 #include "io/descriptor.hpp"
@@ -6,6 +10,7 @@
 #include "posix/signal_actions.hpp"
 #include "posix/system_error.hpp"
 
+#include <muster/detail/assert.hpp>
 #include <muster/io/pipe.hpp>
 #include <muster/loop_handle.hpp>
 
@@ -28,15 +33,15 @@ namespace {
 
 constexpr int most_signals = 64;
 
-/// One for each watcher, read by the handler on whatever thread a signal arrives.
-struct place {
-    std::atomic<int> pipe{-1};
+/// What the handler reads of a watcher.
+struct watcher_slot {
+    std::atomic<int> pipe{-1}; ///< -1: the slot is free
     std::atomic<std::uint64_t> signals{0};
 };
 
-std::array<place, 64> places;
-std::atomic<int> in_handler{0};
-std::atomic<pid_t> owner{0}; ///< a forked child must not tell its parent of its own signals
+std::array<watcher_slot, 64> slots;
+std::atomic<int> handlers_running{0};
+std::atomic<pid_t> owner{0}; ///< a forked child has the same pipes, and must not write its own signals into them
 
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -44,9 +49,9 @@ std::uint64_t bit(int signal) noexcept { return std::uint64_t{1} << (signal - 1)
 
 extern "C" void muster_io_signal(int signal) {
     const int error = errno;
-    in_handler.fetch_add(1);
+    handlers_running.fetch_add(1);
     if (owner.load() == ::getpid()) {
-        for (auto& p : places) {
+        for (auto& p : slots) {
             if ((p.signals.load() & bit(signal)) == 0)
                 continue;
             const int pipe = p.pipe.load();
@@ -55,36 +60,39 @@ extern "C" void muster_io_signal(int signal) {
                 static_cast<void>(!::write(pipe, &number, 1));
         }
     }
-    in_handler.fetch_sub(1);
+    handlers_running.fetch_sub(1);
     errno = error;
 }
 
-/// What a signal did before the first watcher, and how many there are.
-struct kept {
-    struct sigaction before {};
+struct watched_signal {
+    struct sigaction before {}; ///< what it did before the first watcher
     int watchers = 0;
 };
 
 std::mutex lock;
-std::array<kept, most_signals + 1> table;
+std::array<watched_signal, most_signals + 1> table; ///< with the lock
 
+/// With the lock.
 void unwatch(int signal) noexcept {
-    auto& k = table[static_cast<std::size_t>(signal)];
-    if (--k.watchers != 0)
+    auto& w = table[static_cast<std::size_t>(signal)];
+    MUSTER_ASSERT(w.watchers > 0);
+    if (--w.watchers != 0)
         return;
     struct sigaction now {};
     if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == &muster_io_signal)
-        detail::put_back_signal(signal, k.before);
+        detail::put_back_signal(signal, w.before);
 }
 
+/// With the lock.
 void unwatch_all(std::uint64_t signals) noexcept {
     for (int s = 1; s <= most_signals; ++s)
         if ((signals & bit(s)) != 0)
             unwatch(s);
 }
 
+/// With the lock. *Errors*: std::system_error.
 void watch(int signal) {
-    auto& k = table[static_cast<std::size_t>(signal)];
+    auto& w = table[static_cast<std::size_t>(signal)];
     struct sigaction action {};
     action.sa_handler = &muster_io_signal;
     action.sa_flags = SA_RESTART;
@@ -92,8 +100,8 @@ void watch(int signal) {
     struct sigaction before {};
     if (::sigaction(signal, &action, &before) != 0)
         detail::throw_system_error(errno, "signal " + std::to_string(signal) + " can't be watched");
-    if (k.watchers++ == 0)
-        k.before = before;
+    if (w.watchers++ == 0)
+        w.before = before;
 }
 
 std::uint64_t set_of(std::initializer_list<int> signals) {
@@ -111,24 +119,18 @@ std::uint64_t set_of(std::initializer_list<int> signals) {
 
 } // namespace
 
-struct signal_watcher::state {
-    explicit state(std::uint64_t all) : ends(make_pipe()), signals(all) {
+class signal_watcher::state {
+public:
+    explicit state(std::uint64_t signals) : ends_(make_pipe()), signals_(signals) {
         const std::lock_guard guard(lock);
-        for (auto& p : places) {
-            if (p.pipe.load() < 0) {
-                mine = &p;
-                break;
-            }
-        }
-        if (mine == nullptr)
-            detail::throw_system_error(EAGAIN, "64 signal watchers are the most there can be");
+        slot_ = &free_slot();
         owner = ::getpid();
-        mine->pipe = ends.writer.native_handle();
-        mine->signals = signals;
+        slot_->pipe = ends_.writer.native_handle();
+        slot_->signals = signals_;
         std::uint64_t watched = 0;
         try {
             for (int s = 1; s <= most_signals; ++s) {
-                if ((signals & bit(s)) != 0) {
+                if ((signals_ & bit(s)) != 0) {
                     watch(s);
                     watched |= bit(s);
                 }
@@ -141,24 +143,33 @@ struct signal_watcher::state {
     }
     ~state() {
         const std::lock_guard guard(lock);
-        unwatch_all(signals);
+        unwatch_all(signals_);
         vacate();
     }
     state(const state&) = delete;
     state& operator=(const state&) = delete;
 
+    [[nodiscard]] const std::shared_ptr<detail::descriptor>& pipe() const noexcept { return ends_.reader.shared(); }
+
+private:
+    static watcher_slot& free_slot() {
+        for (auto& s : slots)
+            if (s.pipe.load() < 0)
+                return s;
+        detail::throw_system_error(EAGAIN, "64 signal watchers are the most there can be");
+    }
     void vacate() noexcept {
-        mine->signals = 0;
-        mine->pipe = -1;
-        // Whoever took the number before must have written before it can be somebody else's.
-        while (in_handler.load() != 0 && owner.load() == ::getpid())
+        slot_->signals = 0;
+        slot_->pipe = -1;
+        // A handler that has read the pipe's number must have written to it before another descriptor can get it.
+        while (handlers_running.load() != 0 && owner.load() == ::getpid())
             ::sched_yield();
     }
 
-    pipe_ends ends;
-    std::uint64_t signals;
-    place* mine = nullptr;
-    external_work_guard work;
+    pipe_ends ends_;
+    std::uint64_t signals_;
+    watcher_slot* slot_ = nullptr;
+    external_work_guard work_; ///< the loop waits for signals as long as there is a watcher
 };
 
 signal_watcher::signal_watcher(std::initializer_list<int> signals) {
@@ -184,8 +195,6 @@ task<int> next_of(std::shared_ptr<detail::descriptor> pipe) {
 
 } // namespace
 
-task<int> signal_watcher::next() {
-    return next_of(state_ ? state_->ends.reader.shared() : std::make_shared<detail::descriptor>(-1));
-}
+task<int> signal_watcher::next() { return next_of(state_ ? state_->pipe() : std::make_shared<detail::descriptor>(-1)); }
 
 } // namespace muster::io

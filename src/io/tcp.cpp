@@ -30,7 +30,7 @@ task<stream> connect_to_any(std::string target, std::vector<address> all) {
             code = co_await std::move(connecting);
             if (!code) {
                 if (to.family() != AF_UNIX)
-                    detail::set_no_delay(socket->fd());
+                    detail::set_no_delay_on(socket->fd());
                 co_return stream(std::move(socket));
             }
         } catch (const std::system_error& e) {
@@ -52,11 +52,11 @@ void set_option(int fd, int level, int option, int value) {
 
 listener listen_on(const address& at, const listen_options& options, const std::string& what) {
     auto l = std::make_shared<detail::listening>(detail::make_socket(at.family()));
-    const int fd = l->socket->fd();
+    const int fd = l->socket().fd();
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (options.reuses_port())
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    l->no_delay = options.is_no_delay();
+    l->set_no_delay(options.is_no_delay());
     l->bind(at, options.backlog_size(), what + " (" + at.text() + ')');
     return listener(std::move(l));
 }

@@ -3,6 +3,7 @@
 
 #include <muster/detail/completable.hpp>
 #include <muster/detail/loop_watch.hpp>
+#include <muster/detail/task_state.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/sleep.hpp>
 
@@ -38,13 +39,13 @@ namespace {
 /// Says when main has ended, in an entry of its own: what was ready beside it still gets its turn, as in asyncio.
 class end_of_main final : public watcher {
 public:
-    explicit end_of_main(scheduler& loop) noexcept : watcher(&told, &call), loop_(loop) {}
+    explicit end_of_main(scheduler& loop) noexcept : watcher(&ended, &call), loop_(loop) {}
     ~end_of_main() { unwatch(); }
 
     static bool reached(void* context) { return static_cast<end_of_main*>(context)->reached_; }
 
 private:
-    static void told(watcher& w) noexcept {
+    static void ended(watcher& w) noexcept {
         auto& self = static_cast<end_of_main&>(w);
         self.loop_.post(static_cast<call_entry&>(self));
     }
@@ -131,13 +132,14 @@ void report_failed_shutdown(const any_handle& h) {
 void name_those_that_stay(scheduler& loop) {
     // All are named before the first report: its handler may create tasks.
     std::vector<report> reports;
-    for (auto* t = loop.first_task(); t != nullptr; t = t->after_) {
+    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t)) {
         auto& r = reports.emplace_back(report_kind::ignores_cancellation);
         r.name = t->name();
         r.site = t->site();
         r.id = t;
-        r.detail = t->state_ == fiber_state::waiting ? std::string("was cancelled and waits for ") + t->op_->kind_->what
-                                                     : std::string("was cancelled and goes on running");
+        const suspension* const wait = t->waits_for();
+        r.detail = wait != nullptr ? std::string("was cancelled and waits for ") + wait->kind_->what
+                                   : std::string("was cancelled and goes on running");
     }
     for (const auto& r : reports)
         send_report(r);
@@ -161,7 +163,7 @@ void run_last_callbacks(scheduler& loop) {
 /// A failure counts as nobody's only once those that wait for it have had their turn.
 bool end_tasks(scheduler& loop, grace_timer& limit) {
     std::vector<any_handle> left;
-    for (auto* t = loop.first_task(); t != nullptr; t = t->after_)
+    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t))
         left.push_back(detail_handle_access::make(*t));
     const cancel_request request(cancel_reason::shutdown);
     for (const auto& h : left)
@@ -194,7 +196,7 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
     grace_timer limit(loop);
     // Tasks that are made while others are cancelled, or by the last callbacks, are cancelled in the next round.
     do {
-        if (loop.first_task() != nullptr) {
+        if (!loop.tasks().empty()) {
             if (!limit.armed())
                 static_cast<void>(loop.arm(limit, loop.now() + clamp_to_nanoseconds(grace)));
             if (!end_tasks(loop, limit))
@@ -202,7 +204,7 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
         } else {
             run_last_callbacks(loop);
         }
-    } while (loop.first_task() != nullptr);
+    } while (!loop.tasks().empty());
     return true;
 }
 
@@ -225,8 +227,8 @@ void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& 
         if (!loop.run_until(&end_of_main::reached, &end))
             stuck = loop.describe_waiters();
     }
-    if (loop.watch_ != nullptr && stuck.empty())
-        loop.watch_->main_ended(loop);
+    if (loop.watch() != nullptr && stuck.empty())
+        loop.watch()->main_ended(loop);
     if (!wind_up(loop, options.grace_time()))
         name_those_that_stay(loop);
     if (!stuck.empty())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/detail/scheduler.hpp>
 
-#include <muster/detail/completable.hpp>
-#include <muster/detail/task_locals.hpp>
+#include <muster/detail/loop_link.hpp>
+#include <muster/detail/task_state.hpp>
 #include <muster/report.hpp>
 
 #include <chrono>
@@ -14,12 +14,10 @@ namespace muster::detail {
 constinit thread_local scheduler* scheduler::current_ = nullptr;
 
 scheduler::scheduler(mailbox::wake_function wake, void* context)
-    : link_(new loop_link{this, std::make_shared<mailbox>(wake, context)}) {}
+    : fiber_loop(std::make_shared<mailbox>(wake, context)),
+      link_(new loop_link(*this, inbox())) {}
 
-scheduler::~scheduler() {
-    link_->loop = nullptr;
-    link_->release();
-}
+scheduler::~scheduler() { link_->loop_ended(); }
 
 scheduler& scheduler::require(const char* what) {
     if (current_ == nullptr)
@@ -38,7 +36,7 @@ bool scheduler::arm(timer& t, nanoseconds when, std::uint64_t order) noexcept {
 }
 
 void scheduler::drain_inbox() noexcept {
-    letter* l = link_->inbox->take_all();
+    letter* l = inbox()->take_all();
     letters_came_ = l != nullptr;
     while (l != nullptr) {
         letter* opened = std::exchange(l, l->next_);
@@ -51,13 +49,10 @@ void scheduler::run_turn() noexcept {
     drain_inbox();
     const auto began = now_;
     const auto last_order = timers_.last_order();
-    batch_ = ready_.take_all();
-    if (shuffle_state_ != 0) [[unlikely]]
-        shuffle_batch();
-    while (batch_ != nullptr) {
-        runnable* r = std::exchange(batch_, batch_->next_);
-        if (batch_ != nullptr)
-            __builtin_prefetch(batch_->next_);
+    ready().begin_batch();
+    if (shuffle_) [[unlikely]]
+        ready().shuffle_batch(*shuffle_);
+    while (runnable* const r = ready().take_next()) {
         if (r->kind_ == runnable::kind::fiber) {
             auto& f = static_cast<fiber&>(*r);
             if (slow_step_.count() == 0) [[likely]]
@@ -66,7 +61,6 @@ void scheduler::run_turn() noexcept {
                 timed_step(f);
         } else {
             auto& c = static_cast<call_entry&>(*r);
-            c.queued_ = false;
             c.call_(c, true);
         }
     }
@@ -74,27 +68,8 @@ void scheduler::run_turn() noexcept {
     timers_.fire_due(began, last_order);
 }
 
-void scheduler::shuffle_batch() noexcept {
-    std::vector<runnable*> all;
-    try {
-        for (runnable* r = batch_; r != nullptr; r = r->next_)
-            all.push_back(r);
-    } catch (const std::bad_alloc&) {
-        return; // the order in which they came is one of the possible orders
-    }
-    const auto before = std::exchange(random_state_, shuffle_state_);
-    for (std::size_t i = all.size(); i > 1; --i)
-        std::swap(all[i - 1], all[random() % i]);
-    shuffle_state_ = std::exchange(random_state_, before);
-    batch_ = nullptr;
-    for (std::size_t i = all.size(); i != 0; --i) {
-        all[i - 1]->next_ = std::exchange(batch_, all[i - 1]);
-        all[i - 1]->before_ = i > 1 ? all[i - 2] : nullptr;
-    }
-}
-
 void scheduler::timed_step(fiber& f) noexcept {
-    const auto name = describe_fiber(f);
+    const auto name = f.owners_name();
     const auto began = std::chrono::steady_clock::now();
     f.step();
     const auto took = std::chrono::steady_clock::now() - began;
@@ -108,14 +83,14 @@ void scheduler::timed_step(fiber& f) noexcept {
 }
 
 bool scheduler::external_work_left() const noexcept {
-    return external_work_ > 0 || link_->inbox->outside.load(std::memory_order_acquire) > 0 || !link_->inbox->empty();
+    return external_work_in_progress() || inbox()->anyone_outside() || !inbox()->empty();
 }
 
 /// Where letters come and go, the next one is a microsecond away more often than not: to sleep and to be woken would
 /// cost several, the sender's among them.
 bool scheduler::letter_is_there() const noexcept {
-    const mailbox& box = *link_->inbox;
-    if (!letters_came_ || external_work_ == 0)
+    const mailbox& box = *inbox();
+    if (!letters_came_ || !external_work_in_progress())
         return !box.empty();
     constexpr int looks = 64;
     for (int i = 0; i != looks; ++i) {
@@ -132,7 +107,7 @@ bool scheduler::run_until(bool (*done)(void*), void* context) {
     const current_loop_scope scope(*this);
     constexpr std::uint32_t turns_between_polls = 32;
     while (!done(context)) {
-        if (ready_.empty() && !letter_is_there()) {
+        if (!has_ready() && !letter_is_there()) {
             turns_without_poll_ = 0;
             if (!poll(true, next_timer()))
                 return false;
@@ -146,28 +121,18 @@ bool scheduler::run_until(bool (*done)(void*), void* context) {
 }
 
 void scheduler::enlist(task_base& t) noexcept {
-    t.before_ = last_task_;
-    t.after_ = nullptr;
-    (last_task_ != nullptr ? last_task_->after_ : first_task_) = &t;
-    last_task_ = &t;
+    tasks_.push_back(t);
     ++live_tasks_;
 }
 
 void scheduler::delist(task_base& t) noexcept {
-    (t.before_ != nullptr ? t.before_->after_ : first_task_) = t.after_;
-    (t.after_ != nullptr ? t.after_->before_ : last_task_) = t.before_;
+    tasks_.remove(t);
     --live_tasks_;
-}
-
-std::string scheduler::describe_fiber(const fiber& f) const {
-    if (f.owner_ != nullptr && f.owner_->name_ != nullptr)
-        return f.owner_->name_(*f.owner_, f);
-    return "task";
 }
 
 std::vector<std::string> scheduler::describe_waiters() const {
     std::vector<std::string> lines;
-    for (const task_base* t = first_task_; t != nullptr; t = t->after_) {
+    for (const task_base* t = tasks_.front(); t != nullptr; t = tasks_.after(*t)) {
         std::string line = "'" + t->name() + "'";
         if (t->site().line() != 0) {
             line += " (created at ";
@@ -176,9 +141,9 @@ std::vector<std::string> scheduler::describe_waiters() const {
             line += std::to_string(t->site().line());
             line += ')';
         }
-        if (t->state_ == fiber_state::waiting) {
+        if (const suspension* wait = t->waits_for(); wait != nullptr) {
             line += " waits for ";
-            line += t->op_->kind_->what;
+            line += wait->kind_->what;
         } else {
             line += " is ready to run";
         }
@@ -187,65 +152,19 @@ std::vector<std::string> scheduler::describe_waiters() const {
     return lines;
 }
 
-void destroy_fiber_tree(fiber& root) noexcept {
-    // Children before the frames they were made in; the links of the ready queue, which is given up, lead back up.
-    root.next_ = nullptr;
-    fiber* f = &root;
-    while (f != nullptr) {
-        if (f->state_ == fiber_state::waiting && f->op_->kind_->last_child != nullptr) {
-            if (fiber* child = f->op_->kind_->last_child(*f->op_)) {
-                child->next_ = f;
-                f = child;
-                continue;
-            }
-        }
-        fiber* const up = static_cast<fiber*>(f->next_);
-        auto frame = std::exchange(f->leaf_, nullptr);
-        f->state_ = fiber_state::ended;
-        while (frame) {
-            inline_link* link = promise_links::of(frame).link_;
-            std::coroutine_handle<> parent;
-            if (link != nullptr) {
-                parent = link->parent();
-                link->child_ = nullptr;
-            }
-            frame.destroy();
-            // A destructor in the frame may have woken somebody, whose fiber may be part of a frame that goes next.
-            f->loop_->drop_ready();
-            frame = parent;
-        }
-        f = up;
-    }
-}
-
-void scheduler::drop_ready() noexcept {
-    // What a dropped callback held may make something else ready, or take it off, when it goes.
-    do {
-        while (batch_ != nullptr) {
-            runnable* const dropped = std::exchange(batch_, batch_->next_);
-            if (dropped->kind_ == runnable::kind::call) {
-                auto& c = static_cast<call_entry&>(*dropped);
-                c.queued_ = false;
-                c.call_(c, false);
-            }
-        }
-        batch_ = ready_.take_all();
-    } while (batch_ != nullptr);
-}
-
 void scheduler::destroy_tasks() noexcept {
     const current_loop_scope scope(*this);
     // What is queued is part of what is destroyed. Newest first: a task's children are younger than it is.
     drop_ready();
-    letter* late = link_->inbox->close();
+    letter* late = inbox()->close();
     while (late != nullptr) {
         letter* opened = std::exchange(late, late->next_);
         opened->open_(*opened, *this);
     }
     drop_ready(); // what the letters made ready
     const auto last_number = numbered_;
-    while (last_task_ != nullptr) {
-        task_base& t = *last_task_;
+    while (!tasks_.empty()) {
+        task_base& t = *tasks_.back();
         if (t.number() > last_number) {
             // Made by a destructor or a report's handler just now: a report of it might make another.
             destroy_fiber_tree(t);
@@ -256,7 +175,8 @@ void scheduler::destroy_tasks() noexcept {
         report r(report_kind::destroyed_pending);
         r.site = t.site();
         r.id = &t;
-        const char* const waited_for = t.state_ == fiber_state::waiting ? t.op_->kind_->what : nullptr;
+        const suspension* const wait = t.waits_for();
+        const char* const waited_for = wait != nullptr ? wait->kind_->what : nullptr;
         destroy_fiber_tree(t);
         send_report(r, [&] {
             r.name = t.name();

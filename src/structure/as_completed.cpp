@@ -16,7 +16,7 @@ completion_order::watch_one::watch_one() noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<watch_one&>(w);
-              if (auto* loop = self.order->link_->loop)
+              if (auto* loop = self.order->link_->loop())
                   loop->post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
@@ -36,16 +36,16 @@ completion_order::completion_order(std::size_t count, std::optional<nanoseconds>
       pending_(count),
       limit_(*this) {
     ended_.reserve(count);
-    auto& loop = *link_->loop;
+    auto& loop = *link_->loop();
     if (timeout && count != 0 && !loop.arm(limit_, loop.now() + clamp_to_nanoseconds(*timeout)))
         throw std::bad_alloc();
-    ++link_->owners;
+    link_->retain();
 }
 
 completion_order::~completion_order() {
     for (std::size_t i = 0; i != count_; ++i)
         watches_[i].unwatch();
-    if (auto* loop = link_->loop) {
+    if (auto* loop = link_->loop()) {
         for (std::size_t i = 0; i != count_; ++i)
             loop->unpost(watches_[i]);
         loop->disarm(limit_);
@@ -66,7 +66,7 @@ void completion_order::one_ended(std::size_t index) noexcept {
     watches_[index].ended = true;
     ended_.push_back(index);
     if (--pending_ == 0)
-        link_->loop->disarm(limit_);
+        link_->loop()->disarm(limit_);
     serve();
 }
 

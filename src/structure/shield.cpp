@@ -9,7 +9,7 @@ shielded_wait::entry::entry(shielded_wait& w) noexcept
     : watcher(
           [](watcher& told) noexcept {
               auto& self = static_cast<entry&>(told);
-              self.wait->fiber_->loop_->post(static_cast<call_entry&>(self));
+              self.wait->fiber_->loop().post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
               if (run)
@@ -25,13 +25,13 @@ shielded_wait::shielded_wait(counted<completable> c) : suspension(kind_of), on_(
 shielded_wait::~shielded_wait() {
     watch_.unwatch();
     if (watch_.queued_)
-        fiber_->loop_->unpost(watch_);
+        fiber_->loop().unpost(watch_);
 }
 
 cancel_effect shielded_wait::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
     auto& self = static_cast<shielded_wait&>(s);
     self.watch_.unwatch();
-    self.fiber_->loop_->unpost(self.watch_);
+    self.fiber_->loop().unpost(self.watch_);
     return cancel_effect::interrupted;
 }
 
@@ -40,7 +40,7 @@ void shielded_wait::finish() {
         fiber_->throw_if_cancelled();
 }
 
-cancellation_hold::cancellation_hold() : fiber_(*scheduler::require("hold_cancellation").running_) {
+cancellation_hold::cancellation_hold() : fiber_(*scheduler::require("hold_cancellation").running()) {
     fiber_.begin_hold(*this);
 }
 

@@ -8,11 +8,11 @@ const suspension_kind sleeping::kind_of{"sleep", &sleeping::cancel, nullptr, tru
 void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept {
     fiber_ = &f;
     call_when_due(&fired);
-    if (when <= f.loop_->now()) {
+    if (when <= scheduler::of(f).now()) {
         f.yield(h);
         return;
     }
-    if (!f.loop_->arm(*this, when)) {
+    if (!scheduler::of(f).arm(*this, when)) {
         no_memory_ = true;
         f.yield(h);
         return;
@@ -22,7 +22,7 @@ void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noex
 
 cancel_effect sleeping::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
     auto& self = static_cast<sleeping&>(s);
-    self.fiber_->loop_->disarm(self);
+    scheduler::of(*self.fiber_).disarm(self);
     return cancel_effect::interrupted;
 }
 

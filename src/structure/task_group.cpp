@@ -36,7 +36,7 @@ task_group::member::member(task_group& g, detail::completable& s) noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<member&>(w);
-              self.group->parent_->loop_->post(static_cast<call_entry&>(self));
+              self.group->parent_->loop().post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
               auto& self = static_cast<member&>(c);
@@ -54,7 +54,7 @@ task_group::~task_group() {
         member* const m = std::exchange(first_, first_->after);
         m->unwatch();
         if (m->queued_)
-            parent_->loop_->unpost(*m);
+            parent_->loop().unpost(*m);
         m->state->release();
     }
 }
@@ -64,8 +64,8 @@ void task_group::enter() {
         throw invalid_state_error("this task_group was run before: make a new one for each scope");
     auto& loop = detail::scheduler::require("task_group::run");
     entered_ = true;
-    parent_ = loop.running_;
-    hold_ = parent_->hold_;
+    parent_ = loop.running();
+    hold_ = parent_->hold();
 }
 
 void task_group::check_open() const {

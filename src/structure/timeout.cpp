@@ -15,10 +15,10 @@ void timeout_scope::enter() {
     if (state_ != state::created)
         throw invalid_state_error("this timeout_scope was run before: make a new one for each scope");
     auto& loop = detail::scheduler::require("timeout_scope::run");
-    fiber_ = loop.running_;
+    fiber_ = loop.running();
     cancels_before_ = fiber_->cancels_here();
-    hold_ = fiber_->hold_;
-    was_pending_ = fiber_->must_cancel_;
+    hold_ = fiber_->hold();
+    was_pending_ = fiber_->next_wait_is_cancelled();
     state_ = state::entered;
     arm();
 }
@@ -26,7 +26,7 @@ void timeout_scope::enter() {
 void timeout_scope::arm() {
     if (!when_)
         return;
-    auto& loop = *fiber_->loop_;
+    auto& loop = detail::scheduler::of(*fiber_);
     if (when_->time_since_epoch() <= loop.now())
         loop.post(static_cast<detail::call_entry&>(at_once_));
     else if (!loop.arm(timer_, when_->time_since_epoch()))
@@ -36,8 +36,8 @@ void timeout_scope::arm() {
 void timeout_scope::disarm() noexcept {
     if (fiber_ == nullptr)
         return;
-    fiber_->loop_->disarm(timer_);
-    fiber_->loop_->unpost(at_once_);
+    detail::scheduler::of(*fiber_).disarm(timer_);
+    fiber_->loop().unpost(at_once_);
 }
 
 void timeout_scope::reschedule(std::optional<loop_clock::time_point> when) {

@@ -37,7 +37,7 @@ public:
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber_ = h.promise().fiber_;
-        failure_ = child_->listen(*this, static_cast<event_loop&>(*fiber_->loop_));
+        failure_ = child_->listen(*this, static_cast<event_loop&>(fiber_->loop()));
         if (failure_)
             fiber_->yield(h);
         else

@@ -79,7 +79,7 @@ void process_wait::enter(phase next) noexcept {
 }
 
 bool process_wait::begin() noexcept {
-    loop_ = static_cast<event_loop*>(fiber_->loop_);
+    loop_ = &static_cast<event_loop&>(fiber_->loop());
     enter(phase::running);
     if (const auto failed = child_->listen(*this, *loop_)) {
         error_ = system_failure(failed, "the end of a process can't be watched");

@@ -6,9 +6,9 @@
 
 #include "testing/sync_audit.hpp"
 
-#include <muster/detail/completable.hpp>
 #include <muster/detail/frame_allocator.hpp>
 #include <muster/detail/loop_watch.hpp>
+#include <muster/detail/task_state.hpp>
 #include <muster/error.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/testing/join_audit.hpp>
@@ -36,7 +36,6 @@ std::string to_string(const fault_result& result) {
 }
 
 using muster::detail::fiber;
-using muster::detail::fiber_state;
 using muster::detail::scheduler;
 
 namespace {
@@ -59,20 +58,20 @@ public:
     }
 
     void suspended(fiber& f) noexcept override {
-        const bool waits = f.state_ == fiber_state::waiting;
-        if (waits)
-            look_at_kind(f.op_->kind_->what);
+        const auto* const waits_for = f.waits_for();
+        const char* const what = waits_for != nullptr ? waits_for->kind_->what : "yield";
+        look_at_kind(what);
         if (how_ == disturbance::cancellation) {
-            if (is_the_point(waits ? f.op_->kind_->what : "yield"))
+            if (is_the_point(what))
                 cancel(f);
-        } else if (waits && f.op_->kind_->can_fail) {
-            if (is_the_point(f.op_->kind_->what) && f.interrupt_wait()) {
+        } else if (waits_for != nullptr && waits_for->kind_->can_fail) {
+            if (is_the_point(what) && f.interrupt_wait()) {
                 act_ = act::failed_a_wait;
                 failing_ = &f;
             }
         }
         if (seen_.size() > options_.most_runs())
-            cancel_body(*f.loop_);
+            cancel_body(scheduler::of(f));
     }
 
     void interrupted(fiber& f) override {
@@ -83,15 +82,22 @@ public:
         std::rethrow_exception(injected_fault_);
     }
 
+    void ended(const fiber& f, const outcome_base& result) noexcept override {
+        // asyncio's cancelling(): a time limit takes its own request back.
+        if (result.succeeded() && f.cancels() != 0)
+            ++swallowed_;
+    }
+
     void main_ended(const scheduler& loop) noexcept override {
         try {
-            for (const auto* t = loop.first_task(); t != nullptr; t = t->after_) {
-                if (t->cancels_ != 0)
+            using tasks = muster::detail::intrusive_list<muster::detail::task_base>;
+            for (const auto* t = loop.tasks().front(); t != nullptr; t = tasks::after(*t)) {
+                if (t->cancels() != 0)
                     continue; // it was told to end, and will
                 if (shielded_ != 0)
                     --shielded_;
                 else
-                    left_running_.push_back(loop.describe_fiber(*t));
+                    left_running_.push_back(describe(*t));
             }
         } catch (...) {
             std::terminate(); // no memory to write it down
@@ -107,6 +113,8 @@ public:
     [[nodiscard]] const std::exception_ptr& injected() const noexcept { return injected_fault_; }
     /// A line for each task that still ran when the body had ended.
     [[nodiscard]] const std::vector<std::string>& left_running() const noexcept { return left_running_; }
+    /// How many tasks and children were asked to end, and ended with a value.
+    [[nodiscard]] std::size_t swallowed() const noexcept { return swallowed_; }
     /// What each point was, in order.
     [[nodiscard]] const std::vector<const char*>& points() const noexcept { return seen_; }
     /// Whether other threads had a part in it, so that the order of its points is not always the same.
@@ -114,6 +122,14 @@ public:
 
 private:
     static constexpr const char* frame = "the frame of a coroutine";
+
+    [[nodiscard]] static std::string describe(const muster::detail::task_base& t) {
+        std::string text =
+            '\'' + t.owners_name() + "', created at " + t.site().file_name() + ':' + std::to_string(t.site().line());
+        if (const auto* op = t.waits_for())
+            text += std::string(", waits for ") + op->kind_->what;
+        return text;
+    }
 
     [[nodiscard]] bool is_the_point(const char* what) noexcept {
         try {
@@ -136,13 +152,13 @@ private:
             act_ = act::cancelled_one;
             f.cancel(muster::detail::cancel_request(cancel_reason::requested));
         } else {
-            cancel_body(*f.loop_);
+            cancel_body(scheduler::of(f));
         }
     }
 
     void cancel_body(scheduler& loop) noexcept {
         // The body is the loop's first task, as long as it has not ended.
-        if (auto* first = loop.first_task(); first != nullptr && first->number() == 1) {
+        if (auto* first = loop.tasks().front(); first != nullptr && first->number() == 1) {
             first->fiber::cancel(muster::detail::cancel_request(cancel_reason::requested));
             act_ = act::cancelled_the_body;
         }
@@ -162,6 +178,7 @@ private:
     std::vector<const char*> seen_;
     std::vector<std::string> left_running_;
     std::size_t shielded_ = 0;
+    std::size_t swallowed_ = 0;
     fiber* failing_ = nullptr;
     std::exception_ptr injected_fault_;
     act act_ = act::none;
@@ -219,7 +236,7 @@ void run_series::make_run(disturber& d, run_record& r, failure_book& book) {
     const auto note = [&book](const report& rep) { book.reported(rep); };
     const muster::detail::sync_watch_scope scope(r.primitives);
     manual_loop loop;
-    loop.watch_ = &d;
+    loop.set_watch(&d);
     loop.shuffle_ready(options_.shuffle_seed());
     try {
         run_(loop, run_options().on_report(note), book);
@@ -258,6 +275,8 @@ bool run_series::run_and_look(std::size_t point, run_record& r) {
         if (!options_.left_tasks_are_meant())
             for (const auto& task : d.left_running())
                 find("a task still ran when the body had ended: " + task);
+        if (d.swallowed() != 0 && !options_.value_is_meant())
+            find("a task or child was cancelled and ended with a value: something has swallowed the cancellation");
         look_at_book(d, book);
     }
     set_report_handler(handler_before);
@@ -269,8 +288,6 @@ bool run_series::run_and_look(std::size_t point, run_record& r) {
         ++result_.deadlocks;
     if (!ended_in_spite_of_cancellation)
         return reached;
-    if (r.how == ending::value && !options_.value_is_meant())
-        find("the body was cancelled and ended with a value: something has swallowed the cancellation");
     if (r.how == ending::deadlock)
         find("the body was cancelled and waited for ever: " + r.error);
     return reached;
@@ -321,8 +338,8 @@ bool run_series::run_undisturbed() {
         find("it fails: " + r.error);
     else if (r.how == ending::cancellation && !options_.failure_is_meant())
         find("it ends with a cancellation of its own");
-    // The frame of the body itself is a point, and shows nothing.
-    if (r.points.size() < (how_ == disturbance::failure ? 2U : 1U))
+    // The frame of the body itself and its task are points, and show nothing.
+    if (r.points.size() < (how_ == disturbance::failure ? 3U : 1U))
         find("it has no point at which it could be disturbed: nothing was tried");
     return !r.has_no_end && r.how != ending::deadlock;
 }

@@ -41,7 +41,7 @@ void sync_audit::about_to(sync_act act, const void* primitive, reader read) noex
         return;
     try {
         const auto* loop = scheduler::current();
-        const void* fiber = loop != nullptr ? loop->running_ : nullptr;
+        const void* fiber = loop != nullptr ? loop->running() : nullptr;
         auto& r = record_of(primitive, read);
         switch (act) {
         case sync_act::used:
@@ -107,7 +107,8 @@ bool sync_audit::counterparts(const record& r, Same same) const {
 
 std::string sync_audit::mistake_in(const record& r, const sync_audit* undisturbed) const {
     if (r.end == fate::destroyed && r.last.is_waited_for)
-        return std::string("a ") + r.last.kind + " was destroyed while a task waited for it";
+        return std::string(is_a(r.last, "event") ? "an " : "a ") + r.last.kind +
+               " was destroyed while a task waited for it";
     if (is_a(r.last, "mutex") && r.last.value != 0 && r.balance.size() != 0)
         return r.end == fate::destroyed ? "a mutex was destroyed while it was locked" : "a mutex was left locked";
     if (is_a(r.last, "semaphore"))

@@ -143,7 +143,7 @@ void fail_each_allocation(Body body, std::source_location at = std::source_locat
             const auto before = muster::set_report_handler(note);
             {
                 muster::testing::manual_loop loop;
-                loop.watch_ = &audit;
+                loop.set_watch(&audit);
                 auto options = muster::run_options().on_report(note);
                 here = allocations{true, 0, n, false, here.live};
                 try {

@@ -106,7 +106,7 @@ int be_the_clients(int fd) {
     return muster::run(main()) == connections ? 0 : 1;
 }
 
-TEST(IoEcho, ServesTenThousandConnectionsAtOnce) {
+TEST(io_echo, serves_ten_thousand_connections_at_once) {
     if (!raise_descriptor_limit(connections + 200))
         GTEST_SKIP() << "this needs 10,200 open descriptors: ulimit -Hn allows fewer";
     std::array<int, 2> ends{};

@@ -29,7 +29,7 @@ using muster::io::file_mode;
 using muster::io::read_file;
 using muster::io::write_file;
 
-TEST(IoFile, WritesAddsAndReads) {
+TEST(io_file, writes_adds_and_reads) {
     const own_directory directory;
     const auto path = directory.file("x");
     auto use = [&]() -> task<> {
@@ -49,7 +49,7 @@ TEST(IoFile, WritesAddsAndReads) {
     muster::run(use());
 }
 
-TEST(IoFile, ReadsWhatDoesNotTellItsSize) {
+TEST(io_file, reads_what_does_not_tell_its_size) {
     auto use = []() -> task<> {
         const auto text = co_await read_file("/proc/self/status");
         EXPECT_NE(text.find("Name:"), std::string::npos);
@@ -57,7 +57,7 @@ TEST(IoFile, ReadsWhatDoesNotTellItsSize) {
     muster::run(use());
 }
 
-TEST(IoFile, StopsAtALimit) {
+TEST(io_file, stops_at_a_limit) {
     const own_directory directory;
     const auto path = directory.file("x");
     auto use = [&]() -> task<> {
@@ -72,7 +72,7 @@ TEST(IoFile, StopsAtALimit) {
     muster::run(use());
 }
 
-TEST(IoFile, SaysWhatIsWrongWithWhich) {
+TEST(io_file, says_what_is_wrong_with_which) {
     const own_directory directory;
     const auto path = directory.file("absent");
     auto use = [&]() -> task<> {
@@ -96,7 +96,7 @@ TEST(IoFile, SaysWhatIsWrongWithWhich) {
     muster::run(use());
 }
 
-TEST(IoFile, ReadsAndWritesAtPlaces) {
+TEST(io_file, reads_and_writes_at_places) {
     const descriptor_audit audit;
     const own_directory directory;
     const auto path = directory.file("x");
@@ -135,7 +135,7 @@ TEST(IoFile, ReadsAndWritesAtPlaces) {
     muster::run(use());
 }
 
-TEST(IoFile, AClosedOneSaysSoAndLetsWhatIsInFlightEnd) {
+TEST(io_file, a_closed_one_says_so_and_lets_what_is_in_flight_end) {
     const own_directory directory;
     const auto path = directory.file("x");
     auto use = [&]() -> task<> {
@@ -153,7 +153,7 @@ TEST(IoFile, AClosedOneSaysSoAndLetsWhatIsInFlightEnd) {
     muster::run(use());
 }
 
-TEST(IoFile, CancellingWaitsForWhatRuns) {
+TEST(io_file, cancelling_waits_for_what_runs) {
     const descriptor_audit audit;
     const own_directory directory;
     const auto path = directory.file("pipe");
@@ -171,7 +171,7 @@ TEST(IoFile, CancellingWaitsForWhatRuns) {
     muster::run(use());
 }
 
-TEST(IoFile, WorksOnEveryLoop) {
+TEST(io_file, works_on_every_loop) {
     const own_directory directory;
     const auto path = directory.file("x");
     auto use = [&]() -> task<> {

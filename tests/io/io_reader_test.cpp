@@ -6,6 +6,7 @@
 #include <muster/io/pipe.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
+#include <muster/task_group.hpp>
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 #include <muster/wait.hpp>
@@ -20,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include <malloc.h>
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -27,6 +30,7 @@ using namespace io_test;
 using muster::task;
 using muster::io::make_pipe;
 using muster::io::reader;
+using muster::io::stream;
 
 /// A pipe that holds `text` and has ended.
 task<muster::io::stream> holding(std::string text) {
@@ -35,7 +39,7 @@ task<muster::io::stream> holding(std::string text) {
     co_return std::move(ends.reader);
 }
 
-TEST(IoReader, GivesLinesWithoutTheirLineFeeds) {
+TEST(io_reader, gives_lines_without_their_line_feeds) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto from = co_await holding("one\n\ntwo\r\nlast");
@@ -56,7 +60,7 @@ TEST(IoReader, GivesLinesWithoutTheirLineFeeds) {
     muster::run(read());
 }
 
-TEST(IoReader, PutsPiecesTogether) {
+TEST(io_reader, puts_pieces_together) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto ends = make_pipe();
@@ -84,7 +88,7 @@ TEST(IoReader, PutsPiecesTogether) {
     muster::run(read());
 }
 
-TEST(IoReader, ALineLongerThanTheLimitStaysThere) {
+TEST(io_reader, a_line_longer_than_the_limit_stays_there) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto from = co_await holding("12345\n678");
@@ -105,7 +109,7 @@ TEST(IoReader, ALineLongerThanTheLimitStaysThere) {
     muster::run(read());
 }
 
-TEST(IoReader, ALineWithoutAnEndStopsAtTheLimitBeforeItHasCome) {
+TEST(io_reader, a_line_without_an_end_stops_at_the_limit_before_it_has_come) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto both = connected();
@@ -125,7 +129,7 @@ TEST(IoReader, ALineWithoutAnEndStopsAtTheLimitBeforeItHasCome) {
     muster::run(read());
 }
 
-TEST(IoReader, AnEndThatComesTooEarlySaysWhatCame) {
+TEST(io_reader, an_end_that_comes_too_early_says_what_came) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto from = co_await holding("abc");
@@ -153,7 +157,7 @@ TEST(IoReader, AnEndThatComesTooEarlySaysWhatCame) {
     muster::run(read());
 }
 
-TEST(IoReader, NothingIsLostWhenARecordIsCancelledHalfway) {
+TEST(io_reader, nothing_is_lost_when_a_record_is_cancelled_halfway) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto ends = make_pipe();
@@ -176,7 +180,7 @@ TEST(IoReader, NothingIsLostWhenARecordIsCancelledHalfway) {
     muster::run(read());
 }
 
-TEST(IoReader, NoByteIsLostOrReadTwiceHoweverReadsAreCancelled) {
+TEST(io_reader, no_byte_is_lost_or_read_twice_however_reads_are_cancelled) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto both = connected();
@@ -220,7 +224,7 @@ TEST(IoReader, NoByteIsLostOrReadTwiceHoweverReadsAreCancelled) {
     muster::run(read());
 }
 
-TEST(IoReader, MayBeDestroyedWithItsStreamDuringARead) {
+TEST(io_reader, may_be_destroyed_with_its_stream_during_a_read) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         std::optional<muster::io::pipe_ends> ends(make_pipe());
@@ -235,7 +239,7 @@ TEST(IoReader, MayBeDestroyedWithItsStreamDuringARead) {
     muster::run(read());
 }
 
-TEST(IoReader, OneTaskReadsAtATime) {
+TEST(io_reader, one_task_reads_at_a_time) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto ends = make_pipe();
@@ -256,7 +260,7 @@ TEST(IoReader, OneTaskReadsAtATime) {
     muster::run(read());
 }
 
-TEST(IoReader, RefusesWhatMakesNoSense) {
+TEST(io_reader, refuses_what_makes_no_sense) {
     auto read = []() -> task<> {
         reader in{muster::io::stream()};
         int refused = 0;
@@ -282,7 +286,68 @@ TEST(IoReader, RefusesWhatMakesNoSense) {
     EXPECT_THROW(loop.run(in.read_line()), muster::invalid_state_error);
 }
 
-TEST(IoReader, ReadsLongAndManyLines) {
+TEST(io_reader, one_that_was_moved_from_is_refused_and_copies_share_what_has_come) {
+    const descriptor_audit audit;
+    auto talk = []() -> task<> {
+        auto pair = connected();
+        reader in(pair.left);
+        reader copy(in);
+        co_await pair.right.write("one\ntwo\n");
+        auto first = co_await in.read_line();
+        EXPECT_EQ(first, "one");
+        auto second = co_await copy.read_line();
+        EXPECT_EQ(second, "two");
+        const reader moved(std::move(in));
+        EXPECT_EQ(in.buffered(), 0U); // NOLINT: that is what is tested
+        auto reading = co_await muster::as_outcome(in.read_line());
+        EXPECT_TRUE(reading.failed_with<muster::invalid_state_error>());
+    };
+    muster::run(talk());
+}
+
+TEST(io_reader, an_idle_connection_costs_no_buffer) {
+    const descriptor_audit audit;
+    constexpr std::size_t count = 100;
+    auto serve_lines = [](stream peer) -> task<> {
+        reader in(peer);
+        for (;;) {
+            auto line = co_await in.read_line();
+            if (!line)
+                break;
+        }
+    };
+    std::size_t before = 0;
+    std::size_t after = 0;
+    auto talk = [&]() -> task<> {
+        std::vector<stream> others;
+        others.reserve(count);
+        std::vector<stream> ours;
+        for (std::size_t i = 0; i < count; ++i) {
+            auto pair = connected();
+            others.push_back(std::move(pair.left));
+            ours.push_back(std::move(pair.right));
+        }
+        auto body = [&](muster::task_group& all) -> task<> {
+            before = ::mallinfo2().uordblks;
+            for (auto& mine : ours)
+                all.create_task(serve_lines(std::move(mine)));
+            co_await muster::sleep_for(5ms);
+            // Lines come and go, and the connections are idle again.
+            for (auto& other : others)
+                co_await other.write(std::string(3000, 'x') + '\n');
+            co_await muster::sleep_for(20ms);
+            after = ::mallinfo2().uordblks;
+            others.clear();
+        };
+        co_await muster::with_task_group(body);
+    };
+    muster::run(talk());
+    if (before == 0)
+        GTEST_SKIP() << "a sanitizer's allocator does not say how much it has given";
+    EXPECT_LT((after - before) / count, 2048U);
+}
+
+TEST(io_reader, reads_long_and_many_lines) {
     const descriptor_audit audit;
     auto read = []() -> task<> {
         auto both = connected();

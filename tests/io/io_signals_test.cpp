@@ -33,7 +33,7 @@ bool is_default(int signal) {
     return now.sa_handler == SIG_DFL;
 }
 
-TEST(IoSignals, GivesEachSignalInTheOrderInWhichTheyCame) {
+TEST(io_signals, gives_each_signal_in_the_order_in_which_they_came) {
     const descriptor_audit audit;
     auto watch = []() -> task<> {
         signal_watcher signals({SIGUSR1, SIGUSR2});
@@ -53,7 +53,7 @@ TEST(IoSignals, GivesEachSignalInTheOrderInWhichTheyCame) {
     EXPECT_TRUE(is_default(SIGUSR2));
 }
 
-TEST(IoSignals, KeepsItsLoopWaiting) {
+TEST(io_signals, keeps_its_loop_waiting) {
     const descriptor_audit audit;
     auto watch = []() -> task<> {
         signal_watcher signals({SIGUSR1});
@@ -68,7 +68,7 @@ TEST(IoSignals, KeepsItsLoopWaiting) {
     muster::run(watch());
 }
 
-TEST(IoSignals, EveryWatcherGetsASignal) {
+TEST(io_signals, every_watcher_gets_a_signal) {
     const descriptor_audit audit;
     auto watch = []() -> task<> {
         signal_watcher one({SIGUSR1});
@@ -87,7 +87,7 @@ TEST(IoSignals, EveryWatcherGetsASignal) {
     muster::run(watch());
 }
 
-TEST(IoSignals, ACancelledWaitLosesNone) {
+TEST(io_signals, a_cancelled_wait_loses_none) {
     const descriptor_audit audit;
     auto watch = []() -> task<> {
         signal_watcher signals({SIGUSR1});
@@ -103,7 +103,7 @@ TEST(IoSignals, ACancelledWaitLosesNone) {
     muster::run(watch());
 }
 
-TEST(IoSignals, MayBeDestroyedWhileATaskWaitsAndAfterItsLoop) {
+TEST(io_signals, may_be_destroyed_while_a_task_waits_and_after_its_loop) {
     const descriptor_audit audit;
     std::optional<signal_watcher> outlives;
     auto watch = [&]() -> task<> {
@@ -121,7 +121,7 @@ TEST(IoSignals, MayBeDestroyedWhileATaskWaitsAndAfterItsLoop) {
     EXPECT_TRUE(is_default(SIGUSR2));
 }
 
-TEST(IoSignals, BringsBackWhatASignalDidBefore) {
+TEST(io_signals, brings_back_what_a_signal_did_before) {
     const descriptor_audit audit;
     ::signal(SIGUSR1, SIG_IGN);
     auto watch = []() -> task<> {
@@ -138,7 +138,7 @@ TEST(IoSignals, BringsBackWhatASignalDidBefore) {
     ::signal(SIGUSR1, SIG_DFL);
 }
 
-TEST(IoSignals, AForkedChildDoesNotTellItsParent) {
+TEST(io_signals, a_forked_child_does_not_tell_its_parent) {
     const descriptor_audit audit;
     auto watch = []() -> task<> {
         signal_watcher signals({SIGUSR1});
@@ -160,7 +160,7 @@ TEST(IoSignals, AForkedChildDoesNotTellItsParent) {
     muster::run(watch());
 }
 
-TEST(IoSignals, RefusesWhatCantBeWatched) {
+TEST(io_signals, refuses_what_can_not_be_watched) {
     const descriptor_audit audit;
     auto watch = []() -> task<> {
         EXPECT_THROW(signal_watcher({}), std::invalid_argument);

@@ -37,7 +37,7 @@ using muster::task;
 using muster::io::make_pipe;
 using muster::io::stream;
 
-TEST(IoStream, GivesWhatTheOtherSideWrote) {
+TEST(io_stream, gives_what_the_other_side_wrote) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -61,7 +61,7 @@ task<> reads_one_byte_then_waits(stream& from, muster::event& never) {
 }
 
 // What libuv was told in the first look of a turn was not taken up before the loop went to sleep.
-TEST(IoStream, AWriterWakesAlthoughTheReaderHasTurnedToSomethingElse) {
+TEST(io_stream, a_writer_wakes_although_the_reader_has_turned_to_something_else) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         muster::event never;
@@ -95,7 +95,7 @@ TEST(IoStream, AWriterWakesAlthoughTheReaderHasTurnedToSomethingElse) {
     muster::run(talk());
 }
 
-TEST(IoStream, WaitsForWhatIsNotThereYet) {
+TEST(io_stream, waits_for_what_is_not_there_yet) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -109,7 +109,7 @@ TEST(IoStream, WaitsForWhatIsNotThereYet) {
     muster::run(talk());
 }
 
-TEST(IoStream, ReadsAndWritesAtTheSameTime) {
+TEST(io_stream, reads_and_writes_at_the_same_time) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -131,7 +131,7 @@ TEST(IoStream, ReadsAndWritesAtTheSameTime) {
     muster::run(talk());
 }
 
-TEST(IoStream, GivesNothingAtTheEnd) {
+TEST(io_stream, gives_nothing_at_the_end) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -147,7 +147,7 @@ TEST(IoStream, GivesNothingAtTheEnd) {
     muster::run(talk());
 }
 
-TEST(IoStream, ShutDownHalfwayGoesOnReading) {
+TEST(io_stream, shut_down_halfway_goes_on_reading) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -165,7 +165,7 @@ TEST(IoStream, ShutDownHalfwayGoesOnReading) {
     muster::run(talk());
 }
 
-TEST(IoStream, ShutdownIsRefusedDuringAWriteAndForWhatHasNoHalves) {
+TEST(io_stream, shutdown_is_refused_during_a_write_and_for_what_has_no_halves) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -184,7 +184,7 @@ TEST(IoStream, ShutdownIsRefusedDuringAWriteAndForWhatHasNoHalves) {
     muster::run(talk());
 }
 
-TEST(IoStream, AWriteToNobodyIsAnErrorAndNoSignal) {
+TEST(io_stream, a_write_to_nobody_is_an_error_and_no_signal) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -199,7 +199,7 @@ TEST(IoStream, AWriteToNobodyIsAnErrorAndNoSignal) {
     muster::run(talk());
 }
 
-TEST(IoStream, AWriterThatWaitsHearsThatItsReaderIsGone) {
+TEST(io_stream, a_writer_that_waits_hears_that_its_reader_is_gone) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto ends = make_pipe();
@@ -214,7 +214,7 @@ TEST(IoStream, AWriterThatWaitsHearsThatItsReaderIsGone) {
     muster::run(talk());
 }
 
-TEST(IoStream, ACancelledReadLosesNothing) {
+TEST(io_stream, a_cancelled_read_loses_nothing) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -232,7 +232,7 @@ TEST(IoStream, ACancelledReadLosesNothing) {
     muster::run(talk());
 }
 
-TEST(IoStream, AReadThatWasWokenAndIsCancelledBeforeItRunsLosesNothing) {
+TEST(io_stream, a_read_that_was_woken_and_is_cancelled_before_it_runs_loses_nothing) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -256,7 +256,7 @@ TEST(IoStream, AReadThatWasWokenAndIsCancelledBeforeItRunsLosesNothing) {
     muster::run(talk());
 }
 
-TEST(IoStream, ATimeLimitEndsARead) {
+TEST(io_stream, a_time_limit_ends_a_read) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -271,7 +271,7 @@ TEST(IoStream, ATimeLimitEndsARead) {
     muster::run(talk());
 }
 
-TEST(IoStream, ACancelledWriteSaysHowMuchWasWrittenAndRefusesMore) {
+TEST(io_stream, a_cancelled_write_says_how_much_was_written_and_refuses_more) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -306,7 +306,7 @@ TEST(IoStream, ACancelledWriteSaysHowMuchWasWrittenAndRefusesMore) {
     muster::run(talk());
 }
 
-TEST(IoStream, AWriteThatIsCancelledBeforeItWroteAnythingCanBeRepeated) {
+TEST(io_stream, a_write_that_is_cancelled_before_it_wrote_anything_can_be_repeated) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -331,7 +331,7 @@ TEST(IoStream, AWriteThatIsCancelledBeforeItWroteAnythingCanBeRepeated) {
     muster::run(talk());
 }
 
-TEST(IoStream, OneTaskReadsAndOneWritesAtATime) {
+TEST(io_stream, one_task_reads_and_one_writes_at_a_time) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -359,7 +359,7 @@ TEST(IoStream, OneTaskReadsAndOneWritesAtATime) {
     muster::run(talk());
 }
 
-TEST(IoStream, ClosingEndsWhatIsInFlight) {
+TEST(io_stream, closing_ends_what_is_in_flight) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -380,7 +380,7 @@ TEST(IoStream, ClosingEndsWhatIsInFlight) {
     muster::run(talk());
 }
 
-TEST(IoStream, MayBeMovedAndDestroyedWhileSomethingIsInFlight) {
+TEST(io_stream, may_be_moved_and_destroyed_while_something_is_in_flight) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -400,7 +400,7 @@ TEST(IoStream, MayBeMovedAndDestroyedWhileSomethingIsInFlight) {
     muster::run(talk());
 }
 
-TEST(IoStream, AReadThatWasMadeAndNotBegunFindsItClosed) {
+TEST(io_stream, a_read_that_was_made_and_not_begun_finds_it_closed) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         std::optional<stream_pair> both(connected());
@@ -413,7 +413,7 @@ TEST(IoStream, AReadThatWasMadeAndNotBegunFindsItClosed) {
     muster::run(talk());
 }
 
-TEST(IoStream, OneThatWasNeverOpenedIsClosed) {
+TEST(io_stream, one_that_was_never_opened_is_closed) {
     auto talk = []() -> task<> {
         stream none;
         EXPECT_FALSE(none.is_open());
@@ -428,7 +428,7 @@ TEST(IoStream, OneThatWasNeverOpenedIsClosed) {
     muster::run(talk());
 }
 
-TEST(IoStream, MayOutliveItsLoopAndBeUsedOnAnother) {
+TEST(io_stream, may_outlive_its_loop_and_be_used_on_another) {
     const descriptor_audit audit;
     auto both = connected();
     auto send = [&]() -> task<> { co_await both.left.write("one"); };
@@ -447,7 +447,7 @@ TEST(IoStream, MayOutliveItsLoopAndBeUsedOnAnother) {
     EXPECT_EQ(muster::run(receive()), "one");
 }
 
-TEST(IoStream, ALoopThatEndsTakesWhatIsInFlightWithIt) {
+TEST(io_stream, a_loop_that_ends_takes_what_is_in_flight_with_it) {
     const descriptor_audit audit;
     auto both = connected();
     std::size_t reports = 0;
@@ -483,7 +483,7 @@ TEST(IoStream, ALoopThatEndsTakesWhatIsInFlightWithIt) {
     EXPECT_EQ(muster::run(receive()), "again");
 }
 
-TEST(IoStream, AnIdleOneKeepsNoLoopWaiting) {
+TEST(io_stream, an_idle_one_keeps_no_loop_waiting) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -497,7 +497,7 @@ TEST(IoStream, AnIdleOneKeepsNoLoopWaiting) {
     EXPECT_THROW(muster::run(talk()), muster::deadlock_error);
 }
 
-TEST(IoStream, GoesFromOneLivingLoopToAnotherOnTheSameThread) {
+TEST(io_stream, goes_from_one_living_loop_to_another_on_the_same_thread) {
     const descriptor_audit audit;
     muster::event_loop one;
     muster::event_loop two;
@@ -523,7 +523,7 @@ TEST(IoStream, GoesFromOneLivingLoopToAnotherOnTheSameThread) {
     EXPECT_EQ(code, std::errc::device_or_resource_busy);
 }
 
-TEST(IoStream, GivesItsDescriptorUp) {
+TEST(io_stream, gives_its_descriptor_up) {
     const descriptor_audit audit;
     auto ends = make_pipe();
     const int fd = ends.writer.release();
@@ -540,7 +540,7 @@ TEST(IoStream, GivesItsDescriptorUp) {
     EXPECT_EQ(muster::run(read()), "x");
 }
 
-TEST(IoStream, NeedsALoopThatDoesIo) {
+TEST(io_stream, needs_a_loop_that_does_io) {
     const descriptor_audit audit;
     auto both = connected();
     muster::testing::manual_loop loop;
@@ -548,7 +548,7 @@ TEST(IoStream, NeedsALoopThatDoesIo) {
     EXPECT_THROW(loop.run(both.right.write("x")), muster::invalid_state_error);
 }
 
-TEST(IoStream, AReaderThatAlwaysFindsSomethingLetsOthersRun) {
+TEST(io_stream, a_reader_that_always_finds_something_lets_others_run) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {
         auto both = connected();
@@ -573,7 +573,7 @@ TEST(IoStream, AReaderThatAlwaysFindsSomethingLetsOthersRun) {
     muster::run(talk());
 }
 
-TEST(IoStream, CarriesSixtyFourMegabytesAsFastAsTheyAreRead) {
+TEST(io_stream, carries_sixty_four_megabytes_as_fast_as_they_are_read) {
     const descriptor_audit audit;
     constexpr std::size_t all = std::size_t{64} << 20;
     auto send = [](stream& to) -> task<> {
@@ -621,7 +621,7 @@ TEST(IoStream, CarriesSixtyFourMegabytesAsFastAsTheyAreRead) {
     muster::run(talk());
 }
 
-TEST(IoPipe, StandardStreamsOfTheirOwnLeaveTheSharedOnesAsTheyAre) {
+TEST(io_pipe, standard_streams_of_their_own_leave_the_shared_ones_as_they_are) {
     const descriptor_audit audit;
     std::array<int, 2> ends{};
     EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);

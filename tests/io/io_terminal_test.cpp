@@ -14,7 +14,7 @@
 
 namespace {
 
-TEST(IoTerminal, TellsATerminalAndItsSize) {
+TEST(io_terminal, tells_a_terminal_and_its_size) {
     const io_test::descriptor_audit audit;
     winsize size{};
     size.ws_col = 132;
@@ -32,7 +32,7 @@ TEST(IoTerminal, TellsATerminalAndItsSize) {
     ::close(side);
 }
 
-TEST(IoTerminal, WhatIsNoneHasNoSize) {
+TEST(io_terminal, what_is_none_has_no_size) {
     const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     EXPECT_FALSE(muster::io::is_terminal(fd));
     EXPECT_FALSE(muster::io::terminal_size(fd).has_value());
@@ -41,7 +41,7 @@ TEST(IoTerminal, WhatIsNoneHasNoSize) {
     EXPECT_FALSE(muster::io::terminal_size(-1).has_value());
 }
 
-TEST(IoTerminal, IsAStreamLikeAnyOther) {
+TEST(io_terminal, is_a_stream_like_any_other) {
     const io_test::descriptor_audit audit;
     int main = -1;
     int side = -1;

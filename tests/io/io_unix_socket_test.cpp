@@ -26,7 +26,7 @@ using muster::task;
 using muster::io::connect_unix;
 using muster::io::listen_unix;
 
-TEST(IoUnixSocket, ConnectsByAPathAndRemovesIt) {
+TEST(io_unix_socket, connects_by_a_path_and_removes_it) {
     const descriptor_audit audit;
     const own_directory directory;
     const auto path = directory.file("x.sock");
@@ -47,7 +47,7 @@ TEST(IoUnixSocket, ConnectsByAPathAndRemovesIt) {
     muster::run(talk());
 }
 
-TEST(IoUnixSocket, LeavesAloneWhatIsNotItsOwn) {
+TEST(io_unix_socket, leaves_alone_what_is_not_its_own) {
     const descriptor_audit audit;
     const own_directory directory;
     const auto path = directory.file("x.sock");
@@ -62,7 +62,7 @@ TEST(IoUnixSocket, LeavesAloneWhatIsNotItsOwn) {
     EXPECT_THROW(static_cast<void>(listen_unix(path, true)), std::system_error) << "it is no socket";
 }
 
-TEST(IoUnixSocket, ReplacesAStaleOne) {
+TEST(io_unix_socket, replaces_a_stale_one) {
     const descriptor_audit audit;
     const own_directory directory;
     const auto path = directory.file("x.sock");
@@ -77,7 +77,7 @@ TEST(IoUnixSocket, ReplacesAStaleOne) {
     EXPECT_TRUE(door.is_open());
 }
 
-TEST(IoUnixSocket, SaysWhyAPathWillNotDo) {
+TEST(io_unix_socket, says_why_a_path_will_not_do) {
     const descriptor_audit audit;
     const own_directory directory;
     auto talk = [&]() -> task<> {
@@ -91,7 +91,7 @@ TEST(IoUnixSocket, SaysWhyAPathWillNotDo) {
     muster::run(talk());
 }
 
-TEST(IoUnixSocket, ConnectWaitsWhileTooManyWait) {
+TEST(io_unix_socket, connect_waits_while_too_many_wait) {
     const descriptor_audit audit;
     const own_directory directory;
     const auto path = directory.file("x.sock");

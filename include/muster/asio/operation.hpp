@@ -102,11 +102,11 @@ public:
 
     // ---- the loop's side ----
 
-    void begin(scheduler& loop, asio_wait& waiter) noexcept;
+    void begin(fiber_loop& loop, asio_wait& waiter) noexcept;
     /// *Returns* true if it had not been begun and never will be: nothing is to be waited for.
     [[nodiscard]] bool request_cancel() noexcept;
     /// The wait is gone: whatever comes is nobody's.
-    void detach(scheduler& loop) noexcept;
+    void detach(fiber_loop& loop) noexcept;
     [[nodiscard]] bool aborted() const noexcept { return aborted_; }
     void rethrow_if_not_begun() const {
         if (not_begun_)
@@ -125,14 +125,14 @@ protected:
     void set_aborted() noexcept { aborted_ = true; }
 
 private:
-    static void opened(letter& l, scheduler& loop) noexcept {
+    static void opened(letter& l, fiber_loop& loop) noexcept {
         auto& self = static_cast<asio_state&>(l);
         self.arrived(loop);
         self.release();
     }
     void cancel_here() noexcept;
     void finish_half() noexcept;
-    void arrived(scheduler& loop) noexcept;
+    void arrived(fiber_loop& loop) noexcept;
     void report_unwanted() noexcept;
     [[nodiscard]] bool is_here() const {
         return !executor_ || &boost::asio::query(executor_, boost::asio::execution::context) == asio_context_here;
@@ -216,7 +216,7 @@ protected:
     ~asio_wait() {
         // Its frame may be destroyed while it waits, at the end of a loop.
         if (outstanding_) {
-            state_->detach(*fiber_->loop_);
+            state_->detach(fiber_->loop());
             static_cast<void>(state_->request_cancel());
         }
         if (state_ != nullptr)
@@ -229,12 +229,12 @@ protected:
         outstanding_ = state != nullptr;
         f.wait(*this, h);
         if (outstanding_)
-            state_->begin(*f.loop_, *this);
+            state_->begin(f.loop(), *this);
     }
     /// After the wait: throws if it was cancelled, or could not be begun.
     void finish() {
         // A cancellation that came too late for an operation which has its result waits for the next wait.
-        if (fiber_->cancellation_due() && (fiber_->interrupted_ || state_->aborted())) [[unlikely]]
+        if (fiber_->cancellation_due() && (fiber_->wait_was_interrupted() || state_->aborted())) [[unlikely]]
             fiber_->throw_cancelled();
         state_->rethrow_if_not_begun();
     }
@@ -247,7 +247,7 @@ private:
         if (!self.state_->request_cancel())
             return cancel_effect::held;
         self.outstanding_ = false;
-        self.state_->detach(*self.fiber_->loop_);
+        self.state_->detach(self.fiber_->loop());
         return cancel_effect::interrupted;
     }
     static constexpr suspension_kind kind_of{"an Asio operation", &cancel};
@@ -281,7 +281,7 @@ inline void asio_state::finish_half() noexcept {
     }
 }
 
-inline void asio_state::arrived(scheduler& loop) noexcept {
+inline void asio_state::arrived(fiber_loop& loop) noexcept {
     asio_wait* const waiter = std::exchange(waiter_, nullptr);
     if (waiter == nullptr) {
         report_unwanted();
@@ -305,7 +305,7 @@ inline void asio_state::report_unwanted() noexcept {
     });
 }
 
-inline void asio_state::begin(scheduler& loop, asio_wait& waiter) noexcept {
+inline void asio_state::begin(fiber_loop& loop, asio_wait& waiter) noexcept {
     inbox_ = loop.inbox();
     waiter_ = &waiter;
     loop.begin_external_work();
@@ -394,7 +394,7 @@ inline void asio_state::cancel_here() noexcept {
     }
 }
 
-inline void asio_state::detach(scheduler& loop) noexcept {
+inline void asio_state::detach(fiber_loop& loop) noexcept {
     waiter_ = nullptr;
     loop.end_external_work();
 }

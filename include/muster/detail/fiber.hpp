@@ -13,7 +13,11 @@
 ///     fiber.cancel({reason}); // from the loop's thread
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
 #include <muster/detail/cancel_text.hpp>
+#include <muster/detail/fiber_loop.hpp>
+#include <muster/detail/run_queue.hpp>
+#include <muster/detail/task_locals.hpp>
 #include <muster/error.hpp>
 #include <muster/outcome.hpp>
 
@@ -27,34 +31,7 @@
 namespace muster::detail {
 
 class fiber;
-class scheduler;
 struct suspension;
-struct task_locals;
-
-/// What the ready queue holds: a fiber to go on with, or a call to make.
-struct runnable {
-    enum class kind : std::uint8_t { fiber, call };
-    explicit runnable(kind k) noexcept : kind_(k) {}
-    runnable(const runnable&) = delete;
-    runnable& operator=(const runnable&) = delete;
-
-    runnable* next_ = nullptr;
-    union {
-        runnable* before_ = nullptr; ///< in the ready queue; stale in one that is first
-        suspension* op_;             ///< of a fiber that waits: what it waits for
-    };
-    kind kind_;
-};
-
-/// An entry of the ready queue that is not a fiber. It is held by address while queued: see scheduler::unpost.
-struct call_entry : runnable {
-    /// Called with run = true when its turn has come; with false if the loop ends first, only to free itself.
-    using function = void (*)(call_entry&, bool run) noexcept;
-    explicit call_entry(function f) noexcept : runnable(kind::call), call_(f) {}
-
-    function call_;
-    bool queued_ = false;
-};
 
 struct cancel_request {
     explicit cancel_request(cancel_reason why, cancel_text_ptr said = {}) noexcept
@@ -153,12 +130,32 @@ struct promise_links {
     }
 };
 
+/// A fiber's life. A slot of a combinator that has no coroutine at the moment has ended too.
+///
+///     unstarted --step--> running --wait--> waiting
+///         ^                ^   |               |
+///         |           step |   | yield         | wake
+///       adopt              |   v               |
+///         |               queued <-------------+
+///         |
+///       ended     <- from each of the others: the last coroutine ended, or it was destroyed with its loop
 enum class fiber_state : std::uint8_t { unstarted, queued, running, waiting, ended };
+
+/// How far a cancellation has come. Several requests are delivered as one.
+enum class cancel_stage : std::uint8_t {
+    none,
+    due,                 ///< it interrupts the next wait
+    interrupted,         ///< it ended a wait, and the coroutine has not seen that yet
+    interrupted_and_due, ///< it ended a wait, and another request came before the coroutine saw that
+};
+
+/// Whether a cancellation may end the coroutine that waits without a throw: see droppable_task.
+enum class drop_stage : std::uint8_t { not_allowed, allowed, dropped };
 
 class fiber : public runnable {
 public:
     fiber() noexcept : runnable(kind::fiber) {}
-    fiber(scheduler& loop, fiber_owner& owner) noexcept : runnable(kind::fiber), loop_(&loop), owner_(&owner) {}
+    fiber(fiber_loop& loop, fiber_owner& owner) noexcept : runnable(kind::fiber), loop_(&loop), owner_(&owner) {}
     ~fiber() { static_cast<void>(cancel_text_ptr::adopt(text_)); }
 
     /// Makes `root`, a coroutine that has not begun, what this fiber runs; its result goes to `out`.
@@ -168,7 +165,12 @@ public:
         links.out_ = &out;
         links.link_ = nullptr;
         leaf_ = root;
-        state_ = fiber_state::unstarted;
+        go_to(fiber_state::unstarted);
+    }
+    /// Queues a fiber that has not begun.
+    void start() noexcept {
+        MUSTER_ASSERT(state_ == fiber_state::unstarted);
+        loop_->ready_.push(*this);
     }
 
     /// Runs until it waits, yields or has ended; then tells its owner. Called by the loop only.
@@ -184,18 +186,34 @@ public:
     /// at once. The caller must have put `op` where it will be found.
     void wait(suspension& op, std::coroutine_handle<> h) noexcept;
     /// The fiber goes on with `h` after what is ready now.
-    void yield(std::coroutine_handle<> h) noexcept;
+    void yield(std::coroutine_handle<> h) noexcept {
+        leaf_ = h;
+        go_to(fiber_state::queued);
+        loop_->ready_.push(*this);
+    }
     /// The fiber goes on with `h` at once.
     void transfer(std::coroutine_handle<> h) noexcept { leaf_ = h; }
-    /// What a root coroutine's last suspension says.
-    void set_ended() noexcept { state_ = fiber_state::ended; }
+    /// A root coroutine has come to its last suspension, or there is no coroutine to run.
+    void set_ended() noexcept { go_to(fiber_state::ended); }
 
     /// Ends a wait: the fiber is queued.
-    void wake() noexcept;
+    void wake() noexcept {
+        MUSTER_ASSERT(state_ == fiber_state::waiting);
+        go_to(fiber_state::queued);
+        loop_->ready_.push(*this);
+    }
 
     /// True if a cancellation is to be delivered now; the awaiter then undoes what it was given and calls
     /// throw_cancelled().
-    [[nodiscard]] bool cancellation_due() const noexcept { return interrupted_ || must_cancel_; }
+    [[nodiscard]] bool cancellation_due() const noexcept { return stage_ != cancel_stage::none; }
+    /// True if a cancellation ended the wait. Otherwise one that is due came after the wait had ended by itself.
+    [[nodiscard]] bool wait_was_interrupted() const noexcept {
+        return stage_ == cancel_stage::interrupted || stage_ == cancel_stage::interrupted_and_due;
+    }
+    /// True if a cancellation is kept for the next wait.
+    [[nodiscard]] bool next_wait_is_cancelled() const noexcept {
+        return stage_ == cancel_stage::due || stage_ == cancel_stage::interrupted_and_due;
+    }
     /// Inlined into the coroutine: each frame between a throw and its handler adds a third to what the throw costs.
     [[noreturn, gnu::always_inline]] void throw_cancelled() {
         auto request = take_for_throw();
@@ -214,40 +232,108 @@ public:
     [[nodiscard]] cancel_request take_for_throw();
     /// A delivered cancellation is put back: it comes again at the next wait.
     void put_back(const cancel_request& request) noexcept;
+    /// The fiber is used again for another coroutine: nobody has asked that one to stop.
+    void forget_cancellation() noexcept {
+        if (cancels_ == 0 && stage_ == cancel_stage::none && text_ == nullptr) [[likely]]
+            return;
+        cancels_ = 0;
+        stage_ = cancel_stage::none;
+        set_request(cancel_request(cancel_reason::none));
+    }
+    /// The coroutine that waits allows, or no longer allows, that a cancellation ends it there.
+    void allow_drop(bool allowed) noexcept { drop_ = allowed ? drop_stage::allowed : drop_stage::not_allowed; }
 
+    /// asyncio's cancelling().
+    [[nodiscard]] std::uint32_t cancels() const noexcept { return cancels_; }
     int uncancel() noexcept;
     /// asyncio's cancelling(), less what is held back.
     [[nodiscard]] std::uint32_t cancels_here() const noexcept;
     void begin_hold(cancel_hold& h) noexcept;
     void end_hold(cancel_hold& h) noexcept;
+    /// The innermost stretch of its code in which cancellation is held back; null if there is none.
+    [[nodiscard]] cancel_hold* hold() const noexcept { return hold_; }
 
+    // ---- what it is doing ----
+
+    [[nodiscard]] fiber_loop& loop() const noexcept { return *loop_; }
+    [[nodiscard]] fiber_state state() const noexcept { return state_; }
     [[nodiscard]] bool ended() const noexcept { return state_ == fiber_state::ended; }
+    [[nodiscard]] bool running() const noexcept { return loop_ != nullptr && loop_->running() == this; }
+    /// Null if it does not wait.
+    [[nodiscard]] suspension* waits_for() const noexcept { return state_ == fiber_state::waiting ? op_ : nullptr; }
+    /// What its owner calls it.
+    [[nodiscard]] std::string owners_name() const;
 
-    // What is small first: it fits beside what a runnable has that is small. A gather has as many as children.
-    fiber_state state_ = fiber_state::unstarted;
-    cancel_reason reason_ = cancel_reason::none;
-    bool interrupted_ : 1 = false; ///< a wait was ended by a cancellation that the coroutine has not seen yet
-    bool must_cancel_ : 1 = false; ///< a cancellation waits for the next wait
-    bool droppable_ : 1 = false;   ///< the coroutine that waits allows that it ends there if it is interrupted
-    bool dropped_ : 1 = false;     ///< and it does
-    std::uint32_t cancels_ = 0;    ///< asyncio's cancelling()
-    scheduler* loop_ = nullptr;
-    std::coroutine_handle<> leaf_;
-    fiber_owner* owner_ = nullptr;
-    cancel_text* text_ = nullptr;   ///< owned
-    task_locals* locals_ = nullptr; ///< owned by the owner's rules: see task_local.hpp
-    cancel_hold* hold_ = nullptr;   ///< the innermost
+    // ---- its task-locals ----
 
+    [[nodiscard]] task_locals* locals() const noexcept { return locals_; }
+    /// Gets a share of what its creator has. It must have none yet.
+    void share_locals(task_locals* list) noexcept {
+        MUSTER_ASSERT(locals_ == nullptr);
+        locals_ = retain_locals(list);
+    }
+    void set_local(const void* key, std::any value) { locals_ = detail::set_local(locals_, key, std::move(value)); }
+    /// Its owner calls this when it has ended and before it is destroyed.
+    void release_locals() noexcept {
+        if (locals_ != nullptr)
+            detail::release_locals(std::exchange(locals_, nullptr));
+    }
+
+    // ---- its frames ----
+
+    /// Whether it has a coroutine, begun or not.
+    [[nodiscard]] bool has_frame() const noexcept { return static_cast<bool>(leaf_); }
+    /// Destroys a root coroutine that has not begun.
+    void destroy_unbegun() noexcept {
+        MUSTER_ASSERT(state_ == fiber_state::unstarted);
+        std::exchange(leaf_, nullptr).destroy();
+        go_to(fiber_state::ended);
+    }
+
+private:
+    friend void destroy_fiber_tree(fiber& root) noexcept;
+
+    bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
+    fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
+    void cut_circle(const cancel_request& request) noexcept;
+    void end_cancelled() noexcept;
+
+    /// Every change of its state, as the picture above has them.
+    void go_to(fiber_state to) noexcept {
+        MUSTER_ASSERT(may_go_to(to));
+        state_ = to;
+    }
+    [[nodiscard]] bool may_go_to(fiber_state to) const noexcept;
+    /// A cancellation is kept for the next wait.
+    void keep_for_next_wait() noexcept {
+        stage_ = wait_was_interrupted() ? cancel_stage::interrupted_and_due : cancel_stage::due;
+    }
+    /// A cancellation has ended the wait.
+    void interrupted_wait() noexcept {
+        stage_ = next_wait_is_cancelled() ? cancel_stage::interrupted_and_due : cancel_stage::interrupted;
+    }
     void set_request(const cancel_request& request) noexcept {
         reason_ = request.reason;
         static_cast<void>(cancel_text_ptr::adopt(std::exchange(text_, cancel_text_ptr(request.text).detach())));
     }
 
-private:
-    bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
-    fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
-    void cut_circle(const cancel_request& request) noexcept;
-    void end_cancelled() noexcept;
+    // The small members come first: they fit into the padding of a runnable. A gather has a fiber for each child.
+    fiber_state state_ = fiber_state::unstarted;
+    cancel_reason reason_ = cancel_reason::none;
+    cancel_stage stage_ : 4 = cancel_stage::none;
+    drop_stage drop_ : 4 = drop_stage::not_allowed;
+    std::uint32_t cancels_ = 0;
+    fiber_loop* loop_ = nullptr;
+    std::coroutine_handle<> leaf_; ///< the innermost coroutine, which the next step resumes
+    fiber_owner* owner_ = nullptr;
+    cancel_text* text_ = nullptr; ///< owned
+    task_locals* locals_ = nullptr;
+    cancel_hold* hold_ = nullptr;
 };
+
+static_assert(sizeof(void*) != 8 || sizeof(fiber) == 72, "a gather has a fiber for each child: it must not grow");
+
+/// Destroys a fiber's frames, innermost first, and before them its children's; without recursion.
+void destroy_fiber_tree(fiber& root) noexcept;
 
 } // namespace muster::detail

@@ -80,7 +80,7 @@ protected:
 private:
     friend class foreign_bridge;
     static foreign_bridge hand_over(foreign_wait& wait);
-    static void arrived(letter& l, scheduler& loop) noexcept;
+    static void arrived(letter& l, fiber_loop& loop) noexcept;
     static cancel_effect cancel(suspension&, const cancel_request&, fiber*&) noexcept { return cancel_effect::held; }
     static const suspension_kind kind_of;
 

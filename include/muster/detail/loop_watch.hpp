@@ -7,9 +7,13 @@
 /// comparison with null for each suspension and each combinator.
 ///
 ///     struct counts : loop_watch { void suspended(fiber&) noexcept override { ++n; } int n = 0; };
-///     loop.watch_ = &counts;
+///     loop.set_watch(&counts);
 
 #include <muster/config.hpp>
+
+namespace muster {
+class outcome_base;
+} // namespace muster
 
 namespace muster::detail {
 
@@ -25,6 +29,8 @@ public:
 
     /// A step has ended and its fiber has not: it waits, or is queued again.
     virtual void suspended(fiber&) noexcept {}
+    /// A fiber has ended with this result, and its owner is about to be told.
+    virtual void ended(const fiber&, const outcome_base&) noexcept {}
     /// An interrupted wait is about to throw. What this throws is thrown instead.
     virtual void interrupted(fiber&) {}
     /// A combinator is over, and whoever waits for it is about to be told.

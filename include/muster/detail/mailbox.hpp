@@ -9,6 +9,8 @@
 ///     if (!box->post(letter)) letter.discard();
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
+#include <muster/detail/intrusive_list.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -17,11 +19,11 @@
 
 namespace muster::detail {
 
-class scheduler;
+class fiber_loop;
 
 /// Held by address while in the box.
 struct letter {
-    using function = void (*)(letter&, scheduler&) noexcept;
+    using function = void (*)(letter&, fiber_loop&) noexcept;
     explicit letter(function open) noexcept : open_(open) {}
     letter(const letter&) = delete;
     letter& operator=(const letter&) = delete;
@@ -31,15 +33,14 @@ struct letter {
 };
 
 /// What a loop holds on behalf of others and gives back when it ends. Held by address; the loop's thread only.
-struct loop_share {
+class loop_share : public list_hook<loop_share> {
+public:
     using function = void (*)(loop_share&) noexcept;
     explicit loop_share(function loop_ended) noexcept : loop_ended_(loop_ended) {}
-    loop_share(const loop_share&) = delete;
-    loop_share& operator=(const loop_share&) = delete;
 
-    loop_share* before_ = nullptr;
-    loop_share* after_ = nullptr;
-    function loop_ended_; ///< called when it has been taken off the list
+private:
+    friend class mailbox;
+    function loop_ended_; ///< called when the mailbox holds the share no more
 };
 
 class mailbox : public std::enable_shared_from_this<mailbox> {
@@ -85,42 +86,29 @@ public:
     [[nodiscard]] bool is_closed() noexcept { return head_.load(std::memory_order_acquire) == closed(); }
 
     /// *Thread safety*: these three are for the loop's thread.
-    void keep(loop_share& s) noexcept {
-        s.before_ = nullptr;
-        s.after_ = shares_;
-        if (shares_ != nullptr)
-            shares_->before_ = &s;
-        shares_ = &s;
-    }
-    void give_back(loop_share& s) noexcept {
-        (s.before_ != nullptr ? s.before_->after_ : shares_) = s.after_;
-        if (s.after_ != nullptr)
-            s.after_->before_ = s.before_;
-    }
+    void keep(loop_share& s) noexcept { shares_.push_front(s); }
+    void give_back(loop_share& s) noexcept { shares_.remove(s); }
     void give_back_all() noexcept {
         // What is given back may be the last to know of the loop, which leads here again: a loop, not a recursion.
         if (giving_back_)
             return;
         giving_back_ = true;
-        while (loop_share* s = shares_) {
-            give_back(*s);
+        while (loop_share* s = shares_.pop_front())
             s->loop_ended_(*s);
-        }
         giving_back_ = false;
     }
 
-    /// What lives outside and may still post: promises, loop handles, guards. Counted from any thread.
-    std::atomic<std::int64_t> outside{0};
-
-    /// One of those is gone. The loop is woken when it was the last, so that it can see a deadlock.
+    /// What lives outside and may still post (promises, loop handles, guards) enters, and leaves in the end. The loop
+    /// is woken when the last one leaves, so that it can see a deadlock. *Thread safety*: any thread.
+    void enter() noexcept { outside_.fetch_add(1, std::memory_order_relaxed); }
     void leave() noexcept {
-        if (outside.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        if (outside_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
             const std::lock_guard lock(waking_);
             if (context_ != nullptr)
                 wake_(context_);
         }
     }
-    void enter() noexcept { outside.fetch_add(1, std::memory_order_relaxed); }
+    [[nodiscard]] bool anyone_outside() const noexcept { return outside_.load(std::memory_order_acquire) > 0; }
 
 private:
     static letter* in_order(letter* newest) noexcept {
@@ -133,12 +121,14 @@ private:
         }
         return oldest;
     }
+    /// A value of head_ that is no letter: the loop has ended.
     letter* closed() noexcept { return reinterpret_cast<letter*>(this); }
 
-    std::atomic<letter*> head_{nullptr};
-    loop_share* shares_ = nullptr;
+    std::atomic<letter*> head_{nullptr}; ///< the newest letter, or closed()
+    std::atomic<std::int64_t> outside_{0};
+    intrusive_list<loop_share> shares_;
     bool giving_back_ = false;
-    std::mutex waking_;
+    std::mutex waking_; ///< guards context_, which close() takes away
     wake_function wake_;
     void* context_;
 };

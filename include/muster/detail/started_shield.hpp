@@ -27,7 +27,7 @@ class started_shield final : public kept_future_state<T>, public watcher {
 
 public:
     started_shield(scheduler& loop, counted<completable> inner, std::source_location site) noexcept
-        : base(kind_of, &loop_ended, loop.link(), site, loop.next_number()),
+        : base(&loop_ended, loop.link(), site, loop.next_number()),
           watcher(&told, &call),
           inner_(std::move(inner)),
           running_on_(loop) {}
@@ -46,9 +46,9 @@ private:
         if (!this->done()) {
             try {
                 auto ended = outcome_of<T>(*inner_);
-                move_outcome(ended, this->result_);
+                move_outcome(ended, this->result());
             } catch (...) {
-                detail_outcome_access::set_error(this->result_, std::current_exception());
+                detail_outcome_access::set_error(this->result(), std::current_exception());
             }
             inner_->mark_retrieved();
             this->complete();
@@ -75,18 +75,14 @@ private:
         self.stop_watching();
         self.release();
     }
-    static bool cancel(completable& c, const cancel_request& request) noexcept {
-        auto& self = static_cast<started_shield&>(c);
-        base::cancel(c, request);
-        if (self.inner_) {
-            self.stop_watching();
-            self.let_go();
+    bool do_cancel(const cancel_request& request) noexcept override {
+        base::do_cancel(request);
+        if (inner_) {
+            stop_watching();
+            this->let_go();
         }
         return true;
     }
-    static void destroy(completable& c) noexcept { delete static_cast<started_shield*>(&c); }
-    static constexpr completable::completable_kind kind_of{
-        "future", &cancel, &request_cancel_future, &no_fiber, &destroy};
 
     counted<completable> inner_; ///< until it has ended, or this was cancelled, or the loop has ended
     scheduler& running_on_;

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What waits for connections: made by listen() in tcp.hpp and listen_unix() in unix_socket.hpp.
+/// A listener waits for connections. It is made by listen() in tcp.hpp and listen_unix() in unix_socket.hpp.
 ///
 ///     auto peer = co_await door.accept();
 
@@ -15,20 +15,20 @@
 #include <memory>
 
 namespace muster::detail {
-struct listening;
+class listening;
 } // namespace muster::detail
 
 namespace muster::io {
 
 /// Movable. *Lifetime*: it may be moved and destroyed while accept() waits, which then ends with
 /// std::errc::operation_canceled; also after its loop has ended. *Thread safety*: one thread.
-class [[nodiscard("nobody is listened to any more once this is dropped")]] listener {
+class [[nodiscard("it stops listening at once if this is dropped")]] listener {
 public:
     /// A closed one.
     listener() noexcept = default;
 
     /// Waits for a connection. One task at a time. A connection that was broken off before it was accepted is passed
-    /// over. While the process has no descriptors left it tries again every 20 ms: who connects meanwhile waits.
+    /// over. While the process has no descriptors left it tries again every 20 ms, and peers that connect wait.
     /// *Errors*: std::system_error; invalid_state_error if another task accepts, or on a loop without I/O.
     /// *Cancellation*: ends the wait; no connection is lost. *Source*: loop.sock_accept.
     [[nodiscard]] task<stream> accept();
@@ -38,7 +38,7 @@ public:
     /// *Returns* its port, also one that the system chose; 0 if it is closed or has none.
     [[nodiscard]] std::uint16_t port() const noexcept;
 
-    /// Refuses who comes from now on, and who has not been accepted yet. Connections that were accepted go on.
+    /// Peers that connect from now on, or have not been accepted yet, are refused. Accepted connections go on.
     void close() noexcept;
     [[nodiscard]] bool is_open() const noexcept;
 

@@ -25,10 +25,12 @@
 
 namespace muster::io {
 
-/// Movable. It reads ahead: read from the stream only through it. One task reads at a time.
-/// *Errors*, of every operation: those of stream::read_some. *Cancellation*, of every operation: ends the wait; what
+/// It reads ahead: read from the stream only through it. Copies share what has come. One task reads at a time.
+/// *Errors*, of every operation: those of stream::read_some; invalid_state_error for one that was moved from, or if
+/// another task reads. *Cancellation*, of every operation: ends the wait; what
 /// has come stays here and is read next. *Lifetime*: stream and reader may go in any order, also while a read is in
-/// flight. *Thread safety*: one thread. *Source*: asyncio.StreamReader.
+/// flight. *Complexity*: it has a buffer only while it keeps something. *Thread safety*: one thread. *Source*:
+/// asyncio.StreamReader.
 class reader {
 public:
     explicit reader(const stream& from);

@@ -20,11 +20,11 @@
 namespace muster::io {
 
 /// While it lives, its signals do nothing but to be counted for it; then they do again what they did before, unless
-/// somebody else has changed that. Several watchers of a signal each get it. Up to 65,536 wait to be taken; the system
-/// itself may deliver one signal for several of the same kind that were sent in quick succession. Its loop waits for
-/// signals as long as one lives, even with nothing else to do: drop it when no more are wanted.
-/// Movable. *Lifetime*: may be destroyed while next() waits, and outlive its loop. *Thread safety*: the loop's thread;
-/// the signals may arrive on any. *Source*: loop.add_signal_handler.
+/// another part of the program has changed that. Several watchers of a signal each get it. Up to 65,536 wait to be
+/// taken; the system itself may deliver one signal for several of the same kind that were sent in quick succession. Its
+/// loop waits for signals as long as one lives, even with nothing else to do: drop it when no more are wanted. Movable.
+/// *Lifetime*: may be destroyed while next() waits, and outlive its loop. *Thread safety*: the loop's thread; the
+/// signals may arrive on any. *Source*: loop.add_signal_handler.
 class signal_watcher {
 public:
     /// *Errors*: std::invalid_argument for no signals, for what is no signal, and for those that can't be watched
@@ -40,7 +40,7 @@ public:
     [[nodiscard]] task<int> next();
 
 private:
-    struct state;
+    class state;
     std::unique_ptr<state> state_;
 };
 

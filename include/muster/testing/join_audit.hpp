@@ -6,7 +6,7 @@
 /// the four counts add up, and no child is left running that the combinator owns.
 ///
 ///     muster::testing::join_audit audit;
-///     loop.watch_ = &audit;              // of a manual_loop; audit.mistakes() afterwards
+///     loop.set_watch(&audit);             // of a manual_loop; audit.mistakes() afterwards
 
 #include <muster/config.hpp>
 #include <muster/detail/loop_watch.hpp>

@@ -41,7 +41,7 @@ join::~join() {
     for (std::size_t i = 0; i != slots_.size(); ++i) {
         if (auto* clock = clock_of(slots_[i]))
             loop_->disarm(*clock);
-        release_locals(slots_[i].locals_);
+        slots_[i].release_locals();
     }
 }
 
@@ -110,7 +110,7 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     if (to_pull_ == 0 && options_.owns_children) {
         // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
         // and no cancellation of its own is looked for.
-        begin(*parent.loop_, nullptr, nullptr);
+        begin(scheduler::of(parent), nullptr, nullptr);
         if (done_) {
             parent.transfer(h);
             return;
@@ -120,7 +120,7 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
         return;
     }
     parent_ = &parent;
-    loop_ = parent.loop_;
+    loop_ = &scheduler::of(parent);
     began_ = loop_->now();
     begun_ = true;
     watching_ = watch_count_;
@@ -193,8 +193,8 @@ void join::end_wait() noexcept {
     done_ = true;
     if (looked_ahead_)
         total_ = next_ + 1; // it was pulled, and not started
-    if (loop_->watch_ != nullptr) [[unlikely]]
-        loop_->watch_->joined(*this);
+    if (loop_->watch() != nullptr) [[unlikely]]
+        loop_->watch()->joined(*this);
     if (parent_ != nullptr)
         parent_->wake();
 }
@@ -249,7 +249,7 @@ bool join::start_next() noexcept {
     }
     join_slot& s = *taken;
     s.index_ = next_;
-    s.state_ = fiber_state::ended;
+    s.set_ended();
     bool pulled = false;
     try {
         pulled = pull_(*this, s);
@@ -284,13 +284,12 @@ void join::make_attempt(join_slot& s) noexcept {
     }
     if (children_cancelled_) [[unlikely]]
         s.cancel(stop_request_); // the function that made it cancelled the caller
-    if (parent_->locals_ != nullptr)
-        s.locals_ = retain_locals(parent_->locals_);
+    if (parent_->locals() != nullptr)
+        s.share_locals(parent_->locals());
     if (auto* clock = clock_of(s)) {
         clock->expired_ = false;
         if (options_.each_within && !begin_limit(*clock)) {
-            std::exchange(s.leaf_, nullptr).destroy();
-            s.state_ = fiber_state::ended;
+            s.destroy_unbegun();
             detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
             slot_ended(s);
             return;
@@ -351,8 +350,7 @@ void join::child_ended(fiber_owner& o, fiber& f) noexcept {
 }
 
 void join::slot_ended(join_slot& s) noexcept {
-    if (s.locals_ != nullptr)
-        release_locals(std::exchange(s.locals_, nullptr));
+    s.release_locals();
     if (auto* clock = clock_of(s)) {
         end_limit(*clock);
         if (clock->expired_ && s.out_->was_cancelled())
@@ -384,11 +382,7 @@ void join::slot_ended(join_slot& s) noexcept {
 
 void join::free_slot(join_slot& s) noexcept {
     s.out_ = nullptr;
-    if (s.cancels_ != 0 || s.cancellation_due() || s.text_ != nullptr) [[unlikely]] {
-        s.cancels_ = 0;
-        s.interrupted_ = s.must_cancel_ = false;
-        s.set_request(cancel_request(cancel_reason::none));
-    }
+    s.forget_cancellation();
     s.next_ = std::exchange(free_, &s);
 }
 
@@ -475,9 +469,8 @@ void child_clock::fired(timer& t) noexcept {
     auto& s = *clock.slot_;
     auto& j = *clock.join_;
     clock.backing_off_ = false;
-    s.cancels_ = 0;
-    s.interrupted_ = s.must_cancel_ = false;
-    s.state_ = fiber_state::ended;
+    s.forget_cancellation();
+    s.set_ended();
     try {
         j.again_(j, s);
     } catch (...) {
@@ -727,8 +720,8 @@ void join::drop_unstarted() noexcept {
     for (; next_ != to_pull_; ++next_) {
         s.index_ = next_;
         static_cast<void>(pull_(*this, s));
-        if (s.leaf_)
-            std::exchange(s.leaf_, nullptr).destroy();
+        if (s.has_frame())
+            s.destroy_unbegun();
         if (!s.out_->failed())
             detail_outcome_access::set_cancelled(
                 *s.out_, outcome_state::cancelled, stop_request_.reason, stop_request_.text);
@@ -742,7 +735,7 @@ fiber* join::last_child(suspension& s) noexcept {
     j.destroy_from_ = std::min(j.destroy_from_, j.slots_.size());
     while (j.destroy_from_ != 0) {
         auto& slot = j.slots_[j.destroy_from_ - 1];
-        if (slot.leaf_)
+        if (slot.has_frame())
             return &slot;
         --j.destroy_from_;
     }

@@ -759,7 +759,7 @@ result run(const program& p) {
         muster::testing::join_audit audit;
         {
             muster::testing::manual_loop loop;
-            loop.watch_ = &audit;
+            loop.set_watch(&audit);
             loop.shuffle_ready(p.shuffle);
             try {
                 loop.run(run_main(w, p), muster::run_options().on_report(note));

@@ -116,7 +116,7 @@ void adopt_child(join_slot& slot, task<T> t, outcome<T>& out) noexcept {
         slot.adopt(frame, out);
         return;
     }
-    slot.state_ = fiber_state::ended;
+    slot.set_ended();
     if (valid)
         detail_outcome_access::set_error(out, std::make_exception_ptr(std::bad_alloc()));
     else

@@ -145,7 +145,7 @@ protected:
             adopt_child(s,
                 types::child::store(std::invoke(in_.function_, static_cast<typename types::argument>(element))), out);
         } catch (...) {
-            s.state_ = fiber_state::ended;
+            s.set_ended();
             detail_outcome_access::set_thrown(out, std::current_exception());
         }
     }

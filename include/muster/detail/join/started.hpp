@@ -51,7 +51,7 @@ class started_join final : public kept_future_state<started_value<Input, Result,
 
 public:
     started_join(scheduler& loop, Input&& input, join_options&& options, Then then)
-        : base(kind_of, &loop_ended, loop.link(), options.site, loop.next_number()),
+        : base(&loop_ended, loop.link(), options.site, loop.next_number()),
           wired_(std::in_place, std::move(input), std::move(options)),
           then_(std::move(then)) {}
 
@@ -90,16 +90,16 @@ private:
             }
         } catch (...) {
             // A cancellation too is an error here, as in asyncio: the future was not cancelled itself.
-            detail_outcome_access::set_error(this->result_, std::current_exception());
+            detail_outcome_access::set_error(this->result(), std::current_exception());
         }
     }
     template <class Make>
     void set_value(Make make) {
         if constexpr (std::is_void_v<value_type>) {
             make();
-            this->result_.emplace();
+            this->result().emplace();
         } else {
-            this->result_.emplace(make());
+            this->result().emplace(make());
         }
     }
 
@@ -110,20 +110,13 @@ private:
     }
 
     /// As asyncio's: asks the children, and does not end at once.
-    static bool cancel(completable& c, const cancel_request& request) noexcept {
-        auto& self = static_cast<started_join&>(c);
-        if (!self.wired_ || !self.wired_->get_join().anyone_to_stop())
+    bool do_cancel(const cancel_request& request) noexcept override {
+        if (!wired_ || !wired_->get_join().anyone_to_stop())
             return false;
-        self.wired_->get_join().ask_to_stop(request);
+        wired_->get_join().ask_to_stop(request);
         return true;
     }
-    static const join* join_of(const completable& c) noexcept {
-        const auto& self = static_cast<const started_join&>(c);
-        return self.wired_ ? &self.wired_->get_join() : nullptr;
-    }
-    static void destroy(completable& c) noexcept { delete static_cast<started_join*>(&c); }
-    static constexpr completable::completable_kind kind_of{
-        "future", &cancel, &request_cancel_future, &no_fiber, &destroy, &join_of};
+    [[nodiscard]] const join* as_join() const noexcept override { return wired_ ? &wired_->get_join() : nullptr; }
 
     std::optional<wired> wired_; ///< until it has ended
     Then then_;

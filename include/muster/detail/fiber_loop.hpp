@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The part of a loop that a fiber knows: where it is queued, which fiber is running, what a test observes, and how
+/// other threads reach the loop. The scheduler is one and adds timers, tasks and the outside world.
+///
+///     fiber.loop().post(call);
+
+#include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
+#include <muster/detail/mailbox.hpp>
+#include <muster/detail/run_queue.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace muster::detail {
+
+class fiber;
+class loop_watch;
+
+/// *Thread safety*: the loop's thread, except what inbox() gives.
+class fiber_loop {
+public:
+    fiber_loop(const fiber_loop&) = delete;
+    fiber_loop& operator=(const fiber_loop&) = delete;
+
+    /// Queues a call, unless it is queued already. A fiber queues itself: see fiber::wake.
+    void post(call_entry& c) noexcept { ready_.push_call(c); }
+    /// Takes a call off the queue, if it is on it. *Complexity*: O(1).
+    void unpost(call_entry& c) noexcept { ready_.remove(c); }
+    /// Whether the next iteration of the loop has anything to run.
+    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
+    /// Drops what is queued: the loop ends. Fibers are destroyed by whoever owns them.
+    void drop_ready() noexcept { ready_.drop_all(); }
+
+    /// The fiber whose step this is; null between steps.
+    [[nodiscard]] fiber* running() const noexcept { return running_; }
+
+    /// A test's observer; null on every loop but a test's.
+    [[nodiscard]] loop_watch* watch() const noexcept { return watch_; }
+    void set_watch(loop_watch* watch) noexcept { watch_ = watch; }
+
+    /// Work outside (a pool's job, a look-up, a promise on another thread) that will post to this loop: while there
+    /// is any, a loop with nothing to do waits instead of reporting a deadlock.
+    void begin_external_work() noexcept { ++external_work_; }
+    void end_external_work() noexcept {
+        MUSTER_ASSERT(external_work_ > 0);
+        --external_work_;
+    }
+    [[nodiscard]] bool external_work_in_progress() const noexcept { return external_work_ > 0; }
+
+    /// The way in for other threads. Outlives the loop.
+    [[nodiscard]] const std::shared_ptr<mailbox>& inbox() const noexcept { return inbox_; }
+
+protected:
+    explicit fiber_loop(std::shared_ptr<mailbox> inbox) noexcept : inbox_(std::move(inbox)) {}
+    ~fiber_loop() = default;
+
+    [[nodiscard]] run_queue& ready() noexcept { return ready_; }
+
+private:
+    friend class fiber; // it queues itself, and says when it runs
+
+    run_queue ready_;
+    fiber* running_ = nullptr;
+    loop_watch* watch_ = nullptr;
+    std::int64_t external_work_ = 0;
+    std::shared_ptr<mailbox> inbox_;
+};
+
+} // namespace muster::detail

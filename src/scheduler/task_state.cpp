@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// A task that the loop owns. The loop lists it and holds a share of it from when it is made until it has ended.
+#include <muster/detail/task_state.hpp>
+
+#include <muster/detail/scheduler.hpp>
+
+namespace muster::detail {
+
+task_base::task_base(outcome_base& o, scheduler& loop, std::source_location site) noexcept
+    : completable(o, loop.link(), site, loop.next_number()),
+      fiber(loop, *this),
+      fiber_owner(&task_ended, &task_name) {
+    loop.enlist(*this);
+}
+
+std::string task_base::task_name(const fiber_owner& owner, const fiber&) {
+    return static_cast<const task_base&>(owner).name();
+}
+
+void task_base::task_ended(fiber_owner& owner, fiber&) noexcept {
+    auto& t = static_cast<task_base&>(owner);
+    scheduler::of(t).delist(t);
+    t.complete();
+    t.completable::release(); // the loop's share
+}
+
+void task_base::end_as_destroyed() noexcept {
+    detail_outcome_access::set_cancelled(
+        const_cast<outcome_base&>(ended_as()), outcome_state::cancelled, cancel_reason::shutdown, {});
+    task_ended(*this, *this);
+}
+
+} // namespace muster::detail
