@@ -267,6 +267,7 @@ void transfer::guard_connection() {
     if (frame_.kind == framing::until_close && std::string_view(answer_.effective_url).starts_with("https") &&
         !options_->tls_.missing_close_notify_is_fine_) {
         tls_end_ = tls_end::cut_off;
+        tls_require_proper_end(easy());
         curl_easy_setopt(easy(), CURLOPT_NOPROGRESS, 0L);
     }
 }
