@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What libcurl does not do with a connection's TLS: say what was not read, and tell a proper end from a cut. Private
-/// to muster::http.
+/// The facts about a connection's TLS that libcurl does not tell: bytes that were not read, and an end that is a cut.
+/// Private to muster::http.
 ///
 ///     if (tls_has_unread_bytes(easy)) ...
 ///     if (!tls_was_closed_properly(easy)) ...
