@@ -78,6 +78,14 @@ void completable::report_if_unseen() noexcept {
     });
 }
 
+void completable::check_awaitable() const {
+    require_thread("co_await of a handle or future", "have its loop run what needs it, with loop_handle::submit");
+    if (!done_ && loop() != nullptr)
+        throw invalid_state_error("'" + name() +
+                                  "' belongs to another loop: have that run what needs it, with "
+                                  "loop_handle::submit");
+}
+
 void completable::abandon() noexcept {
     report_if_unseen();
     if (letters_.load(std::memory_order_acquire) == 0)
