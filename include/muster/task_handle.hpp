@@ -235,8 +235,8 @@ task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, M
         throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
     auto* state = new State(loop, site, more...);
     auto handle = task_handle<T>(counted<completable>(state)); // the first count is the loop's
-    if (loop.running() != nullptr)
-        state->share_locals(loop.running()->locals());
+    if (auto* locals = current_locals())
+        state->share_locals(locals);
     auto frame = std::move(t).release();
     if (frame.address() == &no_memory_tag) {
         detail_outcome_access::set_error(state->result(), std::make_exception_ptr(std::bad_alloc()));

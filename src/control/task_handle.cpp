@@ -16,6 +16,7 @@ public:
         : watcher(&ended, &call),
           state_(&state),
           function_(std::move(f)),
+          locals_(detail::locals_share::of_current()),
           number_(number) {}
 
     static bool remove(detail::completable& state, std::uint64_t number) noexcept {
@@ -44,6 +45,7 @@ private:
         const std::unique_ptr<user_callback> self(static_cast<user_callback*>(&c));
         if (!run)
             return;
+        const detail::locals_scope in(std::move(self->locals_));
         try {
             self->function_(self->held_);
         } catch (...) {
@@ -58,6 +60,7 @@ private:
     detail::completable* state_;
     any_handle held_;
     std::function<void(const any_handle&)> function_;
+    detail::locals_share locals_; ///< of the task that added it
     std::uint64_t number_;
 };
 

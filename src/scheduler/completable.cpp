@@ -10,6 +10,7 @@
 
 #include <cctype>
 #include <new>
+#include <optional>
 #include <utility>
 
 namespace muster::detail {
@@ -71,6 +72,9 @@ void completable::report_if_unseen() noexcept {
     r.error = outcome_->error();
     r.id = this;
     mark_retrieved();
+    std::optional<locals_scope> in; // the handler finds the task's values
+    if (const auto* const task = as_fiber())
+        in.emplace(locals_share(retain_locals(task->locals())));
     send_report(r, [&] {
         r.name = name();
         if (suppressed)

@@ -191,6 +191,7 @@ void scheduler::destroy_tasks() noexcept {
 current_loop_scope::current_loop_scope(scheduler& s) noexcept
     : loop_before_(std::exchange(scheduler::current_, &s)),
       id_before_(std::exchange(current_loop_id, s.id())),
+      locals_before_(locals_scope::hide()),
       sink_before_(std::exchange(current_sink, &s.reports_)) {
     s.identity_.belongs_here();
 }
@@ -198,6 +199,7 @@ current_loop_scope::current_loop_scope(scheduler& s) noexcept
 current_loop_scope::~current_loop_scope() {
     scheduler::current_ = loop_before_;
     current_loop_id = id_before_;
+    locals_scope::show(locals_before_);
     current_sink = sink_before_;
 }
 

@@ -154,6 +154,7 @@ public:
 private:
     scheduler* loop_before_;
     loop_id id_before_;
+    locals_scope* locals_before_;
     report_sink* sink_before_;
 };
 
