@@ -58,7 +58,7 @@ auto many(std::size_t n, Child child) {
     };
 }
 
-/// Asked to stop in the instant in which they were made: no body ever runs.
+/// The children are cancelled in the iteration in which they were made: no body ever runs.
 task<double> cancelled_before_the_start(std::size_t n) {
     std::vector<muster::task_handle<int>> handles;
     handles.reserve(n);

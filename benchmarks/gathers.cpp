@@ -26,7 +26,7 @@ task<int> yields_once(int n) {
 
 template <class Child>
 task<double> gathered(std::size_t n, Child child) {
-    // Small ones are repeated, or the clock would be what is measured.
+    // Small workloads are repeated: one alone is shorter than reading the clock takes.
     const std::size_t rounds = n < 1'000 ? 1'000 / n : 1;
     const double begin = bench::cpu_now();
     for (std::size_t round = 0; round != rounds; ++round) {

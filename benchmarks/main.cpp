@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv))
         return 2;
-    // Memory is kept: what is measured is the program, not the kernel that hands out pages.
+    // malloc keeps its memory, so that the rows measure the program and not the kernel's handing out of pages.
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     add_floors();

@@ -90,7 +90,8 @@ std::size_t resident_bytes() noexcept {
 
 std::size_t block_bytes(const void* frame);
 std::size_t block_bytes(const void* frame) {
-    // Frames are rounded up; the smallest that would have got this block is meant, so that the floor is not too high.
+    // Frames are rounded up to a block. Take the smallest frame that would have got this block, or the floor is too
+    // high.
     const std::size_t usable = malloc_usable_size(const_cast<void*>(frame));
     using muster::detail::frame_cache;
     const std::size_t size_class = (usable - frame_cache::bytes_of(0)) / frame_cache::granularity;
@@ -145,13 +146,13 @@ double one_floor(const row& what, std::size_t n) {
 
 void run_row(benchmark::State& state, const row& what, std::size_t n, double goal,
     const std::function<double(std::size_t)>& run) {
-    // From a clean heap, or the floor would be measured among what the row before has left.
+    // Start with a clean heap; otherwise the floor is measured among the remains of the row before.
     empty_heap();
     std::vector<double> floors;
     std::vector<double> times;
     for (int i = 0; i != 15; ++i)
         floors.push_back(one_floor(what, n));
-    static_cast<void>(run(n)); // what it needs of memory the program has now
+    static_cast<void>(run(n)); // from here on malloc holds the memory that a run needs
     for (auto _ : state) {
         const double took = run(n);
         const double without = what.base ? what.base(n) : 0;

@@ -3,7 +3,7 @@
 
 /// \file
 /// How the benchmarks measure. A row is a workload beside its floor: first the floor, in a heap that holds nothing
-/// else, then the workload; what is printed is the ratio of the two medians.
+/// else, then the workload; the row prints the ratio of the two medians.
 ///
 ///     add_row(row("gather, ready", {1'000, 100'000}).floor_of([] { return ready(1); }).goal({1.5, 2}), gather_ready);
 
@@ -26,7 +26,7 @@ namespace bench {
 /// Bytes of the process that are in memory.
 [[nodiscard]] std::size_t resident_bytes() noexcept;
 
-/// Gives back what is kept for later: a row starts from a heap that holds nothing.
+/// Gives memory that is kept for later back to the system: each row starts with an empty heap.
 void empty_heap() noexcept;
 
 /// The compiler must believe that `x` is read and written here.
@@ -42,7 +42,7 @@ inline void keep(T& x) noexcept {
 /// one.
 [[nodiscard]] double throws(std::size_t count, std::size_t alive);
 
-/// The least that a frame of this task can have: what its block has, less what rounding up may have added.
+/// The smallest size that this task's frame can have: its block's size, less what rounding up may have added.
 template <class T>
 [[nodiscard]] std::size_t frame_bytes_of(muster::task<T> t) {
     std::size_t block_bytes(const void* frame);
@@ -52,7 +52,7 @@ template <class T>
     return bytes;
 }
 
-/// What a row says: one workload at several sizes.
+/// One row of the table: a workload at several sizes.
 struct row {
     explicit row(std::string what, std::vector<std::size_t> how_many)
         : name(std::move(what)),
@@ -96,10 +96,10 @@ struct row {
 /// `run(n)` does the work for n children and gives the ns that all of it took.
 void add_row(const row& what, const std::function<double(std::size_t)>& run);
 
-/// A figure that is no time: bytes for one child. `measure()` is called once.
+/// A row whose figure is not a time, but bytes for one child. `measure()` is called once.
 void add_figure(const std::string& name, double goal, const std::function<double()>& measure);
 
-/// Runs a task that measures something on a loop of its own. *Returns* what it gives.
+/// Runs a task that measures something on a loop of its own. *Returns* the task's value.
 [[nodiscard]] double on_loop(muster::task<double> t);
 
 } // namespace bench

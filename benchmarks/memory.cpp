@@ -32,7 +32,7 @@ task<int> parked_on_an_event(muster::event& e, int n) {
     co_return n;
 }
 
-/// What is read while all of them wait, less what it was before they were made.
+/// The memory in use while all children wait, less the memory in use before they were made.
 template <class Child>
 task<double> while_parked(Child child, std::size_t (*read)()) {
     bench::empty_heap();

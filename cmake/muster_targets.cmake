@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What muster's own targets have in common: the language, the warnings, where programs go.
+# The settings that all targets of muster share: the language, the warnings, the folder of the programs.
 
 set(MUSTER_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 if(MUSTER_WERROR)

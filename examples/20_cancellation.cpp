@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What docs/2_cancellation.md shows: a cancellation arrives once, it is counted, it says why, it can be held back, and
-// the code that it ends may clean up. The loop's clock is virtual, so the hours below take no time.
+// The program of docs/2_cancellation.md: a cancellation arrives once, it is counted, it says why, it can be held back,
+// and the code that it ends may clean up. The loop's clock is virtual, so the hours below take no time.
 
 #include <muster/muster.hpp>
 #include <muster/testing/manual_loop.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What docs/guide/testing.md shows: coroutines that wait are tested on a virtual clock, one is stopped at a certain
+// The program of docs/guide/testing.md: coroutines that wait are tested on a virtual clock, one is stopped at a certain
 // time, a deadlock is an error that can be checked, and a body is cancelled at each place where it waits. The checks
 // print a line; in a test they would be assertions of the test framework.
 

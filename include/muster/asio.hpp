@@ -81,7 +81,7 @@ inline constexpr use_task_t use_task;
 
 namespace detail {
 
-/// A handler that throws is nobody's: it is reported, and its io_context goes on.
+/// What a handler throws is reported, and its io_context goes on.
 template <class F>
 std::size_t run_handlers(F&& run) noexcept {
     try {

@@ -126,6 +126,11 @@ tls_options& tls_options::at_least(tls_version v) noexcept {
     return *this;
 }
 
+tls_options& tls_options::allow_missing_close_notify() noexcept {
+    missing_close_notify_is_fine_ = true;
+    return *this;
+}
+
 tls_options& tls_options::accept_any_certificate() noexcept {
     accept_any_ = true;
     return *this;

@@ -19,9 +19,10 @@ engine::engine(const client_options& options) : options_(options), loop_((requir
     if (options_.connections_ != 0)
         curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_TOTAL_CONNECTIONS, most(options_.connections_));
     if (options_.cookies_) {
-        shared_.reset(curl_share_init());
-        if (!shared_ || curl_share_setopt(shared_.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) != CURLSHE_OK)
+        cookies_.reset(curl_share_init());
+        if (!cookies_ || curl_share_setopt(cookies_.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) != CURLSHE_OK)
             throw std::bad_alloc();
+        shared_.cookies = cookies_.get();
     }
 }
 
@@ -33,7 +34,7 @@ transfer& engine::acquire(const request& what, delivery how) {
     if (closed_)
         throw transfer_error(what.url(), "the http::client was destroyed before the request began");
     if (idle_.empty()) {
-        transfers_.push_back(std::make_unique<transfer>(shared_.get(), sending_on_));
+        transfers_.push_back(std::make_unique<transfer>(shared_));
         idle_.push_front(*transfers_.back());
     }
     // The last one that was used is the first to be used again: its memory is warm.
@@ -116,10 +117,8 @@ void engine::go_on(transfer& t) noexcept {
         const curl_loop::call on_stack(loop_);
         code = curl_easy_pause(t.easy(), *pause);
     }
-    if (code != CURLE_OK && t.is_wanted()) {
-        t.ended(code);
-        finish(t);
-    }
+    if (code != CURLE_OK && t.is_wanted())
+        end_or_send_again(t, code);
     after_call();
 }
 
@@ -139,8 +138,13 @@ void engine::curl_is_due() noexcept {
     {
         const curl_loop::call on_stack(loop_);
         loop_.run_due();
-        while (transfer* t = sending_on_.pop_front())
-            curl_easy_pause(t->easy(), t->pause_for_sending_on());
+        for (transfer* t = shared_.noted.front(); t != nullptr;) {
+            transfer& at_hand = *std::exchange(t, shared_.noted.after(*t));
+            if (at_hand.is_answered())
+                continue;
+            shared_.noted.remove(at_hand);
+            curl_easy_pause(at_hand.easy(), at_hand.pause_for_going_on());
+        }
     }
     after_call();
 }
@@ -155,6 +159,7 @@ void engine::loop_has_gone() noexcept {
 void engine::after_call() noexcept {
     const muster::detail::sigpipe_guard no_sigpipe;
     take_ended();
+    look_at_noted();
     while (transfer* t = leaving_.front())
         take_out(*t);
     if (loop_.take_broken())
@@ -175,7 +180,38 @@ void engine::take_ended() noexcept {
         auto& t = *static_cast<transfer*>(place);
         if (!t.is_wanted())
             continue;
-        t.ended(code);
+        end_or_send_again(t, code);
+    }
+}
+
+/// Ends the transfers whose answers are complete although libcurl has not ended them.
+void engine::look_at_noted() noexcept {
+    for (transfer* t = shared_.noted.front(); t != nullptr;) {
+        transfer& at_hand = *std::exchange(t, shared_.noted.after(*t));
+        if (!at_hand.is_answered()) {
+            loop_.call_soon(); // libcurl is to go on with it
+        } else {
+            shared_.noted.remove(at_hand);
+            if (at_hand.is_wanted())
+                end_or_send_again(at_hand, CURLE_OK);
+        }
+    }
+}
+
+void engine::end_or_send_again(transfer& t, CURLcode code) noexcept {
+    if (t.ended(code)) {
+        finish(t);
+        return;
+    }
+    if (shared_.noted.contains(t))
+        shared_.noted.remove(t);
+    curl_multi_remove_handle(loop_.multi(), t.easy());
+    try {
+        t.begin_again();
+        if (const CURLMcode status = curl_multi_add_handle(loop_.multi(), t.easy()); status != CURLM_OK)
+            throw transfer_error(t.url(), curl_multi_strerror(status));
+    } catch (...) {
+        t.ended_with(std::current_exception());
         finish(t);
     }
 }
@@ -190,8 +226,8 @@ void engine::finish(transfer& t) noexcept {
 void engine::take_out(transfer& t) noexcept {
     MUSTER_ASSERT(t.is_in_curl() && !loop_.in_call());
     curl_multi_remove_handle(loop_.multi(), t.easy());
-    if (sending_on_.contains(t))
-        sending_on_.remove(t);
+    if (shared_.noted.contains(t))
+        shared_.noted.remove(t);
     t.stop_receiving_pause();
     (t.phase() == transfer_phase::running ? running_ : leaving_).remove(t);
     if (running_.empty() && leaving_.empty())

@@ -53,6 +53,8 @@ private:
 
     void after_call() noexcept;
     void take_ended() noexcept;
+    void look_at_noted() noexcept;
+    void end_or_send_again(transfer& t, CURLcode code) noexcept;
     void take_out(transfer& t) noexcept;
     void put_away(transfer& t) noexcept;
     void finish(transfer& t) noexcept;
@@ -60,12 +62,12 @@ private:
     void detach_if_nothing_runs() noexcept;
 
     client_options options_;
-    share_handle shared_; ///< the cookies; null if none are kept. It must outlive the transfers
-    std::vector<std::unique_ptr<transfer>> transfers_; ///< all of them
+    share_handle cookies_; ///< the cookies; null if none are kept. It must outlive the transfers
+    std::vector<std::unique_ptr<transfer>> transfers_; ///< all, whatever their phase
     muster::detail::intrusive_list<transfer> idle_;
     muster::detail::intrusive_list<transfer> running_;
     muster::detail::intrusive_list<transfer> leaving_;
-    transfer::send_on_list sending_on_;
+    shared_by_transfers shared_;
     bool closed_ = false;
     curl_loop loop_; // last: closing it calls back into what is above
 };

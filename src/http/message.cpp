@@ -46,6 +46,11 @@ std::vector<std::string> header_list::find_all(std::string_view name) const {
     return values;
 }
 
+void header_list::fold(std::string_view more) {
+    if (!all_.empty())
+        all_.back().value.append(" ").append(more);
+}
+
 request& request::method(std::string name) {
     if (!is_token(name))
         throw std::invalid_argument("request::method: '" + name + "' is no method");
@@ -117,6 +122,11 @@ bool request::is_idempotent() const noexcept {
     const bool sends = body_ || !body_file_.empty() || source_;
     return idempotent_ || headers_.find("Idempotency-Key") != nullptr ||
            (method_.empty() ? !sends : http::is_idempotent(method_));
+}
+
+request& request::expect_continue(std::chrono::nanoseconds limit) {
+    expect_continue_ = require_positive(limit, "request::expect_continue");
+    return *this;
 }
 
 request& request::timeout(std::chrono::nanoseconds limit) {

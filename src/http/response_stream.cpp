@@ -27,7 +27,7 @@ task<> feed(std::shared_ptr<exchange_state> state) {
         auto pulling = state->what().source()();
         auto pulled = co_await as_outcome(std::move(pulling));
         if (!t.is_wanted()) {
-            // The request is over. What the source threw is reported as this task's failure.
+            // The request is over: the source's error is reported as this task's failure.
             if (pulled.failed()) {
                 auto error = pulled.error();
                 co_await fail(std::move(error));
@@ -151,6 +151,11 @@ response_stream::~response_stream() {
         return;
     state_->give_up("the http::response_stream was destroyed");
     state_->stop_feeding();
+}
+
+const header_list& response_stream::trailers() const noexcept {
+    static const header_list none;
+    return state_ ? state_->carrier().trailers() : none;
 }
 
 task<std::optional<std::string>> response_stream::read() { return read_piece(state_); }

@@ -7,15 +7,21 @@
 ///
 ///     transfer.prepare(request, options, delivery::whole);
 ///     ...                                  // the engine runs it, then calls ended(code)
+///     if (!transfer.ended(code)) transfer.begin_again();     // a redirect, or a connection that was not fit for use
 ///     auto answer = transfer.take_answer();
 
+#include "body_decoder.hpp"
 #include "curl_handles.hpp"
+#include "framing.hpp"
+#include "known_connections.hpp"
+#include "redirect.hpp"
 #include "upload.hpp"
 
 #include <muster/detail/assert.hpp>
 #include <muster/detail/intrusive_list.hpp>
 #include <muster/http.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -23,6 +29,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace muster::http {
@@ -30,13 +37,13 @@ namespace muster::http {
 class body_wait;
 class exchange;
 
-/// What becomes of the body of an answer.
+/// Where the body of an answer goes.
 enum class delivery {
     whole, ///< it is collected, or goes to the request's sink
     stream ///< it waits to be taken, piece by piece
 };
 
-/// What an exchange waits for.
+/// The event for which an exchange waits.
 enum class until {
     ended, ///< the answer is complete, or can't become so
     head,  ///< its headers are there; or it has ended
@@ -47,22 +54,27 @@ enum class until {
 enum class transfer_phase {
     idle,     ///< it waits in the engine for a request
     prepared, ///< it has a request, and was not started
-    running,  ///< libcurl has it
+    running,  ///< libcurl works on it
     leaving,  ///< libcurl has it, and must give it back as soon as libcurl is not on the stack
     left,     ///< as leaving; and the request that had it is gone
     done      ///< libcurl does not have it any more, and the request has it still
 };
 
-/// Each transfer is in one of the engine's lists by its phase; and beside that perhaps in the list of those that go on
-/// sending once libcurl has returned.
-struct sends_on;
+class transfer;
+struct is_noted;
 
-class transfer : public muster::detail::list_hook<transfer>, public muster::detail::list_hook<transfer, sends_on> {
+/// The lists and handles that all transfers of an engine share.
+struct shared_by_transfers {
+    /// Transfers that the engine must look at once libcurl has returned: see transfer::is_answered.
+    muster::detail::intrusive_list<transfer, is_noted> noted;
+    known_connections connections;
+    CURLSH* cookies = nullptr; ///< null if none are kept
+};
+
+/// Each transfer is in one of the engine's lists by its phase; and beside that perhaps in the list of the noted ones.
+class transfer : public muster::detail::list_hook<transfer>, public muster::detail::list_hook<transfer, is_noted> {
 public:
-    using send_on_list = muster::detail::intrusive_list<transfer, sends_on>;
-
-    /// `sending_on` is the engine's list of transfers that it lets go on sending, once libcurl has returned.
-    transfer(CURLSH* shared, send_on_list& sending_on);
+    explicit transfer(shared_by_transfers& shared);
     transfer(const transfer&) = delete;
     transfer& operator=(const transfer&) = delete;
 
@@ -84,8 +96,13 @@ public:
     void forget() noexcept;
     /// Keeps the request until libcurl has let go of it, where nothing else does.
     void keep(std::shared_ptr<const request> what) noexcept { kept_ = std::move(what); }
-    /// Notes what became of it; called once, with the handle still in its multi handle or just out of it.
-    void ended(CURLcode code);
+    /// Notes what became of it; called with the handle still in its multi handle or just out of it. *Returns* false if
+    /// the request is to be sent once more, to another server or by another connection: see begin_again.
+    [[nodiscard]] bool ended(CURLcode code);
+    /// Prepares for sending once more. The handle is not in its multi handle. *Errors*: as prepare.
+    void begin_again();
+    /// *Returns* whether all that matters of the answer has come, whatever libcurl still wants to send or receive.
+    [[nodiscard]] bool is_answered() const noexcept { return progress_ == answer_progress::complete; }
     /// Notes why it can't go on, for a reason of ours.
     void ended_with(std::exception_ptr error) noexcept { failure_ = std::move(error); }
     /// The transfer has left libcurl.
@@ -93,8 +110,8 @@ public:
     /// *Returns* what libcurl is to pause (CURLPAUSE_) now that there is more to send, or room for what comes; nothing
     /// if neither is so.
     [[nodiscard]] std::optional<int> take_pause_change() noexcept;
-    /// *Returns* what libcurl is to pause so that it asks on_send again.
-    [[nodiscard]] int pause_for_sending_on() const noexcept {
+    /// *Returns* what libcurl is to pause while it goes on with all else.
+    [[nodiscard]] int pause_for_going_on() const noexcept {
         return receiving_is_paused_ ? CURLPAUSE_RECV : CURLPAUSE_CONT;
     }
 
@@ -118,8 +135,10 @@ public:
     }
     /// *Returns* what it failed with, or null. Stays, so that it can be asked for again.
     [[nodiscard]] const std::exception_ptr& failure() const noexcept { return failure_; }
+    /// *Returns* the answer with its body; or, of a streamed one, without.
     [[nodiscard]] response take_answer() noexcept { return std::move(answer_); }
-    [[nodiscard]] bool has_head() const noexcept { return progress_ != answer_progress::head; }
+    [[nodiscard]] const header_list& trailers() const noexcept { return answer_.trailers; }
+    [[nodiscard]] bool has_head() const noexcept { return progress_ != answer_progress::head && resend_ == resend::no; }
     /// *Returns* the answer without its body, which may still be on its way.
     [[nodiscard]] response head();
     /// *Returns* what came of the body since the last call. The engine must be told: see engine::go_on.
@@ -138,9 +157,18 @@ private:
     enum class answer_progress {
         head,    ///< no header has come, or they are a redirect's or a 1xx's
         body,    ///< the headers are complete
-        complete ///< the body is there, though the request's was not all sent: libcurl is told to stop
+        complete ///< all that matters is there, though libcurl is not done: the engine takes the handle out
     };
-    /// What the easy handle has been told.
+    /// Why the request is to be sent once more.
+    enum class resend {
+        no,
+        redirect,
+        fresh_connection, ///< bytes that answer nothing had come on the connection, or the server refused the stream
+        without_expect    ///< the server does not know "Expect: 100-continue"
+    };
+    /// How a body ends that only the end of a TLS connection ends.
+    enum class tls_end { no_matter, cut_off, proper };
+    /// The settings that the easy handle has.
     enum class settings {
         none,
         client, ///< all that does not depend on the request, and nothing else
@@ -151,50 +179,79 @@ private:
     static std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept;
     static int on_seek(void* self, curl_off_t offset, int origin) noexcept;
-    static int on_begin(void* self, char*, char*, int, int) noexcept;
-    void before_redirect() noexcept;
-    void look_for_end() noexcept;
-    void send_on() noexcept;
+    static int on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept;
+    static int on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept;
+    static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept;
+    [[nodiscard]] bool connection_is_fit(connection_ports ports);
+    void leave_connection(bool succeeded) noexcept;
+    [[nodiscard]] bool may_be_sent_again() const noexcept;
     bool take_header(std::string_view line);
-    void end_of_headers();
+    bool end_of_headers();
+    void begin_redirect(const std::string& location);
+    bool begin_body();
+    void guard_connection();
+    void look_for_end() noexcept;
+    void note() noexcept;
     taken take_body(std::string_view piece);
+    bool deliver(std::string_view piece);
     void tell_waiter() noexcept;
+    void require_complete_body() const;
+    [[nodiscard]] bool was_refused(CURLcode code) const noexcept;
+    [[nodiscard]] bool has_body() const noexcept;
 
     template <class Value>
     void set(CURLoption option, Value value);
+    void apply();
     void set_client(const client_options& options);
     void set_tls(const tls_options& options);
     void set_request(const request& what);
+    void set_headers(const request& what);
     void set_body(const request& what);
     [[nodiscard]] std::exception_ptr error_for(CURLcode code) const;
+    [[nodiscard]] std::exception_ptr broken_off(const std::string& text, std::error_code system) const;
     [[nodiscard]] std::string problem(CURLcode code) const;
     void read_head();
     void read_answer();
 
-    send_on_list& sending_on_;
+    shared_by_transfers& shared_;
     transfer_phase phase_ = transfer_phase::idle;
     answer_progress progress_ = answer_progress::head;
     settings settings_ = settings::none;
     delivery delivery_ = delivery::whole;
+    resend resend_ = resend::no;
+    tls_end tls_end_ = tls_end::no_matter;
     bool receiving_is_paused_ = false; ///< libcurl takes nothing from the connection
     bool sink_was_used_ = false;
 
+    // ---- what is sent ----
+    const client_options* options_ = nullptr;
+    const request* request_ = nullptr;
+    std::shared_ptr<const request> kept_;
+    hop hop_;                     ///< the request as it goes to the server at hand
+    std::optional<hop> next_hop_; ///< with resend::redirect
+    string_list lines_;           ///< the request's headers
+    upload upload_;
+    std::optional<std::chrono::nanoseconds> expects_; ///< how long the server's 100 Continue is waited for
+    std::size_t redirects_ = 0;                       ///< how many were followed
+    std::size_t sent_again_ = 0;                      ///< by ourselves and for other reasons than redirects
+    std::size_t times_sent_ = 0;                      ///< of this hop, by libcurl
+    long connects_ = 0;                               ///< made for this hop
+    connection_ports ports_;                          ///< of the connection that this hop was last sent on
+    std::uint64_t header_bytes_when_sent_ = 0;        ///< as header_bytes_ was when the request was last sent
+    std::uint64_t sent_before_ = 0;                   ///< bytes of requests, on earlier hops
+    std::chrono::microseconds time_before_{0};        ///< spent on earlier hops
+
+    // ---- what comes ----
     exchange* waiter_ = nullptr;  ///< waits for the answer, or for more of it; null if no task does
     body_wait* feeder_ = nullptr; ///< waits until more of the request's body is wanted; null if no task does
-    std::shared_ptr<const request> kept_;
-    const request* request_ = nullptr;
-    string_list lines_; ///< the request's headers
-    upload upload_;
-
     response answer_;
-    std::string arrived_; ///< of a streamed body
+    body_frame frame_;
+    body_decoder decoder_;
+    std::uint64_t came_ = 0; ///< bytes of the body as they were sent
+    std::string arrived_;    ///< of a streamed body
     std::exception_ptr failure_;
-    std::size_t times_sent_ = 0;
     std::uint64_t header_bytes_ = 0;
-    std::uint64_t header_bytes_when_sent_ = 0; ///< as they were when the request was last sent
-    std::uint64_t header_limit_ = no_limit;
     std::uint64_t body_limit_ = no_limit;
-    std::size_t redirects_ = 0; ///< how many are followed
 
     char text_[CURL_ERROR_SIZE] = {}; ///< libcurl's words about a failure
     easy_handle easy_;                // last: its clean-up may call back

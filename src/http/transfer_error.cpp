@@ -21,7 +21,7 @@ std::string without_password(const std::string& url) {
 
 namespace {
 
-/// What the system said, if it is a reason: libcurl also remembers that a call would have had to wait.
+/// The error of the system, if it is a reason: libcurl also remembers that a call would have had to wait.
 std::error_code system_error_of(CURL* easy) noexcept {
     long number = 0;
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
@@ -37,7 +37,24 @@ std::string_view without_blanks(std::string_view s) noexcept {
     return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
 }
 
+/// libcurl has one code for connections that broke and for bytes that are not HTTP: only its text tells them apart.
+bool says_malformed(std::string_view text) noexcept {
+    for (const std::string_view sign : {"chunked-encoding", "PROTOCOL_ERROR", "FRAME_SIZE_ERROR", "COMPRESSION_ERROR",
+             "FLOW_CONTROL_ERROR", "nghttp2_session_mem_recv"})
+        if (text.find(sign) != std::string_view::npos)
+            return true;
+    return false;
+}
+
 } // namespace
+
+/// The connection broke, by its end, a reset, or the end of its HTTP/2 stream: before there was an answer, or within
+/// it.
+std::exception_ptr transfer::broken_off(const std::string& text, std::error_code system) const {
+    if (has_head())
+        return std::make_exception_ptr(truncated_error(answer_.url, text, system));
+    return std::make_exception_ptr(reset_error(answer_.url, text, system));
+}
 
 std::string transfer::problem(CURLcode code) const {
     const std::string_view said = without_blanks(text_);
@@ -87,22 +104,20 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
             transfer_error(url, "the body would have to be sent again, but it can't be read a second time"));
     case CURLE_SEND_ERROR:
     case CURLE_GOT_NOTHING:
-        return std::make_exception_ptr(reset_error(url, text, system));
+    case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
-        // libcurl has no code of its own for chunks that are none.
-        if (text.find("chunked-encoding") != std::string::npos)
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_HTTP3:
+        if (says_malformed(text))
             return std::make_exception_ptr(protocol_error(url, text));
-        return std::make_exception_ptr(reset_error(url, text, system));
+        return broken_off(text, system);
     // The scheme that was asked for is supported: this is garbage, or a redirect to another scheme.
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_PARTIAL_FILE:
     case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_HTTP3:
         return std::make_exception_ptr(protocol_error(url, text));
     case CURLE_FILESIZE_EXCEEDED:
         return std::make_exception_ptr(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What libcurl is told: the client's options once for each easy handle, then each request. Most requests are plain
-// GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the next
-// one (see transfer::settings).
+// The settings of an easy handle: the client's options once for each easy handle, then each request. Most requests are
+// plain GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the
+// next one (see transfer::settings).
 #include "transfer.hpp"
 
 #include <algorithm>
@@ -9,6 +9,8 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace muster::http {
@@ -69,14 +71,39 @@ long version_for(http_version v) noexcept {
     return CURL_HTTP_VERSION_2TLS;
 }
 
+bool same_word(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+/// A header that must not go to another server than the one that it was meant for.
+bool is_secret(std::string_view header_name) noexcept {
+    return same_word(header_name, "Authorization") || same_word(header_name, "Cookie") ||
+           same_word(header_name, "Proxy-Authorization");
+}
+
+/// Refuses a Content-Length or a Transfer-Encoding that is not the body's: the server would read the next request on
+/// the connection as this one's rest. `size` is nothing where the body is sent in chunks.
+void require_framing(const request& what, std::optional<std::uint64_t> size) {
+    for (const auto& h : what.headers()) {
+        if (same_word(h.name, "Content-Length") && (!size || h.value != std::to_string(*size)))
+            throw std::invalid_argument(
+                "request::header: the Content-Length '" + h.value + "' is not the body's, which " +
+                (size ? "has " + std::to_string(*size) + " bytes" : "has no known size") + ": leave the header out");
+        if (same_word(h.name, "Transfer-Encoding") && (size || !same_word(h.value, "chunked")))
+            throw std::invalid_argument(
+                "request::header: the Transfer-Encoding '" + h.value + "' is not the body's: leave the header out");
+    }
+}
+
 constexpr auto largest_offset = static_cast<std::uint64_t>(std::numeric_limits<curl_off_t>::max());
 
 } // namespace
 
-transfer::transfer(CURLSH* shared, send_on_list& sending_on) : sending_on_(sending_on), easy_(make_easy()) {
+transfer::transfer(shared_by_transfers& shared) : shared_(shared), easy_(make_easy()) {
     // Survives a reset, as connections do.
-    if (shared != nullptr)
-        set(CURLOPT_SHARE, shared);
+    if (shared.cookies != nullptr)
+        set(CURLOPT_SHARE, shared.cookies);
 }
 
 template <class Value>
@@ -93,28 +120,60 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     forget();
     answer_ = response();
     answer_.url = what.url();
-    arrived_.clear();
     failure_ = nullptr;
-    times_sent_ = 0;
-    header_bytes_ = header_bytes_when_sent_ = 0;
-    header_limit_ = options.header_limit_;
+    header_bytes_ = 0;
     body_limit_ = what.body_limit().value_or(options.body_limit_);
-    redirects_ = options.redirects_;
+    options_ = &options;
     delivery_ = how;
-    progress_ = answer_progress::head;
-    receiving_is_paused_ = sink_was_used_ = false;
-    text_[0] = '\0';
+    sink_was_used_ = false;
+    redirects_ = sent_again_ = 0;
+    resend_ = resend::no;
+    next_hop_.reset();
+    expects_ = what.expect_continue();
+    sent_before_ = 0;
+    time_before_ = std::chrono::microseconds(0);
     require_url(what.url());
-
     request_ = &what;
+    hop_.url = what.url();
+    hop_.method = what.method();
+    hop_.sends_body = has_body();
+    hop_.is_elsewhere = false;
+    apply();
+}
+
+/// Tells libcurl about the hop at hand.
+void transfer::apply() {
+    const bool fresh = std::exchange(resend_, resend::no) == resend::fresh_connection;
+    upload_.close();
+    answer_.headers.clear();
+    answer_.trailers.clear();
+    answer_.body.clear();
+    answer_.body_size = 0;
+    answer_.status = 0;
+    arrived_.clear();
+    progress_ = answer_progress::head;
+    frame_ = {};
+    decoder_.begin_plain();
+    came_ = 0;
+    receiving_is_paused_ = false;
+    tls_end_ = tls_end::no_matter;
+    times_sent_ = 0;
+    connects_ = 0;
+    ports_ = {};
+    header_bytes_when_sent_ = header_bytes_;
+    text_[0] = '\0';
+
     if (settings_ != settings::client)
-        set_client(options);
-    set(CURLOPT_URL, what.url().c_str());
-    const auto limit = what.timeout().value_or(options.timeout_);
+        set_client(*options_);
+    set(CURLOPT_URL, hop_.url.c_str());
+    const auto limit = request_->timeout().value_or(options_->timeout_);
     set(CURLOPT_TIMEOUT_MS, limit.count() > 0 ? in_milliseconds(limit) : 0L);
-    const bool limited = body_limit_ != 0 && body_limit_ <= largest_offset;
-    set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(limited ? body_limit_ : 0));
-    set_request(what);
+    set(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+    // The callbacks change these while an answer comes.
+    set(CURLOPT_FORBID_REUSE, 0L);
+    set(CURLOPT_VERBOSE, 0L);
+    set(CURLOPT_NOPROGRESS, 1L);
+    set_request(*request_);
 }
 
 void transfer::set_client(const client_options& options) {
@@ -134,6 +193,10 @@ void transfer::set_client(const client_options& options) {
     set(CURLOPT_HEADERDATA, this);
     set(CURLOPT_WRITEFUNCTION, &on_body);
     set(CURLOPT_WRITEDATA, this);
+    set(CURLOPT_DEBUGFUNCTION, &on_debug);
+    set(CURLOPT_DEBUGDATA, this);
+    set(CURLOPT_XFERINFOFUNCTION, &on_progress);
+    set(CURLOPT_XFERINFODATA, this);
     // No SIGALRM and no change of the program's handlers; SIGPIPE is the engine's to keep away.
     set(CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
@@ -141,13 +204,14 @@ void transfer::set_client(const client_options& options) {
     set(CURLOPT_QUICK_EXIT, 1L);
 #endif
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    // All encodings that libcurl can undo, or none.
+    // Bodies are unpacked by body_decoder.
+    set(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     if (options.compression_)
-        set(CURLOPT_ACCEPT_ENCODING, "");
+        set(CURLOPT_ACCEPT_ENCODING, accepted_encodings());
     if (!options.user_agent_.empty())
         set(CURLOPT_USERAGENT, options.user_agent_.c_str());
-    set(CURLOPT_FOLLOWLOCATION, options.redirects_ != 0 ? 1L : 0L);
-    set(CURLOPT_MAXREDIRS, static_cast<long>(std::min<std::size_t>(options.redirects_, 1'000'000)));
+    // Redirects are followed by begin_again.
+    set(CURLOPT_FOLLOWLOCATION, 0L);
     set(CURLOPT_CONNECTTIMEOUT_MS, in_milliseconds(options.connect_timeout_));
     set(CURLOPT_HTTP_VERSION, version_for(options.version_));
     // A request waits to hear whether the connection that is being made can take it, too, instead of making its own.
@@ -196,74 +260,101 @@ void transfer::set_tls(const tls_options& options) {
 }
 
 void transfer::set_request(const request& what) {
-    const std::string& method = what.method();
-    const bool file = !what.body_file().empty();
-    const bool plain = method.empty() && !what.body() && !file && !what.source();
-    if (plain && what.headers().empty() && !what.basic_auth() && what.bearer_auth().empty())
+    const std::string& method = hop_.method;
+    const bool asks_plainly = method.empty() && !hop_.sends_body;
+    if (asks_plainly && what.headers().empty() && !what.basic_auth() && what.bearer_auth().empty())
         return;
     settings_ = settings::request;
-    if (what.body()) {
+    lines_.reset();
+    if (hop_.sends_body && what.body()) {
         set(CURLOPT_POST, 1L);
         set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body()->size()));
         set(CURLOPT_POSTFIELDS, what.body()->c_str());
         if (!method.empty() && method != "POST")
             set(CURLOPT_CUSTOMREQUEST, method.c_str());
-    } else if (file || what.source()) {
+        require_framing(what, what.body()->size());
+    } else if (hop_.sends_body) {
         set_body(what);
-    } else if (method == "HEAD") {
-        set(CURLOPT_NOBODY, 1L);
-    } else if (method == "POST") {
-        set(CURLOPT_POST, 1L);
-        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(0));
-        set(CURLOPT_POSTFIELDS, "");
-    } else if (!method.empty() && method != "GET") {
-        set(CURLOPT_CUSTOMREQUEST, method.c_str());
+    } else {
+        if (redirects_ == 0)
+            require_framing(what, 0);
+        if (method == "HEAD") {
+            set(CURLOPT_NOBODY, 1L);
+        } else if (method == "POST") {
+            set(CURLOPT_POST, 1L);
+            set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(0));
+            set(CURLOPT_POSTFIELDS, "");
+        } else if (!method.empty() && method != "GET") {
+            set(CURLOPT_CUSTOMREQUEST, method.c_str());
+        }
     }
-    for (const auto& h : what.headers()) {
-        // "Name:" would take a header away; "Name;" is libcurl's way to send an empty one.
-        append(lines_, h.value.empty() ? h.name + ';' : h.name + ": " + h.value);
-    }
-    if (lines_)
-        set(CURLOPT_HTTPHEADER, lines_.get());
-    if (what.basic_auth()) {
+    set_headers(what);
+    if (what.basic_auth() && !hop_.is_elsewhere) {
         set(CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
         set(CURLOPT_USERNAME, what.basic_auth()->first.c_str());
         set(CURLOPT_PASSWORD, what.basic_auth()->second.c_str());
     }
-    if (!what.bearer_auth().empty()) {
+    if (!what.bearer_auth().empty() && !hop_.is_elsewhere) {
         set(CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
         set(CURLOPT_XOAUTH2_BEARER, what.bearer_auth().c_str());
     }
 }
 
-/// A body that libcurl asks for.
+void transfer::set_headers(const request& what) {
+    std::string cookies;
+    for (const auto& h : what.headers()) {
+        if (hop_.is_elsewhere && is_secret(h.name))
+            continue;
+        // libcurl announces the body itself; and what described a body goes where the body went.
+        const bool announces = same_word(h.name, "Content-Length") || same_word(h.name, "Transfer-Encoding");
+        if (hop_.sends_body ? announces : redirects_ != 0 && has_body() && describes_body(h.name))
+            continue;
+        if (same_word(h.name, "Cookie")) {
+            // One line, together with those that the client keeps.
+            cookies.append(cookies.empty() ? "" : "; ").append(h.value);
+            continue;
+        }
+        // "Name:" would take a header away; "Name;" is libcurl's way to send an empty one.
+        append(lines_, h.value.empty() ? h.name + ';' : h.name + ": " + h.value);
+    }
+    if (!cookies.empty())
+        set(CURLOPT_COOKIE, cookies.c_str());
+    if (hop_.sends_body && expects_) {
+        append(lines_, "Expect: 100-continue");
+        set(CURLOPT_EXPECT_100_TIMEOUT_MS, in_milliseconds(*expects_));
+    } else if (hop_.sends_body && what.headers().find("Expect") == nullptr) {
+        // libcurl would ask by itself, and wait a second for servers that do not know the question.
+        append(lines_, "Expect:");
+    }
+    if (lines_)
+        set(CURLOPT_HTTPHEADER, lines_.get());
+}
+
+/// Has libcurl ask for the body, piece by piece.
 void transfer::set_body(const request& what) {
     std::optional<std::uint64_t> size = what.source_size();
     if (what.source())
         upload_.begin_source();
     else
         size = upload_.begin_file(what);
+    require_framing(what, size);
     const auto announced =
         static_cast<curl_off_t>(size && *size <= largest_offset ? static_cast<curl_off_t>(*size) : -1);
     set(CURLOPT_READFUNCTION, &on_send);
     set(CURLOPT_READDATA, this);
     set(CURLOPT_SEEKFUNCTION, &on_seek);
     set(CURLOPT_SEEKDATA, this);
-    if (what.method().empty() || what.method() == "POST") {
-        // A POST that libcurl knows as one becomes a GET where a redirect says so.
+    if (hop_.method.empty() || hop_.method == "POST") {
         set(CURLOPT_POST, 1L);
         set(CURLOPT_POSTFIELDSIZE_LARGE, announced);
-        if (announced < 0 && what.headers().find("Transfer-Encoding") == nullptr)
+        if (announced < 0)
             append(lines_, "Transfer-Encoding: chunked");
     } else {
         set(CURLOPT_UPLOAD, 1L);
         set(CURLOPT_INFILESIZE_LARGE, announced);
-        if (what.method() != "PUT")
-            set(CURLOPT_CUSTOMREQUEST, what.method().c_str());
+        if (hop_.method != "PUT")
+            set(CURLOPT_CUSTOMREQUEST, hop_.method.c_str());
     }
-    // Servers that do not know this question cost a second of waiting for their answer.
-    if (announced < 0 && what.headers().find("Expect") == nullptr)
-        append(lines_, "Expect:");
 }
 
 void transfer::forget() noexcept {

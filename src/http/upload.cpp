@@ -72,7 +72,7 @@ void upload::close() noexcept {
 }
 
 std::size_t upload::take_from_file(char* place, std::size_t room) {
-    // What is appended meanwhile was not announced.
+    // Bytes that are appended meanwhile were not announced.
     const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(room, size_ - at_));
     ssize_t count = 0;
     do

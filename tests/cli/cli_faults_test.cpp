@@ -212,7 +212,7 @@ TEST_F(fetch_faults, ten_thousand_requests_at_a_limit_of_a_thousand_each_get_one
     EXPECT_EQ(c.submitted, 10'000u);
     EXPECT_EQ(c.succeeded, 4000u);
     EXPECT_EQ(c.failed, 6000u);
-    for (const auto* words : {"2000  status_error 404", "2000  reset_error", "2000  protocol_error"})
+    for (const auto* words : {"2000  status_error 404", "2000  reset_error", "2000  truncated_error"})
         EXPECT_NE(p.out.find(words), std::string::npos) << p.out;
     expect_same(lines_of(read(path("log"))), c);
     EXPECT_LE(server_.stats().peak_connections, 1000u);

@@ -274,6 +274,45 @@ TEST_F(muster_run, standard_output_that_is_closed_stops_it_and_fails) {
     expect_same(lines_of(read(path("log"))), c);
 }
 
+TEST_F(muster_run, a_slow_reader_costs_no_command_its_time_limit_and_no_success) {
+    program p({"run", "--limit", "4", "--timeout", "1s", "--jsonl", path("log"),
+        "if [ {} = 1 ]; then head -c 300000 /dev/zero; else sleep 0.5; fi", ":::", "1", "2", "3", "4"});
+    std::this_thread::sleep_for(2s);
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out.size(), 300'000u);
+    EXPECT_EQ(ledger_of(p.err).succeeded, 4u);
+    // The times are the commands' own.
+    for (const auto& line : lines_of(read(path("log"))))
+        EXPECT_LT(line.at("seconds").get<double>(), 1.5) << line;
+}
+
+TEST_F(muster_run, what_a_reader_does_not_take_is_spooled_up_to_a_limit_and_then_nothing_more_starts) {
+    program p({"run", "-j1", "--spool-limit", "1M", "head -c 600000 /dev/zero; echo {} >> " + path("ran"), ":::", "1",
+        "2", "3", "4", "5", "6", "7", "8"});
+    for (int i = 0; i != 400 && p.err.find("--spool-limit") == std::string::npos; ++i)
+        p.read_error_for(10ms);
+    std::this_thread::sleep_for(200ms);
+    const auto ran = std::ranges::count(read(path("ran")), '\n');
+    EXPECT_LE(ran, 3);
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out.size(), 8u * 600'000);
+    expect_words(p.err, {"1 MiB of output wait to be read"});
+}
+
+TEST_F(muster_run, an_interrupt_counts_what_a_stalled_reader_did_not_take_as_not_printed) {
+    program p({"run", "-j1", "--jsonl", path("log"), "head -c 300000 /dev/zero; echo {} >> " + path("ran"), ":::", "1",
+        "2", "3"});
+    for (int i = 0; i != 1000 && std::ranges::count(read(path("ran")), '\n') != 3; ++i)
+        std::this_thread::sleep_for(5ms);
+    p.signal(SIGINT);
+    EXPECT_TRUE(p.ends_unread());
+    EXPECT_EQ(p.wait(), 130);
+    const auto c = ledger_of(p.err.substr(p.err.find("3 submitted")));
+    EXPECT_EQ(c.failed, 3u);
+    expect_words(p.err, {"nobody had read it by the time of the interrupt"});
+    expect_same(lines_of(read(path("log"))), c);
+}
+
 // ---- failures ----
 
 TEST_F(muster_run, failures_are_grouped_by_status_and_signal_with_the_tail_of_what_they_said) {
@@ -319,6 +358,47 @@ TEST_F(muster_run, a_failed_command_is_tried_again_and_only_the_last_attempt_is_
     EXPECT_EQ(lines_of(read(path("log")))[0].at("attempts"), 3);
     const auto e = run({"--retries", "3", "--jsonl", path("log"), "no-such-command-here", ":::", "a"});
     EXPECT_EQ(lines_of(read(path("log")))[0].at("attempts"), 1);
+}
+
+TEST_F(muster_run, a_command_that_waits_for_its_next_attempt_gives_up_its_place) {
+    const auto d =
+        run({"-j1", "-k", "--retries", "1", "echo {} >> " + path("ran") + "; test {} != a", ":::", "a", "b", "c"});
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(read(path("ran")), "a\nb\nc\na\n");
+    expect_words(d.err, {"1 retry"});
+}
+
+TEST_F(muster_run, no_more_than_four_times_the_limit_wait_for_their_next_attempt) {
+    std::vector<std::string> arguments{"-j1", "--retries", "1", "echo {} >> " + path("ran") + "; false", ":::"};
+    for (int i = 0; i != 7; ++i)
+        arguments.push_back(std::to_string(i));
+    EXPECT_EQ(run(arguments).status, 1);
+    const auto ran = read(path("ran"));
+    EXPECT_TRUE(ran.starts_with("0\n1\n2\n3\n")) << ran;
+    // Four wait: the next one that runs is one of them.
+    EXPECT_LT(ran.at(8), '4') << ran;
+    EXPECT_EQ(std::ranges::count(ran, '\n'), 14);
+}
+
+TEST_F(muster_run, an_input_without_an_end_does_not_keep_it_from_stopping) {
+    for (const std::vector<std::string>& how : {std::vector<std::string>{"--fail-fast", "false"},
+             {"--max-failures", "3", "false"}, {"--deadline", "200ms", "true"}}) {
+        const std::string words = "yes | " MUSTER_PROGRAM " run -j2 " + how[0] +
+                                  (how.size() == 3 ? " " + how[1] + ' ' + how[2] : ' ' + how[1]);
+        const auto began = std::chrono::steady_clock::now();
+        const auto d = run({"-q", "-u", "sh", "-c", words + "; echo status $?", ":::", "x"});
+        EXPECT_LT(std::chrono::steady_clock::now() - began, 20s);
+        expect_words(d.out, {"status 1"});
+        const auto c = ledger_of(d.err);
+        EXPECT_GE(c.not_started, 1u);
+        expect_words(d.err, {"standard input was not read to its end"});
+    }
+}
+
+TEST_F(muster_run, a_pipe_that_had_ended_when_it_stopped_counts_as_read_to_its_end) {
+    const auto d = run({"-q", "-u", "sh", "-c", "seq 5 | " MUSTER_PROGRAM " run -j1 --fail-fast false", ":::", "x"});
+    EXPECT_EQ(ledger_of(d.err).submitted, 5u);
+    EXPECT_EQ(d.err.find("not read to its end"), std::string::npos) << d.err;
 }
 
 TEST_F(muster_run, it_stops_after_failures_as_it_is_told) {

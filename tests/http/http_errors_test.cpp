@@ -114,16 +114,16 @@ TEST_F(http_client, a_reset_before_the_answer_is_a_reset_error) {
         [](const http::reset_error& e) { EXPECT_EQ(e.code(), std::errc::connection_reset) << e.what(); });
 }
 
-TEST_F(http_client, a_reset_after_the_headers_is_a_reset_error) {
-    expect_error<http::reset_error>(url("/reset-after-headers"));
+TEST_F(http_client, a_reset_after_the_headers_is_a_truncated_error) {
+    expect_error<http::truncated_error>(url("/reset-after-headers"));
 }
 
 TEST_F(http_client, a_close_without_an_answer_is_a_reset_error) {
     expect_error<http::reset_error>(url("/close-early"));
 }
 
-TEST_F(http_client, a_truncated_body_is_a_protocol_error) {
-    expect_error<http::protocol_error>(url("/truncated/1000"));
+TEST_F(http_client, a_truncated_body_is_a_truncated_error) {
+    expect_error<http::truncated_error>(url("/truncated/1000"));
 }
 
 TEST_F(http_client, garbage_is_a_protocol_error) { expect_error<http::protocol_error>(url("/garbage")); }

@@ -183,8 +183,8 @@ TEST_F(http_faults, a_server_that_is_killed_in_the_middle_breaks_each_of_its_req
             ++types[type_of(ended)];
         }
         // Connected and cut off, or not connected yet.
-        EXPECT_EQ(types["protocol_error"] + types["reset_error"] + types["connect_error"], 50u);
-        EXPECT_GE(types["protocol_error"] + types["reset_error"], 1u);
+        EXPECT_EQ(types["truncated_error"] + types["reset_error"] + types["connect_error"], 50u);
+        EXPECT_GE(types["truncated_error"] + types["reset_error"], 1u);
     };
     run(body);
 }
@@ -252,7 +252,7 @@ TEST_F(http_faults, ten_thousand_requests_at_a_limit_of_a_thousand_each_get_thei
         for (std::size_t i = 0; i != all.size(); ++i)
             ++types[type_of(all[i])];
         EXPECT_EQ(types, (std::map<std::string, std::size_t>{
-                             {"", 4000}, {"status_error", 2000}, {"reset_error", 2000}, {"protocol_error", 2000}}));
+                             {"", 4000}, {"status_error", 2000}, {"reset_error", 2000}, {"truncated_error", 2000}}));
     };
     run(body);
     EXPECT_LE(bed_.server().stats().peak_connections, 1000u);

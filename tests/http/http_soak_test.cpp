@@ -64,8 +64,8 @@ TEST(http_soak, a_client_that_lives_long_stays_as_large_as_it_was) {
             auto all = co_await std::move(mapping).settle();
             EXPECT_EQ(all.succeeded(), 50u);
             EXPECT_EQ(all.failures_of<http::status_error>().size(), 30u);
-            EXPECT_EQ(all.failures_of<http::reset_error>().size(), 10u);
-            EXPECT_EQ(all.failures_of<http::protocol_error>().size(), 20u);
+            EXPECT_EQ(all.failures_of<http::reset_error>().size(), 20u);
+            EXPECT_EQ(all.failures_of<http::protocol_error>().size(), 10u);
             EXPECT_EQ(all.failures_of<http::timeout_error>().size(), 10u);
             ++rounds;
             requests += all.size();

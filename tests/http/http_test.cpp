@@ -272,8 +272,8 @@ TEST_F(http_client, every_fault_side_by_side_ends_in_its_own_outcome) {
         auto all = co_await muster::map(urls, get).limit(50).settle();
         EXPECT_EQ(all.succeeded(), 20u);
         EXPECT_EQ(all.failed(), 180u);
-        EXPECT_EQ(all.failures_of<http::reset_error>().size(), 60u);
-        EXPECT_EQ(all.failures_of<http::protocol_error>().size(), 80u);
+        EXPECT_EQ(all.failures_of<http::reset_error>().size(), 80u);
+        EXPECT_EQ(all.failures_of<http::protocol_error>().size(), 60u);
         EXPECT_EQ(all.failures_of<muster::timeout_error>().size(), 20u);
         EXPECT_EQ(all.failures_of<http::status_error>().size(), 20u);
         EXPECT_EQ(all.failures_of<http::error>().size(), 180u);

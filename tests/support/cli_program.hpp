@@ -187,6 +187,12 @@ public:
             read_some();
         while (std::chrono::steady_clock::now() < until);
     }
+    /// Reads what it prints on standard error only.
+    void read_error_for(std::chrono::milliseconds time) {
+        pollfd watched{outputs_[1], POLLIN, 0};
+        if (::poll(&watched, 1, static_cast<int>(time.count())) > 0)
+            read(1, err);
+    }
     /// Waits for its end without reading what it prints.
     [[nodiscard]] bool ends_unread(std::chrono::seconds patience = 20s) const {
         const auto until = std::chrono::steady_clock::now() + patience;

@@ -157,6 +157,18 @@ public:
     }
     [[nodiscard]] std::string port() const { return std::to_string(port_); }
     [[nodiscard]] std::size_t requests() const { return requests_; }
+    [[nodiscard]] std::size_t connections() const {
+        const std::lock_guard lock(mutex_);
+        return sockets_.size();
+    }
+    /// Says this on every connection, though no request asks for it.
+    void say_on_all(std::string_view text) const {
+        const std::lock_guard lock(mutex_);
+        for (const int s : sockets_)
+            say(s, text);
+    }
+    /// At the end of an answer: the connection is closed after it.
+    static constexpr std::string_view then_close{"\0(close)", 8};
 
     /// A whole answer.
     static std::string text(std::string_view status, std::string_view body, std::string_view fields = {}) {
@@ -219,8 +231,13 @@ private:
                 buffer.erase(0, size);
             }
             a.number = requests_++;
-            const auto reply = answer_(a);
-            if (reply.empty() || !say(s, reply))
+            std::string_view reply;
+            const std::string said = answer_(a);
+            reply = said;
+            const bool closes = reply.ends_with(then_close);
+            if (closes)
+                reply.remove_suffix(then_close.size());
+            if (said.empty() || !say(s, reply) || closes)
                 return;
         }
     }
@@ -241,7 +258,7 @@ private:
     int listening_;
     std::uint16_t port_ = 0;
     std::thread accepting_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::vector<std::thread> threads_;
     std::vector<int> sockets_;
     std::atomic<std::size_t> requests_{0};

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "batch.hpp"
 
+#include "progress.hpp"
 #include "streams.hpp"
 
-#include <muster/map.hpp>
+#include <muster/detail/assert.hpp>
 #include <muster/run.hpp>
-#include <muster/timeout.hpp>
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <cmath>
-#include <csignal>
-#include <iterator>
+#include <limits>
 #include <utility>
 
 #include <unistd.h>
@@ -23,292 +20,326 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A place in the map: with its line, or with the right to wait for the next one.
-struct ticket {
-    ticket() {}
-    std::uint64_t number = 0;
-    std::optional<input_line> line;
-};
-
-/// The input of the map. A source that has nothing yet gives tickets without a line, which wait for theirs as tasks:
-/// the map itself can't wait.
-class tickets {
-public:
-    explicit tickets(line_source& from) : from_(&from) {}
-
-    class iterator {
-    public:
-        using value_type = ticket;
-        using difference_type = std::ptrdiff_t;
-        explicit iterator(tickets& of) : of_(&of) {}
-        ticket& operator*() const noexcept { return of_->current_; }
-        iterator& operator++() {
-            of_->draw();
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        [[nodiscard]] bool at_end() const noexcept { return of_->over_; }
-        friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept { return i.at_end(); }
-
-    private:
-        tickets* of_;
-    };
-    iterator begin() {
-        draw();
-        return iterator(*this);
-    }
-    [[nodiscard]] std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
-
-private:
-    void draw() {
-        input_line line;
-        current_.line.reset();
-        switch (from_->try_take(line)) {
-        case line_source::took::end:
-            over_ = true;
-            return;
-        case line_source::took::line:
-            current_.line = std::move(line);
-            break;
-        case line_source::took::nothing_yet:
-            break;
-        }
-        current_.number = drawn_++;
-    }
-
-    line_source* from_;
-    ticket current_;
-    std::uint64_t drawn_ = 0;
-    bool over_ = false;
-};
+/// So many times the limit may wait for their next attempt; then no further job starts.
+constexpr std::size_t most_retrying = 4;
+/// What a job that waits for its output to be written takes beside that output, about.
+constexpr std::uint64_t size_of_delivery = 1024;
 
 muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
 
-/// Not at once: it may be the task itself, or what it waits for, that finds out that it has to stop.
-muster::task<> cancel(muster::task_handle<void> handle) {
-    handle.cancel();
-    co_return;
+muster::detail::backoff pauses_of_retries() {
+    muster::detail::backoff pauses;
+    pauses.first = 200ms;
+    pauses.longest = 10s;
+    // Half of each pause is random, so that jobs that failed together do not come back together.
+    pauses.jitter = 0.5;
+    return pauses;
 }
 
 } // namespace
 
-batch::batch(const char* name, const batch_options& options, line_source& source, ledger& counts)
+batch::batch(const char* name, const batch_options& options, line_source& source, printed_ledger& ledger, writer& out)
     : name_(name),
       options_(options),
       source_(source),
-      counts_(counts),
-      pacer_(options.at_most),
-      line_(options.show_progress && !options.quiet) {}
+      ledger_(ledger),
+      out_(out),
+      places_(options.limit),
+      window_(options.at_most.count, options.at_most.window),
+      backoff_(pauses_of_retries()) {}
 
-muster::task<> batch::run() {
-    began_ = muster::loop_clock::now();
-    muster::task_handle<void> drawing;
-    if (line_.shown())
-        drawing = muster::create_task(keep_drawing(), "progress");
-    if (on_begin_)
-        on_begin_();
-    working_ = muster::create_task(work(), name_);
-    if (stopped_)
-        working_.cancel();
-    auto everything = end_of(working_);
-    auto ended = co_await muster::as_outcome(std::move(everything));
-    if (line_.shown())
-        drawing.cancel();
-    line_.clear();
-    if (ended.was_cancelled())
-        interrupt(ended.message());
-    else if (ended.failed())
-        count_the_unended("given up");
-    finish();
-    if (ended.failed())
-        ended.value();
-}
-
-void batch::stop(std::string why, int signal) {
-    if (end_.signal == 0)
-        end_.signal = signal;
-    if (std::exchange(stopped_, true))
-        return;
-    stop_reason_ = std::move(why);
-    if (working_.valid() && !working_.done())
-        muster::create_task(cancel(working_), "stop");
-}
-
-void batch::interrupt(std::string_view message) {
-    // Without stop() it was a signal that the loop caught.
-    if (!stopped_)
-        end_.signal = message.ends_with("SIGTERM") ? SIGTERM : SIGINT;
-    count_the_unended("interrupted");
-}
-
-void batch::finish() {
-    if (std::exchange(finished_, true))
-        return;
-    end_.elapsed = std::chrono::steady_clock::now() - start_;
-    if (on_end_)
-        on_end_(end_);
-}
-
-/// What still runs then has nobody left to say how it ended; what was read of the input will not begin.
-void batch::count_the_unended(const char* why) {
-    const std::string reason = stop_reason_.empty() ? why : stop_reason_;
-    auto left = std::exchange(running_, {});
-    for (auto& [number, j] : left) {
-        auto v = j.attempts == 0 ? verdict::not_started(reason) : verdict::cancelled(reason);
-        ended(std::move(j), std::move(v));
+void batch::enter(phase next) {
+    switch (next) {
+    case phase::built:
+        MUSTER_ASSERT(false);
+        break;
+    case phase::feeding:
+        MUSTER_ASSERT(phase_ == phase::built);
+        break;
+    case phase::drained:
+        MUSTER_ASSERT(phase_ == phase::feeding);
+        break;
+    case phase::stopping:
+        MUSTER_ASSERT(phase_ == phase::built || phase_ == phase::feeding || phase_ == phase::drained);
+        break;
+    case phase::over:
+        MUSTER_ASSERT(phase_ == phase::drained || phase_ == phase::stopping);
+        MUSTER_ASSERT(jobs_.empty() && undelivered_ == 0 && ledger_.counts().adds_up());
+        break;
     }
+    phase_ = next;
+}
+
+muster::task<> batch::run(stop_signals& signals) {
+    loop_.emplace(muster::loop_handle::current());
+    began_ = muster::loop_clock::now();
+    signals.listen(
+        [this](int signal, int count) {
+            if (count == 1) {
+                signal_ = signal;
+                stop("interrupted");
+            }
+            interrupted(signal, count);
+        },
+        [this] { out_.hurry(); });
+    muster::task_handle<void> showing;
+    if (options_.show_progress && !options_.quiet && ::isatty(STDERR_FILENO) == 1)
+        showing = muster::create_task(keep_showing_progress(), "progress");
+    muster::task_handle<void> timing;
+    if (options_.deadline)
+        timing = muster::create_task(stop_at_deadline(), "deadline");
+
+    if (phase_ == phase::built)
+        enter(phase::feeding);
+    feeding_ = muster::create_task(feed(), name_);
+    if (phase_ == phase::stopping)
+        feeding_.cancel();
+    auto feeding = end_of(feeding_);
+    auto fed = co_await muster::as_outcome(std::move(feeding));
+    if (fed.failed())
+        source_.give_up(problem_of(fed.error()));
+    if (phase_ == phase::feeding)
+        enter(phase::drained);
+    while (!jobs_.empty() || undelivered_ != 0) {
+        idle_.clear();
+        co_await idle_.wait();
+    }
+    auto counting = count_the_rest();
+    co_await std::move(counting);
+    while (undelivered_ != 0) {
+        idle_.clear();
+        co_await idle_.wait();
+    }
+    if (showing.valid())
+        showing.cancel();
+    out_.show_status({});
+    if (timing.valid())
+        timing.cancel();
+    enter(phase::over);
+    elapsed_ = std::chrono::steady_clock::now() - start_;
+    loop_.reset();
+}
+
+// ---- stopping ----
+
+void batch::stop(std::string why) {
+    if (phase_ == phase::stopping || phase_ == phase::over)
+        return;
+    const bool runs = phase_ != phase::built;
+    enter(phase::stopping);
+    if (stop_reason_.empty())
+        stop_reason_ = std::move(why);
+    // Not at once: the caller may be a job, or stand in the list of jobs.
+    if (runs)
+        muster::create_task(carry_out_stop(), "stop");
+}
+
+void batch::drain(std::string why) {
+    if (phase_ != phase::feeding)
+        return;
+    enter(phase::drained);
+    stop_reason_ = std::move(why);
+    feeding_.cancel();
+    // Jobs that wait for another attempt end as the last one did.
+    for (auto& [index, r] : jobs_) {
+        if (r.last_error)
+            r.task.cancel();
+    }
+}
+
+muster::task<> batch::carry_out_stop() {
+    feeding_.cancel();
+    cancel_jobs();
+    co_return;
+}
+
+void batch::cancel_jobs() {
+    std::vector<std::uint64_t> unstarted;
+    for (auto& [index, r] : jobs_) {
+        r.task.cancel();
+        // A task that is cancelled before its first step never takes one: nobody else would count its line.
+        if (r.what.attempts == 0)
+            unstarted.push_back(index);
+    }
+    for (const auto index : unstarted)
+        end_job(index, verdict::not_started(stop_reason_));
+}
+
+void batch::interrupted(int, int) {}
+
+muster::task<> batch::stop_at_deadline() {
+    co_await muster::sleep_for(*options_.deadline);
+    stop("deadline");
+}
+
+/// The lines that will not be started any more. Arguments and files are read to their end. Of a pipe only those lines
+/// count that were read already: it may have no end.
+muster::task<> batch::count_the_rest() {
     if (!source_.is_finite())
         source_.stop_reading();
+    const std::string why = stop_reason_.empty() ? "given up" : stop_reason_;
+    if (next_line_)
+        job_over(job(std::move(*next_line_)), verdict::not_started(why));
+    next_line_.reset();
     input_line line;
-    while (source_.try_take(line) == line_source::took::line)
-        ended(job(std::move(line)), verdict::not_started(reason));
-}
-
-muster::task<> batch::work() {
-    tickets input(source_);
-    const auto start = [this](ticket& t) {
-        if (t.line)
-            running_.try_emplace(t.number, std::move(*t.line));
-        return serve(t.number);
-    };
-    const auto sink = [this](std::size_t number, muster::outcome<void>&& o) { take_in(number, o); };
-    constexpr std::chrono::nanoseconds for_ever = 24h * 36500;
-    auto mapping = muster::map(input, start)
-                       .limit(options_.limit)
-                       .within(options_.deadline.value_or(for_ever))
-                       .stop_after_failures(options_.max_failures.value_or(std::string::npos))
-                       .named(name_)
-                       .for_each(sink);
-    auto summary = co_await std::move(mapping);
-    if (!summary.exhausted()) {
-        if (stop_reason_.empty())
-            stop_reason_ = summary.deadline_struck() ? "deadline" : "stopped after failures";
-        auto rest = count_the_rest();
-        co_await std::move(rest);
+    for (std::size_t counted = 1; source_.try_take(line) == line_source::took::line; ++counted) {
+        job_over(job(std::move(line)), verdict::not_started(why));
+        if (counted % 4096 == 0)
+            co_await muster::yield();
     }
 }
 
-muster::task<> batch::serve(std::uint64_t number) {
-    auto place = running_.find(number);
-    if (place == running_.end()) {
-        auto line = co_await source_.next();
-        if (!line)
-            co_return;
-        place = running_.try_emplace(number, std::move(*line)).first;
-    }
-    job& j = place->second;
-    if (pacer_.needed())
-        co_await pacer_.turn();
-    const auto began = muster::loop_clock::now();
+// ---- jobs ----
+
+muster::task<> batch::feed() {
     for (;;) {
-        ++j.attempts;
-        auto trying = attempt(j);
-        auto ended = co_await muster::as_outcome(std::move(trying));
-        j.took = muster::loop_clock::now() - began;
-        if (ended.succeeded())
+        // No place is held meanwhile: a job that is to be tried again may need it.
+        auto next = co_await source_.next();
+        next_line_ = std::move(next);
+        if (!next_line_)
             co_return;
-        if (j.attempts > options_.retries || !ended.failed() || !worth_a_retry(ended.error())) {
-            auto error = ended.as_exception();
-            co_await muster::fail(std::move(error));
+        for (;;) {
+            auto waiting = until_one_more_may_start();
+            co_await std::move(waiting);
+            co_await places_.acquire();
+            if (one_more_may_start())
+                break;
+            places_.release();
         }
-        auto pausing = pause_before_retry(j.attempts, least_pause(ended.error()));
-        auto paused = co_await muster::as_outcome(std::move(pausing));
-        // There will be no other attempt: how the last one ended is how it ended.
-        if (!paused.succeeded()) {
-            auto error = ended.error();
-            co_await muster::fail(std::move(error));
-        }
+        // It may have been acquired while the feeder was being cancelled: then the line is counted with the rest.
+        if (phase_ != phase::feeding)
+            co_return;
+        start(std::move(*next_line_));
+        next_line_.reset();
     }
 }
 
-muster::task<> batch::pause_before_retry(unsigned attempts, std::chrono::nanoseconds least) {
-    const double longest = std::min(0.2 * std::pow(2.0, attempts - 1), 10.0);
-    // Half of it at random, so that what failed together does not come back together.
-    const double seconds = longest * std::uniform_real_distribution<double>(0.5, 1.0)(random_);
-    const auto own = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
-    co_await muster::sleep_for(std::max(own, least));
-    if (pacer_.needed())
-        co_await pacer_.turn();
+bool batch::one_more_may_start() const noexcept {
+    return retrying_ < most_retrying * options_.limit &&
+           out_.behind() + undelivered_ * size_of_delivery <= options_.spool_limit;
 }
 
-void batch::take_in(std::uint64_t number, const muster::outcome<void>& o) {
-    const auto place = running_.find(number);
-    if (place == running_.end()) {
-        // It never had a line. That it could not wait for one is the input's failure.
-        if (o.failed())
-            source_.give_up(problem_of(o.error()));
-        return;
-    }
-    job j = std::move(place->second);
-    running_.erase(place);
-    if (o.succeeded())
-        ended(std::move(j), verdict::ok());
-    else if (o.failed())
-        ended(std::move(j), verdict::failed(o.error()));
-    else if (j.attempts == 0)
-        ended(std::move(j), verdict::not_started(reason_of(o)));
-    else
-        ended(std::move(j), verdict::cancelled(reason_of(o)));
-}
-
-std::string batch::reason_of(const muster::outcome_base& o) const {
-    if (stopped_)
-        return stop_reason_;
-    if (o.reason() == muster::cancel_reason::parent_cancelled)
-        return "interrupted";
-    return std::string(muster::to_string(o.reason()));
-}
-
-/// The lines that nobody will ask for any more.
-muster::task<> batch::count_the_rest() {
-    if (!source_.is_finite() && !options_.quiet)
-        complain(fmt::format("{}: counting what is left of {}; Ctrl-C to leave that", stop_reason_, source_.name()));
-    for (std::size_t counted = 1;; ++counted) {
-        input_line line;
-        const auto took = source_.try_take(line);
-        if (took == line_source::took::end)
-            co_return;
-        if (took == line_source::took::line) {
-            ended(job(std::move(line)), verdict::not_started(stop_reason_));
-            if (counted % 4096 == 0)
-                co_await muster::yield();
+muster::task<> batch::until_one_more_may_start() {
+    while (!one_more_may_start()) {
+        if (retrying_ >= most_retrying * options_.limit) {
+            retries_begun_.clear();
+            co_await retries_begun_.wait();
             continue;
         }
-        auto waiting = wait_a_little();
-        auto waited = co_await muster::as_outcome(std::move(waiting));
-        if (waited.failed_with<muster::timeout_error>())
-            co_return;
-        waited.value();
+        if (!std::exchange(said_that_it_waits_, true) && !options_.quiet)
+            complain(fmt::format("{} of output wait to be read (--spool-limit): nothing more is started until then",
+                show_size(options_.spool_limit)));
+        co_await muster::sleep_for(20ms);
     }
 }
 
-/// An input that is silent when nothing is done with it any more is left alone.
-muster::task<> batch::wait_a_little() { co_await muster::wait_for(source_.wait(), 2s); }
+void batch::start(input_line line) {
+    MUSTER_ASSERT(phase_ == phase::feeding);
+    const auto index = line.index;
+    auto& r = jobs_.try_emplace(index, std::move(line)).first->second;
+    r.task = muster::create_task(serve(index), name_);
+}
 
-muster::task<> batch::keep_drawing() {
+/// Has a place when it begins.
+muster::task<> batch::serve(std::uint64_t index) {
+    if (window_.bounds())
+        co_await keep_pace();
+    const auto at = jobs_.find(index);
+    MUSTER_ASSERT(at != jobs_.end());
+    auto& r = at->second;
+    const auto began = muster::loop_clock::now();
+    for (;;) {
+        ++r.what.attempts;
+        r.what.took = std::chrono::nanoseconds(-1);
+        auto trying = attempt(r.what);
+        auto ended = co_await muster::as_outcome(std::move(trying));
+        if (r.what.took.count() < 0)
+            r.what.took = muster::loop_clock::now() - began;
+        places_.release();
+        if (ended.succeeded()) {
+            end_job(index, verdict::ok());
+            co_return;
+        }
+        if (!ended.failed()) {
+            end_job(index, verdict::cancelled(stop_reason_));
+            co_return;
+        }
+        const auto error = ended.error();
+        if (r.what.attempts > options_.retries || phase_ == phase::stopping || !stop_reason_.empty() ||
+            !worth_a_retry(error)) {
+            end_job(index, verdict::failed(error));
+            co_return;
+        }
+        r.last_error = error;
+        ++retrying_;
+        auto pausing = until_next_attempt(backoff_.after(r.what.attempts, random_(), least_pause(error)));
+        auto paused = co_await muster::as_outcome(std::move(pausing));
+        --retrying_;
+        retries_begun_.set();
+        r.last_error = nullptr;
+        // There will be no other attempt: how the last one ended is how it ended.
+        if (!paused.succeeded()) {
+            end_job(index, verdict::failed(error));
+            co_return;
+        }
+    }
+}
+
+/// Gives a place again at its end.
+muster::task<> batch::until_next_attempt(std::chrono::nanoseconds pause) {
+    co_await muster::sleep_for(pause);
+    co_await places_.acquire();
+    if (window_.bounds())
+        co_await keep_pace();
+}
+
+muster::task<> batch::keep_pace() {
+    const auto when = window_.earliest(muster::loop_clock::now().time_since_epoch());
+    window_.take(when);
+    co_await muster::sleep_until(muster::loop_clock::time_point(when));
+}
+
+void batch::end_job(std::uint64_t index, verdict&& v) {
+    auto r = jobs_.extract(index);
+    MUSTER_ASSERT(!r.empty());
+    const bool failed = v.state == muster::outcome_state::error;
+    job_over(std::move(r.mapped().what), std::move(v));
+    look_whether_idle();
+    if (failed && options_.max_failures && ++failures_ >= *options_.max_failures)
+        stop("stopped after failures");
+}
+
+void batch::delivered() noexcept {
+    MUSTER_ASSERT(undelivered_ != 0);
+    --undelivered_;
+    look_whether_idle();
+}
+
+void batch::look_whether_idle() noexcept {
+    if (jobs_.empty() && undelivered_ == 0)
+        idle_.set();
+}
+
+muster::task<> batch::keep_showing_progress() {
     for (;;) {
         progress_counts c;
-        c.done = counts_.ended();
+        const auto& counts = ledger_.counts();
+        c.done = counts.ended();
         c.total = source_.total();
-        c.ok = counts_.succeeded();
-        c.failed = counts_.failed();
-        c.running = running_.size();
+        c.ok = counts.succeeded();
+        c.failed = counts.failed();
+        c.running = jobs_.size() - retrying_;
+        c.retrying = retrying_;
         c.elapsed = muster::loop_clock::now() - began_;
-        line_.draw(c);
-        co_await muster::sleep_for(progress::interval);
+        out_.show_status(progress_line(c));
+        co_await muster::sleep_for(progress_interval);
     }
 }
 
-batch_end run_batch(batch& b, const muster::run_options& options, batch::end_function at_end) {
-    b.on_end(std::move(at_end));
-    try {
-        muster::run(b.run(), options);
-    } catch (const muster::cancelled_error& e) {
-        // It came before the beginning, or in the very moment of the end.
-        b.interrupt(e.message());
-    }
-    b.finish();
-    return b.end();
+// ---- the whole ----
+
+void run_batch(batch& b, stop_signals& signals) {
+    muster::run(b.run(signals), muster::run_options().handle_interrupt(false));
 }
 
 std::size_t limit_in_reach(const batch_options& options, const char* things) {
@@ -326,13 +357,17 @@ std::size_t limit_in_reach(const batch_options& options, const char* things) {
     return enough;
 }
 
-bool conclude(const batch_end& end, const ledger& counts, const line_source& source, bool on_output, bool quiet,
-    const std::vector<std::string>& problems) {
-    bool all_well = counts.succeeded() == counts.submitted();
+bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const line_source& source, bool on_output,
+    bool quiet, const std::vector<std::string>& problems) {
+    // An input that goes on and was not read to its end is no success, even if all that was read of it is.
+    bool all_well = ledger.counts().all_succeeded() && source.exhausted();
+    out.drain();
     if (!quiet) {
-        const auto failed = write_stream(on_output ? STDOUT_FILENO : STDERR_FILENO, counts.text(source, end.elapsed));
-        if (failed && on_output) {
-            complain(fmt::format("the ledger can't be written to standard output: {}", failed->message()));
+        const int fd = on_output ? STDOUT_FILENO : STDERR_FILENO;
+        out.write(fd, ledger.text(source, b.elapsed()));
+        out.drain();
+        if (const auto problem = out.problem_of(fd); on_output && !problem.empty()) {
+            complain(fmt::format("the ledger can't be written to standard output: {}", problem));
             all_well = false;
         }
     }
@@ -342,9 +377,8 @@ bool conclude(const batch_end& end, const ledger& counts, const line_source& sou
         complain(problem);
         all_well = false;
     }
+    out.drain();
     return all_well;
 }
-
-void complain(const std::string& text) { static_cast<void>(write_stream(STDERR_FILENO, "muster: " + text + '\n')); }
 
 } // namespace tool

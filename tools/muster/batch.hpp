@@ -2,20 +2,24 @@
 #pragma once
 
 /// \file
-/// What the commands have in common that work on many lines: at most so many at once, retries, limits, progress, and
-/// each line of the input in exactly one count at the end. What is done with a line is a derived class's.
+/// What the commands that work on many lines have in common: at most so many jobs at once, retries, limits, progress,
+/// and each line of the input in exactly one count at the end. A derived class says what is done with a line.
 ///
 ///     class fetch_batch : public batch { muster::task<> attempt(job&) override; ... };
-///     const batch_end end = run_batch(b, options, print_ledger);
+///     run_batch(b, signals);
 
-#include "ledger.hpp"
+#include "job.hpp"
 #include "line_source.hpp"
-#include "pacer.hpp"
-#include "progress.hpp"
+#include "printed_ledger.hpp"
+#include "stop_signals.hpp"
 #include "units.hpp"
+#include "writer.hpp"
 
-#include <muster/outcome.hpp>
-#include <muster/run_options.hpp>
+#include <muster/detail/backoff.hpp>
+#include <muster/detail/rate_window.hpp>
+#include <muster/event.hpp>
+#include <muster/loop_handle.hpp>
+#include <muster/semaphore.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -24,19 +28,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <random>
 #include <string>
-#include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace tool {
 
-/// What main returns.
-enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2 }; // or 128 and a signal
+/// What main returns; or 128 and a signal.
+enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2 };
 
 struct batch_options {
     batch_options() {}
@@ -47,46 +48,42 @@ struct batch_options {
     std::size_t retries = 0;
     rate at_most;
     std::optional<std::size_t> max_failures; ///< stop after so many
+    std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
     bool show_progress = true;
 };
 
-/// How a batch ended. The counts are in the ledger.
-struct batch_end {
-    batch_end() noexcept {}
-    int signal = 0; ///< what interrupted it, or 0
-    std::chrono::nanoseconds elapsed{0};
-
-    [[nodiscard]] bool interrupted() const noexcept { return signal != 0; }
-    /// What main returns.
-    [[nodiscard]] int status(bool all_well) const noexcept {
-        return interrupted() ? 128 + signal : all_well ? all_succeeded : some_failed;
-    }
-};
-
-/// Immovable. The options, the source and the ledger must outlive it.
+/// Runs a job for each line:
+///
+///     built -> feeding -> drained -> over          the input ended, or drain() was called
+///                 |          |         ^
+///                 '-> stopping <-------'           stop(): what runs is cancelled, the rest is not started
+///
+/// A feeder takes a line, then a place, and starts a job, which gives its place back at its end and while it waits for
+/// its next attempt. Immovable. The options, the source, the ledger and the writer must outlive it.
+/// *Thread safety*: the loop's thread.
 class batch {
 public:
-    batch(const char* name, const batch_options& options, line_source& source, ledger& counts);
+    batch(const char* name, const batch_options& options, line_source& source, printed_ledger& ledger, writer& out);
     virtual ~batch() = default;
     batch(const batch&) = delete;
     batch& operator=(const batch&) = delete;
 
-    using end_function = std::function<void(const batch_end&)>;
+    /// Runs everything until each line is counted. Called once.
+    muster::task<> run(stop_signals& signals);
 
-    muster::task<> run();
-    /// Called when it begins, on its loop.
-    void on_begin(std::function<void()> call) { on_begin_ = std::move(call); }
-    /// Called once, when all is counted and signals are still caught: what it writes is not cut off by one.
-    void on_end(end_function call) { on_end_ = std::move(call); }
+    /// Starts nothing more and cancels what runs. `why` is the reason in log and ledger; the first one stays.
+    void stop(std::string why);
+    /// Starts nothing more and lets what runs go on; there are no more retries.
+    void drain(std::string why);
 
-    /// Cancels what runs; nothing more is started. The reason is for the ledger. What was asked first stays.
-    void stop(std::string why, int signal = 0);
-    /// No more is started; what is known of the input is counted. `message` is the cancellation's.
-    void interrupt(std::string_view message);
-    /// All is counted. Only the first call does something.
-    void finish();
-    [[nodiscard]] const batch_end& end() const noexcept { return end_; }
+    /// What interrupted it, or 0.
+    [[nodiscard]] int signal() const noexcept { return signal_; }
+    [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return elapsed_; }
+    /// What main returns.
+    [[nodiscard]] int status(bool all_well) const noexcept {
+        return signal_ != 0 ? 128 + signal_ : all_well ? all_succeeded : some_failed;
+    }
 
 protected:
     /// One attempt at a line. Throws what went wrong.
@@ -97,57 +94,88 @@ protected:
     [[nodiscard]] virtual std::chrono::nanoseconds least_pause(const std::exception_ptr&) const {
         return std::chrono::nanoseconds(0);
     }
-    /// A line's end, once for each: to be counted, now or later.
-    virtual void ended(job&& j, verdict&& v) = 0;
+    /// Called once for each line, when its job has ended or will never begin: it is to be counted, now or later.
+    virtual void job_over(job&& j, verdict&& v) = 0;
+    /// Called for each signal with how many there have been. The first one stops the batch.
+    virtual void interrupted(int signal, int count);
 
-    [[nodiscard]] ledger& counts() noexcept { return counts_; }
-    [[nodiscard]] progress& line() noexcept { return line_; }
-    /// The lines on their way, as many as the limit.
-    [[nodiscard]] std::unordered_map<std::uint64_t, job>& running() noexcept { return running_; }
+    [[nodiscard]] printed_ledger& ledger() noexcept { return ledger_; }
+    [[nodiscard]] writer& out() noexcept { return out_; }
+    [[nodiscard]] const muster::loop_handle& loop() const noexcept { return *loop_; }
+    [[nodiscard]] bool stopping() const noexcept { return phase_ == phase::stopping; }
+    /// A job that is over is counted only later: run() waits until as many calls said that it was.
+    void expect_delivery() noexcept { ++undelivered_; }
+    void delivered() noexcept;
+    template <class F>
+    void for_each_running(F call) {
+        for (auto& [index, r] : jobs_)
+            call(r.what);
+    }
 
 private:
-    muster::task<> work();
-    muster::task<> serve(std::uint64_t number);
-    muster::task<> pause_before_retry(unsigned attempts, std::chrono::nanoseconds least);
+    enum class phase { built, feeding, drained, stopping, over };
+    struct running_job {
+        explicit running_job(input_line line) : what(std::move(line)) {}
+        job what;
+        std::exception_ptr last_error; ///< while it waits for its next attempt, what the last one ended with
+        muster::task_handle<void> task;
+    };
+
+    void enter(phase next);
+    muster::task<> feed();
+    [[nodiscard]] bool one_more_may_start() const noexcept;
+    muster::task<> until_one_more_may_start();
+    muster::task<> serve(std::uint64_t index);
+    muster::task<> until_next_attempt(std::chrono::nanoseconds pause);
+    muster::task<> keep_pace();
+    muster::task<> carry_out_stop();
     muster::task<> count_the_rest();
-    muster::task<> wait_a_little();
-    muster::task<> keep_drawing();
-    void count_the_unended(const char* why);
-    void take_in(std::uint64_t number, const muster::outcome<void>& o);
-    [[nodiscard]] std::string reason_of(const muster::outcome_base& o) const;
+    muster::task<> stop_at_deadline();
+    muster::task<> keep_showing_progress();
+    void start(input_line line);
+    void cancel_jobs();
+    void end_job(std::uint64_t index, verdict&& v);
+    void look_whether_idle() noexcept;
 
     const char* name_;
     const batch_options& options_;
     line_source& source_;
-    ledger& counts_;
-    pacer pacer_;
-    progress line_;
-    std::unordered_map<std::uint64_t, job> running_; ///< by ticket
-    std::minstd_rand random_{std::random_device{}()};
+    printed_ledger& ledger_;
+    writer& out_;
+    phase phase_ = phase::built;
+    std::string stop_reason_;
+    int signal_ = 0;
+
+    muster::semaphore places_;
+    muster::detail::rate_window window_;
+    muster::detail::backoff backoff_;
+    std::mt19937_64 random_{std::random_device{}()};
+    std::unordered_map<std::uint64_t, running_job> jobs_; ///< by the index of their line
+    std::optional<input_line> next_line_;                 ///< was taken and waits for a place
+    std::size_t retrying_ = 0;                            ///< jobs that wait for their next attempt
+    std::size_t undelivered_ = 0; ///< jobs that are over and wait for their output to be written
+    std::size_t failures_ = 0;
+    muster::event retries_begun_; ///< set when retrying_ has become smaller
+    muster::event idle_;          ///< set when there is neither a job nor a delivery
+    bool said_that_it_waits_ = false;
+
+    muster::task_handle<void> feeding_;
     muster::loop_clock::time_point began_{};
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-    std::function<void()> on_begin_;
-    end_function on_end_;
-    muster::task_handle<void> working_;
-    std::string stop_reason_;
-    batch_end end_;
-    bool stopped_ = false;
-    bool finished_ = false;
+    std::chrono::nanoseconds elapsed_{0};
+    std::optional<muster::loop_handle> loop_; ///< while it runs
 };
 
-/// Runs it on a loop of its own. `at_end` is the batch's on_end.
-[[nodiscard]] batch_end run_batch(batch& b, const muster::run_options& options, batch::end_function at_end);
+/// Runs it on a loop of its own.
+void run_batch(batch& b, stop_signals& signals);
 
 /// *Returns* how many may run at once for the open files that this process may have, and says so if that is fewer than
 /// it was asked for. `things` are what there are many of.
 [[nodiscard]] std::size_t limit_in_reach(const batch_options& options, const char* things);
 
-/// Prints the ledger (to standard output if `on_output`, which then belongs to it) and says what else went wrong;
-/// nothing but that if `quiet`. *Returns* whether all is well.
-[[nodiscard]] bool conclude(const batch_end& end, const ledger& counts, const line_source& source, bool on_output,
-    bool quiet, const std::vector<std::string>& problems);
-
-/// "muster: " and the text, to standard error.
-void complain(const std::string& text);
+/// Waits until all is written, prints the ledger (to standard output if `on_output`, which then belongs to it) and the
+/// problems that are not empty; only those if `quiet`. *Returns* whether all is well.
+[[nodiscard]] bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const line_source& source,
+    bool on_output, bool quiet, const std::vector<std::string>& problems);
 
 } // namespace tool

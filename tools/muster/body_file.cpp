@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "body_file.hpp"
 
+#include "streams.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
@@ -75,10 +76,10 @@ body_file::~body_file() {
 }
 
 void body_file::require_open() {
-    if (file_.open())
+    if (file_.is_open())
         return;
-    file_ = descriptor(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (!file_.open())
+    file_ = muster::detail::owned_fd(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (!file_.is_open())
         throw output_error(partial_, last_error());
     made_ = true;
 }

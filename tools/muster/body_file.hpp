@@ -9,8 +9,7 @@
 ///     file.write(piece);
 ///     file.finish();
 
-#include "line_source.hpp"
-#include "streams.hpp"
+#include "posix/owned_fd.hpp"
 
 #include <cstdint>
 #include <string>
@@ -51,7 +50,7 @@ private:
 
     std::string path_; ///< empty: nowhere
     std::string partial_;
-    descriptor file_;
+    muster::detail::owned_fd file_;
     bool made_ = false;
 };
 

@@ -38,7 +38,7 @@ std::vector<share> shares(const muster::testing::faulty_server& server) {
         share(25, server.url("/flaky/#/1"), ""),
         share(15, server.url("/redirect/3?#"), ""),
         share(10, server.url("/reset?#"), "reset_error"),
-        share(10, server.url("/truncated/1000?#"), "protocol_error"),
+        share(10, server.url("/truncated/1000?#"), "truncated_error"),
         share(10, server.url("/garbage?#"), "protocol_error"),
         share(6, server.url("/never?#"), "timeout_error"),
         share(5, server.url("/status/404?#"), "status_error 404"),
@@ -65,7 +65,7 @@ std::vector<std::string> mixed(const std::vector<share>& all) {
 }
 
 /// *Returns* what is not as it should be, a line each.
-std::string differences(const std::vector<share>& all, const ledger& counts) {
+std::string differences(const std::vector<share>& all, const printed_ledger& ledger) {
     std::string text;
     const auto expect = [&](const std::string& what, std::size_t wanted, std::uint64_t got) {
         if (got != wanted)
@@ -80,11 +80,11 @@ std::string differences(const std::vector<share>& all, const ledger& counts) {
         for (const auto& other : all)
             like_this += other.ends_as == s.ends_as ? other.count : 0;
         if (!s.ends_as.empty() && text.find("  " + s.ends_as + ':') == std::string::npos)
-            expect(s.ends_as, like_this, counts.failed_with(s.ends_as));
+            expect(s.ends_as, like_this, ledger.failed_with(s.ends_as));
     }
-    expect("submitted", total, counts.submitted());
-    expect("succeeded", ok, counts.succeeded());
-    expect("failed", total - ok, counts.failed());
+    expect("submitted", total, ledger.counts().submitted());
+    expect("succeeded", ok, ledger.counts().succeeded());
+    expect("failed", total - ok, ledger.counts().failed());
     return text;
 }
 
@@ -95,6 +95,7 @@ bool say(const std::string& text) { return !write_all(STDOUT_FILENO, text); }
 int demo(bool show_progress) {
     // Nothing leaves this machine, whatever proxy it is told to use. Before there are threads.
     ::setenv("no_proxy", "*", 1);
+    stop_signals signals;
     const muster::testing::faulty_server server;
     const auto all = shares(server);
 
@@ -115,13 +116,20 @@ int demo(bool show_progress) {
         server.port(), options.urls.size()));
 
     line_source source(options.urls, line_rules::urls());
-    ledger counts;
-    const batch_end end = fetch_all(options, source, counts, nullptr);
-    said = say(counts.text(source, end.elapsed)) && said;
-    if (end.interrupted())
-        return end.status(false);
+    printed_ledger ledger;
+    int signal_status = 0;
+    {
+        writer out;
+        fetch_all(options, source, ledger, out, signals, [&](const batch& b) {
+            out.drain();
+            said = say(ledger.text(source, b.elapsed())) && said;
+            signal_status = b.signal() != 0 ? b.status(false) : 0;
+        });
+    }
+    if (signal_status != 0)
+        return signal_status;
 
-    const auto wrong = differences(all, counts);
+    const auto wrong = differences(all, ledger);
     if (wrong.empty())
         said = say("\nEach URL is in exactly one count, and each failure has its type: a 503 and a reset were tried "
                    "again,\na 404 was not. Next: build/release/bin/muster fetch --help\n") &&

@@ -74,6 +74,12 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
     }
 }
 
+void earlier_run::require_no_more_than(std::uint64_t lines) const {
+    if (count() > lines)
+        throw usage_error(fmt::format(
+            "--resume: {} is the log of a longer list: it has {} entries, and this list {}", file_, count(), lines));
+}
+
 bool earlier_run::succeeded(std::uint64_t index, std::uint64_t line, const std::string& key) const {
     const auto at = entries_.find(index);
     if (at == entries_.end())

@@ -4,16 +4,16 @@
 #include "body_file.hpp"
 #include "earlier_run.hpp"
 #include "job_log.hpp"
+#include "stop_signals.hpp"
 #include "url_template.hpp"
+#include "writer.hpp"
 
 #include <muster/http.hpp>
-#include <muster/run.hpp>
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -98,8 +98,8 @@ private:
 
 class fetch_batch final : public batch {
 public:
-    fetch_batch(const fetch_options& options, line_source& source, ledger& counts, job_log* log)
-        : batch("fetch", options, source, counts),
+    fetch_batch(const fetch_options& options, line_source& source, printed_ledger& ledger, writer& out, job_log* log)
+        : batch("fetch", options, source, ledger, out),
           options_(options),
           maker_(options),
           safe_to_repeat_(maker_.make("http://localhost/").is_idempotent()),
@@ -151,10 +151,10 @@ private:
         return e != nullptr ? e->retry_after().value_or(std::chrono::seconds(0)) : std::chrono::seconds(0);
     }
 
-    void ended(job&& j, verdict&& v) override {
-        counts().add(j, v);
-        // What would be logged of another list's lines would spoil the log for its own.
-        if (log_ == nullptr || (!refused_.empty() && v.how != ending::ok))
+    void job_over(job&& j, verdict&& v) override {
+        ledger().add(j, v);
+        // Entries of another list would spoil the log for its own.
+        if (log_ == nullptr || (!refused_.empty() && v.state != muster::outcome_state::value))
             return;
         const auto url = maker_.url(j.line);
         log_->add_url(j, v, url, maker_.key(url));
@@ -221,29 +221,14 @@ std::unique_ptr<line_source> open_source(const fetch_options& o) {
     return file.empty() ? std::make_unique<line_source>(o.urls, rules) : std::make_unique<line_source>(file, rules);
 }
 
-/// Reads all of an input that is there already. *Returns* how many are left to get. *Errors*: usage_error if the log is
-/// another list's.
-std::size_t look_ahead(const fetch_options& o, const request_maker& maker, const earlier_run& before) {
-    const auto trial = open_source(o);
-    std::size_t left = 0;
-    for (input_line line; trial->try_take(line) == line_source::took::line;)
-        left += before.succeeded(line.index, line.number, maker.key(maker.url(line))) ? 0 : 1;
-    if (before.count() > trial->taken())
-        throw usage_error(fmt::format("--resume: {} is the log of a longer list: it has {} URLs, and this list {}",
-            o.jsonl, before.count(), trial->taken()));
-    return left;
-}
-
-batch_end run_fetches(fetch_batch& b, std::function<void(const batch_end&)> at_end) {
-    return run_batch(b, muster::run_options().interrupt_signals({SIGINT, SIGTERM}), std::move(at_end));
-}
-
 } // namespace
 
-batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log,
-    std::function<void(const batch_end&)> at_end) {
-    fetch_batch b(options, source, counts, log);
-    return run_fetches(b, std::move(at_end));
+void fetch_all(const fetch_options& options, line_source& source, printed_ledger& ledger, writer& out,
+    stop_signals& signals, std::function<void(const batch&)> at_end) {
+    fetch_batch b(options, source, ledger, out, nullptr);
+    run_batch(b, signals);
+    at_end(b);
+    signals.end_listening();
 }
 
 int fetch(const fetch_options& asked) {
@@ -256,42 +241,36 @@ int fetch(const fetch_options& asked) {
         throw usage_error(nothing_in(*source));
     if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
+    const auto key_of = [&](const input_line& line) { return maker.key(maker.url(line)); };
     const auto before = options.resume ? earlier_run(options.jsonl, "fetch", "URL or request") : earlier_run();
     if (options.resume && file != "-" && source->is_finite())
-        source->expect(look_ahead(options, maker, before));
+        source->expect(before.look_ahead(*open_source(options), key_of));
     // A request has a connection and a file, or looks up a name, which takes more.
     options.limit = limit_in_reach(options, "requests");
     if (!options.output.empty())
         require_folder(options.output);
+    writer out;
     std::optional<job_log> log;
     if (!options.jsonl.empty())
-        log.emplace(options.jsonl, before.whole());
+        log.emplace(out, options.jsonl, before.whole());
     if (before.was_cut_off() && !options.quiet)
         complain(fmt::format("the last line of {} was cut off: that URL is asked for again", options.jsonl));
 
-    ledger counts;
-    fetch_batch b(options, *source, counts, log ? &*log : nullptr);
+    printed_ledger ledger;
+    fetch_batch b(options, *source, ledger, out, log ? &*log : nullptr);
     if (options.resume)
-        source->only_if([&](const input_line& line) {
-            try {
-                return !before.succeeded(line.index, line.number, maker.key(maker.url(line)));
-            } catch (const usage_error& e) {
-                b.refuse(e.what());
-                return true;
-            }
-        });
-    bool all_well = true;
-    const auto at_end = [&](const batch_end& how) {
-        if (log)
-            log->close();
-        if (source->taken() != 0 || !source->exhausted() || how.interrupted())
-            all_well = conclude(how, counts, *source, !log || !log->to_standard_output(), options.quiet,
-                {source->failure(), log ? log->failure() : std::string()});
-    };
-    const batch_end end = run_fetches(b, at_end);
-    if (source->taken() == 0 && source->exhausted() && !end.interrupted())
+        before.pass_over_what_succeeded(
+            *source, key_of, [](const input_line&) {}, [&](const std::string& why) { b.refuse(why); });
+    // Made last: it refers to the batch and the writer until it is gone.
+    stop_signals signals;
+    run_batch(b, signals);
+    out.drain();
+    if (log)
+        log->close();
+    if (source->taken() == 0 && source->exhausted() && b.signal() == 0)
         throw usage_error(nothing_in(*source));
-    return end.status(all_well);
+    return b.status(print_end(b, out, ledger, *source, !log || !log->to_standard_output(), options.quiet,
+        {source->failure(), log ? log->failure() : std::string()}));
 }
 
 } // namespace tool

@@ -44,11 +44,10 @@ struct fetch_options : batch_options {
     bool resume = false;
 };
 
-class job_log;
-
-/// Fetches what the source gives; `at_end` as in run_batch. *Errors*: usage_error, before anything is fetched.
-[[nodiscard]] batch_end fetch_all(const fetch_options& options, line_source& source, ledger& counts, job_log* log,
-    std::function<void(const batch_end&)> at_end = {});
+/// Fetches what the source gives, without a log, and calls `at_end` when it is over. *Errors*: usage_error, before
+/// anything is fetched.
+void fetch_all(const fetch_options& options, line_source& source, printed_ledger& ledger, writer& out,
+    stop_signals& signals, std::function<void(const batch&)> at_end);
 
 /// The whole command. *Returns* the exit status. *Errors*: usage_error.
 [[nodiscard]] int fetch(const fetch_options& options);

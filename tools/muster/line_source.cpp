@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "line_source.hpp"
 
+#include "streams.hpp"
 #include "units.hpp"
 
 #include <muster/sleep.hpp>
@@ -32,8 +33,8 @@ void wait_readable(std::stop_token token, int fd) {
     int pipe_ends[2];
     if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
         throw std::system_error(errno, std::generic_category(), "waiting for input");
-    const descriptor woken(pipe_ends[0]);
-    const descriptor wakes(pipe_ends[1]);
+    const muster::detail::owned_fd woken(pipe_ends[0]);
+    const muster::detail::owned_fd wakes(pipe_ends[1]);
     const std::stop_callback wake(token, [&] { static_cast<void>(write_all(wakes.get(), "x")); });
     pollfd watched[2] = {{fd, POLLIN, 0}, {woken.get(), POLLIN, 0}};
     while (::poll(watched, 2, -1) < 0 && errno == EINTR) {}
@@ -50,11 +51,11 @@ line_source::line_source(const std::string& file, line_rules rules)
     : name_(file == "-" ? "standard input" : file),
       rules_(std::move(rules)) {
     if (file == "-")
-        file_ = descriptor(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
+        file_ = muster::detail::owned_fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
     else
-        file_ = descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+        file_ = muster::detail::owned_fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat about {};
-    if (!file_.open() || ::fstat(file_.get(), &about) != 0)
+    if (!file_.is_open() || ::fstat(file_.get(), &about) != 0)
         throw usage_error(fmt::format("{} can't be read: {}", name_, text_of(errno)));
     if (S_ISDIR(about.st_mode))
         throw usage_error(fmt::format("{} is a directory: name a file with one {} a line", name_, rules_.thing));
@@ -65,7 +66,7 @@ line_source::line_source(const std::string& file, line_rules rules)
 }
 
 std::optional<std::size_t> line_source::total() const noexcept {
-    if (file_.open())
+    if (file_.is_open())
         return expected_;
     return arguments_.size() - std::min<std::size_t>(arguments_.size(), passed_over_);
 }
@@ -98,6 +99,14 @@ void line_source::read_more() {
     if (count < 0)
         failure_ = fmt::format("reading {} failed: {}", name_, text_of(errno));
     no_more_input_ = true;
+}
+
+void line_source::stop_reading() noexcept {
+    stopped_ = true;
+    // A pipe that is empty and has no writer any more was read to its end, although nobody has been told so yet.
+    pollfd watched{file_.get(), POLLIN, 0};
+    if (file_.is_open() && !regular_ && ::poll(&watched, 1, 0) > 0 && watched.revents == POLLHUP)
+        no_more_input_ = true;
 }
 
 void line_source::give_up(const std::string& why) {
@@ -161,7 +170,7 @@ bool line_source::is_wanted(const input_line& line) {
 }
 
 line_source::took line_source::try_take(input_line& line) {
-    if (!file_.open()) {
+    if (!file_.is_open()) {
         while (next_argument_ != arguments_.size()) {
             line.text = std::move(arguments_[next_argument_++]);
             line.index = taken_++;

@@ -7,7 +7,7 @@
 ///
 ///     auto line = co_await source.next();      // empty at the end
 
-#include "streams.hpp"
+#include "posix/owned_fd.hpp"
 
 #include <muster/mutex.hpp>
 #include <muster/task.hpp>
@@ -70,9 +70,9 @@ public:
     [[nodiscard]] muster::task<> wait();
 
     /// True if it is sure to have an end: arguments, or a file on disk.
-    [[nodiscard]] bool is_finite() const noexcept { return !file_.open() || regular_; }
-    /// From now on only what was read already is taken.
-    void stop_reading() noexcept { stopped_ = true; }
+    [[nodiscard]] bool is_finite() const noexcept { return !file_.is_open() || regular_; }
+    /// From now on only what was read already is taken. Notices whether that was all.
+    void stop_reading() noexcept;
     /// It can't be read any further; what was read still is taken.
     void give_up(const std::string& why);
 
@@ -107,7 +107,7 @@ private:
     std::optional<std::size_t> expected_;
     std::vector<std::string> arguments_;
     std::size_t next_argument_ = 0;
-    descriptor file_;
+    muster::detail::owned_fd file_;
     bool regular_ = false;
     bool no_more_input_ = false; ///< the end of the file was read; the buffer may hold a last line
     bool skipping_ = false;      ///< the rest of a line that is too long

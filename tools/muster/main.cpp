@@ -8,6 +8,7 @@
 #include "streams.hpp"
 #include "units.hpp"
 #include "words.hpp"
+#include "writer.hpp"
 
 #include <muster/config.hpp>
 

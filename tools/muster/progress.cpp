@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "progress.hpp"
 
-#include "streams.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
@@ -11,7 +10,6 @@
 #include <cmath>
 #include <cstddef>
 
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -28,11 +26,7 @@ std::size_t terminal_width() noexcept {
 
 } // namespace
 
-progress::progress(bool wanted) : shown_(wanted && ::isatty(STDERR_FILENO) == 1) {}
-
-void progress::draw(const progress_counts& c) {
-    if (!shown_)
-        return;
+std::string progress_line(const progress_counts& c) {
     const double seconds = std::chrono::duration<double>(c.elapsed).count();
     std::string line = c.total ? fmt::format("{}/{}", c.done, *c.total) : fmt::format("{} done", c.done);
     line += fmt::format("  {} ok  {} failed  {} running  {:.0f}/s", c.ok, c.failed, c.running,
@@ -42,21 +36,10 @@ void progress::draw(const progress_counts& c) {
         line += fmt::format("  {} left",
             show_duration(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(
                 std::ceil(seconds / static_cast<double>(c.done) * static_cast<double>(*c.total - c.done))))));
-    // A line that wraps could not be drawn over.
+    if (c.retrying != 0)
+        line += fmt::format("  {} to be tried again", c.retrying);
     line.resize(std::min(line.size(), terminal_width() - 1));
-    // A terminal that was told to wait (Ctrl-S), or that is gone, is no reason to stop.
-    pollfd watched{STDERR_FILENO, POLLOUT, 0};
-    if (line == last_ || ::poll(&watched, 1, 0) <= 0)
-        return;
-    last_ = line;
-    static_cast<void>(write_all(STDERR_FILENO, "\r\x1b[K" + line));
-}
-
-void progress::clear() {
-    if (last_.empty())
-        return;
-    last_.clear();
-    static_cast<void>(write_all(STDERR_FILENO, "\r\x1b[K"));
+    return line;
 }
 
 } // namespace tool

@@ -2,11 +2,9 @@
 #pragma once
 
 /// \file
-/// One line on a terminal's standard error that says how far it is, drawn at most ten times a second.
+/// The one line that says how far a batch is. The writer shows it.
 ///
-///     progress line(wanted);
-///     line.draw(counts);
-///     line.clear();
+///     out.show_status(progress_line(counts));
 
 #include <chrono>
 #include <cstdint>
@@ -15,6 +13,9 @@
 
 namespace tool {
 
+/// How often it is made anew.
+constexpr std::chrono::milliseconds progress_interval{100};
+
 struct progress_counts {
     progress_counts() noexcept {}
     std::uint64_t done = 0;
@@ -22,26 +23,12 @@ struct progress_counts {
     std::uint64_t ok = 0;
     std::uint64_t failed = 0;
     std::uint64_t running = 0;
+    std::uint64_t retrying = 0; ///< that wait for their next attempt
     std::chrono::nanoseconds elapsed{0};
 };
 
-class progress {
-public:
-    static constexpr std::chrono::milliseconds interval{100};
-
-    /// Draws only if it is wanted and standard error is a terminal.
-    explicit progress(bool wanted);
-    ~progress() { clear(); }
-    progress(const progress&) = delete;
-    progress& operator=(const progress&) = delete;
-
-    [[nodiscard]] bool shown() const noexcept { return shown_; }
-    void draw(const progress_counts& counts);
-    void clear();
-
-private:
-    bool shown_;
-    std::string last_;
-};
+/// *Returns* the line, without a line feed and not wider than the terminal that standard error is: a line that wraps
+/// could not be drawn over.
+[[nodiscard]] std::string progress_line(const progress_counts& counts);
 
 } // namespace tool

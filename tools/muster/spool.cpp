@@ -3,8 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <system_error>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,6 +14,8 @@
 namespace tool {
 
 namespace {
+
+using muster::detail::owned_fd;
 
 [[noreturn]] void fail(const char* what) {
     const int error = errno;
@@ -21,16 +25,16 @@ namespace {
             folder != nullptr ? folder : "/tmp"));
 }
 
-descriptor make_file() {
+owned_fd make_file() {
     const char* set = std::getenv("TMPDIR");
     const std::string folder = set != nullptr && *set != '\0' ? set : "/tmp";
-    descriptor file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (file.open())
+    owned_fd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (file.is_open())
         return file;
     // Not every file system has such files.
     std::string name = folder + "/muster-XXXXXX";
-    file = descriptor(::mkostemp(name.data(), O_CLOEXEC));
-    if (!file.open())
+    file = owned_fd(::mkostemp(name.data(), O_CLOEXEC));
+    if (!file.is_open())
         fail("kept in");
     ::unlink(name.c_str());
     return file;
@@ -39,7 +43,8 @@ descriptor make_file() {
 } // namespace
 
 spool_file::extent spool_file::put(std::string_view text) {
-    if (!file_.open())
+    const std::lock_guard mine(lock_);
+    if (!file_.is_open())
         file_ = make_file();
     const extent e(end_, text.size());
     while (!text.empty()) {
@@ -51,15 +56,16 @@ spool_file::extent spool_file::put(std::string_view text) {
         end_ += static_cast<std::uint64_t>(count);
         text.remove_prefix(static_cast<std::size_t>(count));
     }
-    held_ += e.size;
+    in_file_ += e.size;
     return e;
 }
 
-std::string spool_file::get(const extent& e) const {
-    std::string text(e.size, '\0');
+std::string spool_file::get(const extent& e, std::size_t from, std::size_t most) const {
+    // The descriptor does not change any more once there is an extent.
+    std::string text(std::min(most, e.size - from), '\0');
     for (std::size_t done = 0; done != text.size();) {
         const auto count =
-            ::pread(file_.get(), text.data() + done, text.size() - done, static_cast<off_t>(e.at + done));
+            ::pread(file_.get(), text.data() + done, text.size() - done, static_cast<off_t>(e.at + from + done));
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
@@ -70,24 +76,27 @@ std::string spool_file::get(const extent& e) const {
 }
 
 void spool_file::release(const extent& e) noexcept {
-    held_ -= e.size;
-    if (held_ == 0) {
+    const std::lock_guard mine(lock_);
+    in_file_ -= e.size;
+    if (in_file_ == 0) {
         end_ = 0;
         static_cast<void>(!::ftruncate(file_.get(), 0));
         return;
     }
-    // Its room is given back while others are still needed; where that is not possible it is at the end.
+    // Give back the room of this extent while others are still needed. A file system that can't punch holes gives all
+    // of it back with the last extent.
     static_cast<void>(::fallocate(
         file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(e.at), static_cast<off_t>(e.size)));
 }
 
 void spool::append(std::string_view piece) {
     text_.append(piece);
-    file_->in_memory += piece.size();
-    if (text_.size() < piece_size && file_->in_memory < spool_file::most_in_memory)
+    size_ += piece.size();
+    file_->add_in_memory(piece.size());
+    if (text_.size() < piece_size && file_->in_memory() < spool_file::most_in_memory)
         return;
     extents_.push_back(file_->put(text_));
-    file_->in_memory -= text_.size();
+    file_->take_from_memory(text_.size());
     text_ = {};
 }
 
@@ -95,16 +104,18 @@ void spool::clear() noexcept {
     for (const auto& e : extents_)
         file_->release(e);
     extents_.clear();
-    file_->in_memory -= text_.size();
+    file_->take_from_memory(text_.size());
     text_.clear();
+    size_ = 0;
 }
 
-std::optional<std::error_code> spool::write_to(int fd) const {
+std::string spool::read(std::uint64_t at, std::size_t most) const {
     for (const auto& e : extents_) {
-        if (const auto failed = write_stream(fd, file_->get(e)))
-            return failed;
+        if (at < e.size)
+            return file_->get(e, static_cast<std::size_t>(at), most);
+        at -= e.size;
     }
-    return write_stream(fd, text_);
+    return text_.substr(static_cast<std::size_t>(at), most);
 }
 
 } // namespace tool

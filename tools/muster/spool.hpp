@@ -2,31 +2,32 @@
 #pragma once
 
 /// \file
-/// Text that is kept until its turn to be printed comes: the little there mostly is in memory, the rest in one
-/// temporary file for all of them, so that memory does not grow with what commands write.
+/// Text that waits to be written: the little there mostly is stays in memory, the rest goes to one temporary file for
+/// all of them, so that memory does not grow with what commands write or with how slowly it is read.
 ///
 ///     spool_file file;
 ///     spool output(file);
 ///     output.append(piece);
-///     output.write_to(1);
+///     const std::string first = output.read(0, 4096);
 
-#include "streams.hpp"
+#include "posix/owned_fd.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <mutex>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace tool {
 
-/// The file behind spools. It has no name, so nothing is left of it whatever happens. Made when it is needed.
+/// The file behind spools. It has no name, so nothing is left of it whatever happens. It is made when it is needed.
+/// *Thread safety*: spools of several threads may share it.
 class spool_file {
 public:
-    /// All spools together hold no more than this in memory, about.
+    /// All spools together hold no more than about this much in memory.
     static constexpr std::size_t most_in_memory = std::size_t{32} << 20;
 
     struct extent {
@@ -35,45 +36,56 @@ public:
         std::size_t size;
     };
 
-    /// *Errors*: std::system_error, with TMPDIR in its text.
+    /// Appends the text to the file. *Errors*: std::system_error, with TMPDIR in its text.
     [[nodiscard]] extent put(std::string_view text);
-    [[nodiscard]] std::string get(const extent& e) const;
+    /// *Returns* at most `most` bytes of an extent from `from` on. *Errors*: std::system_error.
+    [[nodiscard]] std::string get(const extent& e, std::size_t from, std::size_t most) const;
     void release(const extent& e) noexcept;
 
-    std::size_t in_memory = 0; ///< what the spools hold
+    /// A spool holds `size` more bytes in memory, or that many fewer.
+    void add_in_memory(std::size_t size) noexcept { in_memory_ += size; }
+    void take_from_memory(std::size_t size) noexcept { in_memory_ -= size; }
+    [[nodiscard]] std::size_t in_memory() const noexcept { return in_memory_; }
+    /// How much all spools hold, in memory and in the file.
+    [[nodiscard]] std::uint64_t held() const noexcept { return in_memory_ + in_file_; }
 
 private:
-    descriptor file_;
+    mutable std::mutex lock_; ///< guards file_ and end_
+    muster::detail::owned_fd file_;
     std::uint64_t end_ = 0;
-    std::uint64_t held_ = 0; ///< bytes of extents that were not released
+    std::atomic<std::uint64_t> in_file_ = 0; ///< bytes of extents that were not released
+    std::atomic<std::size_t> in_memory_ = 0;
 };
 
-/// Movable. The file must outlive it.
+/// Movable, also to another thread. The file must outlive it.
 class spool {
 public:
     explicit spool(spool_file& file) noexcept : file_(&file) {}
+    spool(spool_file& file, std::string_view text) : file_(&file) { append(text); }
     spool(spool&& other) noexcept
         : file_(other.file_),
-          extents_(std::move(other.extents_)),
-          text_(std::exchange(other.text_, {})) {
-        other.extents_.clear();
-    }
+          extents_(std::exchange(other.extents_, {})),
+          text_(std::exchange(other.text_, {})),
+          size_(std::exchange(other.size_, 0)) {}
     spool& operator=(spool&&) = delete;
     ~spool() { clear(); }
 
     /// *Errors*: std::system_error if it does not fit in memory, and the file can't be written.
     void append(std::string_view piece);
     void clear() noexcept;
-    [[nodiscard]] bool empty() const noexcept { return text_.empty() && extents_.empty(); }
-    /// *Returns* why it could not be written. *Errors*: std::system_error if it can't be read back.
-    [[nodiscard]] std::optional<std::error_code> write_to(int fd) const;
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+    /// *Returns* a piece of the text from `at` on: at most `most` bytes, and none only at the end.
+    /// *Errors*: std::system_error if it can't be read back.
+    [[nodiscard]] std::string read(std::uint64_t at, std::size_t most) const;
 
 private:
     static constexpr std::size_t piece_size = std::size_t{256} << 10;
 
     spool_file* file_;
-    std::vector<spool_file::extent> extents_;
-    std::string text_;
+    std::vector<spool_file::extent> extents_; ///< the beginning of the text
+    std::string text_;                        ///< and what follows
+    std::uint64_t size_ = 0;
 };
 
 } // namespace tool

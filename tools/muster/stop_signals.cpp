@@ -16,40 +16,40 @@
 namespace tool {
 
 stop_signals::stop_signals() {
-    sigemptyset(&watched_);
+    sigemptyset(&caught_);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction now {};
         if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
-            sigaddset(&watched_, signal);
+            sigaddset(&caught_, signal);
     }
-    // By default it is ignored; one that is handled ends a wait.
-    struct sigaction wake {};
-    wake.sa_handler = [](int) {};
-    ::sigaction(SIGURG, &wake, nullptr);
-    pthread_sigmask(SIG_BLOCK, &watched_, &before_);
-    signals_ = descriptor(::signalfd(-1, &watched_, SFD_CLOEXEC));
-    end_ = descriptor(::eventfd(0, EFD_CLOEXEC));
-    if (!signals_.open() || !end_.open())
+    pthread_sigmask(SIG_BLOCK, &caught_, &before_);
+    signals_ = muster::detail::owned_fd(::signalfd(-1, &caught_, SFD_CLOEXEC));
+    end_ = muster::detail::owned_fd(::eventfd(0, EFD_CLOEXEC));
+    if (!signals_.is_open() || !end_.is_open())
         throw std::system_error(errno, std::generic_category(), "signals can't be watched");
 }
 
 stop_signals::~stop_signals() {
-    if (thread_.joinable()) {
-        const std::uint64_t one = 1;
-        static_cast<void>(!::write(end_.get(), &one, sizeof one));
-        thread_.join();
-    }
+    end_listening();
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
-void stop_signals::listen(std::function<void(int, int)> on_signal) {
+void stop_signals::end_listening() {
+    if (!thread_.joinable())
+        return;
+    const std::uint64_t one = 1;
+    static_cast<void>(!::write(end_.get(), &one, sizeof one));
+    thread_.join();
+}
+
+void stop_signals::listen(std::function<void(int, int)> on_signal, std::function<void()> right_away) {
     const auto loop = muster::loop_handle::current();
-    thread_ = std::jthread([this, loop, loops_thread = ::pthread_self(), call = std::move(on_signal)] {
+    thread_ = std::jthread([this, loop, call = std::move(on_signal), now = std::move(right_away)] {
         for (int count = 0;;) {
-            pollfd watched[2] = {{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}};
-            if (::poll(watched, 2, -1) < 0)
+            pollfd both[2] = {{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}};
+            if (::poll(both, 2, -1) < 0)
                 continue;
-            if (watched[1].revents != 0)
+            if (both[1].revents != 0)
                 return;
             signalfd_siginfo info{};
             if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info))
@@ -57,8 +57,8 @@ void stop_signals::listen(std::function<void(int, int)> on_signal) {
             const int signal = static_cast<int>(info.ssi_signo);
             if (++count == 3)
                 ::_exit(128 + signal);
+            now();
             loop.post([call, signal, count] { call(signal, count); });
-            ::pthread_kill(loops_thread, SIGURG);
         }
     });
 }

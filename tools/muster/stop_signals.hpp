@@ -2,13 +2,13 @@
 #pragma once
 
 /// \file
-/// SIGINT, SIGTERM and SIGHUP as calls on the loop's thread. While it lives they do nothing else, but that each ends a
-/// write_stream() that waits for its reader; at the third the program ends at once, whatever its loop is doing.
+/// SIGINT, SIGTERM and SIGHUP as calls on the loop's thread. While it lives they do nothing else. A thread of its own
+/// waits for them, so that they arrive whatever the loop is doing; at the third the program ends at once.
 ///
-///     stop_signals signals;                       // before there are threads
-///     signals.listen([](int signal, int count) { ... });   // in a task
+///     stop_signals signals;                                        // before there are other threads
+///     signals.listen(on_signal, [&] { out.hurry(); });   // in a task
 
-#include "streams.hpp"
+#include "posix/owned_fd.hpp"
 
 #include <functional>
 #include <thread>
@@ -25,14 +25,17 @@ public:
     stop_signals(const stop_signals&) = delete;
     stop_signals& operator=(const stop_signals&) = delete;
 
-    /// Calls `on_signal` on the calling task's loop, also for what came before. To be called once.
-    void listen(std::function<void(int signal, int count)> on_signal);
+    /// For each signal calls `right_away` on the thread that waits for signals, and then `on_signal` on the calling
+    /// task's loop, with how many there have been. A signal that came before is not lost. To be called once.
+    void listen(std::function<void(int signal, int count)> on_signal, std::function<void()> right_away);
+    /// After this neither is called; the destructor does it, too. What they refer to must live until then.
+    void end_listening();
 
 private:
-    sigset_t watched_;
+    sigset_t caught_;
     sigset_t before_;
-    descriptor signals_;
-    descriptor end_; ///< an eventfd
+    muster::detail::owned_fd signals_; ///< a signalfd
+    muster::detail::owned_fd end_;     ///< an eventfd: readable when the thread is to end
     std::jthread thread_;
 };
 

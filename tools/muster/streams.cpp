@@ -3,27 +3,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <limits>
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace tool {
-
-descriptor::~descriptor() { static_cast<void>(close()); }
-
-std::error_code descriptor::close() noexcept {
-    if (fd_ < 0)
-        return {};
-    if (::close(std::exchange(fd_, -1)) == 0)
-        return {};
-    return {errno, std::generic_category()};
-}
 
 std::optional<std::error_code> write_all(int fd, std::string_view text, std::size_t* written) noexcept {
     while (!text.empty()) {
@@ -36,25 +23,6 @@ std::optional<std::error_code> write_all(int fd, std::string_view text, std::siz
         text.remove_prefix(static_cast<std::size_t>(count));
         if (written != nullptr)
             *written += static_cast<std::size_t>(count);
-    }
-    return std::nullopt;
-}
-
-std::optional<std::error_code> write_stream(int fd, std::string_view text, std::size_t* written) noexcept {
-    struct stat about {};
-    if (::fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
-        return write_all(fd, text, written);
-    // A pipe that can be written has room for so much: only poll() ever waits, and nothing begins it again after a
-    // signal.
-    constexpr std::size_t most = PIPE_BUF;
-    while (!text.empty()) {
-        pollfd watched{fd, POLLOUT, 0};
-        if (::poll(&watched, 1, -1) < 0)
-            return std::error_code(errno, std::generic_category());
-        const auto piece = text.substr(0, most);
-        if (const auto failed = write_all(fd, piece, written))
-            return failed;
-        text.remove_prefix(piece.size());
     }
     return std::nullopt;
 }

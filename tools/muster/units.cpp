@@ -79,6 +79,15 @@ std::size_t parse_count(const std::string& text, const std::string& option, std:
     return number;
 }
 
+std::string show_size(std::uint64_t bytes) {
+    constexpr std::pair<int, const char*> units[] = {{30, "GiB"}, {20, "MiB"}, {10, "KiB"}};
+    for (const auto& [bits, name] : units) {
+        if (const std::uint64_t one = std::uint64_t{1} << bits; bytes >= one && bytes % one == 0)
+            return fmt::format("{} {}", bytes / one, name);
+    }
+    return fmt::format("{} bytes", bytes);
+}
+
 std::string show_duration(std::chrono::nanoseconds d) {
     const double seconds = std::chrono::duration<double>(d).count();
     if (seconds < 10)

@@ -44,6 +44,9 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
     auto* some = app.add_option("--max-failures", max_failures, "stop after N failures")->type_name("N");
     fast->excludes(going)->excludes(some);
     going->excludes(some);
+    app.add_option("--spool-limit", spool_limit,
+           "start nothing more while so much output waits to be read: 20M, 1G (1G); it is kept in TMPDIR")
+        ->type_name("SIZE");
     app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
     app.add_flag("--no-progress", no_progress, "print no progress");
 }
@@ -64,6 +67,8 @@ void batch_words::understand(batch_options& o) const {
         o.max_failures = 1;
     if (!max_failures.empty())
         o.max_failures = parse_count(max_failures, "--max-failures", 1, 1'000'000'000);
+    if (!spool_limit.empty())
+        o.spool_limit = parse_size(spool_limit, "--spool-limit");
     o.quiet = quiet;
     o.show_progress = !no_progress;
 }

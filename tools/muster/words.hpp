@@ -28,6 +28,7 @@ struct batch_words {
     std::string retries = "0";
     std::string rate;
     std::string max_failures;
+    std::string spool_limit;
     std::string jsonl;
     bool fail_fast = false;
     bool keep_going = false;

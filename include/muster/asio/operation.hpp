@@ -7,8 +7,19 @@
 /// muster/asio.hpp.
 ///
 ///     auto n = co_await socket.async_read_some(buffer, muster::use_task);
+///
+/// An operation is begun on its own executor, and completes wherever its handler is called. The task's loop gets a
+/// letter when both have happened, in whichever order. The steps, which change with the lock:
+///
+///                   initiate()            the handler was called, or destroyed uncalled
+///     unbegun ------------------> begun ------------------------------------------------+
+///       |                                                                                v
+///       +--- cancelled before ---> unwanted --- its executor comes to it, or drops it --> over
+///       |                                                                                ^
+///       +--- its executor drops it ------------------------------------------------------+
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/mailbox.hpp>
 #include <muster/detail/scheduler.hpp>
@@ -22,7 +33,9 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/execution/context.hpp>
+#include <boost/asio/experimental/channel_error.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/system/errc.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <atomic>
@@ -59,8 +72,7 @@ inline constinit thread_local const boost::asio::execution_context* asio_context
 
 class asio_wait;
 
-/// Shared by the wait, on the loop's thread; by the handler, on Asio's; and by what is on its way between the two.
-/// The loop hears of it when the operation has both been begun and completed, in whichever order.
+/// Shared by the wait, on the loop's thread; by the handler, on Asio's thread; and by messages between the two.
 class asio_state : public letter {
 public:
     asio_state(const asio_state&) = delete;
@@ -90,24 +102,27 @@ public:
     }
     /// The handler has been called, and the result is in place.
     void completed() noexcept;
-    /// The handler is gone and was not called.
+    /// The handler was destroyed and has not been called.
     void dropped() noexcept {
         detail_outcome_access::set_error(result(), std::make_exception_ptr(operation_dropped_error()));
-        dropped_ = true;
+        ending_ = ending::dropped;
         completed();
     }
 
+    /// On the operation's executor: begins it, unless it was cancelled meanwhile.
     void begin_here() noexcept;
+    /// Its executor has dropped it, or it could not be sent there.
     void never_begun() noexcept;
 
     // ---- the loop's side ----
 
     void begin(fiber_loop& loop, asio_wait& waiter) noexcept;
-    /// *Returns* true if it had not been begun and never will be: nothing is to be waited for.
+    /// *Returns* true if the operation had not been begun and never will be, so that there is nothing to wait for.
     [[nodiscard]] bool request_cancel() noexcept;
-    /// The wait is gone: whatever comes is nobody's.
+    /// The wait has gone. What the operation still gives is reported, as no task takes it.
     void detach(fiber_loop& loop) noexcept;
-    [[nodiscard]] bool aborted() const noexcept { return aborted_; }
+    /// Whether it ended with one of the errors by which Asio says that an operation was cancelled.
+    [[nodiscard]] bool aborted() const noexcept { return ending_ == ending::aborted; }
     void rethrow_if_not_begun() const {
         if (not_begun_)
             std::rethrow_exception(not_begun_);
@@ -118,13 +133,23 @@ protected:
     virtual ~asio_state() = default;
 
     [[nodiscard]] virtual outcome_base& result() noexcept = 0;
+    /// Whether a success gives a value, which must not get lost unseen.
+    [[nodiscard]] virtual bool gives_value() const noexcept = 0;
     /// Gives the operation its handler. May throw.
     virtual void initiate() = 0;
     /// What the operation says of the executor that it runs on; empty if it says nothing.
     [[nodiscard]] virtual boost::asio::any_io_executor initiation_executor() const = 0;
-    void set_aborted() noexcept { aborted_ = true; }
+    void set_aborted() noexcept { ending_ = ending::aborted; }
 
 private:
+    enum class step : std::uint8_t { unbegun, unwanted, begun, over };
+    enum class ending : std::uint8_t { result, aborted, dropped };
+
+    /// With the lock. The head of the file has the picture.
+    void go_to(step next) noexcept {
+        MUSTER_ASSERT(next == step::over ? step_ != step::over : step_ == step::unbegun && next != step::unbegun);
+        step_ = next;
+    }
     static void opened(letter& l, fiber_loop& loop) noexcept {
         auto& self = static_cast<asio_state&>(l);
         self.arrived(loop);
@@ -139,16 +164,13 @@ private:
     }
 
     std::atomic<std::uint32_t> owners_{1};
-    std::atomic<std::uint32_t> halves_{2}; ///< begun, completed
-    // What cancels an operation may complete it on the spot, and so come here again.
+    std::atomic<std::uint32_t> halves_{2}; ///< the letter is sent when both are done: begin_here() and completed()
+    // Recursive, because cancelling an operation may complete it on the spot.
     std::recursive_mutex lock_;
-    bool begun_ = false;          ///< with the lock
-    bool over_ = false;           ///< with the lock: its slot and executor are not to be used any more
-    bool unwanted_ = false;       ///< with the lock: it is not to be begun
-    bool dropped_ = false;        ///< part of the result
-    bool aborted_ = false;        ///< part of the result: it ended with Asio's error for a cancellation
-    bool asked_ = false;          ///< the loop's thread
-    asio_wait* waiter_ = nullptr; ///< the loop's thread
+    step step_ = step::unbegun;      ///< with the lock; once it is over, slot and executor are not used any more
+    ending ending_ = ending::result; ///< written before completed(), read by the loop's thread after the letter
+    bool cancel_requested_ = false;  ///< used by the loop's thread only
+    asio_wait* waiter_ = nullptr;    ///< used by the loop's thread only
     std::shared_ptr<mailbox> inbox_;
     std::exception_ptr not_begun_;
     std::atomic<std::thread::id> begins_on_{};
@@ -179,8 +201,8 @@ private:
     State* state_;
 };
 
-/// On its way to the executor on which the operation is to begin. Destroyed before, as by an io_context that is, it
-/// says so.
+/// A message to the executor on which the operation is to begin. If it is destroyed before it gets there, with its
+/// io_context, the operation has been dropped.
 class asio_start {
 public:
     explicit asio_start(asio_state& state) noexcept : state_(state) {}
@@ -204,7 +226,7 @@ private:
 class asio_wait : public library_awaitable, public suspension {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
-    /// It is over. A loop that is being destroyed runs nobody any more.
+    /// The operation is over. A loop that is being destroyed runs no task any more.
     void over(bool loop_runs) noexcept {
         outstanding_ = false;
         if (loop_runs)
@@ -250,16 +272,16 @@ private:
         self.state_->detach(self.fiber_->loop());
         return cancel_effect::interrupted;
     }
-    static constexpr suspension_kind kind_of{"an Asio operation", &cancel};
+    static constexpr suspension_kind kind_of{.what = "an Asio operation", .cancel = &cancel};
 
     asio_state* state_ = nullptr;
-    bool outstanding_ = false;
+    bool outstanding_ = false; ///< the state has this wait's address
 };
 
 inline void asio_state::completed() noexcept {
     {
         const std::lock_guard lock(lock_);
-        over_ = true;
+        go_to(step::over);
         // A strand must not outlive its context, which may be in the act of being destroyed.
         executor_ = nullptr;
     }
@@ -293,15 +315,18 @@ inline void asio_state::arrived(fiber_loop& loop) noexcept {
 
 inline void asio_state::report_unwanted() noexcept {
     report r(report_kind::suppressed);
+    const bool lost_value = ending_ == ending::result && result().succeeded() && gives_value();
     if (not_begun_)
         r.error = not_begun_;
-    else if (!aborted_ && !dropped_ && result().failed())
+    else if (ending_ == ending::result && result().failed())
         r.error = result().error();
-    else
+    else if (!lost_value)
         return;
     send_report(r, [&] {
         r.name = "Asio operation";
         r.detail = "the task that waited for it had been destroyed with its loop";
+        if (lost_value)
+            r.detail += ", and its value is lost";
     });
 }
 
@@ -338,14 +363,14 @@ inline void asio_state::never_begun() noexcept {
 inline void asio_state::begin_here() noexcept {
     {
         const std::lock_guard lock(lock_);
-        begun_ = true;
-        if (unwanted_) {
-            aborted_ = true;
+        if (step_ == step::unwanted) {
+            set_aborted();
             detail_outcome_access::set_error(result(),
                 std::make_exception_ptr(
                     boost::system::system_error(boost::system::error_code(boost::asio::error::operation_aborted))));
             completed();
         } else {
+            go_to(step::begun);
             begins_on_.store(std::this_thread::get_id(), std::memory_order_relaxed);
             try {
                 initiate();
@@ -360,16 +385,17 @@ inline void asio_state::begin_here() noexcept {
 }
 
 inline bool asio_state::request_cancel() noexcept {
-    if (std::exchange(asked_, true))
+    if (std::exchange(cancel_requested_, true))
         return false;
     // With the lock, so that a context which is being destroyed waits here before it is gone.
     const std::lock_guard lock(lock_);
-    if (over_)
+    if (step_ == step::over)
         return false;
-    if (!begun_) {
-        unwanted_ = true;
+    if (step_ == step::unbegun) {
+        go_to(step::unwanted);
         return true;
     }
+    MUSTER_ASSERT(step_ == step::begun);
     try {
         if (is_here()) {
             cancel_here();
@@ -378,14 +404,14 @@ inline bool asio_state::request_cancel() noexcept {
             boost::asio::dispatch(ex, [self = asio_ref<asio_state>(*this)] { self->cancel_here(); });
         }
     } catch (...) {
-        asked_ = false; // without memory it goes on, and may be asked again
+        cancel_requested_ = false; // without memory the operation goes on, and may be cancelled again
     }
     return false;
 }
 
 inline void asio_state::cancel_here() noexcept {
     const std::lock_guard lock(lock_);
-    if (over_)
+    if (step_ == step::over)
         return;
     try {
         signal_.emit(boost::asio::cancellation_type::terminal);
@@ -402,7 +428,25 @@ inline void asio_state::detach(fiber_loop& loop) noexcept {
 template <class E>
 concept asio_error_code = std::same_as<E, boost::system::error_code> || std::same_as<E, std::error_code>;
 
-/// What a signature's arguments are as the result of an await.
+/// Whether an error is one of those by which Asio's parts say that an operation was cancelled: operation_aborted of
+/// sockets and timers, channel_cancelled of channels, and the generic operation_canceled.
+[[nodiscard]] inline bool says_cancelled(const boost::system::error_code& e) noexcept {
+    return e == boost::asio::error::operation_aborted || e == boost::system::errc::operation_canceled ||
+           e == boost::asio::experimental::error::channel_cancelled;
+}
+[[nodiscard]] inline bool says_cancelled(const std::error_code& e) noexcept {
+    return e == std::errc::operation_canceled ||
+           e == std::error_code(boost::system::error_code(boost::asio::error::operation_aborted)) ||
+           e == std::error_code(boost::system::error_code(boost::asio::experimental::error::channel_cancelled));
+}
+[[nodiscard]] inline bool says_cancelled(const std::exception_ptr& e) noexcept {
+    if (const auto* error = get_if<boost::system::system_error>(e))
+        return says_cancelled(error->code());
+    const auto* error = get_if<std::system_error>(e);
+    return error != nullptr && says_cancelled(error->code());
+}
+
+/// The type that an await gives for the arguments of a signature.
 template <class... Values>
 struct asio_values {
     using type = std::tuple<Values...>;
@@ -429,7 +473,8 @@ class asio_typed_state<R(Args...)> : public asio_state {
 public:
     using value_type = typename asio_value_of<Args...>::type;
 
-    outcome<value_type> result_;
+    /// After it has completed.
+    [[nodiscard]] outcome<value_type>& typed_result() noexcept { return result_; }
 
     template <class... Given>
     void set(Given&&... given) noexcept {
@@ -445,31 +490,23 @@ public:
 
 protected:
     [[nodiscard]] outcome_base& result() noexcept final { return result_; }
+    [[nodiscard]] bool gives_value() const noexcept final { return !std::is_void_v<value_type>; }
 
 private:
-    static bool is_abort(const boost::system::error_code& e) noexcept {
-        return e == boost::asio::error::operation_aborted;
-    }
-    static bool is_abort(const std::error_code& e) noexcept { return e == std::errc::operation_canceled; }
-    static bool is_abort(const std::exception_ptr& e) noexcept {
-        const auto* error = get_if<boost::system::system_error>(e);
-        return error != nullptr && is_abort(error->code());
-    }
-
     template <class First, class... Rest>
     void set_by_first(First&& first, Rest&&... rest) {
         using bare = std::decay_t<First>;
         if constexpr (std::same_as<bare, boost::system::error_code>) {
             if (first)
-                return set_failed(is_abort(first), std::make_exception_ptr(boost::system::system_error(first)));
+                return set_failed(says_cancelled(first), std::make_exception_ptr(boost::system::system_error(first)));
             result_.emplace(std::forward<Rest>(rest)...);
         } else if constexpr (std::same_as<bare, std::error_code>) {
             if (first)
-                return set_failed(is_abort(first), std::make_exception_ptr(std::system_error(first)));
+                return set_failed(says_cancelled(first), std::make_exception_ptr(std::system_error(first)));
             result_.emplace(std::forward<Rest>(rest)...);
         } else if constexpr (std::same_as<bare, std::exception_ptr>) {
             if (first)
-                return set_failed(is_abort(first), std::forward<First>(first));
+                return set_failed(says_cancelled(first), std::forward<First>(first));
             result_.emplace(std::forward<Rest>(rest)...);
         } else {
             note_abort(first);
@@ -485,14 +522,16 @@ private:
     template <class First, class... Rest>
     void note_abort(const std::tuple<First, Rest...>& all) noexcept {
         if constexpr (asio_error_code<First> || std::same_as<First, std::exception_ptr>) {
-            if (is_abort(std::get<0>(all)))
+            if (says_cancelled(std::get<0>(all)))
                 this->set_aborted();
         }
     }
     void note_abort(const auto&) noexcept {}
+
+    outcome<value_type> result_;
 };
 
-/// What Asio is given. Destroyed uncalled, it says so.
+/// The completion handler that Asio gets. If it is destroyed uncalled, the operation has been dropped.
 template <class Signature>
 class asio_handler {
 public:
@@ -583,9 +622,10 @@ public:
         if (error_)
             std::rethrow_exception(error_);
         finish();
-        if (!started_->result_.succeeded())
-            started_->result_.rethrow();
-        return started_->result_.take();
+        auto& result = started_->typed_result();
+        if (!result.succeeded())
+            result.rethrow();
+        return result.take();
     }
 
 private:
@@ -595,8 +635,8 @@ private:
     std::exception_ptr error_;
 };
 
-/// What an Asio function returns that is called with use_task: a movable description of the operation, which begins
-/// when it is awaited.
+/// An Asio function that is called with use_task returns one: a movable description of the operation, which begins when
+/// it is awaited.
 template <class Signature, class Initiation, class... Args>
 class [[nodiscard("nothing begins until it is awaited")]] asio_operation {
     using awaiter = asio_awaiter<Signature, Initiation, Args...>;

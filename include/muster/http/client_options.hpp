@@ -12,6 +12,7 @@
 #include <muster/config.hpp>
 #include <muster/http/message.hpp>
 #include <muster/http/retry.hpp>
+#include <muster/http/tls_options.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -20,37 +21,6 @@
 #include <string>
 
 namespace muster::http {
-
-enum class tls_version { tls1_2, tls1_3 };
-
-/// Whom to trust, and who we are. Each word may be used in a chain. Files are read when they are needed: one that
-/// can't be is a tls_error of the request.
-class tls_options {
-public:
-    tls_options() {}
-
-    /// The certificates of the authorities that are trusted, in PEM, instead of the system's.
-    tls_options& ca_file(std::string path);
-    /// The same as a folder of files named by their hashes, as OpenSSL's rehash makes it.
-    tls_options& ca_folder(std::string path);
-    /// What we show a server that asks for a certificate: files in PEM. The key may be in the certificate's file.
-    tls_options& client_certificate(std::string certificate, std::string key = {}, std::string password = {});
-    /// Nothing older is agreed on; TLS 1.2 unless it is set.
-    tls_options& at_least(tls_version v) noexcept;
-    /// Any server, and whoever stands between, is believed to be the right one. For tests only.
-    tls_options& accept_any_certificate() noexcept;
-
-private:
-    friend class transfer;
-
-    std::string ca_file_;
-    std::string ca_folder_;
-    std::string certificate_;
-    std::string key_;
-    std::string password_;
-    tls_version at_least_ = tls_version::tls1_2;
-    bool accept_any_ = false;
-};
 
 /// Each word may be used in a chain. Texts with a line break or a NUL in them are refused with std::invalid_argument.
 class client_options {

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What an HTTP request can fail with, one type for each way. Every one is an http::error, which knows the URL, and
+/// The errors of an HTTP request, one type for each way to fail. Every one is an http::error, which knows the URL, and
 /// also what it is elsewhere: a standard runtime error, a muster::timeout_error, an invalid argument.
 ///
 ///     try { auto page = co_await client.get(url); page.throw_if_error(); }
@@ -24,7 +24,7 @@
 
 namespace muster::http {
 
-/// What all of them have in common. No std::exception by itself, so that a time-out can be a muster::timeout_error
+/// The base of all errors of HTTP. No std::exception by itself, so that a time-out can be a muster::timeout_error
 /// as well; each concrete type is one. Copying never throws.
 class error {
 public:
@@ -34,7 +34,7 @@ public:
     [[nodiscard]] virtual const char* what() const noexcept = 0;
     /// The URL that was asked for. *Lifetime*: as long as any copy of this.
     [[nodiscard]] const std::string& url() const noexcept { return text_->url; }
-    /// What went wrong, without the URL.
+    /// The problem, without the URL.
     [[nodiscard]] const std::string& problem() const noexcept { return text_->problem; }
 
 protected:
@@ -102,8 +102,8 @@ public:
     using error_that_is<muster::timeout_error>::error_that_is;
 };
 
-/// The connection broke before the answer was complete.
-class reset_error final : public error_that_is<std::runtime_error> {
+/// The connection broke before there was an answer; or, as a truncated_error, in the middle of one.
+class reset_error : public error_that_is<std::runtime_error> {
 public:
     reset_error(std::string url, std::string problem, std::error_code code = {})
         : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
@@ -114,7 +114,13 @@ private:
     std::error_code code_;
 };
 
-/// The server does not keep to HTTP: garbage, a body shorter than announced, bad chunks, redirects without an end.
+/// The answer ended before its announced or encoded end: by the connection's end, a reset, or TLS that was cut off.
+class truncated_error final : public reset_error {
+public:
+    using reset_error::reset_error;
+};
+
+/// The server does not keep to HTTP: garbage, lengths that contradict each other, bad chunks, redirects without an end.
 class protocol_error final : public error_that_is<std::runtime_error> {
 public:
     using error_that_is<std::runtime_error>::error_that_is;

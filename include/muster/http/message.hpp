@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What is sent and what comes back. A request is put together in a chain; a response is plain data that was read to
+/// Requests and responses. A request is put together in a chain; a response is plain data that was read to
 /// its end. A large body need not be held in memory: body_file and body_from send it, body_to takes it, piece by piece.
 ///
 ///     auto ask = muster::http::request(url).header("Accept", "application/json").timeout(2s);
@@ -48,6 +48,8 @@ public:
 
     void add(std::string name, std::string value) { all_.emplace_back(std::move(name), std::move(value)); }
     void clear() noexcept { all_.clear(); }
+    /// Appends to the last value, after a space: a line that continues the one before. Does nothing to an empty list.
+    void fold(std::string_view more);
 
     /// *Returns* the first value of that name, in whatever case it is written; null if there is none.
     /// *Lifetime*: as long as the list is not changed.
@@ -63,11 +65,11 @@ private:
     std::vector<header> all_;
 };
 
-/// Called with each piece of a body. What it throws ends the request with that error.
+/// Called with each piece of a body. An exception that it throws ends the request, as itself.
 using body_sink = std::function<void(std::string_view piece)>;
 
-/// Called, and awaited, for each further piece of a body that is sent; nothing is its end. What it throws ends the
-/// request with that error. It is not called before there is room for what it gives.
+/// Called, and awaited, for each further piece of a body that is sent; nothing is its end. An exception that it
+/// throws ends the request, as itself. It is not called before there is room for what it gives.
 using body_source = std::function<task<std::optional<std::string>>()>;
 
 namespace detail {
@@ -106,14 +108,18 @@ public:
         auto kept = std::make_shared<Source>(std::move(source));
         return body_from(body_source([kept] { return detail::next_piece(kept); }), size);
     }
-    /// Who asks, with a password, which goes to the server of the URL alone and not where it redirects to. *Errors*,
-    /// of both: std::invalid_argument for a colon in the name, a line break or a NUL.
+    /// The name and the password of the user, which go to the server of the URL alone and not where it redirects to.
+    /// *Errors*, of both: std::invalid_argument for a colon in the name, a line break or a NUL.
     request& basic_auth(std::string name, std::string password);
     /// The same with a token.
     request& bearer_auth(std::string token);
     /// How long an attempt may take, redirects and the body included; then http::timeout_error. The client's own limit
     /// if it is not called. *Errors*: std::invalid_argument unless it is longer than zero.
     request& timeout(std::chrono::nanoseconds limit);
+    /// Asks the server whether it wants the body ("Expect: 100-continue") and waits so long for its answer before the
+    /// body is sent all the same. A server that refuses the question (417) is asked once more without. Not asked unless
+    /// this is called. *Errors*: std::invalid_argument unless it is longer than zero.
+    request& expect_continue(std::chrono::nanoseconds limit);
     /// As client_options::retry, for this request.
     request& retry(resend_policy policy);
     /// Sending it twice does no harm, whatever its method says.
@@ -139,6 +145,7 @@ public:
     /// *Returns* whether sending it twice does no harm: see resend_policy.
     [[nodiscard]] bool is_idempotent() const noexcept;
     [[nodiscard]] std::optional<std::chrono::nanoseconds> timeout() const noexcept { return timeout_; }
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> expect_continue() const noexcept { return expect_continue_; }
     [[nodiscard]] const body_sink& sink() const noexcept { return sink_; }
     [[nodiscard]] std::optional<std::uint64_t> body_limit() const noexcept { return body_limit_; }
 
@@ -154,6 +161,7 @@ private:
     std::string bearer_auth_;
     std::optional<resend_policy> retry_;
     std::optional<std::chrono::nanoseconds> timeout_;
+    std::optional<std::chrono::nanoseconds> expect_continue_;
     bool idempotent_ = false;
     body_sink sink_;
     std::optional<std::uint64_t> body_limit_;
@@ -166,7 +174,7 @@ struct timing {
     std::chrono::microseconds connected{0};  ///< the connection was there
     std::chrono::microseconds secured{0};    ///< TLS was agreed on
     std::chrono::microseconds first_byte{0}; ///< the answer began
-    std::chrono::microseconds total{0};      ///< it had ended
+    std::chrono::microseconds total{0};      ///< the answer had ended
     std::size_t redirects = 0;
 };
 
@@ -174,7 +182,8 @@ struct response {
     response() noexcept {}
 
     int status = 0;
-    header_list headers; ///< of the last answer, where there were redirects
+    header_list headers;  ///< of the last answer, where there were redirects
+    header_list trailers; ///< what the server added after the body
     std::string body;
     std::uint64_t body_size = 0;                     ///< also where the body went elsewhere
     std::string url;                                 ///< what was asked for

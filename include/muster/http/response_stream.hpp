@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// An answer whose body is still on its way. Who reads slowly slows the server down: no more than about 64 KiB wait to
-/// be read, then nothing is taken from the connection.
+/// An answer whose body is still on its way. A reader that is slow slows the server down: no more than about 64 KiB
+/// wait to be read, then nothing is taken from the connection.
 ///
 ///     auto stream = co_await client.open(muster::http::request(url));
 ///     stream.throw_if_error();
@@ -36,7 +36,9 @@ public:
 
     [[nodiscard]] int status() const noexcept { return head_.status; }
     [[nodiscard]] const header_list& headers() const noexcept { return head_.headers; }
-    /// What is known of the answer so far: everything but its body, how large that is, and the times of its end.
+    /// The fields that the server added after the body; empty before the body has been read to its end.
+    [[nodiscard]] const header_list& trailers() const noexcept;
+    /// The answer as far as it is known: everything but its body, how large that is, and the times of its end.
     [[nodiscard]] const response& head() const noexcept { return head_; }
     [[nodiscard]] bool is_error() const noexcept { return head_.is_error(); }
     /// *Errors*: status_error if is_error().
@@ -52,8 +54,8 @@ public:
     /// *Returns* all that was not read yet, at once. *Errors*, *Cancellation*: as read; on those what came is lost.
     [[nodiscard]] task<std::string> read_all();
 
-    /// Ends the transfer, and waits until the request's body_from, if it has one, has ended. What is read afterwards is
-    /// a transfer_error.
+    /// Ends the transfer, and waits until the request's body_from, if it has one, has ended. A read
+    /// afterwards is a transfer_error.
     [[nodiscard]] task<> close();
 
 private:

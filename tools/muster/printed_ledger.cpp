@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "ledger.hpp"
+#include "printed_ledger.hpp"
 
 #include "units.hpp"
 
+#include <muster/detail/assert.hpp>
 #include <muster/http.hpp>
 #include <muster/subprocess.hpp>
 
@@ -90,30 +91,23 @@ std::string problem_of(const std::exception_ptr& error) {
     return muster::describe(error);
 }
 
-void ledger::add(const job& j, const verdict& v) {
-    if (v.how == ending::ok || bytes_of_all_)
+void printed_ledger::add(const job& j, const verdict& v) {
+    counts_.submit();
+    counts_.count(v.state);
+    for (unsigned retry = 1; retry < j.attempts; ++retry)
+        counts_.count_retry();
+    MUSTER_ASSERT(counts_.adds_up());
+    if (v.state == muster::outcome_state::not_started)
+        return;
+    if (v.state == muster::outcome_state::value || bytes_of_all_)
         bytes_ += j.bytes;
-    switch (v.how) {
-    case ending::ok:
-        ++ok_;
-        break;
-    case ending::error: {
-        ++failed_;
+    if (v.state == muster::outcome_state::error) {
         const auto name = kind_of(v.error);
         auto at = std::ranges::find(kinds_, name, &kind::name);
         if (at == kinds_.end())
             at = kinds_.emplace(at, name, for_reading(j.line.text, 200), j.line.number, lines_about(v.error));
         ++at->count;
-        break;
     }
-    case ending::cancelled:
-        ++cancelled_;
-        break;
-    case ending::not_started:
-        ++not_started_;
-        return;
-    }
-    retries_ += j.attempts > 1 ? j.attempts - 1 : 0;
     if (slowest_.size() == slowest_kept && slowest_.back().took >= j.took)
         return;
     if (slowest_.size() == slowest_kept)
@@ -122,24 +116,25 @@ void ledger::add(const job& j, const verdict& v) {
     slowest_.emplace(at, j.took, for_reading(j.line.text), j.line.number);
 }
 
-std::uint64_t ledger::failed_with(const std::string& name) const noexcept {
+std::uint64_t printed_ledger::failed_with(const std::string& name) const noexcept {
     const auto at = std::ranges::find(kinds_, name, &kind::name);
     return at != kinds_.end() ? at->count : 0;
 }
 
-std::string ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
+std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
     std::string text;
-    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", submitted(), ok_,
-        failed_, cancelled_, not_started_);
-    text += fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), bytes_are_, show_duration(elapsed), retries_,
-        retries_ == 1 ? "retry" : "retries");
+    const auto& c = counts_;
+    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", c.submitted(),
+        c.succeeded(), c.failed(), c.cancelled(), c.not_started());
+    text += fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), bytes_are_, show_duration(elapsed),
+        c.retries(), c.retries() == 1 ? "retry" : "retries");
     if (!kinds_.empty()) {
         text += "failures by type, with the first of each:\n";
         auto kinds = kinds_;
         std::ranges::sort(kinds,
             [](const kind& a, const kind& b) { return a.count != b.count ? a.count > b.count : a.line < b.line; });
         for (const auto& k : kinds) {
-            text += fmt::format("  {:>6}  {:<18} line {}: {}\n", k.count, k.name, k.line, k.url);
+            text += fmt::format("  {:>6}  {:<18} line {}: {}\n", k.count, k.name, k.line, k.input);
             for (const auto& line : k.problem)
                 text += fmt::format("{:29}{}\n", "", line);
         }
@@ -147,7 +142,7 @@ std::string ledger::text(const line_source& from, std::chrono::nanoseconds elaps
     if (!slowest_.empty()) {
         text += "slowest:\n";
         for (const auto& s : slowest_)
-            text += fmt::format("  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.url);
+            text += fmt::format("  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.input);
     }
     if (from.passed_over() != 0)
         text += fmt::format("not run again, because they had succeeded before: {}\n", from.passed_over());

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Where a redirect leads, and what of the request goes there. Plain decisions: knows no transfer and no loop. Private
+/// to muster::http.
+///
+///     if (redirects(status, location)) ask = after_redirect(ask, status, *location, asked_for);
+
+#include <string>
+#include <string_view>
+
+namespace muster::http {
+
+/// A request as it goes to one server: the first hop is what was asked for, and each redirect makes another.
+struct hop {
+    std::string url;
+    std::string method;        ///< empty: GET, or POST where there is a body
+    bool sends_body = true;    ///< the request's body, if it has one, and the headers that describe it
+    bool is_elsewhere = false; ///< a redirect has led away from the first server: no secret goes along any more
+};
+
+/// *Returns* whether an answer is a redirect that is followed: 301, 302, 303, 307 and 308, with a Location.
+[[nodiscard]] bool redirects(int status, const std::string* location) noexcept;
+
+/// *Returns* the next hop. *Errors*: protocol_error, with the URL `asked_for`, if the Location is no URL of http or
+/// https.
+/// *Source*: RFC 9110, 15.4; what clients do with 301 and 302: a POST becomes a GET, other methods stay.
+[[nodiscard]] hop after_redirect(
+    const hop& from, int status, const std::string& location, const std::string& asked_for);
+
+/// *Returns* the URL's scheme, host and port, in lower case, with the port always there; empty if it is no URL.
+[[nodiscard]] std::string origin_of(const std::string& url);
+
+/// *Returns* whether a header describes the body that is sent, so that it goes where the body goes.
+[[nodiscard]] bool describes_body(std::string_view name) noexcept;
+
+} // namespace muster::http

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+// libcurl's callbacks, by which a request goes and its answer comes. They run while libcurl is on the stack, so that
+// they can't call it; what they can do is abort, pause, and note the transfer for the engine to look at afterwards.
+//
+//                 headers of a 1xx or of a redirect            more of the body
+//                 +---------------+                            +-----------+
+//                 v               |                            v           |
+//     (sent) --> head ------------+---- the last headers ---> body --------+
+//                 |                                            |
+//                 | of a redirect, whose                       | the announced end is there, while the request's
+//                 | own body is not worth reading              | body is still on its way
+//                 +-----------------> complete <---------------+
+#include "exchange.hpp"
+#include "tls_state.hpp"
+#include "transfer.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <utility>
+
+#include <sys/socket.h>
+
+namespace muster::http {
+
+namespace {
+
+/// The body of an error's answer is kept for messages, not for its own sake.
+constexpr std::size_t error_body_kept = std::size_t{64} << 10;
+/// Once so much of a streamed body waits to be read, no more is taken from the connection.
+constexpr std::size_t most_arrived = std::size_t{64} << 10;
+/// As much of a redirect's own body is read, so that its connection can be used again.
+constexpr std::uint64_t redirect_body_read = std::uint64_t{64} << 10;
+
+std::string_view without_blanks(std::string_view s) noexcept {
+    const auto first = s.find_first_not_of(" \t\r\n");
+    if (first == std::string_view::npos)
+        return {};
+    return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+} // namespace
+
+// ---- the request goes ----
+
+/// Runs before each time that libcurl sends the request. libcurl sends it again by itself if a connection that had been
+/// used before breaks without an answer: the server may have done what it was asked to.
+int transfer::on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    try {
+        if (t.resend_ != resend::no)
+            return CURL_PREREQFUNC_ABORT;
+        const bool unanswered = t.header_bytes_ == t.header_bytes_when_sent_;
+        long sent = 0;
+        curl_easy_getinfo(t.easy(), CURLINFO_REQUEST_SIZE, &sent);
+        const bool again = t.times_sent_++ != 0 && unanswered && sent != 0;
+        if (again && !t.may_be_sent_again()) {
+            t.failure_ = std::make_exception_ptr(reset_error(t.answer_.url,
+                "the connection broke before there was an answer; sending the request twice is not safe"));
+            return CURL_PREREQFUNC_ABORT;
+        }
+        t.header_bytes_when_sent_ = t.header_bytes_;
+        if (t.connection_is_fit({local_port, remote_port}))
+            return CURL_PREREQFUNC_OK;
+        t.resend_ = resend::fresh_connection;
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
+    return CURL_PREREQFUNC_ABORT;
+}
+
+/// A request that is not idempotent is sent again only if the server provably did not process it. libcurl 7.88 has
+/// three reasons to send again: a used HTTP/1 connection broke; reading from an HTTP/2 connection failed, which leaves
+/// a text; or the server refused the stream, by REFUSED_STREAM or by a GOAWAY, which leaves none (lib/http2.c,
+/// lib/transfer.c).
+bool transfer::may_be_sent_again() const noexcept {
+    if (request_->is_idempotent())
+        return true;
+    const auto text = std::string_view(text_);
+    return shared_.connections.find(ports_).protocol != protocol_kind::http1 &&
+           (text.empty() || text.starts_with("Connection died, tried"));
+}
+
+/// *Returns* false if something came on an HTTP/1 connection since its last answer, or if its end did: the bytes would
+/// be taken for this request's answer.
+bool transfer::connection_is_fit(connection_ports ports) {
+    ports_ = ports;
+    long connects = 0;
+    curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &connects);
+    if (std::exchange(connects_, connects) != connects) {
+        shared_.connections.forget(ports);
+        return true;
+    }
+    const auto connection = shared_.connections.find(ports);
+    if (connection.protocol != protocol_kind::http1 || connection.socket == known_connections::none)
+        return true;
+    char byte = 0;
+    return ::recv(connection.socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && !tls_has_unread_bytes(easy());
+}
+
+/// Remembers the connection that the request leaves behind, or that it was closed.
+void transfer::leave_connection(bool succeeded) noexcept {
+    if (ports_.local == 0)
+        return;
+    const auto connection = shared_.connections.find(ports_);
+    if (connection.protocol == protocol_kind::multiplexed)
+        return;
+    try {
+        curl_socket_t socket = connection.socket;
+        // libcurl searches through all connections for this.
+        if (succeeded && socket == known_connections::none)
+            curl_easy_getinfo(easy(), CURLINFO_ACTIVESOCKET, &socket);
+        if (succeeded && socket != CURL_SOCKET_BAD)
+            shared_.connections.kept(ports_, socket);
+        else
+            shared_.connections.forget(ports_);
+    } catch (const std::bad_alloc&) {
+        shared_.connections.forget(ports_);
+    }
+}
+
+std::size_t transfer::on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    if (!t.is_wanted() || t.is_answered())
+        return CURL_READFUNC_ABORT;
+    try {
+        const auto taken = t.upload_.take(place, size * count);
+        if (taken != upload::paused)
+            return taken;
+        t.wake_feeder();
+        return CURL_READFUNC_PAUSE;
+    } catch (...) {
+        t.failure_ = std::current_exception();
+        return CURL_READFUNC_ABORT;
+    }
+}
+
+int transfer::on_seek(void* self, curl_off_t offset, int origin) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    const bool can = origin == SEEK_SET && offset >= 0 && t.upload_.seek(static_cast<std::uint64_t>(offset));
+    return can ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+// ---- the headers come ----
+
+std::size_t transfer::on_header(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    try {
+        return t.take_header(std::string_view(bytes, size * count)) ? size * count : 0;
+    } catch (const framing_error& e) {
+        t.failure_ = std::make_exception_ptr(protocol_error(t.answer_.url, e.what()));
+    } catch (const decoding_error& e) {
+        t.failure_ = std::make_exception_ptr(protocol_error(t.answer_.url, e.what()));
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
+    return 0;
+}
+
+bool transfer::take_header(std::string_view line) {
+    if (!is_wanted())
+        return false;
+    header_bytes_ += line.size();
+    if (header_bytes_ > options_->header_limit_) {
+        failure_ = std::make_exception_ptr(too_large_error(answer_.url,
+            "the headers are larger than " + std::to_string(options_->header_limit_) + " bytes",
+            options_->header_limit_));
+        return false;
+    }
+    // The trailers of a redirect.
+    if (resend_ != resend::no)
+        return true;
+    if (!has_head() && line.starts_with("HTTP/")) {
+        // Another answer: what came before was a 1xx.
+        answer_.headers.clear();
+        return true;
+    }
+    if (line == "\r\n" || line == "\n")
+        return has_head() || end_of_headers();
+    header_list& list = has_head() ? answer_.trailers : answer_.headers;
+    if (line.starts_with(' ') || line.starts_with('\t')) {
+        list.fold(without_blanks(line));
+        return true;
+    }
+    const auto colon = line.find(':');
+    if (colon != std::string_view::npos && colon != 0)
+        list.add(
+            std::string(without_blanks(line.substr(0, colon))), std::string(without_blanks(line.substr(colon + 1))));
+    return true;
+}
+
+/// A request may have several answers: 1xx and redirects come before the last one, for which the waiter waits.
+/// *Returns* false to abort.
+bool transfer::end_of_headers() {
+    read_head();
+    if (answer_.status < 200)
+        return true;
+    const bool is_multiplexed = answer_.version == http_version::http2 || answer_.version == http_version::http3;
+    shared_.connections.learned(ports_, is_multiplexed ? protocol_kind::multiplexed : protocol_kind::http1);
+    if (answer_.status == 417 && expects_) {
+        resend_ = resend::without_expect;
+        return false;
+    }
+    frame_ = frame_of(hop_.method == "HEAD", answer_.status, answer_.version, answer_.headers);
+    guard_connection();
+    const std::string* where = answer_.headers.find("Location");
+    if (options_->redirects_ != 0 && redirects(answer_.status, where)) {
+        begin_redirect(*where);
+        return true;
+    }
+    return begin_body();
+}
+
+/// *Errors*: protocol_error if there were too many or it leads nowhere, transfer_error if the body can't be sent again.
+void transfer::begin_redirect(const std::string& location) {
+    if (redirects_ == options_->redirects_)
+        throw protocol_error(answer_.url, "there are more than " + std::to_string(options_->redirects_) + " redirects");
+    hop next = after_redirect(hop_, answer_.status, location, answer_.url);
+    if (next.sends_body && upload_.was_asked())
+        throw transfer_error(answer_.url, "the body would have to be sent again, but it can't be read a second time");
+    next_hop_ = std::move(next);
+    resend_ = resend::redirect;
+    // A small body is read, for the sake of the connection.
+    const bool is_small = frame_.kind == framing::none || frame_.kind == framing::chunks ||
+                          (frame_.kind == framing::length && frame_.length <= redirect_body_read);
+    if (!is_small || upload_.waits())
+        note();
+}
+
+/// *Returns* false to abort: the body is too large.
+bool transfer::begin_body() {
+    progress_ = answer_progress::body;
+    const auto encodings = answer_.headers.find_all("Content-Encoding");
+    decoder_.begin_plain();
+    if (frame_.kind != framing::none && options_->compression_ && !encodings.empty()) {
+        std::string all;
+        for (const auto& e : encodings)
+            all.append(all.empty() ? "" : ", ").append(e);
+        decoder_.begin(all);
+    }
+    if (frame_.kind == framing::length && !decoder_.unpacks() && frame_.length > body_limit_) {
+        failure_ = std::make_exception_ptr(too_large_error(
+            answer_.url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
+        return false;
+    }
+    // libcurl may have decided to send no more of the request's body; it does not end while sending is paused all the
+    // same.
+    if (upload_.waits())
+        note();
+    look_for_end();
+    tell_waiter();
+    return true;
+}
+
+/// Sees to it that a connection on which more comes than the answer has is not used again, and that one on which the
+/// answer may end too early is known to have ended. libcurl says the first only in its texts, which cost time.
+void transfer::guard_connection() {
+    const bool is_multiplexed = answer_.version == http_version::http2 || answer_.version == http_version::http3;
+    if (is_multiplexed)
+        return;
+    const bool ends_at_once = frame_.kind == framing::none || (frame_.kind == framing::length && frame_.length == 0);
+    if (ends_at_once || frame_.kind == framing::chunks)
+        curl_easy_setopt(easy(), CURLOPT_VERBOSE, 1L);
+    // RFC 9112, 6.3: both together may be an attempt to smuggle an answer.
+    if (frame_.kind == framing::chunks && answer_.headers.find("Content-Length") != nullptr)
+        curl_easy_setopt(easy(), CURLOPT_FORBID_REUSE, 1L);
+    if (frame_.kind == framing::until_close && std::string_view(answer_.effective_url).starts_with("https") &&
+        !options_->tls_.missing_close_notify_is_fine_) {
+        tls_end_ = tls_end::cut_off;
+        curl_easy_setopt(easy(), CURLOPT_NOPROGRESS, 0L);
+    }
+}
+
+int transfer::on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept {
+    const std::string_view said(text, size);
+    if (type == CURLINFO_TEXT && (said.starts_with("Excess found") || said.starts_with("Leftovers after chunking")))
+        curl_easy_setopt(static_cast<transfer*>(self)->easy(), CURLOPT_FORBID_REUSE, 1L);
+    return 0;
+}
+
+/// libcurl calls this a last time when the body has ended and the connection is still there to be asked.
+int transfer::on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    if (t.tls_end_ == tls_end::cut_off && tls_was_closed_properly(t.easy()))
+        t.tls_end_ = tls_end::proper;
+    return 0;
+}
+
+// ---- the body comes ----
+
+std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    const std::string_view piece(bytes, size * count);
+    try {
+        switch (t.take_body(piece)) {
+        case taken::all:
+            return piece.size();
+        case taken::none_now:
+            return CURL_WRITEFUNC_PAUSE;
+        case taken::never:
+            break;
+        }
+    } catch (const decoding_error& e) {
+        t.failure_ = std::make_exception_ptr(protocol_error(t.answer_.url, e.what()));
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
+    // Any other number than the size ends the transfer, but for those that mean something.
+    return piece.empty() ? 1 : 0;
+}
+
+transfer::taken transfer::take_body(std::string_view piece) {
+    // A sink may have cancelled the request while libcurl is on the stack: the handle is taken out once that returns.
+    if (!is_wanted())
+        return taken::never;
+    if (resend_ == resend::redirect) {
+        came_ += piece.size();
+        if (came_ > redirect_body_read)
+            note();
+        return taken::all;
+    }
+    if (delivery_ == delivery::stream && arrived_.size() >= most_arrived) {
+        receiving_is_paused_ = true;
+        return taken::none_now;
+    }
+    came_ += piece.size();
+    if (!decoder_.take(piece, [this](std::string_view unpacked) { return deliver(unpacked); }))
+        return taken::never;
+    look_for_end();
+    return is_wanted() ? taken::all : taken::never;
+}
+
+/// *Returns* false if no more is wanted.
+bool transfer::deliver(std::string_view piece) {
+    answer_.body_size += piece.size();
+    if (answer_.body_size > body_limit_) {
+        failure_ = std::make_exception_ptr(too_large_error(
+            answer_.url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
+        return false;
+    }
+    if (request_->sink() && answer_.is_error()) {
+        answer_.body.append(piece.substr(0, error_body_kept - std::min(error_body_kept, answer_.body.size())));
+    } else if (delivery_ == delivery::stream) {
+        arrived_.append(piece);
+        tell_waiter();
+    } else if (request_->sink()) {
+        sink_was_used_ = true;
+        request_->sink()(piece);
+    } else {
+        answer_.body.append(piece);
+    }
+    return is_wanted();
+}
+
+/// After an answer of less than 300 libcurl waits until the request's body is sent, even if the answer is complete.
+void transfer::look_for_end() noexcept {
+    if (progress_ != answer_progress::body || !hop_.sends_body)
+        return;
+    if (frame_.kind == framing::none || (frame_.kind == framing::length && came_ >= frame_.length))
+        note();
+}
+
+/// Has the engine look at the transfer once libcurl has returned: to take it out if its answer is complete, or else to
+/// have libcurl go on with it.
+void transfer::note() noexcept {
+    const bool ends = resend_ == resend::redirect || frame_.kind == framing::none ||
+                      (frame_.kind == framing::length && came_ >= frame_.length);
+    if (ends)
+        progress_ = answer_progress::complete;
+    if (!shared_.noted.contains(*this))
+        shared_.noted.push_back(*this);
+}
+
+void transfer::tell_waiter() noexcept {
+    if (waiter_ != nullptr && ready(waiter_->what()))
+        wake_waiter();
+}
+
+} // namespace muster::http

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+#include "command_batch.hpp"
+
+#include <muster/timeout.hpp>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <unistd.h>
+#include <csignal>
+
+namespace tool {
+
+namespace {
+
+constexpr std::size_t tail_kept = 2000;
+
+} // namespace
+
+/// A command on its way: where it is, and what it has said.
+struct command_batch::details final : job_details {
+    explicit details(spool_file& file) : out(file), err(file) {}
+
+    std::string shown; ///< the command, for the log
+    pid_t pid = 0;     ///< while it runs
+    spool out;
+    spool err;
+    std::string tail; ///< the last of its standard error
+};
+
+/// A job that is over, while the writer has its outputs. Its members belong to the writer's thread until both parts are
+/// written, and to the loop's thread afterwards.
+struct command_batch::parcel {
+    parcel(job&& over, verdict&& how) : j(std::move(over)), v(std::move(how)) {}
+    job j;
+    verdict v;
+    int parts = 0; ///< that are not written yet
+    std::string problem;
+};
+
+command_batch::command_batch(const run_options& options, const command_template& what, line_source& source,
+    printed_ledger& ledger, writer& out, job_log* log)
+    : batch("run", options, source, ledger, out),
+      options_(options),
+      template_(what),
+      log_(log) {}
+
+std::size_t command_batch::slot_numbers::take() {
+    if (free_.empty())
+        return ++made_;
+    const auto number = free_.top();
+    free_.pop();
+    return number;
+}
+
+// ---- running a command ----
+
+muster::task<> command_batch::attempt(job& j) {
+    if (!refused_.empty()) {
+        stop(refused_);
+        throw std::runtime_error(refused_);
+    }
+    if (j.line.too_long)
+        throw std::length_error(
+            fmt::format("it is longer than {} bytes: write it to a script", line_source::longest_line));
+    if (!j.details)
+        j.details = std::make_unique<details>(out().file());
+    auto& d = static_cast<details&>(*j.details);
+    d.out.clear();
+    d.err.clear();
+    d.tail.clear();
+    j.bytes = 0;
+    const slot_numbers::lease slot(slots_);
+    if (log_ != nullptr || options_.dry_run)
+        d.shown = template_.show(j.line.text, j.line.index + 1, slot.number());
+    if (options_.dry_run) {
+        d.out.append(d.shown + '\n');
+        co_return;
+    }
+    auto what = template_.make(j.line.text, j.line.index + 1, slot.number());
+    prepare(what, j, d);
+    auto running = within_time_limit(std::move(what));
+    auto ended = co_await muster::as_outcome(std::move(running));
+    d.pid = 0;
+    auto done = std::move(ended).value();
+    done.err = std::move(d.tail);
+    done.throw_if_failed();
+}
+
+void command_batch::prepare(muster::command& what, job& j, details& d) {
+    what.grace(options_.grace);
+    what.on_start([&d](pid_t pid) { d.pid = pid; });
+    if (options_.ungrouped) {
+        what.stdout_to(muster::output::inherit);
+        what.stderr_to(muster::output::inherit);
+        return;
+    }
+    what.stdout_to([&](std::string_view piece) {
+        j.bytes += piece.size();
+        d.out.append(piece);
+    });
+    what.stderr_to([&](std::string_view piece) {
+        j.bytes += piece.size();
+        d.err.append(piece);
+        d.tail.append(piece.substr(piece.size() - std::min(piece.size(), tail_kept)));
+        if (d.tail.size() > 2 * tail_kept)
+            d.tail.erase(0, d.tail.size() - tail_kept);
+    });
+}
+
+muster::task<muster::completed_process> command_batch::within_time_limit(muster::command what) {
+    auto running = muster::run_command(std::move(what));
+    if (!options_.timeout) {
+        auto done = co_await std::move(running);
+        co_return done;
+    }
+    auto in_time = muster::wait_for(std::move(running), *options_.timeout);
+    try {
+        auto done = co_await std::move(in_time);
+        co_return done;
+    } catch (const muster::timeout_error&) {
+        throw muster::timeout_error(
+            fmt::format("it had not ended after {} and was ended", show_duration(*options_.timeout)));
+    }
+}
+
+bool command_batch::worth_a_retry(const std::exception_ptr& error) const {
+    if (const auto* e = muster::get_if<muster::spawn_error>(error))
+        return e->code() == std::errc::resource_unavailable_try_again || e->code() == std::errc::too_many_files_open ||
+               e->code() == std::errc::too_many_files_open_in_system || e->code() == std::errc::not_enough_memory ||
+               e->code() == std::errc::text_file_busy;
+    return muster::is_a<muster::process_error>(error) || muster::is_a<muster::timeout_error>(error);
+}
+
+void command_batch::interrupted(int signal, int count) {
+    if (count == 1) {
+        if (!options_.quiet)
+            complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
+        return;
+    }
+    for_each_running([](const job& j) {
+        const auto* d = static_cast<const details*>(j.details.get());
+        if (d != nullptr && d->pid > 0)
+            ::kill(-d->pid, SIGKILL);
+    });
+}
+
+// ---- printing what it said ----
+
+void command_batch::job_over(job&& j, verdict&& v) {
+    if (!options_.keep_order) {
+        print(std::move(j), std::move(v));
+        return;
+    }
+    const auto index = j.line.index;
+    held_.try_emplace(index, std::move(j), std::move(v));
+    print_in_order();
+}
+
+void command_batch::pass_over(std::uint64_t index) {
+    if (!options_.keep_order)
+        return;
+    passed_over_.insert(index);
+    print_in_order();
+}
+
+void command_batch::print_in_order() {
+    for (;; ++next_) {
+        if (passed_over_.erase(next_) != 0)
+            continue;
+        auto held = held_.extract(next_);
+        if (held.empty())
+            return;
+        print(std::move(held.mapped().first), std::move(held.mapped().second));
+    }
+}
+
+void command_batch::print(job&& j, verdict&& v) {
+    auto* d = static_cast<details*>(j.details.get());
+    const bool said_nothing = d == nullptr || (d->out.empty() && d->err.empty());
+    // With --keep-order the log is in that order, too.
+    if (said_nothing && !options_.keep_order) {
+        printed(j, v, {});
+        return;
+    }
+    const auto p = std::make_shared<parcel>(std::move(j), std::move(v));
+    p->parts = 2;
+    expect_delivery();
+    hand_over(p, STDOUT_FILENO, "standard output", d != nullptr ? std::move(d->out) : spool(out().file()));
+    hand_over(p, STDERR_FILENO, "standard error", d != nullptr ? std::move(d->err) : spool(out().file()));
+}
+
+void command_batch::hand_over(std::shared_ptr<parcel> p, int fd, const char* name, spool text) {
+    const bool is_empty = text.empty();
+    // Called on the writer's thread.
+    auto part_written = [this, p = std::move(p), name, is_empty, loop = loop()](const std::string& problem) {
+        if (!problem.empty() && !is_empty && p->problem.empty())
+            p->problem = fmt::format("writing to {} failed: {}", name, problem);
+        if (--p->parts == 0) {
+            loop.post([this, p] {
+                printed(p->j, p->v, p->problem);
+                delivered();
+            });
+        }
+    };
+    out().write(fd, std::move(text), std::move(part_written));
+}
+
+/// What a command said is printed, and only then does it count.
+void command_batch::printed(job& j, verdict& v, const std::string& problem) {
+    if (!problem.empty() && failure_.empty()) {
+        failure_ = problem;
+        // What would be run from now on would be run for nothing.
+        stop(problem);
+    }
+    if (!problem.empty() && v.state == muster::outcome_state::value)
+        v = verdict::failed(std::make_exception_ptr(std::runtime_error(problem)));
+    ledger().add(j, v);
+    if (log_ == nullptr)
+        return;
+    const auto* d = static_cast<const details*>(j.details.get());
+    log_->add_command(j, v, template_.key(j.line.text),
+        d != nullptr && !d->shown.empty() ? d->shown : template_.show(j.line.text, j.line.index + 1, 0));
+}
+
+} // namespace tool

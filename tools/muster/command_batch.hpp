@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The jobs of muster run: each is a command, whose outputs are kept until it ends and then handed to the writer in one
+/// piece. A command counts once its outputs are written.
+///
+///     command_batch b(options, command_template::of_line("gzip {}"), source, ledger, out, nullptr);
+///     run_batch(b, signals);
+
+#include "batch.hpp"
+#include "command_template.hpp"
+#include "job_log.hpp"
+#include "run.hpp"
+#include "spool.hpp"
+
+#include <muster/subprocess.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <memory>
+#include <queue>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace tool {
+
+/// Immovable. Everything that it is made of must outlive it; `log` may be null.
+class command_batch final : public batch {
+public:
+    command_batch(const run_options& options, const command_template& what, line_source& source, printed_ledger& ledger,
+        writer& out, job_log* log);
+
+    /// Says that an input is not run again: the outputs behind it need not wait for it.
+    void pass_over(std::uint64_t index);
+    /// From now on nothing is run: the text says why.
+    void refuse(std::string why) { refused_ = std::move(why); }
+    /// Why the outputs could not be written; empty if they could.
+    [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+
+private:
+    struct details;
+    struct parcel;
+    /// The numbers that {%} stands for: each command that runs has one of its own, the lowest that is free.
+    class slot_numbers {
+    public:
+        class lease {
+        public:
+            explicit lease(slot_numbers& of) : of_(&of), number_(of.take()) {}
+            ~lease() { of_->free_.push(number_); }
+            lease(const lease&) = delete;
+            lease& operator=(const lease&) = delete;
+            [[nodiscard]] std::size_t number() const noexcept { return number_; }
+
+        private:
+            slot_numbers* of_;
+            std::size_t number_;
+        };
+
+    private:
+        std::size_t take();
+        std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> free_;
+        std::size_t made_ = 0;
+    };
+
+    muster::task<> attempt(job& j) override;
+    [[nodiscard]] bool worth_a_retry(const std::exception_ptr& error) const override;
+    void job_over(job&& j, verdict&& v) override;
+    void interrupted(int signal, int count) override;
+
+    void prepare(muster::command& what, job& j, details& d);
+    muster::task<muster::completed_process> within_time_limit(muster::command what);
+    void print_in_order();
+    void print(job&& j, verdict&& v);
+    void hand_over(std::shared_ptr<parcel> p, int fd, const char* name, spool text);
+    void printed(job& j, verdict& v, const std::string& problem);
+
+    const run_options& options_;
+    const command_template& template_;
+    job_log* log_;
+    slot_numbers slots_;
+    std::map<std::uint64_t, std::pair<job, verdict>> held_; ///< with --keep-order: over before one that stands before
+    std::set<std::uint64_t> passed_over_;                   ///< with --keep-order: the indexes that do not come
+    std::uint64_t next_ = 0;                                ///< with --keep-order: the index to be printed next
+    std::string refused_;
+    std::string failure_;
+};
+
+} // namespace tool

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// One line of the input on its way: what was read, what has been tried, and how it ended.
+///
+///     job j(std::move(line));
+///     job_over(std::move(j), verdict::failed(error));
+
+#include "line_source.hpp"
+
+#include <muster/outcome.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace tool {
+
+/// What a command knows of a job beyond what all commands know.
+struct job_details {
+    virtual ~job_details() = default;
+};
+
+struct job {
+    explicit job(input_line l) : line(std::move(l)) {}
+
+    input_line line;
+    unsigned attempts = 0;
+    int status = 0; ///< of the last answer; 0 if there was none
+    std::uint64_t bytes = 0;
+    std::chrono::nanoseconds took{0};
+    std::unique_ptr<job_details> details;
+};
+
+/// How a job ended: with an error if it failed, with a reason if it was cancelled or never begun.
+struct verdict {
+    static verdict ok() { return verdict(muster::outcome_state::value, nullptr, {}); }
+    static verdict failed(std::exception_ptr e) { return verdict(muster::outcome_state::error, std::move(e), {}); }
+    static verdict cancelled(std::string why) {
+        return verdict(muster::outcome_state::cancelled, nullptr, std::move(why));
+    }
+    static verdict not_started(std::string why) {
+        return verdict(muster::outcome_state::not_started, nullptr, std::move(why));
+    }
+
+    muster::outcome_state state;
+    std::exception_ptr error;
+    std::string reason;
+
+private:
+    verdict(muster::outcome_state s, std::exception_ptr e, std::string why)
+        : state(s),
+          error(std::move(e)),
+          reason(std::move(why)) {}
+};
+
+} // namespace tool

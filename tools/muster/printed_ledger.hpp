@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The ledger as the command prints it: a muster::ledger of all lines of the input, and beside its counts the failures
+/// grouped by kind with an example of each, and the slowest few. Its size depends on the kinds of failures, not on the
+/// length of the input.
+///
+///     ledger.add(job, verdict::failed(error));
+///     print(ledger.text(source, elapsed));
+
+#include "job.hpp"
+#include "line_source.hpp"
+
+#include <muster/error.hpp>
+#include <muster/ledger.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tool {
+
+/// "connect_error", "status_error": without the namespaces that all of them share.
+[[nodiscard]] std::string short_type(const std::exception_ptr& error);
+/// What went wrong, without the URL or the command.
+[[nodiscard]] std::string problem_of(const std::exception_ptr& error);
+
+class printed_ledger {
+public:
+    static constexpr std::size_t slowest_kept = 3;
+
+    /// `bytes_are` says what the bytes are. Those of jobs that did not succeed count only if `of_all`.
+    explicit printed_ledger(std::string bytes_are = "received", bool of_all = false)
+        : bytes_are_(std::move(bytes_are)),
+          bytes_of_all_(of_all) {}
+
+    /// Counts a job that has ended. Called once for each line of the input.
+    void add(const job& j, const verdict& v);
+
+    [[nodiscard]] const muster::ledger& counts() const noexcept { return counts_; }
+    [[nodiscard]] std::uint64_t failed_with(const std::string& kind) const noexcept;
+
+    /// *Returns* the ledger for people, in some lines.
+    [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
+
+private:
+    struct kind {
+        kind(std::string n, std::string u, std::uint64_t l, std::vector<std::string> p)
+            : name(std::move(n)),
+              input(std::move(u)),
+              line(l),
+              problem(std::move(p)) {}
+        std::string name; ///< the type, with a status or signal if there is one
+        std::uint64_t count = 0;
+        std::string input; ///< the first that failed so
+        std::uint64_t line;
+        std::vector<std::string> problem; ///< what is said about it, line by line
+    };
+    struct slow {
+        slow(std::chrono::nanoseconds t, std::string u, std::uint64_t l) : took(t), input(std::move(u)), line(l) {}
+        std::chrono::nanoseconds took;
+        std::string input;
+        std::uint64_t line;
+    };
+
+    muster::ledger counts_;
+    std::string bytes_are_;
+    bool bytes_of_all_;
+    std::uint64_t bytes_ = 0;
+    std::vector<kind> kinds_;
+    std::vector<slow> slowest_;
+};
+
+} // namespace tool

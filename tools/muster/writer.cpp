@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+#include "writer.hpp"
+
+#include "posix/signal_actions.hpp"
+#include "streams.hpp"
+
+#include <muster/detail/assert.hpp>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace tool {
+
+namespace {
+
+/// A pipe or terminal that poll() calls writable takes so much without a wait.
+constexpr std::size_t piece_of_pipe = PIPE_BUF;
+constexpr std::size_t piece_of_file = std::size_t{256} << 10;
+/// How long a reader may take nothing once there was an interrupt.
+constexpr int moment_in_milliseconds = 100;
+
+constexpr std::string_view erase_line = "\r\x1b[K";
+constexpr const char* not_read = "nobody had read it by the time of the interrupt";
+
+/// Ends a write() in which the thread waits although poll() said that there is room: somebody else wrote meanwhile.
+constexpr int interrupting_signal = SIGURG;
+
+} // namespace
+
+std::atomic<writer*> writer::current_ = nullptr;
+
+writer::writer() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!wake_.is_open())
+        throw std::system_error(errno, std::generic_category(), "nothing can be written");
+    struct sigaction wake {};
+    wake.sa_handler = [](int) {};
+    ::sigaction(interrupting_signal, &wake, nullptr);
+    if (::isatty(STDERR_FILENO) == 1)
+        terminal_ = &sink_of(STDERR_FILENO);
+    {
+        const muster::detail::all_signals_blocked before_the_thread_inherits;
+        thread_ = std::thread([this] { work(); });
+    }
+    MUSTER_ASSERT(current_ == nullptr);
+    current_ = this;
+}
+
+writer::~writer() {
+    current_ = nullptr;
+    {
+        const std::lock_guard mine(lock_);
+        patience_ = patience::over;
+    }
+    wake();
+    ::pthread_kill(thread_.native_handle(), interrupting_signal);
+    thread_.join();
+}
+
+void writer::wake() noexcept {
+    const std::uint64_t one = 1;
+    static_cast<void>(!::write(wake_.get(), &one, sizeof one));
+}
+
+writer::sink* writer::find_sink(int fd) const {
+    struct stat about {};
+    const bool known = ::fstat(fd, &about) == 0;
+    for (const auto& s : sinks_) {
+        if (known ? s->device_number == about.st_dev && s->inode == about.st_ino : s->fd == fd)
+            return s.get();
+    }
+    return nullptr;
+}
+
+writer::sink& writer::sink_of(int fd) {
+    if (auto* known = find_sink(fd))
+        return *known;
+    struct stat about {};
+    const bool is_open = ::fstat(fd, &about) == 0;
+    sinks_.push_back(std::make_unique<sink>(fd, about.st_dev, about.st_ino));
+    sinks_.back()->is_regular = !is_open || S_ISREG(about.st_mode);
+    return *sinks_.back();
+}
+
+void writer::keep_texts_whole(int fd) {
+    const std::lock_guard mine(lock_);
+    sink_of(fd).keeps_texts_whole = true;
+}
+
+void writer::write(int fd, spool text, done_function done) {
+    {
+        const std::lock_guard mine(lock_);
+        sink_of(fd).items.emplace_back(std::move(text), std::move(done));
+    }
+    wake();
+}
+
+void writer::show_status(std::string line) {
+    {
+        const std::lock_guard mine(lock_);
+        if (terminal_ == nullptr || line == status_)
+            return;
+        status_ = std::move(line);
+    }
+    wake();
+}
+
+void writer::hurry() noexcept {
+    {
+        const std::lock_guard mine(lock_);
+        if (patience_ == patience::with_readers)
+            patience_ = patience::for_a_moment;
+    }
+    wake();
+    ::pthread_kill(thread_.native_handle(), interrupting_signal);
+}
+
+void writer::drain() {
+    std::unique_lock lock(lock_);
+    written_.wait(lock, [this] { return all_written(); });
+}
+
+std::string writer::problem_of(int fd) const {
+    const std::lock_guard mine(lock_);
+    const auto* s = find_sink(fd);
+    return s != nullptr ? s->problem : std::string();
+}
+
+bool writer::status_is_due() const noexcept {
+    return terminal_ != nullptr && shown_ != status_ && terminal_->problem.empty() && terminal_->items.empty() &&
+           last_line_ != last_line::output;
+}
+
+bool writer::all_written() const noexcept {
+    return std::ranges::all_of(sinks_, [](const auto& s) { return s->items.empty(); }) && !status_is_due();
+}
+
+void writer::work() {
+    sigset_t only_that;
+    sigemptyset(&only_that);
+    sigaddset(&only_that, interrupting_signal);
+    pthread_sigmask(SIG_UNBLOCK, &only_that, nullptr);
+    std::unique_lock lock(lock_);
+    std::vector<pollfd> polled;
+    std::vector<sink*> waiting;
+    for (;;) {
+        if (patience_ == patience::over) {
+            for (std::size_t i = 0; i != sinks_.size(); ++i)
+                fail(lock, *sinks_[i], not_read);
+            return;
+        }
+        if (all_written())
+            written_.notify_all();
+        polled = {{wake_.get(), POLLIN, 0}};
+        waiting = {nullptr};
+        bool has_regular = false;
+        for (const auto& s : sinks_) {
+            if (s->items.empty() && !(s.get() == terminal_ && status_is_due()))
+                continue;
+            has_regular = has_regular || s->is_regular;
+            polled.push_back({s->is_regular ? -1 : s->fd, POLLOUT, 0});
+            waiting.push_back(s.get());
+        }
+        const bool hurries = patience_ == patience::for_a_moment && waiting.size() > 1;
+        lock.unlock();
+        const int ready = ::poll(polled.data(), polled.size(), has_regular ? 0 : hurries ? moment_in_milliseconds : -1);
+        std::uint64_t count = 0;
+        static_cast<void>(!::read(wake_.get(), &count, sizeof count));
+        lock.lock();
+        for (std::size_t i = 1; i != waiting.size(); ++i) {
+            auto& s = *waiting[i];
+            if (s.is_regular || (ready > 0 && polled[i].revents != 0)) {
+                if (s.items.empty())
+                    draw_status(lock);
+                else
+                    write_piece(lock, s);
+            } else if (hurries && ready == 0 && !has_regular) {
+                if (&s == terminal_)
+                    shown_ = status_;
+                fail(lock, s, not_read);
+            }
+        }
+    }
+}
+
+void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
+    if (!s.problem.empty()) {
+        fail(lock, s, s.problem);
+        return;
+    }
+    // Other threads only add to the end of the queue while the lock is not held.
+    auto& first = s.items.front();
+    const bool is_last_text = s.items.size() == 1;
+    const bool on_terminal = &s == terminal_;
+    const bool takes_status_away = on_terminal && last_line_ == last_line::status;
+    const std::string status = on_terminal && is_last_text ? status_ : std::string();
+    lock.unlock();
+    std::string problem;
+    bool ends_line = true;
+    bool draws_status = false;
+    try {
+        std::string piece = first.text.read(first.written, s.is_regular ? piece_of_file : piece_of_pipe);
+        const auto size = piece.size();
+        ends_line = piece.empty() || piece.back() == '\n';
+        draws_status = !status.empty() && ends_line && first.written + size == first.text.size();
+        // One write takes the status away, prints the text and puts the status back, so that it does not blink.
+        const std::string_view before = takes_status_away ? erase_line : std::string_view();
+        piece = std::string(before) + piece + (draws_status ? status : std::string());
+        std::size_t written = 0;
+        problem = write_now(s.fd, piece, written);
+        first.written += std::min(written - std::min(written, before.size()), size);
+    } catch (const std::exception& e) {
+        problem = e.what();
+    }
+    lock.lock();
+    if (on_terminal) {
+        shown_ = draws_status ? status : std::string();
+        last_line_ = draws_status ? last_line::status : ends_line ? last_line::empty : last_line::output;
+    }
+    if (!problem.empty()) {
+        fail(lock, s, problem);
+    } else if (first.written == first.text.size()) {
+        const item over = std::move(first);
+        s.items.pop_front();
+        lock.unlock();
+        if (over.done)
+            over.done({});
+        lock.lock();
+    }
+}
+
+std::string writer::write_now(int fd, std::string_view text, std::size_t& written) const {
+    while (!text.empty()) {
+        const auto count = ::write(fd, text.data(), text.size());
+        if (count >= 0) {
+            written += static_cast<std::size_t>(count);
+            text.remove_prefix(static_cast<std::size_t>(count));
+            continue;
+        }
+        // Somebody who shares it made it non-blocking: the rest is written when there is room.
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return {};
+        if (errno != EINTR)
+            return std::generic_category().message(errno);
+        if (patience_ != patience::with_readers)
+            return not_read;
+    }
+    return {};
+}
+
+void writer::fail(std::unique_lock<std::mutex>& lock, sink& s, const std::string& problem) {
+    if (s.items.empty())
+        return;
+    if (s.problem.empty())
+        s.problem = problem;
+    const std::string why = s.problem;
+    const auto half = s.keeps_texts_whole ? static_cast<off_t>(s.items.front().written) : 0;
+    auto lost = std::exchange(s.items, {});
+    lock.unlock();
+    // A pipe can't be cut: there lseek() fails.
+    if (const auto end = half != 0 ? ::lseek(s.fd, 0, SEEK_CUR) : -1; end >= half)
+        static_cast<void>(!::ftruncate(s.fd, end - half));
+    for (const auto& i : lost) {
+        if (i.done)
+            i.done(why);
+    }
+    lost.clear();
+    lock.lock();
+}
+
+void writer::draw_status(std::unique_lock<std::mutex>& lock) {
+    const std::string status = status_;
+    lock.unlock();
+    std::size_t written = 0;
+    const auto problem = write_now(terminal_->fd, '\r' + status + "\x1b[K", written);
+    lock.lock();
+    shown_ = status;
+    last_line_ = status.empty() ? last_line::empty : last_line::status;
+    if (!problem.empty())
+        terminal_->problem = problem;
+}
+
+void complain(const std::string& text) {
+    const std::string line = "muster: " + text + '\n';
+    if (auto* out = writer::current()) {
+        try {
+            out->write(STDERR_FILENO, line);
+            return;
+        } catch (const std::exception&) {
+            // There is no room to keep it in: it is written at once.
+        }
+    }
+    static_cast<void>(write_all(STDERR_FILENO, line));
+}
+
+} // namespace tool
