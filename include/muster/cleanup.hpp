@@ -56,10 +56,10 @@ task<plain_result<Body>> run_with_cleanup(Body body, Cleanup cleanup, std::sourc
     using result_type = plain_result<Body>;
     no_scope none;
     auto running = call_body(body, none);
-    auto ended = co_await as_outcome(std::move(running));
+    auto ended = co_await outcome_of_body(std::move(running));
     kept_for_cleanup kept(ended, site);
     auto cleaning = call_body(cleanup, ended);
-    auto cleaned = co_await as_outcome(std::move(cleaning));
+    auto cleaned = co_await outcome_of_body(std::move(cleaning));
     if (!cleaned.succeeded())
         cleaned.rethrow(); // which beats the body's failure
     kept.give_back();

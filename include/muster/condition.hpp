@@ -10,6 +10,7 @@
 ///     changed.notify_all();                                    // in another that holds the mutex
 
 #include <muster/config.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 #include <muster/mutex.hpp>
 #include <muster/task.hpp>
@@ -29,6 +30,7 @@ public:
     condition() noexcept : mutex_(&own_) {}
     /// With a mutex that others may share. *Lifetime*: `shared` must outlive it.
     explicit condition(mutex& shared) noexcept : mutex_(&shared) {}
+    ~condition() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
@@ -68,6 +70,7 @@ public:
     void notify_all();
 
 private:
+    static detail::sync_state state_of(const void* self) noexcept;
     void require_locked(const char* what) const;
 
     mutex own_;

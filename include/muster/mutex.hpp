@@ -11,6 +11,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/operation.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 
 #include <concepts>
@@ -30,6 +31,7 @@ public:
     class scoped_lock_awaiter;
 
     mutex() = default;
+    ~mutex() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
     mutex(const mutex&) = delete;
     mutex& operator=(const mutex&) = delete;
 
@@ -46,7 +48,7 @@ public:
     [[nodiscard]] bool try_lock() noexcept {
         if (locked_ || wanted_ != 0)
             return false;
-        locked_ = true;
+        take();
         return true;
     }
     /// Wakes the one that has waited longest. *Errors*: invalid_state_error if it is not locked.
@@ -55,6 +57,11 @@ public:
     [[nodiscard]] bool locked() const noexcept { return locked_; }
 
 private:
+    static detail::sync_state state_of(const void* self) noexcept;
+    void take() noexcept {
+        detail::about_to(detail::sync_act::taken, this, &state_of);
+        locked_ = true;
+    }
     /// The first in line, if it still waits. One that was cancelled keeps its place until its task runs, and then
     /// wakes the next: the order is asyncio's.
     void wake_first() noexcept {

@@ -22,6 +22,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <source_location>
@@ -224,8 +225,10 @@ public:
     }
 };
 
+/// Gives the child's outcome, a cancellation of the awaiting fiber itself included: for scopes, which go on as their
+/// body ended.
 template <class T>
-class outcome_awaiter final : public inline_awaiter<T> {
+class body_outcome_awaiter : public inline_awaiter<T> {
 public:
     using inline_awaiter<T>::inline_awaiter;
     outcome<T> await_resume() {
@@ -233,6 +236,37 @@ public:
         return std::move(this->result_);
     }
 };
+
+/// The same, but a cancellation of the awaiting fiber that ended the child is due again at the fiber's next wait.
+template <class T>
+class outcome_awaiter final : public body_outcome_awaiter<T> {
+public:
+    using body_outcome_awaiter<T>::body_outcome_awaiter;
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        fiber_ = h.promise().fiber_;
+        cancels_before_ = fiber_->cancels_here();
+        was_due_ = fiber_->cancellation_due();
+        body_outcome_awaiter<T>::await_suspend(h);
+    }
+    outcome<T> await_resume() {
+        auto ended = body_outcome_awaiter<T>::await_resume();
+        if (ended.was_cancelled() && fiber_ != nullptr && !fiber_->cancellation_due() &&
+            (was_due_ || fiber_->cancels_here() > cancels_before_))
+            fiber_->put_back(cancel_request(ended.reason(), detail_outcome_access::text(ended)));
+        return ended;
+    }
+
+private:
+    fiber* fiber_ = nullptr;
+    std::uint32_t cancels_before_ = 0;
+    bool was_due_ = false;
+};
+
+template <class T>
+[[nodiscard("awaiting it runs the task")]] body_outcome_awaiter<T> outcome_of_body(task<T> t) noexcept {
+    return body_outcome_awaiter<T>(std::move(t).release());
+}
 
 /// What `co_await fail(e)` awaits: it never comes back.
 class [[nodiscard("nothing fails until it is awaited: co_await muster::fail(...)")]] fail_awaiter final
@@ -340,8 +374,8 @@ inline detail::fail_awaiter fail(std::exception_ptr error) {
     return detail::fail_awaiter(std::move(error));
 }
 
-/// Awaits a task without throwing its error: gives its outcome. *Cancellation*: the task's own; a cancellation of
-/// the caller that reaches the task is its outcome, and is not thrown again.
+/// Awaits a task without throwing its error. *Returns*, awaited, its outcome. *Cancellation*: reaches the task, whose
+/// outcome it then is; the caller's own cancellation is not used up by that, but comes at the caller's next wait.
 template <class T>
 [[nodiscard("awaiting it runs the task")]] detail::outcome_awaiter<T> as_outcome(task<T> t) noexcept {
     return detail::outcome_awaiter<T>(std::move(t).release());

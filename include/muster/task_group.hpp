@@ -15,12 +15,15 @@
 #include <muster/config.hpp>
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
+#include <muster/detail/intrusive_list.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -29,7 +32,9 @@
 
 namespace muster {
 
-/// Held by address: immovable. *Thread safety*: the loop's thread. *Source*: asyncio.TaskGroup of CPython 3.13.
+/// Held by address: immovable. *Lifetime*: if it is destroyed while it runs, its tasks are cancelled and left to the
+/// loop, and run() throws invalid_state_error; its body must not use it any more. *Thread safety*: the loop's thread.
+/// *Source*: asyncio.TaskGroup of CPython 3.13.
 class task_group {
 public:
     explicit task_group(std::source_location site = std::source_location::current());
@@ -37,7 +42,7 @@ public:
     task_group(const task_group&) = delete;
     task_group& operator=(const task_group&) = delete;
 
-    /// Starts a task in the group, after the caller has suspended. The handle may be dropped.
+    /// Starts a task in the group, which does not run before the caller has suspended. The handle may be dropped.
     /// *Errors*: invalid_state_error if the group is not running, has ended or is shutting down after a failure;
     /// the task is then destroyed.
     template <class T>
@@ -64,40 +69,64 @@ public:
         return run_body<std::decay_t<F>>(std::forward<F>(body));
     }
 
-    /// Cancels the tasks and lets the group end; the body goes on. What was cancelled so is no failure.
+    /// Cancels the tasks and lets the group end; the body goes on. A task that ends cancelled by this is no failure.
     void cancel(std::string message = {});
 
     /// How many tasks have not ended.
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
 
 private:
+    /// The stretch of run(), as an object in its frame. Group and frame may each be destroyed first.
+    class stay {
+    public:
+        explicit stay(task_group& g);
+        stay(const stay&) = delete;
+        stay& operator=(const stay&) = delete;
+        ~stay();
+        /// *Returns* the group. *Errors*: invalid_state_error if it was destroyed meanwhile.
+        [[nodiscard]] task_group& group() const {
+            if (group_ == nullptr) [[unlikely]]
+                throw_destroyed();
+            return *group_;
+        }
+        [[nodiscard]] bool group_is_gone() const noexcept { return group_ == nullptr; }
+
+    private:
+        friend class task_group;
+        [[noreturn]] static void throw_destroyed();
+        task_group* group_;
+    };
+
     template <class F>
     task<detail::body_result<F, task_group>> run_body(F body) {
-        enter();
+        stay here(*this);
         outcome<detail::body_result<F, task_group>> ended;
         {
             auto running = detail::call_body(body, *this);
-            auto result = co_await as_outcome(std::move(running));
+            auto result = co_await detail::outcome_of_body(std::move(running));
             ended = std::move(result);
         }
-        leave_body(ended);
-        while (must_wait()) {
-            auto cancelled = co_await wait_for_children();
-            note_cancellation(cancelled);
+        if (here.group_is_gone() && !ended.succeeded())
+            ended.rethrow();
+        here.group().leave_body(ended);
+        while (here.group().running() != 0) {
+            auto cancelled = co_await here.group().wait_for_children();
+            here.group().note_cancellation(cancelled);
         }
-        conclude();
+        here.group().conclude();
         if constexpr (!std::is_void_v<detail::body_result<F, task_group>>)
             co_return ended.take();
     }
 
-    /// What the group knows of a task: part of the task's state, which it keeps while it is on the group's list.
-    struct member : detail::watcher {
+    /// The group's record of a task: part of the task's state, which the group keeps alive while the record is listed.
+    class member : public detail::watcher, public detail::list_hook<member> {
+    public:
         explicit member(task_group& g, detail::completable& s) noexcept;
 
-        task_group* group;
-        detail::completable* state;
-        member* before = nullptr;
-        member* after = nullptr;
+    private:
+        friend class task_group;
+        task_group* group_;
+        detail::completable* task_;
     };
     template <class T>
     class member_task final : public detail::task_state<T>, public member {
@@ -110,6 +139,7 @@ private:
     class [[nodiscard]] child_wait final : public detail::library_awaitable, public detail::suspension {
     public:
         explicit child_wait(task_group& g) noexcept : suspension(kind_of), group_(&g) {}
+        ~child_wait() { forget(); }
         [[nodiscard]] bool await_ready() const noexcept { return group_->running_ == 0; }
         template <std::derived_from<detail::promise_links> Promise>
         void await_suspend(std::coroutine_handle<Promise> h) noexcept {
@@ -123,10 +153,22 @@ private:
         friend class task_group;
         static detail::cancel_effect cancel(suspension& s, const detail::cancel_request&, detail::fiber*&) noexcept;
         static const detail::suspension_kind kind_of;
-        task_group* group_;
+        void forget() noexcept {
+            if (group_ != nullptr && group_->waiting_ == this)
+                group_->waiting_ = nullptr;
+        }
+        task_group* group_; ///< null once the group was destroyed
     };
 
-    void enter();
+    enum class phase : std::uint8_t { made, body_runs, tasks_run, over };
+    enum class stop : std::uint8_t {
+        none,
+        tasks,            ///< the tasks were cancelled
+        tasks_and_parent, ///< and, after the failure of a task, the group's own task
+    };
+
+    void enter(stay& here);
+    void leave(phase from, phase to) noexcept;
     void check_open() const;
     template <class T>
     void refuse_unless_open(task<T>& t) const {
@@ -141,30 +183,28 @@ private:
     }
     void add(member& m) noexcept;
     void leave_body(outcome_base& ended);
-    [[nodiscard]] bool must_wait() const noexcept { return running_ != 0; }
     void conclude();
+    void let_tasks_go() noexcept;
     void report_undelivered() noexcept;
-    void abort(detail::cancel_request request);
+    void stop_tasks(const detail::cancel_request& request) noexcept;
     void member_ended(member& m) noexcept;
+    [[nodiscard]] bool has_failure() const noexcept { return body_error_ || !errors_.empty(); }
 
     child_wait wait_for_children() noexcept { return child_wait(*this); }
-    void note_cancellation(bool cancelled);
+    void note_cancellation(bool cancelled) noexcept;
 
     std::source_location site_;
-    detail::fiber* parent_ = nullptr;
-    const detail::cancel_hold* hold_ = nullptr; ///< around the group itself
-    child_wait* waiting_ = nullptr;
-    member* first_ = nullptr;
-    member* last_ = nullptr;
-    std::size_t running_ = 0;
+    detail::fiber* parent_ = nullptr;           ///< the fiber that run() is in
+    const detail::cancel_hold* hold_ = nullptr; ///< the innermost hold around the group itself
+    stay* inside_ = nullptr;                    ///< while run() is on its way
+    child_wait* waiting_ = nullptr;             ///< while run() waits for the tasks
+    detail::intrusive_list<member> members_;
+    std::size_t running_ = 0; ///< how many members there are
     std::vector<std::exception_ptr> errors_;
     std::exception_ptr body_error_;
-    detail::cancel_request own_cancellation_{cancel_reason::none};
-    bool has_own_cancellation_ = false;
-    bool entered_ = false;
-    bool exiting_ = false;
-    bool aborting_ = false;
-    bool cancelled_parent_ = false;
+    std::optional<detail::cancel_request> own_cancellation_; ///< that reached the group's own task
+    phase phase_ = phase::made;
+    stop stop_ = stop::none;
 };
 
 namespace detail {

@@ -71,7 +71,7 @@ private:
         enter();
         const stay inside(*this);
         auto running = detail::call_body(body, *this);
-        auto ended = co_await as_outcome(std::move(running));
+        auto ended = co_await detail::outcome_of_body(std::move(running));
         leave(ended);
         if constexpr (std::is_void_v<result_type>)
             ended.value();
@@ -192,7 +192,7 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
     scope.enter();
     const timeout_scope::stay inside(scope);
     auto running = awaited_as_task<Keep>(awaitable);
-    auto ended = co_await as_outcome(std::move(running));
+    auto ended = co_await outcome_of_body(std::move(running));
     scope.leave(ended);
     if constexpr (std::is_void_v<awaited_t<A>>)
         ended.value();

@@ -58,6 +58,8 @@ void fiber::step() noexcept {
             loop.watch_->suspended(*this);
         return;
     }
+    if (loop.watch_ != nullptr) [[unlikely]]
+        loop.watch_->ended(*this, *promise_links::of(leaf_).out_);
     std::exchange(leaf_, nullptr).destroy();
     loop.running_ = nullptr;
     owner_->ended_(*owner_, *this);

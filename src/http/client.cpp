@@ -128,7 +128,7 @@ task<Answer> repeat(std::shared_ptr<engine> by, request what, resend_policy poli
     for (std::size_t attempts = 1;; ++attempts) {
         attempt made;
         auto trying = once(by, shared, made);
-        auto ended = co_await as_outcome(std::move(trying));
+        auto ended = co_await muster::detail::outcome_of_body(std::move(trying));
         const auto pause = pause_for(ended, made, *shared, policy, attempts);
         if (!pause && !ended.succeeded()) {
             auto error = ended.as_exception();

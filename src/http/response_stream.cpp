@@ -25,7 +25,7 @@ task<> feed(std::shared_ptr<exchange_state> state) {
         if (!t.is_wanted() || !t.sends().waits())
             co_return;
         auto pulling = state->what().source()();
-        auto pulled = co_await as_outcome(std::move(pulling));
+        auto pulled = co_await muster::detail::outcome_of_body(std::move(pulling));
         if (!t.is_wanted()) {
             // The request is over: the source's error is reported as this task's failure.
             if (pulled.failed()) {

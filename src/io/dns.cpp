@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// The system's look-up blocks for as long as it likes and can't be stopped, so it is made on threads of its own: no
+/// other blocking call waits behind it, a task that gives it up goes on at once, and the pool is never destroyed,
+/// because that would wait for a look-up that is stuck.
 #include <muster/io/dns.hpp>
 
 #include "io/resolve.hpp"
 
-#include <muster/to_thread.hpp>
+#include <muster/executor.hpp>
+#include <muster/thread_pool.hpp>
 
 #include <cerrno>
+#include <cstddef>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -34,7 +41,7 @@ struct question {
 
 /// *Returns* nothing if it is a name and AI_NUMERICHOST says that none is wanted.
 std::optional<addresses> ask(const question& q) {
-    // The system takes a number that is no port modulo 65536.
+    // The system would take the port modulo 65536.
     if (!q.service.empty() && q.service.find_first_not_of("0123456789") == std::string::npos &&
         (q.service.size() > 5 || std::stoul(q.service) > 65535))
         throw io::resolve_error(q.host, std::error_code(EAI_SERVICE, io::resolve_category()),
@@ -60,7 +67,35 @@ std::optional<addresses> ask(const question& q) {
     return all;
 }
 
-addresses ask_all(question q) { return *ask(q); }
+/// The result of a look-up. An error is part of it: that of a look-up which was given up is dropped, and not reported.
+struct answer {
+    addresses found;
+    std::exception_ptr error;
+};
+
+class look_up {
+public:
+    explicit look_up(question q) : question_(std::move(q)) {}
+    answer operator()() const noexcept {
+        answer a;
+        try {
+            a.found = *ask(question_);
+        } catch (...) {
+            a.error = std::current_exception();
+        }
+        return a;
+    }
+
+private:
+    question question_;
+};
+
+constexpr std::size_t most_threads = 8;
+
+thread_pool& look_up_threads() {
+    static auto* const pool = new thread_pool(thread_pool_options().threads(most_threads).name("muster-dns"));
+    return *pool;
+}
 
 } // namespace
 
@@ -74,8 +109,12 @@ task<std::vector<io::address>> resolve_for(std::string host, std::string service
     if (numbers)
         co_return std::move(*numbers);
     q.flags = flags;
-    auto all = co_await to_thread(&ask_all, std::move(q));
-    co_return all;
+    auto call = run_in_executor(look_up_threads(), look_up(std::move(q)));
+    auto waiting = std::move(call).abandon();
+    auto got = co_await std::move(waiting);
+    if (got.error)
+        std::rethrow_exception(got.error);
+    co_return std::move(got.found);
 }
 
 } // namespace detail

@@ -1,6 +1,28 @@
 // SPDX-License-Identifier: MIT
+// A task group. run() goes through these phases, in the task of its caller:
+//
+//     made -> body_runs -> tasks_run -> over
+//
+// Beside the phase, `stop_` says how far the group was stopped, and never goes back:
+//
+//     none --- cancel(), a failed or cancelled body, a cancelled caller ---> tasks
+//     none --- a task fails ----------------------------------------------> tasks_and_parent
+//
+// A failed task also cancels the caller, to end the body or the wait; conclude() takes that request back by uncancel().
+// While run() waits for the tasks, a cancellation of the caller does not end it. child_wait::await_resume() says what
+// becomes of such a request:
+//
+//     stop_             a failure   remembered   the request
+//     none              -           -            is remembered, and the tasks are cancelled
+//     tasks             no          no           is remembered
+//     tasks             no          yes          is dropped: the first one is thrown
+//     tasks             yes         -            is dropped: conclude() asks how often the caller was cancelled
+//     tasks_and_parent  yes         -            is dropped, for the same reason
+//
+// At the end failures are thrown as one group. If the caller was cancelled too, that comes again at its next wait.
 #include <muster/task_group.hpp>
 
+#include <muster/detail/assert.hpp>
 #include <muster/report.hpp>
 
 #include <new>
@@ -11,24 +33,26 @@ namespace muster {
 
 using detail::cancel_request;
 
-const detail::suspension_kind task_group::child_wait::kind_of{"the tasks of its group", &child_wait::cancel};
+const detail::suspension_kind task_group::child_wait::kind_of{
+    .what = "the tasks of its group",
+    .cancel = &child_wait::cancel,
+};
 
 detail::cancel_effect task_group::child_wait::cancel(suspension& s, const cancel_request&, detail::fiber*&) noexcept {
-    static_cast<child_wait&>(s).group_->waiting_ = nullptr;
+    static_cast<child_wait&>(s).forget();
     return detail::cancel_effect::interrupted;
 }
 
 bool task_group::child_wait::await_resume() noexcept {
-    if (fiber_ == nullptr || !fiber_->cancellation_due())
+    // Without a group run() throws that it was destroyed; a cancellation that is due comes at the caller's next wait.
+    if (group_ == nullptr || fiber_ == nullptr || !fiber_->cancellation_due())
         return false;
-    group_->waiting_ = nullptr;
+    forget();
     auto request = fiber_->take_cancellation();
-    // After a failure conclude() goes by the count; a group that was cancelled as a whole has none to bring it up.
-    const bool no_failure = !group_->cancelled_parent_ && !group_->body_error_ && group_->errors_.empty();
-    if (!group_->aborting_ || (no_failure && !group_->has_own_cancellation_)) {
+    const bool first_to_stop = group_->stop_ == stop::none;
+    const bool stopped_without_failure = group_->stop_ == stop::tasks && !group_->has_failure();
+    if (first_to_stop || (stopped_without_failure && !group_->own_cancellation_))
         group_->own_cancellation_ = std::move(request);
-        group_->has_own_cancellation_ = true;
-    }
     return true;
 }
 
@@ -36,60 +60,94 @@ task_group::member::member(task_group& g, detail::completable& s) noexcept
     : watcher(
           [](watcher& w) noexcept {
               auto& self = static_cast<member&>(w);
-              self.group->parent_->loop().post(static_cast<call_entry&>(self));
+              self.group_->parent_->loop().post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
               auto& self = static_cast<member&>(c);
               if (run)
-                  self.group->member_ended(self);
+                  self.group_->member_ended(self);
           }),
-      group(&g),
-      state(&s) {}
+      group_(&g),
+      task_(&s) {}
 
 task_group::task_group(std::source_location site) : site_(site) {}
 
 task_group::~task_group() {
-    report_undelivered(); // its frame was destroyed with the loop
-    while (first_ != nullptr) {
-        member* const m = std::exchange(first_, first_->after);
-        m->unwatch();
-        if (m->queued_)
-            parent_->loop().unpost(*m);
-        m->state->release();
+    if (inside_ == nullptr)
+        return;
+    // It is destroyed by somebody else while run() is on its way.
+    inside_->group_ = nullptr;
+    stop_tasks(cancel_request(cancel_reason::parent_cancelled));
+    report_undelivered();
+    let_tasks_go();
+    if (waiting_ != nullptr) {
+        waiting_->group_ = nullptr;
+        waiting_->fiber_->wake();
     }
 }
 
-void task_group::enter() {
-    if (entered_)
+task_group::stay::stay(task_group& g) : group_(&g) { g.enter(*this); }
+
+task_group::stay::~stay() {
+    if (group_ == nullptr)
+        return;
+    // Without a conclusion the frame of run() is being destroyed, at the end of its loop.
+    group_->report_undelivered();
+    group_->let_tasks_go();
+    group_->phase_ = phase::over;
+    group_->inside_ = nullptr;
+    group_->parent_ = nullptr;
+}
+
+void task_group::stay::throw_destroyed() {
+    throw invalid_state_error("this task_group was destroyed while it ran: keep it until run() has ended");
+}
+
+void task_group::enter(stay& here) {
+    if (phase_ != phase::made)
         throw invalid_state_error("this task_group was run before: make a new one for each scope");
     auto& loop = detail::scheduler::require("task_group::run");
-    entered_ = true;
+    leave(phase::made, phase::body_runs);
+    inside_ = &here;
     parent_ = loop.running();
     hold_ = parent_->hold();
 }
 
+void task_group::leave(phase from, phase to) noexcept {
+    MUSTER_ASSERT(phase_ == from);
+    phase_ = to;
+}
+
 void task_group::check_open() const {
-    if (!entered_)
+    if (phase_ == phase::made)
         throw invalid_state_error("this task_group has not been entered: start tasks in the body given to run()");
-    if (exiting_ && running_ == 0)
+    if (phase_ == phase::over || (phase_ == phase::tasks_run && running_ == 0))
         throw invalid_state_error("this task_group has ended: its tasks must be started in its body, or by its tasks");
-    if (aborting_)
+    if (stop_ != stop::none)
         throw invalid_state_error("this task_group is shutting down: a failure or cancel() ended it");
 }
 
 void task_group::add(member& m) noexcept {
-    m.state->retain();
-    m.before = last_;
-    (last_ != nullptr ? last_->after : first_) = &m;
-    last_ = &m;
+    m.task_->retain(); // given back when the member leaves the list
+    members_.push_back(m);
     ++running_;
-    m.watch(*m.state);
+    m.watch(*m.task_);
+}
+
+/// Unlists the tasks that have not ended: they belong to the loop alone then.
+void task_group::let_tasks_go() noexcept {
+    while (member* const m = members_.pop_front()) {
+        m->unwatch();
+        parent_->loop().unpost(*m);
+        m->task_->release();
+    }
+    running_ = 0;
 }
 
 namespace {
 
-/// The tasks hear who asked, but not what the group's own task was told: as asyncio's.
-/// Without memory for the name they hear only that they are to stop: they are stopped in any case.
+/// The request for the tasks when the group's own task is cancelled: it names who asked and leaves out the message, as
+/// asyncio does. Without memory for the name the request goes out without it.
 cancel_request for_tasks(const cancel_request& own) noexcept {
     try {
         return cancel_request(
@@ -99,7 +157,7 @@ cancel_request for_tasks(const cancel_request& own) noexcept {
     }
 }
 
-/// The siblings hear whose failure it was; without memory for the name, only that there was one.
+/// The request for the siblings of a failure: it names what failed, or nothing without memory for the name.
 template <class Name>
 cancel_request for_siblings(Name name_of_failed) noexcept {
     try {
@@ -112,43 +170,43 @@ cancel_request for_siblings(Name name_of_failed) noexcept {
 } // namespace
 
 void task_group::leave_body(outcome_base& ended) {
-    exiting_ = true;
+    leave(phase::body_runs, phase::tasks_run);
     if (ended.succeeded())
         return;
     if (ended.was_cancelled()) {
-        has_own_cancellation_ = true;
-        own_cancellation_ = cancel_request(ended.reason(), detail_outcome_access::text(ended));
-        if (!aborting_)
-            abort(for_tasks(own_cancellation_));
+        own_cancellation_.emplace(ended.reason(), detail_outcome_access::text(ended));
+        if (stop_ == stop::none)
+            stop_tasks(for_tasks(*own_cancellation_));
     } else {
         body_error_ = ended.error();
-        if (!aborting_)
-            abort(for_siblings([] { return detail::running_task_name(); }));
+        if (stop_ == stop::none)
+            stop_tasks(for_siblings([] { return detail::running_task_name(); }));
     }
 }
 
-void task_group::note_cancellation(bool cancelled) {
-    if (cancelled && !aborting_)
-        abort(for_tasks(own_cancellation_));
+void task_group::note_cancellation(bool cancelled) noexcept {
+    if (cancelled && stop_ == stop::none)
+        stop_tasks(for_tasks(*own_cancellation_));
 }
 
-void task_group::abort(cancel_request request) {
-    aborting_ = true;
-    for (member* m = first_; m != nullptr; m = m->after)
-        m->state->cancel(request);
+void task_group::stop_tasks(const cancel_request& request) noexcept {
+    if (stop_ == stop::none)
+        stop_ = stop::tasks;
+    for (member* m = members_.front(); m != nullptr; m = members_.after(*m))
+        m->task_->cancel(request);
 }
 
 void task_group::cancel(std::string message) {
-    if (aborting_)
+    if (stop_ != stop::none)
         return;
-    abort(cancel_request(
+    stop_tasks(cancel_request(
         cancel_reason::requested, detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
 }
 
 void task_group::member_ended(member& m) noexcept {
-    const auto ended = detail::counted<detail::completable>::adopt(m.state); // the list's share
-    (m.before != nullptr ? m.before->after : first_) = m.after;
-    (m.after != nullptr ? m.after->before : last_) = m.before;
+    MUSTER_ASSERT(phase_ == phase::body_runs || phase_ == phase::tasks_run);
+    const auto ended = detail::counted<detail::completable>::adopt(m.task_); // the share that add() took
+    members_.remove(m);
     if (--running_ == 0 && waiting_ != nullptr)
         std::exchange(waiting_, nullptr)->fiber_->wake();
     const auto& outcome = ended->ended_as();
@@ -158,33 +216,34 @@ void task_group::member_ended(member& m) noexcept {
         errors_.push_back(outcome.error());
         ended->mark_retrieved();
     } catch (const std::bad_alloc&) {
-        // It stays unseen and is reported when its last handle goes.
+        // Without memory for it the failure stays unseen, and is reported when the task's last handle goes.
         ended->mark_suppressed();
     }
-    if (aborting_ || cancelled_parent_)
+    if (stop_ != stop::none)
         return;
     const auto request = for_siblings([&] { return ended->name(); });
-    abort(request);
-    cancelled_parent_ = true;
+    stop_tasks(request);
+    stop_ = stop::tasks_and_parent;
     parent_->cancel(request, hold_);
 }
 
 void task_group::conclude() {
-    if (cancelled_parent_) {
+    MUSTER_ASSERT(running_ == 0 && members_.empty());
+    leave(phase::tasks_run, phase::over);
+    if (stop_ == stop::tasks_and_parent) {
         parent_->uncancel();
         if (parent_->cancels_here() == 0)
-            has_own_cancellation_ = false;
+            own_cancellation_.reset();
     }
-    if (has_own_cancellation_ && errors_.empty() && !body_error_)
-        throw cancelled_error(own_cancellation_.reason, own_cancellation_.text);
-    if (errors_.empty() && !body_error_)
+    if (!has_failure()) {
+        if (own_cancellation_)
+            throw cancelled_error(own_cancellation_->reason, own_cancellation_->text);
         return;
-    // The caller was cancelled beside: the failures go first, and the cancellation comes at its next wait.
+    }
+    // If the caller was cancelled as well, the failures go first and the cancellation comes at its next wait.
     if (parent_->cancels_here() != 0) {
         parent_->uncancel();
-        parent_->cancel(own_cancellation_.reason == cancel_reason::none ? cancel_request(cancel_reason::requested)
-                                                                        : own_cancellation_,
-            hold_);
+        parent_->cancel(own_cancellation_.value_or(cancel_request(cancel_reason::requested)), hold_);
     }
     std::exception_ptr all;
     try {

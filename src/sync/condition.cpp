@@ -53,6 +53,11 @@ const detail::suspension_kind relock_wait::kind_of{"mutex::lock", &relock_wait::
 
 } // namespace
 
+detail::sync_state condition::state_of(const void* self) noexcept {
+    const auto& c = *static_cast<const condition*>(self);
+    return {.kind = "condition", .value = 0, .is_waited_for = !c.waiters_.empty() || c.waiters_.granted() != 0};
+}
+
 task<> condition::wait() {
     require_locked("wait");
     mutex_->unlock();

@@ -73,7 +73,7 @@ bool is_failure(const value& v) {
 
 muster::task<value> interpreter::gathered(std::vector<awaitable> children, bool return_exceptions) {
     auto all = return_exceptions ? settled(children) : all_values(children);
-    auto ended = co_await muster::as_outcome(std::move(all));
+    auto ended = co_await muster::detail::outcome_of_body(std::move(all));
     // asyncio's gather, if it was cancelled itself, repeats what the last of its children was told, if anything.
     const auto is_cancelled = [](const awaitable& child) { return child.cancelled(); };
     if (ended.was_cancelled() && (return_exceptions || std::none_of(children.begin(), children.end(), is_cancelled)))
@@ -230,7 +230,7 @@ muster::task<flow> interpreter::as_completed(const json& st, const scope&) {
     muster::as_completed<awaitable> each(handles, limit_of(st.at(3)));
     for (std::size_t i = 0; i != each_once.size(); ++i) {
         auto waiting = next_of(&each);
-        const auto ended = co_await muster::as_outcome(std::move(waiting));
+        const auto ended = co_await muster::detail::outcome_of_body(std::move(waiting));
         if (ended.was_cancelled())
             ended.rethrow();
         if (ended.failed_with<muster::timeout_error>()) {

@@ -84,7 +84,7 @@ muster::task<flow> interpreter::repeat(const json& st, const scope& in) {
 /// `try` without its `finally`.
 muster::task<flow> interpreter::guarded(const json& st, const scope& in) {
     auto running = block(&st.at(1), &in);
-    auto ended = co_await muster::as_outcome(std::move(running));
+    auto ended = co_await muster::detail::outcome_of_body(std::move(running));
     if (!ended.succeeded()) {
         const auto error = ended.as_exception();
         for (const json& handler : st.at(2)) {
@@ -113,7 +113,7 @@ muster::task<flow> interpreter::try_(const json& st, const scope& in) {
         auto left = co_await std::move(running);
         co_return left;
     }
-    auto ended = co_await muster::as_outcome(std::move(running));
+    auto ended = co_await muster::detail::outcome_of_body(std::move(running));
     auto cleaning = block(&st[4], &in);
     auto override = co_await std::move(cleaning);
     auto left = std::move(ended).value(); // an error goes on, also past a `return` in the clean-up
@@ -124,7 +124,7 @@ muster::task<flow> interpreter::try_(const json& st, const scope& in) {
 
 muster::task<flow> interpreter::try_star(const json& st, const scope& in) {
     auto running = block(&st.at(1), &in);
-    auto ended = co_await muster::as_outcome(std::move(running));
+    auto ended = co_await muster::detail::outcome_of_body(std::move(running));
     if (ended.succeeded())
         co_return std::move(ended).value();
 
@@ -139,7 +139,7 @@ muster::task<flow> interpreter::try_star(const json& st, const scope& in) {
         scope inner = in;
         inner.caught = part;
         auto handling = block(&handler.at(1), &inner);
-        const auto handled = co_await muster::as_outcome(std::move(handling));
+        const auto handled = co_await muster::detail::outcome_of_body(std::move(handling));
         // Python tells `raise` from `raise part`: only after the first is the part what it was.
         if (!handled.succeeded())
             dispatch.raised(handled.as_exception());
@@ -153,7 +153,7 @@ muster::task<flow> interpreter::try_star(const json& st, const scope& in) {
 
 muster::task<flow> interpreter::expect(const json& st, const scope& in) {
     auto running = block(&st.at(2), &in);
-    auto ended = co_await muster::as_outcome(std::move(running));
+    auto ended = co_await muster::detail::outcome_of_body(std::move(running));
     if (ended.succeeded()) {
         note("raised nothing");
         co_return std::move(ended).value();

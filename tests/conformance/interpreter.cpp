@@ -137,7 +137,7 @@ muster::task<value> interpreter::main_body() {
     own_tasks_.insert(watchman.id());
 
     auto main = coroutine("main");
-    const auto ended = co_await muster::as_outcome(std::move(main));
+    const auto ended = co_await muster::detail::outcome_of_body(std::move(main));
     end_of_main_ = now();
     co_return ended.value();
 }

@@ -167,7 +167,7 @@ muster::task<flow> interpreter::with_lock(variable held, const json& st, const s
     auto acquiring = acquire_var(held);
     co_await std::move(acquiring);
     auto running = block(&st.at(2), &in);
-    auto ended = co_await muster::as_outcome(std::move(running));
+    auto ended = co_await muster::detail::outcome_of_body(std::move(running));
     release_var(held); // by hand, not by a guard: it may have been released in the body, which is then an error
     co_return std::move(ended).value();
 }

@@ -2,6 +2,7 @@
 #include "support/virtual_run.hpp"
 
 #include <muster/task.hpp>
+#include <muster/timeout.hpp>
 
 #include <gtest/gtest.h>
 
@@ -179,22 +180,99 @@ TEST(as_outcome, gives_the_outcome_and_throws_nothing) {
         5ms);
 }
 
-TEST(as_outcome, of_a_cancelled_caller_is_the_cancellation_which_is_not_thrown_again) {
+TEST(as_outcome, keeps_the_callers_own_cancellation_due_at_its_next_wait) {
+    expect_run(
+        []() -> muster::task<> {
+            bool went_on = false;
+            auto caller = [&went_on]() -> muster::task<int> {
+                auto ended = co_await muster::as_outcome(nothing_after(1h));
+                EXPECT_TRUE(ended.was_cancelled());
+                EXPECT_EQ(ended.message(), "stop");
+                EXPECT_EQ(muster::this_task::cancelling(), 1);
+                went_on = true;
+                co_await muster::sleep_for(1h);
+                co_return 1;
+            };
+            auto h = muster::create_task(caller());
+            co_await muster::sleep_for(1ms);
+            h.cancel("stop");
+            auto ended = co_await ending(h);
+            EXPECT_TRUE(went_on);
+            EXPECT_TRUE(ended.was_cancelled());
+            EXPECT_EQ(ended.message(), "stop");
+        },
+        1ms);
+}
+
+TEST(as_outcome, of_the_last_child_of_a_cancelled_caller_leaves_the_caller_cancelled) {
     expect_run(
         []() -> muster::task<> {
             auto caller = []() -> muster::task<int> {
                 auto ended = co_await muster::as_outcome(nothing_after(1h));
+                co_return ended.was_cancelled() ? 1 : 0;
+            };
+            auto h = muster::create_task(caller());
+            co_await muster::sleep_for(1ms);
+            h.cancel();
+            auto ended = co_await ending(h);
+            EXPECT_TRUE(ended.was_cancelled());
+        },
+        1ms);
+}
+
+TEST(as_outcome, keeps_a_cancellation_that_came_before_it) {
+    expect_run(
+        []() -> muster::task<> {
+            auto caller = []() -> muster::task<int> {
+                muster::this_task::cancel("early");
+                auto ended = co_await muster::as_outcome(nothing_after(1h));
                 EXPECT_TRUE(ended.was_cancelled());
+                co_await muster::sleep_for(1h);
+                co_return 1;
+            };
+            auto h = muster::create_task(caller());
+            auto ended = co_await ending(h);
+            EXPECT_EQ(ended.message(), "early");
+        },
+        0ms);
+}
+
+TEST(as_outcome, of_a_child_that_somebody_else_cancelled_cancels_the_caller_not) {
+    expect_run(
+        []() -> muster::task<> {
+            auto other = muster::create_task(nothing_after(1h));
+            auto waits = [](muster::task_handle<void> h) -> muster::task<> { co_await h; };
+            auto caller = [&]() -> muster::task<int> {
+                auto ended = co_await muster::as_outcome(waits(other));
+                EXPECT_TRUE(ended.was_cancelled());
+                co_await muster::sleep_for(1ms);
+                auto raised = co_await muster::as_outcome(cancels_without_a_throw());
+                EXPECT_TRUE(raised.was_cancelled());
                 co_await muster::sleep_for(1ms);
                 co_return muster::this_task::cancelling();
             };
             auto h = muster::create_task(caller());
             co_await muster::sleep_for(1ms);
-            h.cancel();
+            other.cancel();
             auto count = co_await h;
-            EXPECT_EQ(count, 1);
+            EXPECT_EQ(count, 0);
         },
-        2ms);
+        3ms);
+}
+
+TEST(as_outcome, inside_a_time_limit_does_not_hold_the_limit_up) {
+    expect_run(
+        []() -> muster::task<> {
+            auto body = []() -> muster::task<> {
+                auto ended = co_await muster::as_outcome(nothing_after(1h));
+                EXPECT_EQ(ended.reason(), muster::cancel_reason::deadline);
+                co_await muster::sleep_for(1h);
+            };
+            auto ended = co_await ending(muster::timeout(5ms, body));
+            EXPECT_TRUE(ended.failed_with<muster::timeout_error>());
+            co_await muster::sleep_for(1ms);
+        },
+        6ms);
 }
 
 TEST(task, one_hundred_thousand_deep_and_a_million_in_a_row_use_no_native_stack) {

@@ -139,7 +139,7 @@ muster::task<> only_await(A awaitable) {
 /// co_await ending(a): how awaiting `a` ends, with its value thrown away.
 template <class A>
 auto ending(A awaitable) {
-    return muster::as_outcome(only_await(std::move(awaitable)));
+    return muster::detail::outcome_of_body(only_await(std::move(awaitable)));
 }
 
 template <class E>

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Names to addresses, as the system looks them up: /etc/hosts, DNS and what else it is told to ask.
+/// Names to addresses, as the system looks them up: /etc/hosts, DNS and whatever else the system is set up to ask.
 ///
 ///     auto found = co_await muster::io::resolve("example.org", "https");
 ///     auto peer = co_await muster::io::connect(found.front());
@@ -18,9 +18,10 @@
 namespace muster::io {
 
 /// Looks up a host and a service, a port's number or its name. An empty host is this machine. Addresses in numbers are
-/// not looked up and take no thread. *Returns* at least one address, in the order in which to try them. *Errors*:
-/// resolve_error. *Cancellation*: a look-up that waits for a thread is taken back; one that runs is waited for, because
-/// it can't be stopped. *Source*: loop.getaddrinfo.
+/// not looked up and take no thread; names are looked up on threads that do nothing else, at most 8. *Returns* at least
+/// one address, in the order in which to try them. *Errors*: resolve_error. *Cancellation*: ends the wait. The system's
+/// look-up, which can't be stopped, is left behind with its result; it keeps neither loop nor program from ending.
+/// *Source*: loop.getaddrinfo.
 [[nodiscard]] task<std::vector<address>> resolve(std::string host, std::string service);
 
 } // namespace muster::io
