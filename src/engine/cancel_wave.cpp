@@ -6,7 +6,8 @@
 //
 //    gather of A --child--> task B --awaits--> task C, in a gather --child--> task A, in the gather of A
 //
-//    B's await is interrupted, or C's gather counts A as cancelled and no longer waits for it.
+//    C's gather counts A as cancelled and no longer waits for it. Were there no such gather, B's await would be
+//    interrupted.
 //
 // The search keeps its path in the targets, so it needs no memory and no native stack.
 #include <muster/detail/cancel_wave.hpp>
@@ -68,6 +69,26 @@ void cancel_wave::reach(cancel_target& target) noexcept {
         while (cut_a_circle(target)) {}
 }
 
+bool cancel_wave::cut_path(cancel_target& last, cancel_target& first) noexcept {
+    // A child that goes on by itself is cut off: whoever waits for what the others give is told by their end. A circle
+    // without one has a plain await, which is interrupted.
+    for (const bool only_children : {true, false}) {
+        for (cancel_target* t = &last; t != nullptr; t = t == &first ? nullptr : t->up_) {
+            cancel_target::child c;
+            static_cast<void>(t->child_at(t->next_child_ - 1, c));
+            if (only_children && c.can_be_cut) {
+                t->cut(t->next_child_ - 1);
+                return true;
+            }
+            if (fiber* const hop = only_children ? nullptr : follow(c).last_hop) {
+                hop->cut_circle(t->request());
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 bool cancel_wave::cut_a_circle(cancel_target& from) noexcept {
     ++number_;
     const auto enter = [this](cancel_target& t, cancel_target* up) {
@@ -96,19 +117,8 @@ bool cancel_wave::cut_a_circle(cancel_target& from) noexcept {
         }
         if (met->place_ != cancel_target::place::on_path)
             continue;
-        // A circle, from `met` along the path to `at` and back. A child that lives in its combinator can't be cut off.
-        for (cancel_target* t = at; t != nullptr; t = t == met ? nullptr : t->up_) {
-            cancel_target::child c;
-            static_cast<void>(t->child_at(t->next_child_ - 1, c));
-            if (fiber* const hop = follow(c).last_hop) {
-                hop->cut_circle(t->request());
-                return true;
-            }
-            if (c.can_be_cut) {
-                t->cut(t->next_child_ - 1);
-                return true;
-            }
-        }
+        if (cut_path(*at, *met))
+            return true;
     }
     return false;
 }

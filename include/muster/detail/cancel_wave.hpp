@@ -72,6 +72,8 @@ private:
     enum class state : std::uint8_t { idle, under_way, met_one_again };
 
     [[nodiscard]] bool cut_a_circle(cancel_target& from) noexcept;
+    /// The path of the search leads from `first` to `last`, and a child of that back to `first`.
+    [[nodiscard]] static bool cut_path(cancel_target& last, cancel_target& first) noexcept;
 
     intrusive_list<cancel_target> to_reach_;
     std::uint64_t number_ = 0; ///< of waves and searches

@@ -131,6 +131,13 @@ void join::begin_watches() noexcept {
         w.join_ = this;
 }
 
+void join::refuse_own_task() const {
+    for (const join_watch& w : watches_)
+        if (const auto* f = w.child().as_fiber(); f != nullptr && f->running() && !w.child().done())
+            throw invalid_state_error("task '" + w.child().name() + "' can't be a child of a " + name() +
+                                      " that it awaits: it would wait for itself");
+}
+
 void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     if (!has_tasks() && options_.children == children_are::owned) {
         // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
@@ -600,12 +607,14 @@ void join::cancel_children() noexcept {
 
 bool join::has_child_to_stop(cancel_target*& also) noexcept {
     MUSTER_ASSERT(!has_tasks());
+    if (is_over())
+        return false; // the caller has been let go, and is about to be told
     for (join_watch& w : watches_) {
-        auto& child = w.child();
-        if (child.done())
+        auto& watched = w.child();
+        if (watched.done() || w.was_cut())
             continue;
         // The last of several targets is left to the caller, so that a chain of them takes no native stack.
-        cancel_target* const next = child.as_target();
+        cancel_target* const next = watched.as_target();
         if (next == nullptr || (also != nullptr && cancel_wave::would_stop_something(*also)))
             return true;
         also = next;

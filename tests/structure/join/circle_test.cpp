@@ -128,7 +128,7 @@ TEST(circle, two_ways_to_the_same_child_are_none) {
             EXPECT_TRUE(ended.was_cancelled());
             EXPECT_TRUE(slow.done()) << "all waited for it to clean up";
         },
-        5ms);
+        25ms);
 }
 
 TEST(circle, of_one_a_task_that_gathers_its_own_handle_gets_an_error) {
