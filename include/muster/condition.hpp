@@ -21,7 +21,8 @@
 
 namespace muster {
 
-/// Immovable: it is held by address. *Lifetime*: it must outlive its guards and the waits for it.
+/// Immovable: it is held by address. *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for a
+/// notification, their waits throw invalid_state_error, with the mutex held if that is not the condition's own.
 /// *Thread safety*: one loop's thread. *Source*: asyncio.Condition.
 class condition {
 public:
@@ -29,6 +30,7 @@ public:
     condition() noexcept : mutex_(&own_) {}
     /// With a mutex that others may share. *Lifetime*: `shared` must outlive it.
     explicit condition(mutex& shared) noexcept : mutex_(&shared) {}
+    ~condition();
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
@@ -68,11 +70,13 @@ public:
     void notify_all();
 
 private:
+    class stay;
     void require_locked(const char* what) const;
 
     mutex own_;
     mutex* mutex_;
     detail::wait_list waiters_;
+    detail::intrusive_list<stay> stays_;
 };
 
 } // namespace muster

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// A flag that tasks wait for. Setting it wakes all that wait, in the order in which they came; whoever waits for a
-/// flag that is set does not wait at all. It stays set until it is cleared.
+/// A flag that tasks wait for. Setting it wakes all that wait, in the order in which they came; a wait for a flag that
+/// is set ends at once. The flag stays set until it is cleared.
 ///
 ///     muster::event loaded;
 ///     co_await loaded.wait();      // in one task
@@ -26,10 +26,14 @@ public:
 
     [[nodiscard]] bool await_ready() const noexcept { return *set_; }
     void await_resume() {
-        if (where() == turn::none)
+        if (state() == wait_state::idle)
             return;
-        if (linked())
+        if (state() == wait_state::lost)
+            throw_lost(*this);
+        if (listed())
             list_->leave(*this);
+        else
+            move_to(wait_state::idle); // the event was set, and then destroyed
         fiber_->throw_if_cancelled();
     }
 
@@ -41,15 +45,15 @@ using event_operation = operation<event_wait, const bool&, wait_list&, const sus
 
 } // namespace detail
 
-/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, they can only be
-/// cancelled. *Thread safety*: one loop's thread. *Source*: asyncio.Event.
+/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, their waits throw
+/// invalid_state_error. *Thread safety*: one loop's thread. *Source*: asyncio.Event.
 class event {
 public:
     event() = default;
     event(const event&) = delete;
     event& operator=(const event&) = delete;
 
-    /// Wakes all that wait: each goes on even if the event is cleared before its task runs.
+    /// Wakes all tasks that wait: each goes on even if the event is cleared before the task runs.
     /// *Complexity*: O(waiters).
     void set() noexcept {
         if (!set_) {
@@ -60,7 +64,8 @@ public:
     void clear() noexcept { set_ = false; }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
 
-    /// Waits until it is set. *Cancellation*: ends the wait; of an event that is set it is none.
+    /// Waits until it is set. *Errors*: invalid_state_error if it is destroyed meanwhile.
+    /// *Cancellation*: ends the wait; the wait for an event that is set is no cancellation point.
     /// *Complexity*: O(1), no allocation.
     [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation
     wait() noexcept {

@@ -2,17 +2,28 @@
 #include <muster/event.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace muster {
 
 namespace detail {
 
-void throw_destroyed_while_waited_for(const char* what) {
-    throw invalid_state_error(std::string("the ") + what + " was destroyed while a task waited for it");
+void throw_lost(waiter& w) {
+    w.move_to(wait_state::idle);
+    w.fiber_->throw_if_cancelled();
+    // A kind is named "queue::get".
+    const std::string_view kind = w.kind_->what;
+    std::string what(kind.substr(0, kind.find("::")));
+    throw invalid_state_error("the " + what + " was destroyed while a task waited for it (" + std::string(kind) + ')');
 }
 
 } // namespace detail
 
-const detail::suspension_kind event::wait_kind{"event::wait", &detail::event_wait::interrupt, nullptr, true, true};
+const detail::suspension_kind event::wait_kind{
+    .what = "event::wait",
+    .cancel = &detail::event_wait::interrupt,
+    .can_fail = true,
+    .can_be_dropped = true,
+};
 
 } // namespace muster
