@@ -10,6 +10,7 @@
 ///     changed.notify_all();                                    // in another that holds the mutex
 
 #include <muster/config.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 #include <muster/mutex.hpp>
 #include <muster/task.hpp>
@@ -71,6 +72,7 @@ public:
 
 private:
     class stay;
+    static detail::sync_state state_of(const void* self) noexcept;
     void require_locked(const char* what) const;
 
     mutex own_;

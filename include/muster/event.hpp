@@ -11,6 +11,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/operation.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 
 namespace muster {
@@ -50,6 +51,7 @@ using event_operation = operation<event_wait, const bool&, wait_list&, const sus
 class event {
 public:
     event() = default;
+    ~event() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
     event(const event&) = delete;
     event& operator=(const event&) = delete;
 
@@ -73,6 +75,7 @@ public:
     }
 
 private:
+    static detail::sync_state state_of(const void* self) noexcept;
     static const detail::suspension_kind wait_kind;
 
     detail::wait_list waiters_;

@@ -11,6 +11,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/operation.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 
 #include <concepts>
@@ -50,7 +51,7 @@ public:
     [[nodiscard]] bool try_lock() noexcept {
         if (locked_ || wanted_ != 0)
             return false;
-        locked_ = true;
+        take();
         return true;
     }
     /// Wakes the task that has waited longest. *Errors*: invalid_state_error if it is not locked.
@@ -60,6 +61,12 @@ public:
     [[nodiscard]] bool locked() const noexcept { return locked_; }
 
 private:
+    static detail::sync_state state_of(const void* self) noexcept;
+    void take() noexcept {
+        MUSTER_ASSERT(!locked_);
+        detail::about_to(detail::sync_act::taken, this, &state_of);
+        locked_ = true;
+    }
     /// Wakes the first in line, if it still waits. A waiter that was cancelled stays in line until its task runs, and
     /// then wakes the next: the order is asyncio's.
     void wake_first() noexcept {
@@ -153,6 +160,7 @@ private:
 };
 
 inline mutex::~mutex() {
+    detail::about_to(detail::sync_act::destroyed, this, &state_of);
     while (guard* const g = guards_.pop_front())
         g->mutex_ = nullptr;
 }

@@ -16,6 +16,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/operation.hpp>
 #include <muster/detail/queue_store.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 #include <muster/error.hpp>
 #include <muster/event.hpp>
@@ -72,16 +73,20 @@ protected:
     explicit queue_base(std::ptrdiff_t maxsize) noexcept
         : maxsize_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : 0) {}
 
+    ~queue_base() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
+
     class get_wait;
     class put_wait;
 
     void item_was_put() noexcept {
+        detail::about_to(detail::sync_act::used, this, &state_of);
         ++size_;
         ++unfinished_;
         all_done_ = false;
         getters_.grant_first();
     }
     void item_was_taken() noexcept {
+        detail::about_to(detail::sync_act::used, this, &state_of);
         --size_;
         putters_.grant_first();
     }
@@ -98,6 +103,7 @@ protected:
     bool shut_down_ = false;
 
 private:
+    static detail::sync_state state_of(const void* self) noexcept;
     void finish_if_done() noexcept;
     static const detail::suspension_kind join_kind;
 

@@ -12,6 +12,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/operation.hpp>
+#include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 
 #include <cstddef>
@@ -31,6 +32,7 @@ public:
 
     /// *Errors*: std::invalid_argument if `permits` is negative.
     explicit semaphore(std::ptrdiff_t permits = 1);
+    ~semaphore() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
     semaphore(const semaphore&) = delete;
     semaphore& operator=(const semaphore&) = delete;
 
@@ -48,6 +50,7 @@ public:
     [[nodiscard]] bool try_acquire() noexcept {
         if (locked())
             return false;
+        detail::about_to(detail::sync_act::tried, this, &state_of);
         --value_;
         return true;
     }
@@ -56,6 +59,7 @@ public:
     void release() {
         if (value_ >= bound_) [[unlikely]]
             throw_released_too_often();
+        detail::about_to(detail::sync_act::given, this, &state_of);
         ++value_;
         if (waiters_.grant_first())
             --value_;
@@ -69,6 +73,14 @@ protected:
     semaphore(std::ptrdiff_t permits, std::ptrdiff_t bound);
 
 private:
+    [[nodiscard]] bool take_now() noexcept {
+        if (locked())
+            return false;
+        detail::about_to(detail::sync_act::taken, this, &state_of);
+        --value_;
+        return true;
+    }
+    static detail::sync_state state_of(const void* self) noexcept;
     /// Tasks that came while woken ones had yet to run may wait although permits are left.
     void grant_what_is_left() noexcept {
         while (value_ > 0 && waiters_.grant_first())
@@ -99,12 +111,13 @@ public:
             ++semaphore_->value_;
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return semaphore_->try_acquire(); }
+    [[nodiscard]] bool await_ready() const noexcept { return semaphore_->take_now(); }
     void await_resume() {
         if (state() == detail::wait_state::idle)
             return;
         if (!listed() || fiber_->cancellation_due()) [[unlikely]]
             fail();
+        detail::about_to(detail::sync_act::taken, semaphore_, &state_of);
         list_->leave(*this);
         semaphore_->grant_what_is_left();
     }

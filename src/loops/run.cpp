@@ -2,6 +2,7 @@
 #include <muster/run.hpp>
 
 #include <muster/detail/completable.hpp>
+#include <muster/detail/loop_watch.hpp>
 #include <muster/detail/task_state.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/sleep.hpp>
@@ -226,6 +227,8 @@ void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& 
         if (!loop.run_until(&end_of_main::reached, &end))
             stuck = loop.describe_waiters();
     }
+    if (loop.watch() != nullptr && stuck.empty())
+        loop.watch()->main_ended(loop);
     if (!wind_up(loop, options.grace_time()))
         name_those_that_stay(loop);
     if (!stuck.empty())

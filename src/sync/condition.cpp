@@ -82,8 +82,14 @@ private:
 };
 
 condition::~condition() {
+    detail::about_to(detail::sync_act::destroyed, this, &state_of);
     while (stay* const s = stays_.pop_front())
         s->condition_ = nullptr;
+}
+
+detail::sync_state condition::state_of(const void* self) noexcept {
+    const auto& c = *static_cast<const condition*>(self);
+    return {.kind = "condition", .value = 0, .is_waited_for = !c.waiters_.empty() || c.waiters_.granted() != 0};
 }
 
 task<> condition::wait() {

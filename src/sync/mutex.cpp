@@ -15,9 +15,15 @@ const detail::suspension_kind mutex::lock_awaiter::kind_of{
     .can_fail = true,
 };
 
+detail::sync_state mutex::state_of(const void* self) noexcept {
+    const auto& m = *static_cast<const mutex*>(self);
+    return {.kind = "mutex", .value = m.locked_ ? 1 : 0, .is_waited_for = !m.line_.empty()};
+}
+
 void mutex::unlock() {
     if (!locked_)
         throw invalid_state_error("mutex::unlock: the mutex is not locked");
+    detail::about_to(detail::sync_act::given, this, &state_of);
     locked_ = false;
     wake_first();
 }
@@ -47,8 +53,7 @@ bool mutex::lock_awaiter::end_wait() {
             mutex_->wake_first();
         return false;
     }
-    MUSTER_ASSERT(!mutex_->locked_);
-    mutex_->locked_ = true;
+    mutex_->take();
     return true;
 }
 

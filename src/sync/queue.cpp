@@ -50,9 +50,19 @@ void queue_base::put_wait::await_resume() {
     fiber_->throw_cancelled();
 }
 
+detail::sync_state queue_base::state_of(const void* self) noexcept {
+    const auto& q = *static_cast<const queue_base*>(self);
+    const auto is_used = [](const detail::wait_list& l) { return !l.empty() || l.granted() != 0; };
+    return {.kind = "queue",
+        .value = static_cast<std::ptrdiff_t>(q.size_),
+        .unfinished = q.unfinished_,
+        .is_waited_for = is_used(q.getters_) || is_used(q.putters_) || !q.joiners_.empty()};
+}
+
 void queue_base::task_done() {
     if (unfinished_ == 0)
         throw std::out_of_range("task_done() called too many times");
+    detail::about_to(detail::sync_act::task_done, this, &state_of);
     --unfinished_;
     finish_if_done();
 }

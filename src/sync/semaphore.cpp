@@ -24,6 +24,11 @@ semaphore::semaphore(std::ptrdiff_t permits) : value_(permits) {
 
 semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t bound) : semaphore(permits) { bound_ = bound; }
 
+detail::sync_state semaphore::state_of(const void* self) noexcept {
+    const auto& s = *static_cast<const semaphore*>(self);
+    return {.kind = "semaphore", .value = s.value_, .is_waited_for = !s.waiters_.empty() || s.waiters_.granted() != 0};
+}
+
 void semaphore::throw_released_too_often() {
     throw std::out_of_range("semaphore::release: released more often than acquired");
 }

@@ -11,10 +11,15 @@
 
 #include <muster/config.hpp>
 
+namespace muster {
+class outcome_base;
+} // namespace muster
+
 namespace muster::detail {
 
 class fiber;
 class join;
+class scheduler;
 
 class loop_watch {
 public:
@@ -24,10 +29,14 @@ public:
 
     /// A step has ended and its fiber has not: it waits, or is queued again.
     virtual void suspended(fiber&) noexcept {}
+    /// A fiber has ended with this result, and its owner is about to be told.
+    virtual void ended(const fiber&, const outcome_base&) noexcept {}
     /// An interrupted wait is about to throw. What this throws is thrown instead.
     virtual void interrupted(fiber&) {}
     /// A combinator is over, and whoever waits for it is about to be told.
     virtual void joined(const join&) noexcept {}
+    /// A run's main task has ended; the loop's tasks that have not are about to be cancelled.
+    virtual void main_ended(const scheduler&) noexcept {}
 
 protected:
     ~loop_watch() = default;

@@ -2,10 +2,9 @@
 #pragma once
 
 /// \file
-/// Runs a coroutine of yours again and again and disturbs each run at another place, until a run is over before its
-/// place is reached: a cancellation at the n-th suspension, or a failure of the n-th frame or wait. After each run it
-/// looks whether every frame was freed, every combinator's counts add up, and every failure was delivered or reported
-/// once. It finds the clean-up that is skipped, the lock that stays held, the child that nobody waits for.
+/// Runs a coroutine of yours once as it is, then again and again, and disturbs each run at another point, until a run
+/// is over before its point is reached: a cancellation at the n-th suspension, or a failure of the n-th frame or wait.
+/// It finds the clean-up that is skipped, the lock that stays held, the child that is left running: see fault_result.
 ///
 ///     auto body = []() -> muster::task<> { co_await transfer(accounts, 100); EXPECT_EQ(sum(accounts), 1000); };
 ///     const auto result = muster::testing::cancel_at_each_suspension(body);
@@ -59,7 +58,24 @@ public:
         keeps_book_ = on;
         return *this;
     }
-    /// Give up after so many runs: a body that waits without end never survives.
+    /// The undisturbed body fails, and that is meant: its failure is no finding.
+    fault_options& may_fail(bool on = true) {
+        may_fail_ = on;
+        return *this;
+    }
+    /// The body that is cancelled as a whole may end with a value all the same, and that is meant: it has a fallback,
+    /// or what it does must not be cut short.
+    fault_options& may_end_with_a_value(bool on = true) {
+        may_end_with_value_ = on;
+        return *this;
+    }
+    /// Tasks may go on when the body has ended, and that is meant: siblings that a gather leaves, a task whose handle
+    /// is dropped so that the run cancels it. A shielded task may without this.
+    fault_options& may_leave_tasks(bool on = true) {
+        may_leave_tasks_ = on;
+        return *this;
+    }
+    /// Give up after so many runs, or after so many points of one run.
     fault_options& at_most(std::size_t runs) {
         at_most_ = runs;
         return *this;
@@ -68,25 +84,42 @@ public:
     [[nodiscard]] bool cancels_who_waits() const noexcept { return who_waits_; }
     [[nodiscard]] std::uint64_t shuffle_seed() const noexcept { return shuffle_; }
     [[nodiscard]] bool keeps_the_book() const noexcept { return keeps_book_; }
+    [[nodiscard]] bool failure_is_meant() const noexcept { return may_fail_; }
+    [[nodiscard]] bool value_is_meant() const noexcept { return may_end_with_value_; }
+    [[nodiscard]] bool left_tasks_are_meant() const noexcept { return may_leave_tasks_; }
     [[nodiscard]] std::size_t most_runs() const noexcept { return at_most_; }
 
 private:
     bool who_waits_ = false;
     bool keeps_book_ = false;
+    bool may_fail_ = false;
+    bool may_end_with_value_ = false;
+    bool may_leave_tasks_ = false;
     std::uint64_t shuffle_ = 0;
     std::size_t at_most_ = 100'000;
 };
 
-/// What came of it.
+/// The outcome of all runs. A finding is:
+///  - of the undisturbed run: it fails, waits for ever, has no end after fault_options::at_most points, or has no point
+///    at which it could be disturbed, so that nothing was tried;
+///  - of any run: a coroutine frame that was not freed; a combinator whose counts do not add up; a failure that was
+///    delivered twice, or reported and delivered; a task that still ran when the body had ended; a mutex that is left
+///    locked; a permit that was not given back; an item for which task_done() was not called, where the body calls it;
+///    a primitive that was destroyed while a task waited for it;
+///  - of a run that was cancelled as a whole: it ended with a value, or waited for ever;
+///  - of a run beside the undisturbed one: it went another way before its disturbance, or left an item in a queue that
+///    outlives it - an earlier run has left something behind.
+///
+/// A semaphore whose permits are given by other tasks than take them is a signal: its permits need not come back.
 struct fault_result {
     fault_result() = default;
 
     [[nodiscard]] bool clean() const noexcept { return findings.empty(); }
 
-    std::size_t points = 0;            ///< at how many places the body was disturbed
-    std::size_t combinators = 0;       ///< how many gathers, maps, races, waits were audited, in all runs
+    std::size_t points = 0;            ///< the number of points at which the body was disturbed
+    std::size_t combinators = 0;       ///< the number of gathers, maps, races, waits that were audited, in all runs
     std::size_t deadlocks = 0;         ///< runs in which the others then waited for ever; they were cancelled
-    std::vector<std::string> findings; ///< "at point 3: ..."; empty if every run kept the ledger
+    std::vector<std::string> findings; ///< "at point 3: ..."; empty if every run was right
 };
 
 /// *Returns* the counts, then one finding a line.
@@ -124,16 +157,14 @@ public:
 private:
     using run_function = std::function<void(manual_loop&, const run_options&, failure_book&)>;
     static fault_result disturb_each_point(disturbance how, const run_function& run, const fault_options& options);
-    static bool disturb_once(disturbance how, std::size_t point, const run_function& run, const fault_options& options,
-        fault_result& result);
-    class disturber;
 };
 
 /// Calls `body()`, or `body(failure_book&)`, for each run, and runs the task that it returns on a virtual clock. In run
 /// n the body is cancelled when any of its tasks and children suspends for the n-th time; with cancel_who_waits() the
-/// one that suspends is. *Returns* what was found; how the body ends is its own affair.
-/// *Lifetime*: what a run leaves behind must not matter to the next. *Thread safety*: one thread; no loop runs on it.
-/// *Complexity*: as many runs as there are suspensions. *Source*: the model checkers of files that fail at each write.
+/// one that suspends is. *Returns* the findings.
+/// *Lifetime*: what a run leaves behind must not matter to the next; where it does, that is a finding. *Thread safety*:
+/// one thread; no loop runs on it. *Complexity*: as many runs as there are suspensions. *Source*: the model checkers of
+/// files that fail at each write.
 template <class Body>
 [[nodiscard]] fault_result cancel_at_each_suspension(Body body, fault_options options = {}) {
     return fault_driver::disturb(fault_driver::disturbance::cancellation, body, options);

@@ -1,0 +1,941 @@
+// SPDX-License-Identifier: MIT
+// The fault drivers' own test: bodies with a bug in them, each of which has to be a finding, and bodies without one,
+// each of which has to be clean. Every kind of bug is planted in more than one form, and beside most bugs stands the
+// same body done right.
+#include <muster/muster.hpp>
+#include <muster/testing/faults.hpp>
+
+#include "support/virtual_run.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace play;
+using muster::task;
+using muster::testing::cancel_at_each_suspension;
+using muster::testing::fail_at_each_point;
+using muster::testing::fault_options;
+using muster::testing::fault_result;
+
+/// Whether any of the drivers finds something in the body. The text is the first finding.
+struct verdict {
+    bool found = false;
+    std::string text;
+};
+
+template <class Body>
+verdict try_all(Body body, const fault_options& options = {}) {
+    const fault_result results[] = {cancel_at_each_suspension(body, options),
+        cancel_at_each_suspension(body, fault_options(options).cancel_who_waits()), fail_at_each_point(body, options)};
+    for (const auto& r : results)
+        if (!r.clean())
+            return {true, r.findings.front()};
+    return {};
+}
+
+/// The whole-body cancellation alone.
+template <class Body>
+verdict cancelled(Body body, const fault_options& options = {}) {
+    const auto r = cancel_at_each_suspension(body, options);
+    return r.clean() ? verdict{} : verdict{true, r.findings.front()};
+}
+
+struct body_case {
+    const char* name;
+    std::function<verdict()> run;
+    std::string expected = {}; ///< a part of the finding
+};
+
+/// Calls task_done() at the end of its scope, as the bodies that are right do.
+template <class Queue>
+class dealt_with {
+public:
+    explicit dealt_with(Queue& q) noexcept : queue_(q) {}
+    dealt_with(const dealt_with&) = delete;
+    dealt_with& operator=(const dealt_with&) = delete;
+    ~dealt_with() { queue_.task_done(); }
+
+private:
+    Queue& queue_;
+};
+
+// ---- permits ----
+
+task<> takes_a_permit_and_forgets_it_when_cancelled(muster::semaphore& s) {
+    co_await s.acquire();
+    co_await muster::sleep_for(1ms);
+    s.release();
+}
+task<> takes_a_permit_for_its_scope(muster::semaphore& s) {
+    auto permit = co_await s.scoped_acquire();
+    co_await muster::sleep_for(1ms);
+}
+
+// ---- locks ----
+
+task<> locks_and_forgets_it_when_cancelled(muster::mutex& m) {
+    co_await m.lock();
+    co_await muster::sleep_for(1ms);
+    m.unlock();
+}
+task<> locks_for_its_scope(muster::mutex& m) {
+    auto guard = co_await m.scoped_lock();
+    co_await muster::sleep_for(1ms);
+}
+
+// ---- cancellation ----
+
+task<> swallows_everything() {
+    try {
+        co_await muster::sleep_for(1ms);
+    } catch (...) { // NOLINT: the bug
+    }
+}
+
+const std::vector<body_case>& planted() {
+    static const std::vector<body_case> all{
+        // ---- a permit that is not given back ----
+        {"a permit of a semaphore outside",
+            [] {
+                muster::semaphore s(1);
+                return cancelled([&s]() -> task<> { co_await takes_a_permit_and_forgets_it_when_cancelled(s); });
+            },
+            "a permit of a semaphore was not given back"},
+        {"a permit of a semaphore of the body's own",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::semaphore s(2);
+                    co_await takes_a_permit_and_forgets_it_when_cancelled(s);
+                });
+            },
+            "a permit of a semaphore was not given back"},
+        {"a permit that one of three children forgets",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::semaphore s(2);
+                    co_await muster::gather(takes_a_permit_for_its_scope(s), takes_a_permit_for_its_scope(s),
+                        takes_a_permit_and_forgets_it_when_cancelled(s));
+                });
+            },
+            "a permit of a semaphore was not given back"},
+        {"a permit that is never given back at all",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::semaphore s(1);
+                    co_await s.acquire();
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "undisturbed: a permit"},
+        {"a permit that is lost when a wait fails",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::semaphore s(3);
+                    co_await s.acquire();
+                    auto ended = co_await muster::as_outcome(nothing_after(1ms));
+                    if (ended.succeeded())
+                        s.release();
+                    if (!ended.succeeded())
+                        ended.rethrow();
+                });
+            },
+            "a permit of a semaphore was not given back"},
+        {"a permit that is given back twice when cancelled",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::semaphore s(1);
+                    bool over = false;
+                    auto permit = co_await s.scoped_acquire();
+                    try {
+                        co_await muster::sleep_for(1ms);
+                        over = true;
+                    } catch (const muster::cancelled_error&) {
+                        s.release();
+                        throw;
+                    }
+                    EXPECT_TRUE(over);
+                });
+            },
+            "given back that was not taken"},
+        {"a permit of a bounded semaphore",
+            [] {
+                muster::bounded_semaphore s(2);
+                return cancelled([&s]() -> task<> {
+                    co_await s.acquire();
+                    co_await muster::sleep_for(1ms);
+                    s.release();
+                });
+            },
+            "a permit of a semaphore was not given back"},
+        // ---- a lock that stays held ----
+        {"a mutex outside",
+            [] {
+                muster::mutex m;
+                return cancelled([&m]() -> task<> { co_await locks_and_forgets_it_when_cancelled(m); });
+            },
+            "a mutex was left locked"},
+        {"a mutex of the body's own",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::mutex m;
+                    co_await locks_and_forgets_it_when_cancelled(m);
+                });
+            },
+            "a mutex was destroyed while it was locked"},
+        {"a mutex that one of two children forgets",
+            [] {
+                muster::mutex m;
+                return cancelled([&m]() -> task<> {
+                    co_await muster::gather(locks_for_its_scope(m), locks_and_forgets_it_when_cancelled(m));
+                });
+            },
+            "a mutex was left locked"},
+        {"a mutex that is never unlocked",
+            [] {
+                muster::mutex m;
+                return cancelled([&m]() -> task<> {
+                    co_await m.lock();
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "undisturbed: a mutex was left locked"},
+        {"a mutex that stays locked when a wait fails",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    co_await m.lock();
+                    try {
+                        co_await muster::sleep_for(1ms);
+                        m.unlock();
+                    } catch (const muster::cancelled_error&) {
+                        m.unlock();
+                        throw;
+                    }
+                });
+            },
+            "a mutex was destroyed while it was locked"},
+        {"the mutex of a condition",
+            [] {
+                muster::condition c;
+                return cancelled([&c]() -> task<> {
+                    co_await c.lock();
+                    co_await muster::sleep_for(1ms);
+                    c.unlock();
+                });
+            },
+            "a mutex was left locked"},
+        // ---- a cancellation that is swallowed ----
+        {"catch (...) around a wait", [] { return cancelled([]() -> task<> { co_await swallows_everything(); }); },
+            "swallowed the cancellation"},
+        {"a cancellation that is caught as itself",
+            [] {
+                return cancelled([]() -> task<int> {
+                    int n = 0;
+                    try {
+                        co_await muster::sleep_for(1ms);
+                        n = 1;
+                    } catch (const muster::cancelled_error&) {
+                        n = 2;
+                    }
+                    co_return n;
+                });
+            },
+            "swallowed the cancellation"},
+        {"a cancellation that is swallowed and then waited on",
+            [] {
+                return cancelled([]() -> task<> {
+                    co_await swallows_everything();
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "swallowed the cancellation"},
+        {"a child of a gather that swallows",
+            [] {
+                return cancelled(
+                    []() -> task<> { co_await muster::gather(swallows_everything(), nothing_after(2ms)); });
+            },
+            "swallowed the cancellation"},
+        {"a task of a group that swallows",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto body = [](muster::task_group& group) -> task<> {
+                        group.create_task(swallows_everything());
+                        co_await muster::sleep_for(2ms);
+                    };
+                    co_await muster::with_task_group(muster::take(body));
+                });
+            },
+            "swallowed the cancellation"},
+        {"a retry loop that takes a cancellation for a failure",
+            [] {
+                return cancelled([]() -> task<> {
+                    for (int i = 0; i != 3; ++i) {
+                        try {
+                            co_await muster::sleep_for(1ms);
+                            break;
+                        } catch (...) { // NOLINT: the bug
+                        }
+                    }
+                });
+            },
+            "swallowed the cancellation"},
+        {"a body that waits for ever once its cancellation was swallowed",
+            [] {
+                muster::event go;
+                return cancelled([&go]() -> task<> {
+                    try {
+                        co_await muster::sleep_for(1ms);
+                    } catch (const muster::cancelled_error&) {
+                        go.clear();
+                    }
+                    auto other = muster::create_task([](muster::event& e) -> task<> {
+                        e.set();
+                        co_return;
+                    }(go));
+                    co_await muster::hold_cancellation(nothing_after(1ms));
+                    co_await std::move(other);
+                });
+            }},
+        // ---- a stray child ----
+        {"a task that nobody awaits",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto stray = muster::create_task(nothing_after(5ms));
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "a task still ran when the body had ended"},
+        {"a task that is awaited only where nothing goes wrong",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto other = muster::create_task(nothing_after(3ms));
+                    co_await muster::sleep_for(1ms);
+                    co_await std::move(other);
+                });
+            },
+            "a task still ran when the body had ended"},
+        {"a task that a child leaves behind",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto starts = []() -> task<> {
+                        auto stray = muster::create_task(nothing_after(9ms), "the stray");
+                        co_await muster::sleep_for(1ms);
+                    };
+                    co_await muster::gather(starts(), nothing_after(2ms));
+                });
+            },
+            "the stray"},
+        // ---- task_done() that is missing ----
+        {"task_done missing when the worker is cancelled",
+            [] {
+                muster::queue<int> q;
+                return cancelled([&q]() -> task<> {
+                    co_await q.put(1);
+                    auto item = co_await q.get();
+                    static_cast<void>(item);
+                    co_await muster::sleep_for(1ms);
+                    q.task_done();
+                });
+            },
+            "task_done() was not called"},
+        {"task_done missing in a queue of the body's own",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::queue<int> q;
+                    co_await q.put(1);
+                    auto works = [&q]() -> task<> {
+                        auto item = co_await q.get();
+                        static_cast<void>(item);
+                        co_await muster::sleep_for(1ms);
+                        q.task_done();
+                    };
+                    auto waits = [&q]() -> task<> { co_await q.join(); };
+                    co_await muster::gather(works(), waits());
+                });
+            },
+            "task_done() was not called"},
+        {"task_done missing for every second item",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::queue<int> q;
+                    for (int i = 0; i != 4; ++i)
+                        co_await q.put(i);
+                    for (int i = 0; i != 4; ++i) {
+                        auto item = co_await q.get();
+                        co_await muster::sleep_for(1ms);
+                        if (item % 2 == 0)
+                            q.task_done();
+                    }
+                });
+            },
+            "undisturbed: task_done() was not called for 2 items"},
+        {"task_done missing altogether, and joined",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::queue<int> q;
+                    co_await q.put(1);
+                    auto item = co_await q.get();
+                    static_cast<void>(item);
+                    co_await q.join();
+                });
+            },
+            "it waits for ever"},
+        {"an item that is left in a queue outside",
+            [] {
+                muster::queue<int> q;
+                return cancelled([&q]() -> task<> {
+                    q.put_nowait(1);
+                    co_await muster::sleep_for(1ms);
+                    static_cast<void>(q.get_nowait());
+                });
+            },
+            "was left with 1 items instead of 0"},
+        // ---- bodies that try nothing ----
+        {"a body that throws before anything is disturbed",
+            [] {
+                return cancelled([]() -> task<> {
+                    throw std::runtime_error("no such account");
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "it fails: std::runtime_error: no such account"},
+        {"a body that fails after a wait",
+            [] {
+                return cancelled([]() -> task<> {
+                    co_await muster::sleep_for(1ms);
+                    throw std::runtime_error("wrong sum");
+                });
+            },
+            "it fails: std::runtime_error: wrong sum"},
+        {"a body with no point", [] { return cancelled([]() -> task<> { co_return; }); }, "nothing was tried"},
+        {"a body with no point but its own frame",
+            [] {
+                const auto r = fail_at_each_point([]() -> task<> { co_return; });
+                return r.clean() ? verdict{} : verdict{true, r.findings.front()};
+            },
+            "nothing was tried"},
+        {"a body that waits for ever by itself",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::event never;
+                    co_await never.wait();
+                });
+            },
+            "it waits for ever: deadlock"},
+        {"two children that wait for each other",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::event a;
+                    muster::event b;
+                    auto waits = [](muster::event& first, muster::event& then) -> task<> {
+                        co_await first.wait();
+                        then.set();
+                    };
+                    co_await muster::gather(waits(a, b), waits(b, a));
+                });
+            },
+            "it waits for ever"},
+        {"a body without an end",
+            [] {
+                return cancelled(
+                    []() -> task<> {
+                        while (true)
+                            co_await muster::sleep_for(1ms);
+                    },
+                    fault_options().at_most(100));
+            },
+            "it has no end"},
+        // ---- a primitive that is destroyed in use ----
+        {"an event that goes before the task that waits for it",
+            [] {
+                return cancelled(
+                    []() -> task<> {
+                        auto waits = [](muster::event& e) -> task<> { co_await e.wait(); };
+                        muster::event e;
+                        auto other = muster::create_task(waits(e));
+                        co_await muster::sleep_for(1ms);
+                    },
+                    fault_options().may_leave_tasks());
+            },
+            "an event was destroyed while a task waited for it"},
+        {"a semaphore that goes before the task that waits for it",
+            [] {
+                return cancelled(
+                    []() -> task<> {
+                        auto waits = [](muster::semaphore& s) -> task<> { auto permit = co_await s.scoped_acquire(); };
+                        muster::semaphore s(0);
+                        auto other = muster::create_task(waits(s));
+                        co_await muster::sleep_for(1ms);
+                        s.release();
+                        co_await std::move(other);
+                    },
+                    fault_options().may_leave_tasks());
+            },
+            "a semaphore was destroyed while a task waited for it"},
+        {"a queue that goes before the task that waits for it",
+            [] {
+                return cancelled(
+                    []() -> task<> {
+                        auto waits = [](muster::queue<int>& q) -> task<> {
+                            auto item = co_await q.get();
+                            static_cast<void>(item);
+                        };
+                        muster::queue<int> q;
+                        auto other = muster::create_task(waits(q));
+                        co_await muster::sleep_for(1ms);
+                        co_await q.put(1);
+                        co_await std::move(other);
+                    },
+                    fault_options().may_leave_tasks());
+            },
+            "a queue was destroyed while a task waited for it"},
+        // ---- what an earlier run left behind ----
+        {"a flag that is set in the first run",
+            [] {
+                bool was_here = false;
+                return cancelled([&was_here]() -> task<> {
+                    if (!was_here)
+                        co_await muster::sleep_for(1ms);
+                    was_here = true;
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "an earlier run has left something behind"},
+        {"an event outside that stays set",
+            [] {
+                muster::event ready;
+                return cancelled([&ready]() -> task<> {
+                    auto sets = [](muster::event& e) -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        e.set();
+                    };
+                    auto waits = [](muster::event& e) -> task<> { co_await e.wait(); };
+                    co_await muster::gather(sets(ready), waits(ready));
+                });
+            },
+            "an earlier run has left something behind"},
+        {"a counter that a cancellation leaves too high",
+            [] {
+                int inside = 0;
+                return cancelled([&inside]() -> task<> {
+                    ++inside;
+                    if (inside > 1)
+                        throw std::logic_error("two are inside");
+                    co_await muster::sleep_for(1ms);
+                    --inside;
+                });
+            },
+            "an earlier run has left something behind"},
+    };
+    return all;
+}
+
+const std::vector<body_case>& correct() {
+    static const std::vector<body_case> all{
+        {"a permit for a scope, outside",
+            [] {
+                muster::semaphore s(1);
+                return try_all([&s]() -> task<> { co_await takes_a_permit_for_its_scope(s); });
+            }},
+        {"a permit for a scope, of the body's own",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::semaphore s(2);
+                    co_await muster::gather(takes_a_permit_for_its_scope(s), takes_a_permit_for_its_scope(s),
+                        takes_a_permit_for_its_scope(s));
+                });
+            }},
+        {"a permit that is given back by hand on every way out",
+            [] {
+                muster::semaphore s(1);
+                return try_all([&s]() -> task<> {
+                    co_await s.acquire();
+                    auto ended = co_await muster::as_outcome(nothing_after(1ms));
+                    s.release();
+                    if (!ended.succeeded())
+                        ended.rethrow();
+                });
+            }},
+        {"a semaphore as a signal, of the body's own",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::semaphore ready(0);
+                    auto produces = [&ready]() -> task<> {
+                        for (int i = 0; i != 3; ++i) {
+                            co_await muster::sleep_for(1ms);
+                            ready.release();
+                        }
+                    };
+                    auto consumes = [&ready]() -> task<> {
+                        for (int i = 0; i != 3; ++i) {
+                            co_await ready.acquire();
+                            co_await muster::sleep_for(1ms);
+                        }
+                    };
+                    co_await muster::gather(produces(), consumes());
+                });
+            }},
+        {"a semaphore as a window: another task gives the permits",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::semaphore window(2);
+                    muster::queue<int> sent;
+                    auto sends = [&window, &sent]() -> task<> {
+                        for (int i = 0; i != 4; ++i) {
+                            co_await window.acquire();
+                            co_await sent.put(i);
+                        }
+                        sent.shutdown();
+                    };
+                    auto acknowledges = [&window, &sent]() -> task<> {
+                        while (true) {
+                            auto item = co_await sent.next();
+                            if (!item)
+                                break;
+                            co_await muster::sleep_for(1ms);
+                            window.release();
+                        }
+                    };
+                    co_await muster::gather(sends(), acknowledges());
+                });
+            }},
+        {"a semaphore that is tried",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::semaphore s(1);
+                    const bool first = s.try_acquire();
+                    EXPECT_TRUE(first);
+                    auto ended = co_await muster::as_outcome(nothing_after(1ms));
+                    s.release();
+                    if (!ended.succeeded())
+                        ended.rethrow();
+                });
+            }},
+        {"a mutex for a scope",
+            [] {
+                muster::mutex m;
+                return try_all([&m]() -> task<> {
+                    co_await muster::gather(locks_for_its_scope(m), locks_for_its_scope(m), locks_for_its_scope(m));
+                });
+            }},
+        {"a mutex that is unlocked early",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    auto guard = co_await m.scoped_lock();
+                    co_await muster::sleep_for(1ms);
+                    guard.unlock();
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"a cancellation that is cleaned up after and passed on",
+            [] {
+                return try_all([]() -> task<> {
+                    try {
+                        co_await muster::sleep_for(1ms);
+                    } catch (...) {
+                        throw;
+                    }
+                });
+            }},
+        {"a cancellation that waits for a clean-up",
+            [] {
+                return try_all([]() -> task<> {
+                    auto body = []() -> task<> { co_await muster::sleep_for(1ms); };
+                    auto cleanup = []() -> task<> { co_await muster::sleep_for(1ms); };
+                    co_await muster::with_cleanup(muster::take(body), cleanup);
+                });
+            }},
+        {"tidy children",
+            [] { return try_all([]() -> task<> { co_await muster::gather(tidy_up(2ms, 1ms), tidy_up(3ms, 1ms)); }); }},
+        {"a fallback when cancelled, which is meant",
+            [] {
+                return try_all(
+                    []() -> task<int> {
+                        int n = 0;
+                        try {
+                            co_await muster::sleep_for(1ms);
+                            n = 1;
+                        } catch (const muster::cancelled_error&) {
+                            n = 2;
+                        }
+                        co_return n;
+                    },
+                    fault_options().may_end_with_a_value());
+            }},
+        {"a stretch that no cancellation interrupts",
+            [] { return try_all([]() -> task<> { co_await muster::hold_cancellation(nothing_after(2ms)); }); }},
+        {"a shielded task",
+            [] {
+                return try_all([]() -> task<> {
+                    auto saved = muster::create_task(nothing_after(2ms));
+                    co_await muster::shield(saved);
+                });
+            }},
+        {"a task that is awaited",
+            [] {
+                return try_all([]() -> task<> {
+                    auto other = muster::create_task(nothing_after(2ms));
+                    co_await std::move(other);
+                });
+            }},
+        {"tasks in a group",
+            [] {
+                return try_all([]() -> task<> {
+                    auto body = [](muster::task_group& group) -> task<> {
+                        group.create_task(nothing_after(2ms));
+                        group.create_task(nothing_after(3ms));
+                        co_await muster::sleep_for(1ms);
+                    };
+                    co_await muster::with_task_group(muster::take(body));
+                });
+            }},
+        {"a task that is cancelled when its owner goes",
+            [] {
+                return try_all([]() -> task<> {
+                    struct owner {
+                        muster::task_handle<void> handle;
+                        ~owner() { handle.cancel(); }
+                    };
+                    owner background{muster::create_task(nothing_after(9ms))};
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"a task that may be left behind, which is meant",
+            [] {
+                return try_all(
+                    []() -> task<> {
+                        auto background = muster::create_task(nothing_after(9ms));
+                        co_await muster::sleep_for(1ms);
+                    },
+                    fault_options().may_leave_tasks());
+            }},
+        {"task_done on every way out",
+            [] {
+                muster::queue<int> q;
+                return try_all([&q]() -> task<> {
+                    co_await q.put(1);
+                    auto item = co_await q.get();
+                    static_cast<void>(item);
+                    const dealt_with done(q);
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"workers, and a join",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::queue<int> q;
+                    auto works = [&q]() -> task<> {
+                        while (true) {
+                            auto item = co_await q.next();
+                            if (!item)
+                                break;
+                            const dealt_with done(q);
+                            co_await muster::sleep_for(1ms);
+                        }
+                    };
+                    auto feeds = [&q]() -> task<> {
+                        for (int i = 0; i != 4; ++i)
+                            co_await q.put(i);
+                        co_await q.join();
+                        q.shutdown();
+                    };
+                    co_await muster::gather(works(), works(), feeds());
+                });
+            }},
+        {"a queue without task_done",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::queue<int> q(1);
+                    auto puts = [&q]() -> task<> {
+                        for (int i = 0; i != 3; ++i)
+                            co_await q.put(i);
+                        q.shutdown();
+                    };
+                    auto gets = [&q]() -> task<> {
+                        while (true) {
+                            auto item = co_await q.next();
+                            if (!item)
+                                break;
+                            co_await muster::sleep_for(1ms);
+                        }
+                    };
+                    co_await muster::gather(puts(), gets());
+                });
+            }},
+        {"a queue of the body's own that a cancellation leaves full",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::queue<int> q;
+                    q.put_nowait(1);
+                    co_await muster::sleep_for(1ms);
+                    static_cast<void>(q.get_nowait());
+                });
+            }},
+        {"a failure that is meant",
+            [] {
+                return try_all(
+                    []() -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        throw std::runtime_error("as expected");
+                    },
+                    fault_options().may_fail());
+            }},
+        {"a failure that is caught",
+            [] {
+                return try_all([]() -> task<int> {
+                    int n = 0;
+                    try {
+                        n = co_await fail_after(1ms);
+                    } catch (const std::runtime_error&) {
+                        n = 1;
+                    }
+                    co_return n;
+                });
+            }},
+        {"an event of the body's own",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::event ready;
+                    auto sets = [&ready]() -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        ready.set();
+                    };
+                    auto waits = [&ready]() -> task<> { co_await ready.wait(); };
+                    co_await muster::gather(waits(), sets());
+                });
+            }},
+        {"an event outside that is cleared first",
+            [] {
+                muster::event ready;
+                return try_all([&ready]() -> task<> {
+                    ready.clear();
+                    auto sets = [&ready]() -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        ready.set();
+                    };
+                    auto waits = [&ready]() -> task<> { co_await ready.wait(); };
+                    co_await muster::gather(waits(), sets());
+                });
+            }},
+        {"a condition with a predicate",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::condition changed;
+                    bool ready = false;
+                    auto waits = [&changed, &ready]() -> task<> {
+                        auto guard = co_await changed.scoped_lock();
+                        while (!ready)
+                            co_await changed.wait();
+                    };
+                    auto sets = [&changed, &ready]() -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        auto guard = co_await changed.scoped_lock();
+                        ready = true;
+                        changed.notify_all();
+                    };
+                    co_await muster::gather(waits(), sets());
+                });
+            }},
+        {"a barrier",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::barrier b(2);
+                    auto comes = [&b](milliseconds after) -> task<> {
+                        co_await muster::sleep_for(after);
+                        auto place = co_await b.wait();
+                        static_cast<void>(place);
+                    };
+                    co_await muster::gather(comes(1ms), comes(2ms));
+                });
+            }},
+        {"a time limit that strikes",
+            [] {
+                return try_all([]() -> task<int> {
+                    int n = 0;
+                    try {
+                        n = co_await muster::wait_for(value_after(9ms, 1), 2ms);
+                    } catch (const muster::timeout_error&) {
+                        n = 2;
+                    }
+                    co_return n;
+                });
+            }},
+        {"a race",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto won = co_await muster::race(value_after(1ms, 1), value_after(2ms, 2));
+                    co_return won.value();
+                });
+            }},
+        {"a map with a limit",
+            [] {
+                return try_all([]() -> task<int> {
+                    std::vector<int> input{1, 2, 3, 4};
+                    auto f = [](int i) { return value_after(1ms, i); };
+                    auto values = co_await muster::map(input, f).limit(2);
+                    co_return static_cast<int>(values.size());
+                });
+            }},
+        {"a generator",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto counts = []() -> muster::generator<int> {
+                        co_yield 1;
+                        co_await muster::sleep_for(1ms);
+                        co_yield 2;
+                    };
+                    auto all_of_them = counts();
+                    int sum = 0;
+                    while (true) {
+                        auto v = co_await all_of_them.next();
+                        if (!v)
+                            break;
+                        sum += *v;
+                    }
+                    co_return sum;
+                });
+            }},
+        {"calls on a thread",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto v = co_await muster::to_thread([] { return 1; });
+                    co_await muster::sleep_for(1ms);
+                    co_return v;
+                });
+            }},
+    };
+    return all;
+}
+
+TEST(planted_bugs, are_all_found) {
+    std::size_t found = 0;
+    for (const auto& c : planted()) {
+        const auto v = c.run();
+        EXPECT_TRUE(v.found) << c.name;
+        EXPECT_NE(v.text.find(c.expected), std::string::npos) << c.name << ": " << v.text;
+        found += v.found ? 1U : 0U;
+    }
+    std::printf("%zu of %zu planted bugs found\n", found, planted().size());
+    EXPECT_GE(planted().size(), 30U);
+}
+
+TEST(planted_bugs, bodies_without_one_are_clean) {
+    std::size_t clean = 0;
+    for (const auto& c : correct()) {
+        const auto v = c.run();
+        EXPECT_FALSE(v.found) << c.name << ": " << v.text;
+        clean += v.found ? 0U : 1U;
+    }
+    std::printf("%zu of %zu correct bodies clean\n", clean, correct().size());
+    EXPECT_GE(correct().size(), 30U);
+}
+
+} // namespace
