@@ -544,7 +544,8 @@ TEST(queue, destroyed_while_tasks_wait_for_it_ends_their_waits_with_an_error) {
     EXPECT_TRUE(woken.ended_as().failed_with<muster::invalid_state_error>());
     for (const auto& h : {gets, puts, joins}) {
         const auto* e = h.ended_as().error_as<muster::invalid_state_error>();
-        EXPECT_EQ(std::string(e != nullptr ? e->what() : "").substr(0, 41), "the queue was destroyed while a task wait");
+        EXPECT_EQ(
+            std::string(e != nullptr ? e->what() : "").substr(0, 41), "the queue was destroyed while a task wait");
     }
 }
 
