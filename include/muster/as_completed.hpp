@@ -82,6 +82,7 @@ private:
         friend class completion_order;
         completion_order* order_ = nullptr;
         std::size_t index_ = 0;
+        std::size_t ended_as_ = 0; ///< how many had ended before it
         counted<completable> on_;
     };
     class limit_timer : public timer {
@@ -96,6 +97,7 @@ private:
     void time_is_up() noexcept;
     void serve() noexcept;
     void settle(next_wait& w) noexcept;
+    void take_back(std::size_t index) noexcept;
     [[nodiscard]] bool has_answer() const noexcept { return given_ != ended_.size() || timed_out_; }
 
     loop_link* link_; ///< shared: the order may outlive its loop

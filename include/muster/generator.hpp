@@ -169,6 +169,8 @@ public:
     class [[nodiscard("no value is made until it is awaited: co_await g.next()")]] next_awaiter final
         : public detail::library_awaitable {
     public:
+        using ends_its_source_if_cancelled = void; // race refuses it
+
         explicit next_awaiter(generator & g) noexcept : link_(g.link_), no_memory_(g.no_memory_) {}
         next_awaiter(next_awaiter && other) noexcept = default;
         ~next_awaiter() {

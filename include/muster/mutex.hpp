@@ -17,15 +17,21 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <utility>
 
 namespace muster {
 
+namespace detail {
+class kept_mutex;
+}
+
 /// Immovable: it is held by address. It has no owner: any task may unlock it.
 /// *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for it, their waits throw
 /// invalid_state_error.
-/// *Thread safety*: one loop's thread. *Source*: asyncio.Lock.
+/// *Thread safety*: one loop's thread. A mutex belongs to the loop whose task first waits for it, until that loop has
+/// ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Lock.
 class mutex {
 public:
     class guard;
@@ -33,7 +39,7 @@ public:
     class scoped_lock_awaiter;
 
     mutex() = default;
-    ~mutex();
+    ~mutex() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
     mutex(const mutex&) = delete;
     mutex& operator=(const mutex&) = delete;
 
@@ -48,7 +54,8 @@ public:
         mutex&>
     scoped_lock() noexcept;
     /// Locks it if it is free and no task waits for it. *Returns* whether it did.
-    [[nodiscard]] bool try_lock() noexcept {
+    [[nodiscard]] bool try_lock() {
+        home_.require_thread("mutex::try_lock");
         if (locked_ || wanted_ != 0)
             return false;
         take();
@@ -75,9 +82,20 @@ private:
     }
 
     detail::wait_chain line_;
-    detail::intrusive_list<guard> guards_; ///< so that a guard knows if the mutex is destroyed
-    std::size_t wanted_ = 0;               ///< how many waiters in line were not cancelled
+    std::size_t wanted_ = 0; ///< how many waiters in line were not cancelled
+    friend class detail::kept_mutex;
+    void keep() noexcept;
+    void let_go() noexcept;
+    void abandon() noexcept {
+        abandoned_ = true;
+        line_.lose_all();
+        wanted_ = 0;
+    }
+
+    detail::loop_home home_;
+    detail::kept_mutex* keeper_ = nullptr; ///< of a condition's own mutex
     bool locked_ = false;
+    bool abandoned_ = false; ///< the condition that it belongs to was destroyed
 };
 
 /// The awaiter of `co_await m.lock()`.
@@ -89,7 +107,12 @@ public:
             leave();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return mutex_->try_lock(); }
+    [[nodiscard]] bool await_ready() const {
+        const bool is_free = !mutex_->locked_ && mutex_->wanted_ == 0;
+        if (detail::ready_in(mutex_->home_, is_free, "mutex::lock"))
+            mutex_->take();
+        return is_free;
+    }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         move_to(detail::wait_state::waiting);
@@ -120,23 +143,23 @@ private:
 };
 
 /// Holds a mutex. Movable; a guard that was moved from holds nothing.
-class [[nodiscard("the mutex is unlocked at once if its guard is dropped: name it")]] mutex::guard
-    : public detail::list_hook<guard> {
+class [[nodiscard("the mutex is unlocked at once if its guard is dropped: name it")]] mutex::guard {
 public:
     guard() = default;
     /// Takes over a mutex that is locked already.
-    explicit guard(mutex & locked) noexcept { refer_to(&locked); }
-    guard(guard && other) noexcept { refer_to(other.let_go()); }
+    explicit guard(mutex & locked) noexcept : mutex_(&locked) { locked.keep(); }
+    guard(guard && other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
     guard& operator=(guard&& other) noexcept {
         guard old(std::move(*this));
-        refer_to(other.let_go());
+        mutex_ = std::exchange(other.mutex_, nullptr);
         return *this;
     }
     /// Unlocks the mutex, if it is still locked: the guard of a task that is destroyed while it waits for a condition
-    /// refers to a mutex that the task does not hold.
+    /// refers to a mutex that the task does not hold. On a thread that is not the loop's it leaves the mutex locked,
+    /// and reports that.
     ~guard() {
-        if (mutex* const m = let_go(); m != nullptr && m->locked())
-            m->unlock();
+        if (mutex_ != nullptr) [[likely]]
+            end();
     }
 
     [[nodiscard]] bool holds() const noexcept { return mutex_ != nullptr; }
@@ -144,25 +167,48 @@ public:
     void unlock();
 
 private:
-    friend class mutex;
-    void refer_to(mutex * m) noexcept {
-        mutex_ = m;
-        if (m != nullptr)
-            m->guards_.push_back(*this);
-    }
-    mutex* let_go() noexcept {
-        if (mutex_ != nullptr)
-            mutex_->guards_.remove(*this);
-        return std::exchange(mutex_, nullptr);
-    }
+    void end() noexcept;
 
-    mutex* mutex_ = nullptr; ///< null also once the mutex was destroyed
+    mutex* mutex_ = nullptr;
 };
 
-inline mutex::~mutex() {
-    detail::about_to(detail::sync_act::destroyed, this, &state_of);
-    while (guard* const g = guards_.pop_front())
-        g->mutex_ = nullptr;
+namespace detail {
+
+/// The mutex of a condition, which stays until the last guard of it has gone, also if the condition is destroyed.
+class kept_mutex {
+public:
+    kept_mutex() noexcept { mutex_.keeper_ = this; }
+    kept_mutex(const kept_mutex&) = delete;
+    kept_mutex& operator=(const kept_mutex&) = delete;
+
+    [[nodiscard]] mutex& get() noexcept { return mutex_; }
+    void retain() noexcept { ++owners_; }
+    void release() noexcept {
+        if (--owners_ == 0)
+            delete this;
+    }
+    /// The condition is destroyed: waits for the mutex end with an error, and guards leave it alone.
+    void abandon() noexcept {
+        mutex_.abandon();
+        release();
+    }
+
+private:
+    ~kept_mutex() = default;
+
+    mutex mutex_;
+    std::uint32_t owners_ = 1;
+};
+
+} // namespace detail
+
+inline void mutex::keep() noexcept {
+    if (keeper_ != nullptr)
+        keeper_->retain();
+}
+inline void mutex::let_go() noexcept {
+    if (keeper_ != nullptr)
+        keeper_->release();
 }
 
 /// The awaiter of `co_await m.scoped_lock()`.

@@ -66,7 +66,7 @@ public:
     /// destroyed meanwhile. *Cancellation*: ends the wait; no cancellation point if nothing is left to do.
     [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation
     join() noexcept {
-        return detail::event_operation(all_done_, joiners_, join_kind);
+        return detail::event_operation(all_done_, joiners_, home_, join_kind);
     }
 
 protected:
@@ -90,6 +90,8 @@ protected:
         --size_;
         putters_.grant_first();
     }
+    void require_thread(const char* what) const { home_.require_thread(what); }
+    [[nodiscard]] bool ready_in_loop(bool ready, const char* what) { return detail::ready_in(home_, ready, what); }
     void item_was_dropped() noexcept {
         --size_;
         if (unfinished_ > 0)
@@ -114,6 +116,7 @@ private:
     detail::wait_list getters_;
     detail::wait_list putters_;
     detail::wait_list joiners_;
+    detail::loop_home home_;
 };
 
 /// Waits until it is woken, because an item was put or the queue was shut down. Another task may have taken the item
@@ -142,8 +145,10 @@ private:
 /// A queue whose `Store` decides in which order items are taken. Use queue, lifo_queue or priority_queue.
 /// Immovable: it is held by address. Items need only be movable.
 /// *Lifetime*: if it is destroyed while tasks wait for it, their waits throw invalid_state_error.
-/// *Thread safety*: one loop's thread. *Complexity*: O(1), O(log n) in a priority_queue; no allocation but for the
-/// items, and for a coroutine frame in a get or put that has to wait. *Source*: asyncio.Queue of 3.13.
+/// *Thread safety*: one loop's thread. A queue belongs to the loop whose task first waits for it, until that loop has
+/// ended; a call on another thread throws invalid_state_error. *Complexity*: O(1), O(log n) in a priority_queue; no
+/// allocation but for the items, and for a coroutine frame in a get or put that has to wait. *Source*: asyncio.Queue
+/// of 3.13.
 template <std::movable T, class Store>
 class basic_queue : public queue_base {
 public:
@@ -176,10 +181,17 @@ public:
     }
 
     /// *Errors*: queue_full, queue_shut_down; the item is unchanged then.
-    void put_nowait(T&& item) { insert(std::move(item)); }
-    void put_nowait(const T& item) requires std::copy_constructible<T> { insert(item); }
+    void put_nowait(T&& item) {
+        require_thread("queue::put_nowait");
+        insert(std::move(item));
+    }
+    void put_nowait(const T& item) requires std::copy_constructible<T> {
+        require_thread("queue::put_nowait");
+        insert(item);
+    }
     /// *Errors*: queue_empty; queue_shut_down if it was shut down and nothing is left.
     [[nodiscard]] T get_nowait() {
+        require_thread("queue::get_nowait");
         if (empty())
             shut_down_ ? throw_shut_down() : throw_empty();
         return take();
@@ -187,7 +199,8 @@ public:
 
     /// From now on nothing can be put. The items that are left can be taken; if `immediate`, they are dropped and count
     /// as dealt with. All waits to get or put end, except for as many gets as items are left.
-    void shutdown(bool immediate = false) noexcept {
+    void shutdown(bool immediate = false) {
+        require_thread("queue::shutdown");
         shut_down_ = true;
         while (immediate && !empty()) {
             item_was_dropped();
@@ -251,7 +264,9 @@ public:
     /// The item that is to be put; moved from once it is in the queue.
     [[nodiscard]] T& item() noexcept { return item_; }
 
-    [[nodiscard]] bool await_ready() const noexcept { return !queue_->full() || queue_->is_shut_down(); }
+    [[nodiscard]] bool await_ready() const {
+        return queue_->ready_in_loop(!queue_->full() || queue_->is_shut_down(), "queue::put");
+    }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         this->result_.clear();
@@ -278,7 +293,9 @@ class basic_queue<T, Store>::next_awaiter : public detail::inline_awaiter<std::o
 public:
     explicit next_awaiter(basic_queue& q) noexcept : detail::inline_awaiter<std::optional<T>>(nullptr), queue_(&q) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return !queue_->empty() || queue_->is_shut_down(); }
+    [[nodiscard]] bool await_ready() const {
+        return queue_->ready_in_loop(!queue_->empty() || queue_->is_shut_down(), "queue::get");
+    }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         detail::run_inline(*this, queue_->take_when_there_is_one(), h);

@@ -23,7 +23,8 @@ namespace muster {
 
 /// Immovable: it is held by address. *Lifetime*: it must outlive the permits that scoped_acquire() gave. If it is
 /// destroyed while tasks wait for it, their waits throw invalid_state_error.
-/// *Thread safety*: one loop's thread. *Source*: asyncio.Semaphore.
+/// *Thread safety*: one loop's thread. A semaphore belongs to the loop whose task first waits for it, until that loop
+/// has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Semaphore.
 class semaphore {
 public:
     class permit;
@@ -47,7 +48,8 @@ public:
         scoped_acquire_awaiter, semaphore&>
     scoped_acquire() noexcept;
     /// Takes a permit if one is left and no task waits for one. *Returns* whether it did.
-    [[nodiscard]] bool try_acquire() noexcept {
+    [[nodiscard]] bool try_acquire() {
+        home_.require_thread("semaphore::try_acquire");
         if (locked())
             return false;
         detail::about_to(detail::sync_act::tried, this, &state_of);
@@ -57,6 +59,7 @@ public:
     /// Gives a permit back, or adds one: the task that has waited longest gets it.
     /// *Errors*: std::out_of_range, and nothing is changed, if a bounded_semaphore then had more than at first.
     void release() {
+        home_.require_thread("semaphore::release");
         if (value_ >= bound_) [[unlikely]]
             throw_released_too_often();
         detail::about_to(detail::sync_act::given, this, &state_of);
@@ -73,8 +76,8 @@ protected:
     semaphore(std::ptrdiff_t permits, std::ptrdiff_t bound);
 
 private:
-    [[nodiscard]] bool take_now() noexcept {
-        if (locked())
+    [[nodiscard]] bool take_now() {
+        if (!detail::ready_in(home_, !locked(), "semaphore::acquire"))
             return false;
         detail::about_to(detail::sync_act::taken, this, &state_of);
         --value_;
@@ -89,6 +92,7 @@ private:
     [[noreturn]] static void throw_released_too_often();
 
     detail::wait_list waiters_;
+    detail::loop_home home_;
     std::ptrdiff_t value_;
     std::ptrdiff_t bound_ = std::numeric_limits<std::ptrdiff_t>::max();
 };
@@ -111,7 +115,7 @@ public:
             ++semaphore_->value_;
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return semaphore_->take_now(); }
+    [[nodiscard]] bool await_ready() const { return semaphore_->take_now(); }
     void await_resume() {
         if (state() == detail::wait_state::idle)
             return;
@@ -131,7 +135,8 @@ private:
 };
 
 /// Holds a permit. Movable; a moved-from object holds none. Destroying one of a bounded_semaphore that has all of its
-/// permits back already ends the program.
+/// permits back already ends the program. Destroying one on a thread that is not the loop's keeps the permit, and
+/// reports that.
 class [[nodiscard("the permit is given back at once if it is dropped: name it")]] semaphore::permit {
 public:
     permit() = default;
@@ -145,7 +150,7 @@ public:
     }
     ~permit() {
         if (semaphore_ != nullptr)
-            semaphore_->release();
+            end();
     }
 
     [[nodiscard]] bool holds() const noexcept { return semaphore_ != nullptr; }
@@ -153,6 +158,7 @@ public:
     void release();
 
 private:
+    void end() noexcept;
     semaphore* semaphore_ = nullptr;
 };
 

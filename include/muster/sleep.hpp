@@ -110,6 +110,14 @@ detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> time) noexc
     return detail::sleep_operation(detail::clamp_to_nanoseconds(time));
 }
 
+/// A number has no unit.
+template <class T>
+    requires std::is_arithmetic_v<T> detail::sleep_operation sleep_for(T) {
+        static_assert(!std::is_arithmetic_v<T>,
+            "a time needs a unit: write `sleep_for(1s)`, with `using namespace std::chrono_literals;`");
+        return detail::sleep_operation(detail::nanoseconds(0));
+    }
+
 /// Suspends the task until the loop's clock says `when`. Otherwise as sleep_for.
 inline detail::sleep_until_operation sleep_until(loop_clock::time_point when) noexcept {
     return detail::sleep_until_operation(when.time_since_epoch());

@@ -19,6 +19,7 @@
 #include <muster/task_handle.hpp>
 
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -224,6 +225,21 @@ task<detail::awaited_t<std::remove_cvref_t<A>>> wait_for(A&& awaitable, std::chr
         return detail::wait_no_longer<std::is_lvalue_reference_v<A>, std::remove_cvref_t<A>>(
             std::forward<A>(awaitable), detail::clamp_to_nanoseconds(limit));
 }
+
+/// The arguments in the other order, and a limit without a unit.
+template <class Rep, class Period, class A>
+    requires(!std::is_arithmetic_v<std::remove_cvref_t<A>>)
+task<> wait_for(std::chrono::duration<Rep, Period>, A&&) {
+    static_assert(
+        !sizeof(A*), "wait_for takes what it awaits first, then the limit: write `wait_for(std::move(t), 1s)`");
+    std::terminate();
+}
+template <class A, class T>
+    requires std::is_arithmetic_v<T> task<> wait_for(A&&, T) {
+        static_assert(!std::is_arithmetic_v<T>,
+            "a limit needs a unit: write `wait_for(std::move(t), 1s)`, with `using namespace std::chrono_literals;`");
+        std::terminate();
+    }
 
 /// Runs a body with a time limit: see timeout_scope::run.
 template <class Rep, class Period, class F>

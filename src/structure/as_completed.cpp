@@ -81,6 +81,7 @@ void completion_order::one_ended(std::size_t index) noexcept {
     if (timed_out_)
         return;
     MUSTER_ASSERT(pending_ != 0);
+    watched_[index].ended_as_ = ended_.size();
     ended_.push_back(index);
     if (--pending_ == 0)
         link_->loop()->disarm(limit_);
@@ -102,6 +103,19 @@ void completion_order::settle(next_wait& w) noexcept {
     } else {
         w.state_ = next_wait::state::timed_out;
     }
+}
+
+/// A call was cancelled after it was given `index`: the entry goes back to its position among those not given.
+void completion_order::take_back(std::size_t index) noexcept {
+    MUSTER_ASSERT(given_ != 0 && asked_ != 0);
+    --asked_;
+    ended_[--given_] = index;
+    for (std::size_t i = given_; i + 1 != ended_.size(); ++i) {
+        if (watched_[ended_[i]].ended_as_ < watched_[ended_[i + 1]].ended_as_)
+            break;
+        std::swap(ended_[i], ended_[i + 1]);
+    }
+    serve();
 }
 
 void completion_order::serve() noexcept {
@@ -154,10 +168,7 @@ std::optional<std::size_t> completion_order::next_wait::finish() {
     leave_list();
     if (fiber_ != nullptr && fiber_->cancellation_due()) {
         if (state_ == state::given) {
-            // The next call of next() gets what this one was given.
-            --order_->asked_;
-            order_->ended_[--order_->given_] = index_;
-            order_->serve();
+            order_->take_back(index_);
         }
         fiber_->throw_cancelled();
     }

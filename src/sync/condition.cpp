@@ -63,9 +63,7 @@ const detail::suspension_kind relock_wait::kind_of{
 /// The stretch of one wait(), as an object in its frame. Condition and frame may each be destroyed first.
 class condition::stay : public detail::list_hook<stay> {
 public:
-    explicit stay(condition& c) noexcept : condition_(&c), own_mutex_(c.mutex_ == &c.own_) {
-        c.stays_.push_back(*this);
-    }
+    explicit stay(condition& c) noexcept : condition_(&c), own_mutex_(c.own_ != nullptr) { c.stays_.push_back(*this); }
     stay(const stay&) = delete;
     stay& operator=(const stay&) = delete;
     ~stay() {
@@ -85,6 +83,8 @@ condition::~condition() {
     detail::about_to(detail::sync_act::destroyed, this, &state_of);
     while (stay* const s = stays_.pop_front())
         s->condition_ = nullptr;
+    if (own_ != nullptr)
+        own_->abandon();
 }
 
 detail::sync_state condition::state_of(const void* self) noexcept {
@@ -94,6 +94,7 @@ detail::sync_state condition::state_of(const void* self) noexcept {
 
 task<> condition::wait() {
     require_locked("wait");
+    home_.join("condition::wait");
     mutex& m = *mutex_;
     const stay inside(*this);
     m.unlock();
@@ -127,6 +128,7 @@ void condition::notify_all() {
 }
 
 void condition::require_locked(const char* what) const {
+    home_.require_thread("condition::notify");
     if (!mutex_->locked())
         throw invalid_state_error(std::string("condition::") + what + ": lock the condition's mutex first");
 }

@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include <muster/event.hpp>
 
+#include <muster/report.hpp>
+
 #include <string>
 #include <string_view>
 
 namespace muster {
 
 namespace detail {
+
+void report_wrong_thread(const char* what, const char* consequence) noexcept {
+    report r(report_kind::wrong_thread);
+    send_report(r, [&] {
+        r.name = what;
+        r.detail = std::string("called on a thread that is not its loop's: ") + consequence;
+    });
+}
 
 void throw_lost(waiter& w) {
     w.move_to(wait_state::idle);

@@ -21,6 +21,7 @@ detail::sync_state mutex::state_of(const void* self) noexcept {
 }
 
 void mutex::unlock() {
+    home_.require_thread("mutex::unlock");
     if (!locked_)
         throw invalid_state_error("mutex::unlock: the mutex is not locked");
     detail::about_to(detail::sync_act::given, this, &state_of);
@@ -28,10 +29,25 @@ void mutex::unlock() {
     wake_first();
 }
 
+void mutex::guard::end() noexcept {
+    mutex& m = *std::exchange(mutex_, nullptr);
+    if (!detail::is_loop_thread(m.home_.id())) {
+        // Not even the share of a condition's mutex can be given back here.
+        detail::report_wrong_thread("mutex::guard::~guard", "the mutex stays locked");
+        return;
+    }
+    if (m.locked_ && !m.abandoned_)
+        m.unlock();
+    m.let_go();
+}
+
 void mutex::guard::unlock() {
     if (mutex_ == nullptr)
         throw invalid_state_error("mutex::guard::unlock: the guard holds no mutex");
-    let_go()->unlock();
+    mutex_->home_.require_thread("mutex::guard::unlock");
+    if (!mutex_->locked_)
+        throw invalid_state_error("mutex::guard::unlock: the mutex is not locked");
+    end();
 }
 
 void mutex::lock_awaiter::leave() noexcept {

@@ -60,6 +60,7 @@ detail::sync_state queue_base::state_of(const void* self) noexcept {
 }
 
 void queue_base::task_done() {
+    home_.require_thread("queue::task_done");
     if (unfinished_ == 0)
         throw std::out_of_range("task_done() called too many times");
     detail::about_to(detail::sync_act::task_done, this, &state_of);

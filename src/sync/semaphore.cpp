@@ -33,6 +33,13 @@ void semaphore::throw_released_too_often() {
     throw std::out_of_range("semaphore::release: released more often than acquired");
 }
 
+void semaphore::permit::end() noexcept {
+    if (detail::is_loop_thread(semaphore_->home_.id()))
+        semaphore_->release();
+    else
+        detail::report_wrong_thread("semaphore::permit::~permit", "the permit is not given back");
+}
+
 void semaphore::permit::release() {
     if (semaphore_ == nullptr)
         throw invalid_state_error("semaphore::permit::release: it was given back or moved from before");

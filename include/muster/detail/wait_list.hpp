@@ -19,6 +19,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/assert.hpp>
 #include <muster/detail/intrusive_list.hpp>
+#include <muster/detail/loop_thread.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/error.hpp>
 
@@ -96,7 +97,8 @@ public:
     wait_chain() = default;
     wait_chain(const wait_chain&) = delete;
     wait_chain& operator=(const wait_chain&) = delete;
-    ~wait_chain() {
+    ~wait_chain() { lose_all(); }
+    void lose_all() noexcept {
         while (waiter* const w = pop_front())
             w->lose();
     }
@@ -182,6 +184,19 @@ public:
 protected:
     wait_list* list_;
 };
+
+/// For await_ready: whether the wait is over before it begins. *Errors*: invalid_state_error for a task of another loop
+/// than the one that the primitive belongs to.
+inline bool ready_in(loop_home& home, bool ready, const char* what) {
+    if (ready)
+        home.require_thread(what);
+    else
+        home.join(what);
+    return ready;
+}
+
+/// For destructors, which can't throw: reports that `what` was called on a thread that is not its loop's.
+void report_wrong_thread(const char* what, const char* consequence) noexcept;
 
 /// Ends a wait for an object that was destroyed meanwhile. *Errors*: the cancellation that is due, if one is; else
 /// invalid_state_error.
