@@ -160,7 +160,7 @@ private:
     const folder* in_;
 };
 
-/// What it answers:
+/// Its answers:
 ///
 /// | path | what the client gets |
 /// | --- | --- |
