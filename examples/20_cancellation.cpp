@@ -141,6 +141,22 @@ muster::task<> circle() {
 }
 // [/circle]
 
+// [as_outcome]
+muster::task<> looks_first() {
+    auto ended = co_await muster::as_outcome(say("never printed"));
+    fmt::print("{}\n", to_string(ended));
+    co_await muster::sleep_for(1h); // the request is still due, and ends this wait
+}
+
+muster::task<> not_used_up() {
+    auto handle = muster::create_task(looks_first());
+    co_await muster::sleep_for(500ms);
+    handle.cancel();
+    co_await muster::wait(std::vector(1, handle));
+    fmt::print("cancelled: {}\n", handle.cancelled());
+}
+// [/as_outcome]
+
 // [droppable]
 muster::droppable_task<> sensor() { co_await muster::sleep_for(24h); }
 
@@ -171,6 +187,7 @@ int main() {
     show("held", held());
     show("shielded", shielded());
     show("time limit", limits());
+    show("as an outcome", not_used_up());
     show("circle", circle());
     show("droppable", many_sensors());
 }

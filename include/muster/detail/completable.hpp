@@ -75,6 +75,19 @@ public:
     /// Null if its loop has ended, or if it never had one.
     [[nodiscard]] scheduler* loop() const noexcept { return link_ != nullptr ? link_->loop() : nullptr; }
 
+    /// The loop that it belongs to, also after that has ended; 0 if it never had one.
+    [[nodiscard]] loop_id home() const noexcept { return link_ != nullptr ? link_->id() : 0; }
+    /// *Errors*: invalid_state_error on a thread that is not its loop's. `what` names the function.
+    void require_thread(const char* what, const char* instead = post_it) const {
+        require_loop_thread(home(), what, instead);
+    }
+    /// A task of the running loop is about to wait for it. *Errors*: invalid_state_error if it belongs to another loop
+    /// and has not ended.
+    void require_awaitable() const {
+        if (home() != current_loop_id) [[unlikely]]
+            check_awaitable();
+    }
+
     /// The first watcher for which `wanted(watcher)` holds; null if there is none.
     template <class F>
     [[nodiscard]] watcher* find_watcher(F wanted) const {
@@ -116,6 +129,7 @@ private:
     void abandon() noexcept;
     void free_callbacks() noexcept;
     void report_if_unseen() noexcept;
+    void check_awaitable() const;
 
     outcome_base* outcome_;
     loop_link* link_;
