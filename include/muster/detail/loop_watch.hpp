@@ -17,9 +17,9 @@ class outcome_base;
 
 namespace muster::detail {
 
+class cancel_target;
 class fiber;
 class fiber_loop;
-class join;
 
 class loop_watch {
 public:
@@ -33,8 +33,8 @@ public:
     virtual void ended(const fiber&, const outcome_base&) noexcept {}
     /// An interrupted wait is about to throw. An exception that this throws takes its place.
     virtual void interrupted(fiber&) {}
-    /// A combinator is over, and whoever waits for it is about to be told.
-    virtual void joined(const join&) noexcept {}
+    /// A combinator is over, and its caller is about to be woken. It is a detail::join, which a loop does not know.
+    virtual void joined(const cancel_target&) noexcept {}
     /// A run's main task has ended; the loop's tasks that have not are about to be cancelled.
     virtual void main_ended(const fiber_loop&) noexcept {}
 
