@@ -74,7 +74,7 @@ private:
             return;
         }
         // The body is the loop's first task, as long as it has not ended.
-        if (auto* first = muster::detail::scheduler::of(f).tasks().front(); first != nullptr && first->number() == 1)
+        if (auto* first = muster::detail::scheduler::of(f).first_task(); first != nullptr && first->number() == 1)
             first->fiber::cancel(request);
     }
 
