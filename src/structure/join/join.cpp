@@ -14,12 +14,13 @@
 
 namespace muster::detail {
 
-const suspension_kind join::kind_of{"its children", &join::cancel, &join::last_child};
+const suspension_kind join::kind_of{
+    .what = "its children", .cancel = &join::cancel, .last_child = &join::last_child, .list = &join::list};
 
 join::join(join_options options) noexcept
     : suspension(kind_of),
       call_entry(&act),
-      fiber_owner(&child_ended, &slot_name),
+      fiber_owner(&child_ended, &slot_name, &slot_site),
       options_(std::move(options)) {
     if (options_.policy == on_failure::cancel_siblings && options_.max_failures != unlimited)
         options_.policy = on_failure::finish_siblings;
@@ -286,6 +287,7 @@ void join::make_attempt(join_slot& s) noexcept {
         s.cancel(stop_request_); // the function that made it cancelled the caller
     if (parent_->locals() != nullptr)
         s.share_locals(parent_->locals());
+    s.belongs_to_run_of(*parent_);
     if (auto* clock = clock_of(s)) {
         clock->expired_ = false;
         if (options_.each_within && !begin_limit(*clock)) {
@@ -728,6 +730,22 @@ void join::drop_unstarted() noexcept {
         count(*s.out_, s.index_);
     }
     exhausted_ = true;
+}
+
+void join::list(const suspension& s, wait_lister& lister) {
+    const auto& j = static_cast<const join&>(s);
+    for (std::size_t i = 0; i != j.slots_.size(); ++i) {
+        const auto& slot = j.slots_[i];
+        if (slot.out_ != nullptr && !slot.ended())
+            lister.child(j.child_name(slot.index_), j.options_.site, &slot, nullptr, true);
+    }
+    for (std::size_t i = 0; i != j.watch_count_; ++i)
+        if (!j.watches_[i].counted_)
+            list_completable(*j.watches_[i].on_, lister);
+}
+
+std::source_location join::slot_site(const fiber_owner& o) noexcept {
+    return static_cast<const join&>(o).options_.site;
 }
 
 fiber* join::last_child(suspension& s) noexcept {

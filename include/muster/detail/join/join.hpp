@@ -243,10 +243,12 @@ private:
     static const suspension_kind kind_of;
     static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
     static fiber* last_child(suspension& s) noexcept;
+    static void list(const suspension& s, wait_lister& lister);
     static void act(call_entry& c, bool run) noexcept;
     void act() noexcept;
     static void child_ended(fiber_owner& o, fiber& f) noexcept;
     static std::string slot_name(const fiber_owner& o, const fiber& f);
+    static std::source_location slot_site(const fiber_owner& o) noexcept;
 
     /// The waiter's own cancellation, if one is due: thrown, or kept for its next wait where an error goes first.
     void throw_own_cancellation(const outcome_base* decided = nullptr);
