@@ -33,7 +33,7 @@ template <class T>
 T run(task<T> main, const run_options& options = {}, std::source_location site = std::source_location::current()) {
     detail::require_no_loop();
     event_loop loop;
-    const detail::reports_of_run reports(loop, options); // also of what is destroyed with the loop
+    loop.reports().handler = options.report_handler_set(); // for the reports of tasks that are destroyed with the loop
     return loop.run(std::move(main), options, site);
 }
 

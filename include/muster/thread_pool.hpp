@@ -99,7 +99,7 @@ public:
     thread_pool& operator=(const thread_pool&) = delete;
 
     /// Takes no more calls, makes those that wait, and returns when all are over and the threads have ended: all but
-    /// calls that were left behind (`.abandon()`), whose threads end when they do. Blocks. *Errors*:
+    /// calls that were left behind (`.abandon()`), for which it waits a second at most. Blocks. *Errors*:
     /// invalid_state_error on one of the pool's own threads, which can't wait for itself.
     void shutdown();
     /// The same, but calls that have not begun are not made: who waits for one gets cancelled_error{shutdown}. Those
@@ -117,6 +117,7 @@ public:
     void leave_behind(job& j) noexcept;
 
 private:
+    friend class program_pool;
     class state;
     std::shared_ptr<state> state_; ///< shared with the threads: one may be left behind
 };
@@ -197,9 +198,9 @@ private:
 };
 
 /// *Returns* the pool of to_thread, one for the program: at most cores + 4 threads, and 32. It is made on first use
-/// and shut down with the program, which waits for calls that still run, except those that were left behind. A call
-/// that is made later, by the destructor of a static object, gets invalid_state_error.
-/// *Source*: asyncio's default executor.
+/// and shut down with the program, which waits for calls that still run, but not for those that were left behind. A
+/// call that is made later, by the destructor of a static object, gets invalid_state_error. *Source*: asyncio's default
+/// executor.
 [[nodiscard]] thread_pool& default_pool();
 
 } // namespace muster

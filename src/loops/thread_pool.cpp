@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <memory>
@@ -41,6 +42,9 @@ void pause() noexcept {
 /// not soon.
 constexpr int spins = 64;
 
+/// How long closing a pool waits for calls that were left behind.
+constexpr std::chrono::seconds patience_with_left_behind{1};
+
 thread_local const void* works_for = nullptr; ///< the state of the pool that this thread belongs to
 
 std::size_t cores() noexcept { return std::max<std::size_t>(1, std::thread::hardware_concurrency()); }
@@ -67,7 +71,8 @@ public:
     void submit(job& j);
     [[nodiscard]] bool withdraw(job& j) noexcept;
     void leave_behind(const job& j) noexcept;
-    void close(bool drop_queued);
+    /// Waits for calls that were left behind too, but no longer than `patience`.
+    void close(bool drop_queued, std::chrono::milliseconds patience);
 
     /// Whether this is one of the pool's threads.
     [[nodiscard]] bool is_own_thread() const noexcept { return works_for == this; }
@@ -115,6 +120,7 @@ private:
     void run_next(held& own, worker& self) noexcept;
     /// Whether all threads are gone, or make a call that was left behind.
     [[nodiscard]] bool nobody_to_wait_for(const held& own) const noexcept;
+    [[nodiscard]] bool all_gone(const held& own) const noexcept;
     void stop_running() noexcept;
 
     std::mutex lock_;
@@ -309,7 +315,13 @@ void thread_pool::state::stop_running() noexcept {
     }
 }
 
-void thread_pool::state::close(bool drop_queued) {
+bool thread_pool::state::all_gone(const held& own) const noexcept {
+    MUSTER_ASSERT(is(own));
+    return std::all_of(workers_.begin(), workers_.end(),
+        [](const worker& w) { return w.at == worker::stage::gone || w.at == worker::stage::joined; });
+}
+
+void thread_pool::state::close(bool drop_queued, std::chrono::milliseconds patience) {
     if (is_own_thread())
         throw invalid_state_error("a pool's own thread can't wait for the pool to end");
     detail::intrusive_list<job> dropped;
@@ -330,6 +342,7 @@ void thread_pool::state::close(bool drop_queued) {
         stop_running();
     auto own = locked();
     ended_or_left_.wait(own, [&] { return nobody_to_wait_for(own); });
+    ended_or_left_.wait_for(own, patience, [&] { return all_gone(own); });
     if (phase_ != phase::closing) {
         // Two threads close the pool: the second waits until the first has joined the threads.
         ended_or_left_.wait(own, [this] { return phase_ == phase::ended; });
@@ -395,12 +408,12 @@ thread_pool::~thread_pool() {
     // If a call ends the program, static objects are destroyed on its thread, which can't wait for itself. The threads
     // own what they use.
     if (!state_->is_own_thread())
-        state_->close(false);
+        state_->close(false, patience_with_left_behind);
 }
 
-void thread_pool::shutdown() { state_->close(false); }
+void thread_pool::shutdown() { state_->close(false, patience_with_left_behind); }
 
-void thread_pool::stop() { state_->close(true); }
+void thread_pool::stop() { state_->close(true, patience_with_left_behind); }
 
 void thread_pool::submit(job& j) { state_->submit(j); }
 
@@ -414,22 +427,28 @@ std::size_t thread_pool::queued() const noexcept { return state_->queued(); }
 
 std::size_t thread_pool::running() const noexcept { return state_->running(); }
 
+/// The default pool is shut down with the program and never destroyed: a later call is refused by a pool that exists.
+class program_pool {
+public:
+    program_pool()
+        : pool_(new thread_pool(thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"))) {
+    }
+    ~program_pool() {
+        if (!pool_->state_->is_own_thread()) // a call on one of its threads may have ended the program
+            pool_->state_->close(false, std::chrono::milliseconds(0));
+    }
+    program_pool(const program_pool&) = delete;
+    program_pool& operator=(const program_pool&) = delete;
+
+    [[nodiscard]] thread_pool& pool() const noexcept { return *pool_; }
+
+private:
+    thread_pool* const pool_;
+};
+
 thread_pool& default_pool() {
-    // The pool is shut down with the program and never destroyed: a call after that is refused by a pool that exists.
-    struct shut_down_at_exit {
-        thread_pool* pool;
-        ~shut_down_at_exit() {
-            try {
-                pool->shutdown();
-            } catch (const invalid_state_error&) {
-                return; // a call on one of the pool's threads ended the program
-            }
-        }
-    };
-    static auto* const pool =
-        new thread_pool(thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"));
-    static const shut_down_at_exit at_exit{pool};
-    return *at_exit.pool;
+    static program_pool the;
+    return the.pool();
 }
 
 } // namespace muster
