@@ -113,6 +113,19 @@ TEST(task_local, reaches_the_report_of_its_tasks_failure) {
     EXPECT_EQ(seen, std::vector<std::string>{"of the task that failed"});
 }
 
+TEST(task_local, reaches_the_function_that_is_given_to_start) {
+    manual_loop loop;
+    loop.run([]() -> muster::task<> {
+        auto later =
+            muster::create_task([]() -> muster::task<> { co_await muster::sleep_for(std::chrono::milliseconds(1)); }());
+        request_id.set("when it was started");
+        auto all = muster::gather(later).start([](auto&&...) { return id_here(); });
+        request_id.set("later");
+        auto seen = co_await all;
+        EXPECT_EQ(seen, "when it was started");
+    }());
+}
+
 TEST(task_local, of_a_call_on_a_thread_is_hidden_from_a_loop_that_runs_there) {
     muster::run([]() -> muster::task<> {
         request_id.set("outside");

@@ -6,6 +6,8 @@
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
+#include <stdexcept>
+
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -64,7 +66,10 @@ earlier_run::earlier_run(const std::string& file, std::string command, std::stri
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
     try {
         const auto o = nlohmann::json::parse(line);
-        auto& e = entries_[o.at("index").get<std::uint64_t>()];
+        const auto& index = o.at("index");
+        if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
+            throw std::out_of_range("no index");
+        auto& e = entries_[index.get<std::uint64_t>()];
         e.key = number_of(o.at("key").get<std::string>());
         e.ok = o.at("outcome").get<std::string>() == "ok";
     } catch (const std::exception&) {

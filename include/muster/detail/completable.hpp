@@ -23,7 +23,7 @@
 
 namespace muster::detail {
 
-class join;
+class cancel_target;
 class scheduler;
 
 /// The base of a task's state and of a future's.
@@ -60,7 +60,7 @@ public:
     /// The task's fiber; null for a future.
     [[nodiscard]] virtual fiber* as_fiber() noexcept { return nullptr; }
     /// The combinator that will end it: only the future of a combinator that was started has one.
-    [[nodiscard]] virtual const join* as_join() const noexcept { return nullptr; }
+    [[nodiscard]] virtual const cancel_target* as_target() const noexcept { return nullptr; }
     /// The wait of the combinator that will end it, for reports; null for any other task or future.
     [[nodiscard]] virtual const suspension* combinator() const noexcept { return nullptr; }
     /// "task" or "future", for messages.

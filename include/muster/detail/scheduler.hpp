@@ -11,6 +11,7 @@
 ///     scheduler.arm(timer, scheduler.now() + 10ms);
 
 #include <muster/config.hpp>
+#include <muster/detail/cancel_wave.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/fiber_loop.hpp>
 #include <muster/detail/intrusive_list.hpp>
@@ -30,7 +31,6 @@
 
 namespace muster::detail {
 
-class join;
 class task_base;
 
 class scheduler : public fiber_loop {
@@ -82,10 +82,8 @@ public:
 
     [[nodiscard]] report_sink& reports() noexcept { return reports_; }
 
-    /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
-    join* joins_to_cancel_ = nullptr;
-    bool cancelling_joins_ = false;
-    std::uint64_t cancel_waves_ = 0;
+    /// How a cancellation reaches the children of combinators.
+    [[nodiscard]] cancel_wave& wave() noexcept { return wave_; }
 
     /// A random number, for jitter. The same sequence in each run on a virtual clock.
     [[nodiscard]] std::uint64_t random() noexcept { return random_.next(); }
@@ -130,6 +128,7 @@ private:
     static constinit thread_local scheduler* current_;
 
     timer_heap timers_;
+    cancel_wave wave_;
     nanoseconds now_{0};
     loop_identity identity_;
     loop_link* link_;

@@ -80,6 +80,7 @@ private:
     }
 
     void set_result() noexcept {
+        const locals_scope in(std::move(locals_));
         try {
             if constexpr (std::is_void_v<decltype(wired_->result())>) {
                 wired_->result();
@@ -111,15 +112,22 @@ private:
 
     /// As asyncio's: asks the children, and does not end at once.
     bool do_cancel(const cancel_request& request) noexcept override {
-        if (!wired_ || !wired_->get_join().anyone_to_stop())
+        if (!wired_ || !cancel_wave::would_stop_something(wired_->get_join()))
             return false;
         wired_->get_join().ask_to_stop(request);
         return true;
     }
-    [[nodiscard]] const join* as_join() const noexcept override { return wired_ ? &wired_->get_join() : nullptr; }
+    [[nodiscard]] const cancel_target* as_target() const noexcept override {
+        return wired_ ? &wired_->get_join() : nullptr;
+    }
+
+    [[nodiscard]] const suspension* combinator() const noexcept override {
+        return wired_ ? &wired_->get_join() : nullptr;
+    }
 
     std::optional<wired> wired_; ///< until it has ended
     Then then_;
+    locals_share locals_ = locals_share::of_current(); ///< for then_: the values of the task that started it
 };
 
 /// *Errors*: invalid_state_error if no loop runs on this thread, or for a task that was awaited before.
