@@ -81,7 +81,7 @@ inline constexpr use_task_t use_task;
 
 namespace detail {
 
-/// What a handler throws is reported, and its io_context goes on.
+/// An exception of a handler is reported, and its io_context goes on.
 template <class F>
 std::size_t run_handlers(F&& run) noexcept {
     try {
@@ -110,7 +110,7 @@ private:
 
 /// A loop of muster's whose outside world is an io_context of its own: tasks and handlers run on one thread, and
 /// nothing is handed over. Its timers count in milliseconds, rounded up; what needs a muster::event_loop, such as
-/// muster::http, does not run on it. context().stop() only wakes it. What a handler of yours throws is reported
+/// muster::http, does not run on it. context().stop() only wakes it. An exception of a handler of yours is reported
 /// (callback_failed). *Lifetime*: tasks that have not ended are destroyed with it, then the io_context. *Thread
 /// safety*: one thread; post to context() or use a loop_handle from others.
 class asio_loop final : public detail::scheduler {
@@ -139,7 +139,7 @@ private:
         std::atomic<bool> woken{false};
         std::chrono::steady_clock::time_point epoch = std::chrono::steady_clock::now();
 
-        // What stops is not the loop but its wait; to post something would need memory.
+        // stop() ends the wait, and not the loop. Posting something would need memory.
         static void wake(void* self) noexcept {
             auto& b = *static_cast<backend*>(self);
             b.woken.store(true);
@@ -159,7 +159,7 @@ private:
         io.restart();
         {
             const guard keeps(io.get_executor()); // for the watch on SIGINT, which does not count
-            // Handlers that post others at once do not keep tasks and timers from their turn.
+            // Handlers that post others at once must not keep tasks and timers from running.
             detail::run_handlers([&] {
                 std::size_t count = 0;
                 while (count != 256 && io.poll_one() != 0)
@@ -169,7 +169,7 @@ private:
         }
         if (!may_wait || has_ready())
             return true;
-        // Whatever comes from here on stops the wait.
+        // A letter that comes from here on stops the wait.
         backend_->woken.store(false);
         io.restart();
         if (!inbox()->empty())
@@ -185,7 +185,7 @@ private:
             detail::run_handlers([&] { return io.run_one(); });
             return true;
         }
-        // Nobody but Asio's own operations can make anything ready: without any, nothing ever will.
+        // Only Asio's own operations can make anything ready: without any, nothing ever will.
         return detail::run_handlers([&] { return io.run_one(); }) != 0 || backend_->woken.load();
     }
 
@@ -195,7 +195,7 @@ private:
             return false;
         std::uint64_t ours = 0;
         for (int signal = 1; signals != 0; ++signal, signals >>= 1) {
-            // What the program ignores or handles itself is left alone.
+            // A signal that the program ignores or handles itself is left alone.
             struct sigaction now {};
             if ((signals & 1) == 0 || ::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL)
                 continue;
@@ -210,7 +210,7 @@ private:
                     b.interrupt->add(signal);
             }
         } catch (...) {
-            b.interrupt.reset(); // or nobody would hear of those that were added
+            b.interrupt.reset(); // or the signals that were added would be lost
             throw;
         }
         b.interrupt->async_wait([interrupted, context, &b](const boost::system::error_code& error, int signal) {
@@ -220,7 +220,7 @@ private:
             b.interrupt.reset(); // from now on they are the system's again
             interrupted(signal, context);
         });
-        // It alone keeps nobody waiting.
+        // This wait alone must not keep the loop waiting.
         b.context.get_executor().on_work_finished();
         return true;
     }
@@ -237,7 +237,7 @@ private:
 
 /// An io_context that runs on a thread of its own, for tasks on whichever loop: `tcp::socket s(net.context())`. It
 /// serves several loops at once. When it is destroyed, operations that are under way end with operation_dropped_error.
-/// What a handler of yours throws is reported (callback_failed). *Thread safety*: any thread.
+/// An exception of a handler of yours is reported (callback_failed). *Thread safety*: any thread.
 class asio_thread {
 public:
     /// *Errors*: std::system_error if no thread can be started.

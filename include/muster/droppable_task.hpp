@@ -71,7 +71,7 @@ public:
 };
 
 template <class T>
-class droppable_promise final : public promise<T> {
+class droppable_promise final : public task_promise<T> {
 public:
     droppable_task<T> get_return_object(std::source_location function = std::source_location::current()) noexcept;
     static droppable_task<T> get_return_object_on_allocation_failure() noexcept;
@@ -88,9 +88,9 @@ public:
             if constexpr (std::derived_from<awaiter, suspension>)
                 return droppable_wait<awaiter>(std::forward<A>(awaitable));
             else
-                return promise<T>::await_transform(std::forward<A>(awaitable));
+                return task_promise<T>::await_transform(std::forward<A>(awaitable));
         } else {
-            return promise<T>::await_transform(std::forward<A>(awaitable));
+            return task_promise<T>::await_transform(std::forward<A>(awaitable));
         }
     }
 };

@@ -9,6 +9,7 @@
 ///     int answer = loop.run(compute());
 
 #include <muster/config.hpp>
+#include <muster/detail/intrusive_list.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/run_options.hpp>
 
@@ -37,26 +38,22 @@ public:
 
     /// For the library's own I/O: the uv_loop_t underneath.
     [[nodiscard]] void* native() noexcept;
-    /// For what libuv calls: what is watched was changed, which libuv takes up only when it runs next.
+    /// For code that libuv calls: it changed which descriptors are polled, and libuv sees that only when it runs again.
     void look_again() noexcept { again_ = true; }
 
     /// For the library's own I/O, where it may outlive the loop: called when the loop ends and its tasks are gone.
     /// Held by address until it is called or removed.
-    class end_hook {
+    class end_hook : public detail::list_hook<end_hook> {
     public:
         using function = void (*)(end_hook&) noexcept;
         explicit end_hook(function f) noexcept : ended_(f) {}
-        end_hook(const end_hook&) = delete;
-        end_hook& operator=(const end_hook&) = delete;
 
     private:
         friend class event_loop;
         function ended_;
-        end_hook* before_ = nullptr;
-        end_hook* after_ = nullptr;
     };
-    void add(end_hook& h) noexcept;
-    void remove(end_hook& h) noexcept;
+    void add(end_hook& h) noexcept { end_hooks_.push_front(h); }
+    void remove(end_hook& h) noexcept { end_hooks_.remove(h); }
 
 private:
     struct backend;
@@ -68,8 +65,8 @@ private:
     void unwatch_interrupt() noexcept override;
 
     std::unique_ptr<backend> backend_;
-    end_hook* first_hook_ = nullptr;
-    bool again_ = false;
+    detail::intrusive_list<end_hook> end_hooks_;
+    bool again_ = false; ///< libuv must run once more before the loop may sleep
 };
 
 } // namespace muster

@@ -45,9 +45,6 @@ public:
     /// gone when this returns.
     void refuse(cancel_reason why) noexcept;
 
-    executor_job* before_ = nullptr; ///< the executor's, while it holds the job
-    executor_job* after_ = nullptr;
-
 protected:
     explicit executor_job(outcome_base& result) noexcept : letter(&arrived), result_(&result) {}
     ~executor_job() = default;

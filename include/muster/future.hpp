@@ -74,16 +74,16 @@ class [[nodiscard("nobody else has this future yet")]] future : public any_handl
 public:
     using value_type = T;
 
-    /// Refers to nothing; only valid() and comparison may be called.
+    /// Refers to nothing.
     future() = default;
 
     /// Ends it with a value, made in place from `args`; for a T& from the object.
-    /// *Errors*: invalid_state_error if it has ended, also by a cancellation; what making the value throws, and it
-    /// has then not ended.
+    /// *Errors*: invalid_state_error if it has ended, also by a cancellation, and on a thread that is not its loop's: a
+    /// muster::promise is for any thread; what making the value throws, and it has then not ended.
     template <class... Args>
         requires detail::gives_value<T, Args...>
     void set_value(Args && ... args) const {
-        detail::require_settable(state());
+        detail::require_settable(state_to_set("set_value()"));
         result_state().result().emplace(std::forward<Args>(args)...);
         result_state().finish();
     }
@@ -96,7 +96,7 @@ public:
     /// a cancelled_error: a future is cancelled by cancel().
     void set_exception(std::exception_ptr error) const {
         detail::require_error(error);
-        detail::require_settable(state());
+        detail::require_settable(state_to_set("set_exception()"));
         detail_outcome_access::set_error(result_state().result(), std::move(error));
         result_state().finish();
     }
@@ -147,6 +147,9 @@ public:
 private:
     explicit future(detail::counted<detail::completable> s) noexcept : any_handle(std::move(s)) {}
     detail::future_state<T>& result_state() const noexcept { return static_cast<detail::future_state<T>&>(state()); }
+    detail::completable& state_to_set(const char* what) const {
+        return state_here(what, "set a muster::promise, which any thread may");
+    }
     detail::counted<detail::completable> shared() const {
         return detail::counted<detail::completable>(valid() ? &state() : nullptr);
     }

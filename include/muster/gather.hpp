@@ -77,13 +77,13 @@ public:
 
     /// Let all run to the end, then throw an exception_group of all failures.
     gather finish_siblings()&& {
-        this->options_.policy = detail::on_failure::finish_siblings;
+        this->options_.rules.policy = detail::on_failure::finish_siblings;
         return std::move(*this);
     }
     /// asyncio's own way: the first that ends without a value is thrown at once, and the others go on, owned by the
     /// loop. Only for tasks that own what they use.
     gather leave_siblings()&& {
-        this->options_.policy = detail::on_failure::leave_siblings;
+        this->options_.rules.policy = detail::on_failure::leave_siblings;
         return std::move(*this);
     }
     /// Never throw for a child: awaited, it gives every outcome.
@@ -95,8 +95,8 @@ public:
     /// exception_group if so many have failed that k can't be reached.
     [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k)&& {
         guard_.disarm();
-        this->options_.quorum = detail::checked_quorum(k);
-        this->options_.policy = detail::on_failure::finish_siblings;
+        this->options_.rules.quorum = detail::checked_quorum(k);
+        this->options_.rules.policy = detail::on_failure::finish_siblings;
         return detail::pending_join<input_type, detail::as_winners>(std::move(input_), std::move(this->options_));
     }
 
@@ -140,7 +140,7 @@ public:
     settle(As && ... as, std::source_location site = std::source_location::current())
         : words(detail::join_options(site), "settle"),
           input_(std::forward<As>(as)...) {
-        this->options_.policy = detail::on_failure::settle;
+        this->options_.rules.policy = detail::on_failure::settle;
     }
     settle(settle &&) = default;
     settle& operator=(settle&&) = delete;

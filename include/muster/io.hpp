@@ -19,5 +19,5 @@
 #include <muster/io/signals.hpp>     // signals to await
 #include <muster/io/stream.hpp>      // bytes in, bytes out
 #include <muster/io/tcp.hpp>         // connect, listen
-#include <muster/io/terminal.hpp>    // its size
+#include <muster/io/terminal.hpp>    // the size of a terminal
 #include <muster/io/unix_socket.hpp> // the same by a path

@@ -65,13 +65,18 @@ public:
     virtual ~posted_call() = default;
 
 protected:
-    explicit posted_call(std::source_location site) noexcept : letter(&arrived), call_entry(&called), site_(site) {}
+    explicit posted_call(std::source_location site)
+        : letter(&arrived),
+          call_entry(&called),
+          site_(site),
+          locals_(locals_share::copy_of_current()) {}
 
 private:
     virtual void run() = 0;
     static void arrived(letter& l, fiber_loop& loop) noexcept;
     static void called(call_entry& c, bool run) noexcept;
     std::source_location site_;
+    locals_share locals_; ///< a copy of what the caller had
 };
 
 template <class F>

@@ -40,14 +40,14 @@ template <class Range, class F>
 class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")]] map
     : public detail::join_words<map<Range, F>> {
     using words = detail::join_words<map<Range, F>>;
-    using view_type = std::views::all_t<Range>;
-    using input_type = detail::map_input<view_type, std::decay_t<F>>;
-    using value_type = typename detail::map_types<view_type, std::decay_t<F>>::value_type;
+    using elements_type = detail::range_elements<std::views::all_t<Range>>;
+    using input_type = detail::map_input<elements_type, std::decay_t<F>>;
+    using value_type = typename detail::map_types<elements_type, std::decay_t<F>>::value_type;
 
 public:
     map(Range range, F f, std::source_location site = std::source_location::current())
         : words(detail::join_options(site), "map"),
-          input_(std::views::all(std::forward<Range>(range)), std::forward<F>(f)) {
+          input_(elements_type(std::forward<Range>(range)), std::forward<F>(f)) {
         detail::refuse_lambda_in_co_await<F>();
     }
     map(map &&) = default;
@@ -61,14 +61,14 @@ public:
     map retry(std::size_t n)&& { return std::move(*this).retry(retry_policy(n)); }
     /// Further attempts as the policy says. The function is called again with the same element.
     map retry(const retry_policy& policy)&& {
-        static_assert(std::ranges::forward_range<view_type>,
+        static_assert(elements_type::repeatable,
             "retry reads an element again: the input must be a forward range, for example a container");
         this->options_.retry = std::make_unique<detail::retry_rule>(policy.rule());
         return std::move(*this);
     }
     /// Let all run to the end, then throw an exception_group of all failures.
     map finish_siblings()&& {
-        this->options_.policy = detail::on_failure::finish_siblings;
+        this->options_.rules.policy = detail::on_failure::finish_siblings;
         return std::move(*this);
     }
     /// Never throw for a child: awaited, it gives every outcome. Memory in the length of the input.
@@ -79,8 +79,8 @@ public:
     /// End when k have succeeded: the others are cancelled (race_lost), no more are pulled.
     [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k)&& {
         guard_.disarm();
-        this->options_.quorum = detail::checked_quorum(k);
-        this->options_.policy = detail::on_failure::finish_siblings;
+        this->options_.rules.quorum = detail::checked_quorum(k);
+        this->options_.rules.policy = detail::on_failure::finish_siblings;
         return detail::pending_join<input_type, detail::as_winners>(std::move(input_), std::move(this->options_));
     }
     /// quorum(1).
@@ -94,14 +94,14 @@ public:
         outcome<value_type>&& > [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink && sink)&& {
         detail::refuse_lambda_in_co_await<Sink>();
         guard_.disarm();
-        using streamed = detail::streamed_input<view_type, std::decay_t<F>, std::decay_t<Sink>>;
+        using streamed = detail::streamed_input<elements_type, std::decay_t<F>, std::decay_t<Sink>>;
         return detail::pending_join<streamed, detail::as_outcomes>(
             streamed(std::move(input_), std::forward<Sink>(sink)), std::move(this->options_));
     }
     /// The streamed form without a sink: only the summary. Failures count as looked at once they are read in it.
     [[nodiscard("nothing runs until it is awaited")]] auto summarize()&& {
         guard_.disarm();
-        using streamed = detail::streamed_input<view_type, std::decay_t<F>, detail::no_sink>;
+        using streamed = detail::streamed_input<elements_type, std::decay_t<F>, detail::no_sink>;
         return detail::pending_join<streamed, detail::as_outcomes>(
             streamed(std::move(input_), detail::no_sink()), std::move(this->options_));
     }

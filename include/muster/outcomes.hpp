@@ -12,6 +12,7 @@
 
 #include <muster/config.hpp>
 #include <muster/exception_group.hpp>
+#include <muster/ledger.hpp>
 #include <muster/outcome.hpp>
 #include <muster/report.hpp>
 
@@ -33,12 +34,7 @@ namespace muster {
 
 /// What an outcomes object knows beside the outcomes.
 struct outcomes_info {
-    std::size_t submitted = 0;
-    std::size_t succeeded = 0;
-    std::size_t failed = 0;
-    std::size_t cancelled = 0;
-    std::size_t not_started = 0;
-    std::size_t retries = 0;
+    ledger counts;
     bool exhausted = true;        ///< the whole input was pulled
     bool deadline_struck = false; ///< the overall deadline ended it
     std::string name;
@@ -86,17 +82,19 @@ public:
     outcomes_base(outcomes_base&&) noexcept = default;
     outcomes_base& operator=(outcomes_base&&) noexcept = default;
 
-    [[nodiscard]] std::size_t submitted() const noexcept { return info_->submitted; }
-    [[nodiscard]] std::size_t succeeded() const noexcept { return info_->succeeded; }
-    [[nodiscard]] std::size_t failed() const noexcept { return info_->failed; }
-    [[nodiscard]] std::size_t cancelled() const noexcept { return info_->cancelled; }
-    [[nodiscard]] std::size_t not_started() const noexcept { return info_->not_started; }
-    [[nodiscard]] std::size_t retries() const noexcept { return info_->retries; }
+    [[nodiscard]] std::size_t submitted() const noexcept { return info_->counts.submitted(); }
+    [[nodiscard]] std::size_t succeeded() const noexcept { return info_->counts.succeeded(); }
+    [[nodiscard]] std::size_t failed() const noexcept { return info_->counts.failed(); }
+    [[nodiscard]] std::size_t cancelled() const noexcept { return info_->counts.cancelled(); }
+    [[nodiscard]] std::size_t not_started() const noexcept { return info_->counts.not_started(); }
+    [[nodiscard]] std::size_t retries() const noexcept { return info_->counts.retries(); }
     /// False if an input of unknown length was not pulled to its end.
     [[nodiscard]] bool exhausted() const noexcept { return info_->exhausted; }
     /// True if the overall deadline (`within`) ended it.
     [[nodiscard]] bool deadline_struck() const noexcept { return info_->deadline_struck; }
-    [[nodiscard]] bool all_succeeded() const noexcept { return succeeded() == submitted(); }
+    [[nodiscard]] bool all_succeeded() const noexcept { return info_->counts.all_succeeded(); }
+    /// All of these counts.
+    [[nodiscard]] const ledger& counts() const noexcept { return info_->counts; }
 
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }

@@ -30,8 +30,8 @@ public:
     race(As && ... as, std::source_location site = std::source_location::current())
         : words(detail::join_options(site), "race"),
           input_(std::forward<As>(as)...) {
-        this->options_.policy = detail::on_failure::finish_siblings;
-        this->options_.quorum = 1;
+        this->options_.rules.policy = detail::on_failure::finish_siblings;
+        this->options_.rules.quorum = 1;
     }
     race(race &&) = default;
     race& operator=(race&&) = delete;

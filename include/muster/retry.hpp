@@ -32,24 +32,24 @@ public:
 
     template <class Rep, class Period>
     retry_policy& first_delay(std::chrono::duration<Rep, Period> d) {
-        rule_.first_delay = checked(d, "first_delay");
+        rule_.pauses.first = checked(d, "first_delay");
         return *this;
     }
     template <class Rep, class Period>
     retry_policy& longest_delay(std::chrono::duration<Rep, Period> d) {
-        rule_.longest_delay = checked(d, "longest_delay");
+        rule_.pauses.longest = checked(d, "longest_delay");
         return *this;
     }
     retry_policy& factor(double f) {
         if (!(f >= 1.0))
             throw std::invalid_argument("retry_policy::factor must be at least 1");
-        rule_.factor = f;
+        rule_.pauses.factor = f;
         return *this;
     }
     retry_policy& jitter(double part) {
         if (!(part >= 0.0 && part <= 1.0))
             throw std::invalid_argument("retry_policy::jitter must be between 0 and 1");
-        rule_.jitter = part;
+        rule_.pauses.jitter = part;
         return *this;
     }
     /// Only errors for which this says true are tried again. What it throws ends the combinator with that error.

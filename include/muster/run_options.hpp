@@ -56,10 +56,10 @@ public:
         handle_interrupt_ = on;
         return *this;
     }
-    /// The signals that cancel main: `interrupt_signals({SIGINT, SIGTERM})`. The first to come does, with the message
-    /// "interrupted by SIGTERM" or what its name is; from then on all of them are the system's again, so a second one
-    /// ends the program. A signal that the program ignores or handles itself when the run begins is left alone.
-    /// *Errors*: std::invalid_argument for what is no signal, or none that can be watched.
+    /// The signals that cancel main: `interrupt_signals({SIGINT, SIGTERM})`. The first signal cancels main with the
+    /// message "interrupted by NAME". After that the default actions return, so a second signal ends the program. A
+    /// signal that the program ignores or handles itself when the run begins is left alone.
+    /// *Errors*: std::invalid_argument for a number that is no signal, or a signal that can't be watched.
     run_options& interrupt_signals(std::initializer_list<int> signals);
     /// Steps that keep the loop busy for longer are reported. Off by default; asyncio's debug mode takes 100 ms.
     run_options& report_slow_steps(std::chrono::nanoseconds limit = std::chrono::milliseconds(100)) {

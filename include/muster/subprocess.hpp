@@ -94,8 +94,8 @@ public:
     bool send_signal(int signal) noexcept;
     /// SIGKILL, to the group. *Returns* false if it has ended.
     bool kill() noexcept;
-    /// SIGTERM to the group, SIGKILL to what is left of that after command::grace; then waits. What it still writes is
-    /// thrown away. *Returns* how it ended. *Cancellation*: held back until then.
+    /// SIGTERM to the group, SIGKILL to what is left of that after command::grace; then waits. Output that
+    /// it still writes is thrown away. *Returns* how it ended. *Cancellation*: held back until then.
     [[nodiscard]] task<completed_process> terminate();
 
 private:

@@ -10,10 +10,12 @@
 
 #include <muster/config.hpp>
 #include <muster/error.hpp>
+#include <muster/ledger.hpp>
 #include <muster/outcome.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <source_location>
 #include <string>
@@ -53,20 +55,22 @@ public:
     summary& operator=(summary&& other) noexcept;
     ~summary();
 
-    [[nodiscard]] std::size_t submitted() const noexcept { return submitted_; }
-    [[nodiscard]] std::size_t succeeded() const noexcept { return succeeded_; }
-    [[nodiscard]] std::size_t failed() const noexcept { return failed_; }
-    [[nodiscard]] std::size_t cancelled() const noexcept { return cancelled_; }
-    [[nodiscard]] std::size_t not_started() const noexcept { return submitted_ - succeeded_ - failed_ - cancelled_; }
-    [[nodiscard]] std::size_t retries() const noexcept { return retries_; }
-    [[nodiscard]] bool all_succeeded() const noexcept { return succeeded_ == submitted_; }
+    [[nodiscard]] std::size_t submitted() const noexcept { return counts_.submitted(); }
+    [[nodiscard]] std::size_t succeeded() const noexcept { return counts_.succeeded(); }
+    [[nodiscard]] std::size_t failed() const noexcept { return counts_.failed(); }
+    [[nodiscard]] std::size_t cancelled() const noexcept { return counts_.cancelled(); }
+    [[nodiscard]] std::size_t not_started() const noexcept { return counts_.not_started(); }
+    [[nodiscard]] std::size_t retries() const noexcept { return counts_.retries(); }
+    [[nodiscard]] bool all_succeeded() const noexcept { return counts_.all_succeeded(); }
+    /// All of these counts.
+    [[nodiscard]] const ledger& counts() const noexcept { return counts_; }
     /// False if an input of unknown length was not pulled to its end.
-    [[nodiscard]] bool exhausted() const noexcept { return exhausted_; }
-    [[nodiscard]] bool deadline_struck() const noexcept { return deadline_struck_; }
+    [[nodiscard]] bool exhausted() const noexcept { return input_ == input_end::reached; }
+    [[nodiscard]] bool deadline_struck() const noexcept { return ended_by_ == ended_by::deadline; }
 
     /// In the order of their first failure. Counts as looking at all failures.
     [[nodiscard]] const std::vector<failure_type>& failures_by_type() const noexcept {
-        looked_ = true;
+        failures_ = failures_were::looked_at;
         return types_;
     }
     /// Slowest first; loop time.
@@ -75,22 +79,22 @@ public:
     // ---- for the library ----
     void add(std::size_t index, const outcome_base& o, std::chrono::nanoseconds took) noexcept;
     void name_as(std::string name, std::source_location site) noexcept;
-    void close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck) noexcept;
-    void mark_looked_at() const noexcept { looked_ = true; }
+    void close(const ledger& counts, bool exhausted, bool deadline_struck) noexcept;
+    void mark_looked_at() const noexcept { failures_ = failures_were::looked_at; }
 
 private:
     void report_unread() noexcept;
     void report_one(std::size_t index, const std::exception_ptr& error, std::size_t of) const noexcept;
     void keep(std::size_t index, const std::exception_ptr& error);
 
-    std::size_t submitted_ = 0;
-    std::size_t succeeded_ = 0;
-    std::size_t failed_ = 0;
-    std::size_t cancelled_ = 0;
-    std::size_t retries_ = 0;
-    bool exhausted_ = true;
-    bool deadline_struck_ = false;
-    mutable bool looked_ = false;
+    enum class input_end : std::uint8_t { reached, not_reached };
+    enum class ended_by : std::uint8_t { itself, deadline };
+    enum class failures_were : std::uint8_t { unread, looked_at };
+
+    ledger counts_; ///< complete once it is closed; until then what add() has counted
+    input_end input_ = input_end::reached;
+    ended_by ended_by_ = ended_by::itself;
+    mutable failures_were failures_ = failures_were::unread;
     std::vector<const std::type_info*> infos_; ///< of types_, to find them fast
     std::vector<failure_type> types_;
     std::vector<timing> slowest_;

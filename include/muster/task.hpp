@@ -141,7 +141,7 @@ protected:
 };
 
 template <class T>
-class promise : public promise_result<T> {
+class task_promise : public promise_result<T> {
 public:
     task<T> get_return_object(std::source_location function = std::source_location::current()) noexcept;
     static task<T> get_return_object_on_allocation_failure() noexcept;
@@ -155,9 +155,9 @@ public:
 
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }
-        template <std::derived_from<promise> Promise>
+        template <std::derived_from<task_promise> Promise>
         void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
-            promise& p = h.promise();
+            task_promise& p = h.promise();
             fiber& f = *p.fiber_;
             // A task that returns while a cancellation is undelivered is cancelled, as in CPython.
             if (p.link_ == nullptr && f.next_wait_is_cancelled() && p.result().succeeded()) [[unlikely]] {
@@ -299,7 +299,7 @@ template <class T>
 class [[nodiscard("a task does nothing until it is awaited")]] task {
 public:
     using value_type = T;
-    using promise_type = detail::promise<T>;
+    using promise_type = detail::task_promise<T>;
 
     task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
     task& operator=(task&& other) noexcept {
@@ -339,13 +339,13 @@ private:
 namespace detail {
 
 template <class T>
-task<T> promise<T>::get_return_object(std::source_location function) noexcept {
+task<T> task_promise<T>::get_return_object(std::source_location function) noexcept {
     this->function_ = function;
-    return task<T>(std::coroutine_handle<promise>::from_promise(*this));
+    return task<T>(std::coroutine_handle<task_promise>::from_promise(*this));
 }
 
 template <class T>
-task<T> promise<T>::get_return_object_on_allocation_failure() noexcept {
+task<T> task_promise<T>::get_return_object_on_allocation_failure() noexcept {
     return task<T>(std::coroutine_handle<>::from_address(&no_memory_tag));
 }
 

@@ -40,16 +40,21 @@ enum class callback_id : std::uint64_t {};
 
 /// A handle whose type of value is forgotten: what sets of handles hold, and what a done callback receives.
 /// Two handles are equal if they refer to the same task.
+/// *Errors* of each function but valid(), id() and comparison: invalid_state_error for a handle that refers to nothing,
+/// and, except of request_cancel(), on a thread that is not the loop's.
 /// *Thread safety*: the loop's thread, except request_cancel(). May be used after its loop has ended.
 class any_handle {
 public:
-    /// Refers to nothing; only valid() and comparison may be called.
+    /// Refers to nothing.
     any_handle() = default;
 
     [[nodiscard]] bool valid() const noexcept { return static_cast<bool>(state_); }
-    [[nodiscard]] bool done() const noexcept { return state_->done(); }
+    [[nodiscard]] bool done() const { return state_here("done()").done(); }
     /// True if it ended by a cancellation, whether or not its body had begun.
-    [[nodiscard]] bool cancelled() const noexcept { return done() && state_->ended_as().was_cancelled(); }
+    [[nodiscard]] bool cancelled() const {
+        const auto& s = state_here("cancelled()");
+        return s.done() && s.ended_as().was_cancelled();
+    }
     /// *Returns* its failure, null if it has none. The failure counts as looked at.
     /// *Errors*: invalid_state_error if it has not ended; cancelled_error if it was cancelled.
     [[nodiscard]] std::exception_ptr exception() const;
@@ -59,33 +64,46 @@ public:
     bool cancel(std::string message = {}) const;
     /// The same from any thread; carried out by the loop. This handle must live until the call returns.
     /// *Returns* false if the loop has ended, or if there is no memory for the request.
-    bool request_cancel(std::string message = {}) const noexcept;
+    bool request_cancel(std::string message = {}) const;
     /// How often cancel was called, less uncancel. Zero for a future.
-    [[nodiscard]] int cancelling() const noexcept;
+    [[nodiscard]] int cancelling() const;
     /// Takes one request back. *Returns* what is left. As CPython 3.13: at zero an undelivered request is dropped.
-    int uncancel() const noexcept;
+    int uncancel() const;
 
-    [[nodiscard]] std::string name() const { return state_->name(); }
-    void set_name(std::string name) const { state_->set_name(std::move(name)); }
+    [[nodiscard]] std::string name() const { return state_here("name()").name(); }
+    void set_name(std::string name) const { state_here("set_name()").set_name(std::move(name)); }
     /// Where it was created.
-    [[nodiscard]] std::source_location site() const noexcept { return state_->site(); }
-    /// What report::id says of it.
+    [[nodiscard]] std::source_location site() const { return required_state().site(); }
+    /// What report::id says of it; null for a handle that refers to nothing.
     [[nodiscard]] const void* id() const noexcept { return state_.get(); }
 
     /// Called by the loop after it has ended, in a turn of its own, callbacks in the order in which they were added.
     /// *Errors*: what a callback throws is reported (callback_failed); without a loop any more nothing is called.
     callback_id add_done_callback(std::function<void(const any_handle&)> callback) const;
     /// *Returns* false if there was none, or if it has ended.
-    bool remove_done_callback(callback_id id) const noexcept;
+    bool remove_done_callback(callback_id id) const;
 
     friend bool operator==(const any_handle& a, const any_handle& b) noexcept {
         return a.state_.get() == b.state_.get();
     }
 
     /// For the library.
-    [[nodiscard]] detail::completable& state() const noexcept { return *state_; }
+    [[nodiscard]] detail::completable& state() const noexcept {
+        MUSTER_ASSERT(valid());
+        return *state_;
+    }
     /// The same. *Errors*: invalid_state_error for a handle that refers to nothing.
-    [[nodiscard]] detail::completable& required_state() const;
+    [[nodiscard]] detail::completable& required_state() const {
+        if (!valid()) [[unlikely]]
+            refers_to_nothing();
+        return *state_;
+    }
+    /// The same. *Errors*: also invalid_state_error on a thread that is not the loop's; `what` is the function.
+    [[nodiscard]] detail::completable& state_here(const char* what, const char* instead = detail::post_it) const {
+        auto& s = required_state();
+        s.require_thread(what, instead);
+        return s;
+    }
 
 protected:
     explicit any_handle(detail::counted<detail::completable> state) noexcept : state_(std::move(state)) {}
@@ -94,6 +112,8 @@ protected:
     void require_value() const;
 
 private:
+    [[noreturn]] static void refers_to_nothing();
+
     detail::counted<detail::completable> state_;
     friend struct detail_handle_access;
 };
@@ -215,8 +235,8 @@ task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, M
         throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
     auto* state = new State(loop, site, more...);
     auto handle = task_handle<T>(counted<completable>(state)); // the first count is the loop's
-    if (loop.running() != nullptr)
-        state->share_locals(loop.running()->locals());
+    if (auto* locals = current_locals())
+        state->share_locals(locals);
     auto frame = std::move(t).release();
     if (frame.address() == &no_memory_tag) {
         detail_outcome_access::set_error(state->result(), std::make_exception_ptr(std::bad_alloc()));

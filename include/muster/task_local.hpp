@@ -4,6 +4,8 @@
 /// \file
 /// A value that belongs to the running task and is inherited by what it starts: a request id, a trace, a tenant.
 /// A child gets what its creator had at that moment; what either sets later is its own. asyncio's contextvars.
+/// Calls that a task gives away have the values too: a call on an executor, what loop_handle::post and submit send, a
+/// done callback, what is given to `.start(then)`. A report is made with the values of the task that it is about.
 ///
 ///     muster::task_local<std::string> request_id;
 ///     request_id.set("42");                 // in a task
@@ -18,8 +20,9 @@
 
 namespace muster {
 
-/// The object is the key: make it static or otherwise longer-lived than the tasks that use it. `T` is copyable.
-/// *Thread safety*: each thread's tasks have values of their own. *Complexity*: O(values set).
+/// The object is the key: make it static or otherwise longer-lived than the tasks that use it. `T` is copyable; a call
+/// on another thread gets a copy of its own. *Thread safety*: any thread, each has its own values.
+/// *Complexity*: O(values set).
 template <class T>
 class task_local {
 public:
@@ -27,17 +30,19 @@ public:
     task_local(const task_local&) = delete;
     task_local& operator=(const task_local&) = delete;
 
-    /// *Returns* the running task's value; null if none was set, or outside a task.
+    /// *Returns* the value of the running task, or of the call that a task gave away; null if none was set there, and
+    /// elsewhere.
     [[nodiscard]] const T* get() const noexcept {
-        const auto* loop = detail::scheduler::current();
-        if (loop == nullptr || loop->running() == nullptr)
-            return nullptr;
-        const auto* value = detail::find_local(loop->running()->locals(), this);
+        const auto* value = detail::find_local(detail::current_locals(), this);
         return value != nullptr ? std::any_cast<T>(value) : nullptr;
     }
 
-    /// *Errors*: invalid_state_error outside a task.
+    /// *Errors*: invalid_state_error outside of a task and of a call that one gave away.
     void set(T value) {
+        if (auto* scope = detail::locals_scope::innermost()) {
+            scope->set_local(this, std::any(std::move(value)));
+            return;
+        }
         auto& loop = detail::scheduler::require("task_local::set");
         if (loop.running() == nullptr)
             throw invalid_state_error("task_local::set needs a running task");

@@ -10,6 +10,7 @@
 ///     auto rows = co_await muster::run_in_executor(pool, read_rows);
 
 #include <muster/config.hpp>
+#include <muster/detail/intrusive_list.hpp>
 #include <muster/executor.hpp>
 #include <muster/outcome.hpp>
 
@@ -114,12 +115,11 @@ public:
     [[nodiscard]] bool withdraw(job& j) noexcept;
 
 private:
-    struct state;
-    void close(bool drop_queued);
+    class state;
     std::unique_ptr<state> state_;
 };
 
-class thread_pool::job : public executor_job {
+class thread_pool::job : public executor_job, public detail::list_hook<thread_pool::job> {
 public:
     using function = void (*)(job&) noexcept;
 
@@ -133,10 +133,12 @@ protected:
 
 private:
     friend class thread_pool;
-    function run_; ///< on one of the pool's threads
+    /// Changed with the pool's lock.
+    enum class stage { idle, queued, running, asked_to_stop };
+
+    function run_; ///< called on one of the pool's threads
     std::stop_source* stop_;
-    bool queued_ = false;
-    bool asked_to_stop_ = false; ///< by the pool
+    stage stage_ = stage::idle;
 };
 
 template <class F>

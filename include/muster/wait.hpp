@@ -49,7 +49,7 @@ class wait_core {
 public:
     wait_core(std::size_t count, wait_until until, std::optional<nanoseconds> timeout, std::source_location site);
     void watch(std::size_t i, completable& c) noexcept;
-    [[nodiscard]] bool ended(std::size_t i) const noexcept { return watches_[i].on_->done(); }
+    [[nodiscard]] bool ended(std::size_t i) const noexcept { return watches_[i].child().done(); }
     void begin(fiber& f, std::coroutine_handle<> h) noexcept {
         fiber_ = &f;
         join_.begin(f, h);

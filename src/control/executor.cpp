@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: MIT
+// A call on its way to an executor and back.
+//
+// The task's side is a job_wait, the executor's side an executor_job, which is also the letter that brings the outcome
+// back to the task's loop. The wait goes through these stages, all on the loop's thread:
+//
+//     made --await--> outstanding --the letter is opened--> arrived
+//      |  \               |  |
+//      |   not_taken      |  +--cancelled, not begun--> withdrawn
+//      |   (submit threw) +--cancelled, may be left behind, or destroyed with its loop--> left_behind
+//      +--> given_away (as_task, abandon)     made --cancelled already--> withdrawn
+//
+// A job may come back after its loop has ended. If the frame that holds the job is being destroyed just then, its
+// destructor waits for the job (late_jobs).
 #include <muster/executor.hpp>
 
 #include <muster/detail/scheduler.hpp>
@@ -13,7 +26,8 @@ namespace muster {
 
 namespace {
 
-/// A job whose loop has ended is over: the frame that holds it may be waiting to be destroyed.
+/// For destructors that wait for a job whose loop has ended: the job can't be posted any more and says here that it is
+/// over.
 struct late_jobs {
     std::mutex lock;
     std::condition_variable over;
@@ -25,7 +39,7 @@ late_jobs& late() {
     return *the;
 }
 
-constinit thread_local bool kept_box_gone = false; ///< needs no destructor, so it can be asked to the end
+constinit thread_local bool kept_box_gone = false; ///< has no destructor, so it may be read until the thread ends
 
 struct kept_box {
     ~kept_box() { kept_box_gone = true; }
@@ -45,10 +59,10 @@ void executor_job::refuse(cancel_reason why) noexcept {
 }
 
 void executor_job::send() noexcept {
-    // The box is kept here: once it is posted, the job may be gone, and its loop. It is kept for the next job too, most
-    // of which go the same way: all threads would change one count for each.
+    // Hold the mailbox: posting may free the job and the loop. It is cached per thread, so that the jobs of one loop do
+    // not all change one shared count.
     const auto post = [this] {
-        if (kept_box_gone) { // static objects are being destroyed, or other things of this thread
+        if (kept_box_gone) { // the thread is ending, and its cache was destroyed already
             const auto box = inbox_->shared_from_this();
             return box->post(*this);
         }
@@ -60,7 +74,7 @@ void executor_job::send() noexcept {
     if (post())
         return;
     if (afterlife_) {
-        // It was left behind, or the frame that waited is gone or about to go: nobody else will look at it.
+        // The call was left behind, or the frame that waited is being destroyed: its failure is reported here.
         report_dropped_failure();
         drop();
         return;
@@ -102,7 +116,7 @@ void executor_job::arrived(detail::letter& l, detail::fiber_loop& loop) noexcept
 
 namespace detail {
 
-const suspension_kind job_wait::kind_of{"a call on an executor", &job_wait::cancel};
+const suspension_kind job_wait::kind_of{.what = "a call on an executor", .cancel = &job_wait::cancel};
 
 void job_wait::may_be_left_behind(executor_job& job, void (*free)(executor_job&) noexcept) {
     try {

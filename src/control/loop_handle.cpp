@@ -39,6 +39,7 @@ void posted_call::called(call_entry& c, bool run) noexcept {
     const std::unique_ptr<posted_call> self(static_cast<posted_call*>(&c));
     if (!run)
         return;
+    const locals_scope in(std::move(self->locals_));
     try {
         self->run();
     } catch (...) {

@@ -16,6 +16,7 @@ public:
         : watcher(&ended, &call),
           state_(&state),
           function_(std::move(f)),
+          locals_(detail::locals_share::of_current()),
           number_(number) {}
 
     static bool remove(detail::completable& state, std::uint64_t number) noexcept {
@@ -44,6 +45,7 @@ private:
         const std::unique_ptr<user_callback> self(static_cast<user_callback*>(&c));
         if (!run)
             return;
+        const detail::locals_scope in(std::move(self->locals_));
         try {
             self->function_(self->held_);
         } catch (...) {
@@ -58,6 +60,7 @@ private:
     detail::completable* state_;
     any_handle held_;
     std::function<void(const any_handle&)> function_;
+    detail::locals_share locals_; ///< of the task that added it
     std::uint64_t number_;
 };
 
@@ -72,10 +75,8 @@ std::string running_task_name() {
 
 } // namespace detail
 
-detail::completable& any_handle::required_state() const {
-    if (!valid())
-        throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
-    return *state_;
+void any_handle::refers_to_nothing() {
+    throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
 }
 
 std::exception_ptr any_handle::exception() const {
@@ -97,38 +98,40 @@ void any_handle::require_value() const {
 }
 
 bool any_handle::cancel(std::string message) const {
-    if (done())
+    auto& s = state_here("cancel()", "call request_cancel(), which any thread may");
+    if (s.done())
         return false;
-    return state_->cancel(detail::cancel_request(
+    return s.cancel(detail::cancel_request(
         cancel_reason::requested, detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
 }
 
-bool any_handle::request_cancel(std::string message) const noexcept {
-    return state_->request_cancel(std::move(message));
+bool any_handle::request_cancel(std::string message) const {
+    return required_state().request_cancel(std::move(message));
 }
 
-int any_handle::cancelling() const noexcept {
-    const auto* f = state_->as_fiber();
+int any_handle::cancelling() const {
+    const auto* f = state_here("cancelling()").as_fiber();
     return f != nullptr ? static_cast<int>(f->cancels()) : 0;
 }
 
-int any_handle::uncancel() const noexcept {
-    auto* f = state_->as_fiber();
+int any_handle::uncancel() const {
+    auto* f = state_here("uncancel()").as_fiber();
     return f != nullptr ? f->uncancel() : 0;
 }
 
 callback_id any_handle::add_done_callback(std::function<void(const any_handle&)> callback) const {
     if (!callback)
         throw std::invalid_argument("add_done_callback needs a function to call: this one is empty");
+    auto& s = state_here("add_done_callback()");
     static constinit thread_local std::uint64_t last_number = 0;
     const auto number = ++last_number;
-    auto* added = new user_callback(*state_, std::move(callback), number);
-    added->watch(*state_);
+    auto* added = new user_callback(s, std::move(callback), number);
+    added->watch(s);
     return callback_id{number};
 }
 
-bool any_handle::remove_done_callback(callback_id id) const noexcept {
-    return user_callback::remove(*state_, static_cast<std::uint64_t>(id));
+bool any_handle::remove_done_callback(callback_id id) const {
+    return user_callback::remove(state_here("remove_done_callback()"), static_cast<std::uint64_t>(id));
 }
 
 namespace detail {
@@ -140,6 +143,7 @@ completion_wait::waker::waker(completion_wait& w) noexcept : watcher(&ended, nul
 completion_wait::completion_wait(counted<completable> c) : suspension(kind_of), on_(std::move(c)), watch_(*this) {
     if (!on_)
         throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
+    on_->require_awaitable();
     const auto* f = on_->as_fiber();
     if (f != nullptr && f->running() && !on_->done())
         throw invalid_state_error("task '" + on_->name() + "' can't await itself: it would wait for ever");

@@ -36,8 +36,14 @@ std::string fiber::owners_name() const {
     return owner_ != nullptr && owner_->name_ != nullptr ? owner_->name_(*owner_, *this) : std::string("task");
 }
 
+std::source_location fiber::owners_site() const noexcept {
+    return owner_ != nullptr && owner_->site_ != nullptr ? owner_->site_(*owner_) : std::source_location();
+}
+
 void fiber::step() noexcept {
     fiber_loop& loop = *loop_;
+    if (left_behind()) [[unlikely]]
+        return;
     loop.running_ = this;
     // A task that was asked to stop before its body began is cancelled, and nothing of it ever runs.
     const bool never_began = state_ == fiber_state::unstarted;

@@ -64,6 +64,21 @@ client_options& client_options::connect_timeout(std::chrono::nanoseconds limit) 
     return *this;
 }
 
+client_options& client_options::idle_timeout(std::chrono::nanoseconds limit) {
+    idle_timeout_ = require_positive(limit, "client_options::idle_timeout");
+    return *this;
+}
+
+client_options& client_options::first_byte_timeout(std::chrono::nanoseconds limit) {
+    first_byte_timeout_ = require_positive(limit, "client_options::first_byte_timeout");
+    return *this;
+}
+
+client_options& client_options::wait_timeout(std::chrono::nanoseconds limit) {
+    wait_timeout_ = require_positive(limit, "client_options::wait_timeout");
+    return *this;
+}
+
 client_options& client_options::timeout(std::chrono::nanoseconds limit) {
     timeout_ = require_positive(limit, "client_options::timeout");
     return *this;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The list of transfers. Each is in the list of its phase: idle, running or leaving; a request has those that are
-// prepared or done. A running transfer leaves libcurl in one of three ways: libcurl reports its end (take_ended), its
-// request does not want it any more (abandon), or everything fails (fail_all). libcurl's callbacks run user code
-// (sinks) that may abandon transfers, cancel tasks, and even destroy the client: what would call libcurl from within
-// libcurl is put off until it has returned (after_call).
+// The list of transfers. Each is in the list of its phase: idle, under way (waiting or running) or leaving; a request
+// has those that are prepared or done. A running transfer leaves libcurl in one of three ways: libcurl reports its end
+// (take_ended), its request does not want it any more (abandon), or everything fails (fail_all). libcurl's callbacks
+// run user code (sinks) that may abandon transfers, cancel tasks, and even destroy the client: what would call libcurl
+// from within libcurl is put off until it has returned (after_call).
 #include "engine.hpp"
 
 #include <algorithm>
@@ -12,7 +12,15 @@
 
 namespace muster::http {
 
-engine::engine(const client_options& options) : options_(options), loop_((require_curl(), *this)) {
+engine::engine(const client_options& options)
+    : options_(options),
+      admission_(options.connections_per_host_, options.connections_),
+      loop_((require_curl(), *this)) {
+    shared_.engine = this;
+    shared_.on_time = [](transfer& t, void* self) noexcept {
+        if (auto late = t.look_at_clock())
+            static_cast<engine*>(self)->fail(t, std::move(late));
+    };
     const auto most = [](std::size_t n) { return static_cast<long>(std::min<std::size_t>(n, 1 << 30)); };
     if (options_.connections_per_host_ != 0)
         curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_HOST_CONNECTIONS, most(options_.connections_per_host_));
@@ -70,23 +78,37 @@ bool engine::start(transfer& t) noexcept {
         if (closed_)
             throw transfer_error(t.url(), "the http::client was destroyed before the request began");
         loop_.attach();
-        const CURLMcode status = curl_multi_add_handle(loop_.multi(), t.easy());
-        if (status == CURLM_OUT_OF_MEMORY)
-            throw std::bad_alloc();
-        if (status != CURLM_OK)
-            throw transfer_error(t.url(), curl_multi_strerror(status));
+        shared_.loop = &loop_.loop();
+        const bool may_go = admission_.enter(t.ticket(), admission_.has_limits() ? t.server() : std::string());
+        if (may_go)
+            hand_over(t);
+        t.enter(may_go ? transfer_phase::running : transfer_phase::waiting);
     } catch (...) {
+        admission_.leave(t.ticket());
         t.ended_with(std::current_exception());
         t.enter(transfer_phase::done);
-        detach_if_nothing_runs();
+        settle();
         return false;
     }
     // While there are requests the loop waits for their servers, whatever libcurl polls at the moment.
-    if (running_.empty() && leaving_.empty())
+    if (under_way_.empty() && leaving_.empty())
         loop_.loop().begin_external_work();
-    running_.push_back(t);
-    t.enter(transfer_phase::running);
+    under_way_.push_back(t);
+    t.start_clock();
+    if (t.phase() == transfer_phase::running)
+        t.wait_for(waits_for::connection);
+    else
+        settle();
     return true;
+}
+
+/// *Errors*: std::bad_alloc, transfer_error.
+void engine::hand_over(transfer& t) {
+    const CURLMcode status = curl_multi_add_handle(loop_.multi(), t.easy());
+    if (status == CURLM_OUT_OF_MEMORY)
+        throw std::bad_alloc();
+    if (status != CURLM_OK)
+        throw transfer_error(t.url(), curl_multi_strerror(status));
 }
 
 void engine::abandon(transfer& t) noexcept {
@@ -94,19 +116,19 @@ void engine::abandon(transfer& t) noexcept {
     t.wake_feeder();
     if (!t.is_wanted())
         return;
-    if (loop_.in_call()) {
-        running_.remove(t);
+    if (loop_.in_call() && t.is_in_curl()) {
+        under_way_.remove(t);
         leaving_.push_back(t);
         t.enter(transfer_phase::leaving);
         return;
     }
     const muster::detail::sigpipe_guard no_sigpipe;
     take_out(t);
-    detach_if_nothing_runs();
+    settle();
 }
 
 void engine::go_on(transfer& t) noexcept {
-    if (!t.is_wanted() || loop_.in_call())
+    if (t.phase() != transfer_phase::running || loop_.in_call())
         return;
     const auto pause = t.take_pause_change();
     if (!pause)
@@ -152,7 +174,7 @@ void engine::curl_is_due() noexcept {
 void engine::loop_has_gone() noexcept {
     const auto keep = shared_from_this();
     fail_all("the loop has ended while the request was under way");
-    loop_.detach();
+    detach();
 }
 
 /// Does what could not be done while libcurl was on the stack.
@@ -166,7 +188,7 @@ void engine::after_call() noexcept {
         fail_all("libcurl or the loop ran out of memory or of descriptors to poll");
     if (closed_)
         close();
-    detach_if_nothing_runs();
+    settle();
 }
 
 void engine::take_ended() noexcept {
@@ -208,11 +230,33 @@ void engine::end_or_send_again(transfer& t, CURLcode code) noexcept {
     curl_multi_remove_handle(loop_.multi(), t.easy());
     try {
         t.begin_again();
-        if (const CURLMcode status = curl_multi_add_handle(loop_.multi(), t.easy()); status != CURLM_OK)
-            throw transfer_error(t.url(), curl_multi_strerror(status));
+        admission_.leave(t.ticket());
+        if (admission_.enter(t.ticket(), admission_.has_limits() ? t.server() : std::string())) {
+            t.wait_for(waits_for::connection);
+            hand_over(t);
+        } else {
+            t.enter(transfer_phase::waiting);
+            t.wait_for(waits_for::admission);
+        }
     } catch (...) {
         t.ended_with(std::current_exception());
         finish(t);
+    }
+}
+
+/// Hands over as many of those that wait as may go now. A transfer that is handed over ends later, never within this.
+void engine::admit_waiting() noexcept {
+    while (admission::ticket* ticket = admission_.admit_next()) {
+        transfer& t = transfer::of(*ticket);
+        MUSTER_ASSERT(t.phase() == transfer_phase::waiting);
+        t.enter(transfer_phase::running);
+        t.wait_for(waits_for::connection);
+        try {
+            hand_over(t);
+        } catch (...) {
+            t.ended_with(std::current_exception());
+            finish(t);
+        }
     }
 }
 
@@ -222,15 +266,19 @@ void engine::finish(transfer& t) noexcept {
     t.wake_feeder();
 }
 
-/// Takes a transfer out of libcurl. If no request has it any more, it is ready for the next one.
+/// Takes a transfer out of libcurl, or out of the queue in front of it. If no request has it any more, it is ready for
+/// the next one.
 void engine::take_out(transfer& t) noexcept {
-    MUSTER_ASSERT(t.is_in_curl() && !loop_.in_call());
-    curl_multi_remove_handle(loop_.multi(), t.easy());
+    MUSTER_ASSERT(t.phase() == transfer_phase::waiting || (t.is_in_curl() && !loop_.in_call()));
+    if (t.is_in_curl())
+        curl_multi_remove_handle(loop_.multi(), t.easy());
     if (shared_.noted.contains(t))
         shared_.noted.remove(t);
+    admission_.leave(t.ticket());
+    t.stop_clock();
     t.stop_receiving_pause();
-    (t.phase() == transfer_phase::running ? running_ : leaving_).remove(t);
-    if (running_.empty() && leaving_.empty())
+    (t.is_wanted() ? under_way_ : leaving_).remove(t);
+    if (under_way_.empty() && leaving_.empty())
         loop_.loop().end_external_work();
     if (t.phase() == transfer_phase::left)
         put_away(t);
@@ -241,7 +289,7 @@ void engine::take_out(transfer& t) noexcept {
 void engine::fail_all(const char* why) noexcept {
     MUSTER_ASSERT(leaving_.empty());
     const muster::detail::sigpipe_guard no_sigpipe;
-    while (transfer* t = running_.front()) {
+    while (transfer* t = under_way_.front()) {
         try {
             t->ended_with(std::make_exception_ptr(transfer_error(t->url(), why)));
         } catch (...) {
@@ -251,9 +299,19 @@ void engine::fail_all(const char* why) noexcept {
     }
 }
 
-void engine::detach_if_nothing_runs() noexcept {
-    if (running_.empty() && leaving_.empty())
-        loop_.detach();
+/// Some transfer has ended, or has come: others may go, or the loop is not needed any more.
+void engine::settle() noexcept {
+    if (loop_.in_call())
+        return; // after_call settles
+    if (!closed_)
+        admit_waiting();
+    if (under_way_.empty() && leaving_.empty())
+        detach();
+}
+
+void engine::detach() noexcept {
+    shared_.loop = nullptr;
+    loop_.detach();
 }
 
 void engine::close() noexcept {
@@ -262,6 +320,7 @@ void engine::close() noexcept {
     if (loop_.in_call() || loop_.multi() == nullptr)
         return;
     fail_all("the http::client was destroyed while the request was under way");
+    shared_.loop = nullptr;
     loop_.close();
 }
 

@@ -59,15 +59,19 @@ private:
     void put_away(transfer& t) noexcept;
     void finish(transfer& t) noexcept;
     void fail_all(const char* why) noexcept;
-    void detach_if_nothing_runs() noexcept;
+    void hand_over(transfer& t);
+    void admit_waiting() noexcept;
+    void settle() noexcept;
+    void detach() noexcept;
 
     client_options options_;
-    share_handle cookies_; ///< the cookies; null if none are kept. It must outlive the transfers
+    share_handle cookies_;       ///< the cookies; null if none are kept. It must outlive the transfers
+    shared_by_transfers shared_; ///< must outlive the transfers
     std::vector<std::unique_ptr<transfer>> transfers_; ///< all, whatever their phase
     muster::detail::intrusive_list<transfer> idle_;
-    muster::detail::intrusive_list<transfer> running_;
+    muster::detail::intrusive_list<transfer> under_way_; ///< waiting or running
     muster::detail::intrusive_list<transfer> leaving_;
-    shared_by_transfers shared_;
+    admission admission_;
     bool closed_ = false;
     curl_loop loop_; // last: closing it calls back into what is above
 };

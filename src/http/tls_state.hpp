@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// Two questions about a connection's TLS that libcurl does not answer. Private to muster::http.
+/// The facts about a connection's TLS that libcurl does not tell: bytes that were not read, and an end that is a cut.
+/// Private to muster::http.
 ///
 ///     if (tls_has_unread_bytes(easy)) ...
 ///     if (!tls_was_closed_properly(easy)) ...
@@ -13,6 +14,9 @@ namespace muster::http {
 
 /// *Returns* whether the connection's TLS holds decrypted bytes that were not read; false where that can't be known.
 [[nodiscard]] bool tls_has_unread_bytes(CURL* easy) noexcept;
+
+/// Has OpenSSL tell an end of the connection from a proper one, whatever libcurl told it. To be called from a callback.
+void tls_require_proper_end(CURL* easy) noexcept;
 
 /// *Returns* whether the peer said that it sends no more (close_notify); true where that can't be known.
 /// To be called from a callback of libcurl's: the connection must still be the handle's.

@@ -59,9 +59,11 @@ void transfer::enter(transfer_phase next) noexcept {
         case idle:
             return next == prepared;
         case prepared:
-            return next == running || next == done || next == idle;
+            return next == waiting || next == running || next == done || next == idle;
+        case waiting:
+            return next == running || next == done;
         case running:
-            return next == leaving || next == done;
+            return next == waiting || next == leaving || next == done;
         case leaving:
             return next == left || next == done;
         case left:
@@ -73,6 +75,58 @@ void transfer::enter(transfer_phase next) noexcept {
     MUSTER_ASSERT(may_enter());
     phase_ = next;
 }
+
+// ---- time ----
+
+transfer::deadline_timer::deadline_timer(transfer& t) noexcept
+    : timer([](timer& x) noexcept {
+          transfer& self = *static_cast<deadline_timer&>(x).of;
+          self.shared_.on_time(self, self.shared_.engine);
+      }),
+      of(&t) {}
+
+void transfer::start_clock() noexcept {
+    clock_.begin(limits_, shared_.loop->now());
+    arm_deadline();
+}
+
+void transfer::stop_clock() noexcept {
+    if (shared_.loop != nullptr)
+        shared_.loop->disarm(deadline_);
+}
+
+void transfer::wait_for(waits_for what) noexcept {
+    clock_.enter(what, shared_.loop->now());
+    arm_deadline();
+}
+
+void transfer::arm_deadline() noexcept {
+    shared_.loop->disarm(deadline_);
+    // Without memory for the timer the request has no limit.
+    if (const auto next = clock_.next())
+        static_cast<void>(shared_.loop->arm(deadline_, *next));
+}
+
+std::exception_ptr transfer::look_at_clock() noexcept {
+    const auto now = shared_.loop->now();
+    curl_off_t uploaded = 0;
+    curl_easy_getinfo(easy(), CURLINFO_SIZE_UPLOAD_T, &uploaded);
+    const bool sends = std::exchange(uploaded_, static_cast<std::uint64_t>(uploaded)) != uploaded_;
+    // Time in which the program does not read, or has nothing to send, is not the server's.
+    if (phase_ == transfer_phase::running && (sends || receiving_is_paused_ || upload_.waits()))
+        clock_.progress(now);
+    if (!clock_.all_is_over(now) && !clock_.phase_is_over(now)) {
+        arm_deadline();
+        return nullptr;
+    }
+    try {
+        return std::make_exception_ptr(timeout_error(answer_.url, clock_.text(now)));
+    } catch (...) {
+        return std::current_exception();
+    }
+}
+
+// ---- the tasks that wait ----
 
 void transfer::wake_waiter() noexcept {
     if (exchange* w = std::exchange(waiter_, nullptr))
@@ -88,8 +142,10 @@ std::optional<int> transfer::take_pause_change() noexcept {
     const bool receives = receiving_is_paused_ && !ready(until::data);
     if (!receives && (!upload_.was_asked() || upload_.waits()))
         return std::nullopt;
-    if (receives)
+    if (receives) {
         receiving_is_paused_ = false;
+        clock_.progress(shared_.loop->now());
+    }
     // A direction that is paused and stays so must be named.
     return (upload_.waits() ? CURLPAUSE_SEND : 0) | (receiving_is_paused_ ? CURLPAUSE_RECV : 0);
 }

@@ -10,15 +10,18 @@
 ///     if (!transfer.ended(code)) transfer.begin_again();     // a redirect, or a connection that was not fit for use
 ///     auto answer = transfer.take_answer();
 
+#include "admission.hpp"
 #include "body_decoder.hpp"
 #include "curl_handles.hpp"
 #include "framing.hpp"
 #include "known_connections.hpp"
+#include "phase_clock.hpp"
 #include "redirect.hpp"
 #include "upload.hpp"
 
 #include <muster/detail/assert.hpp>
 #include <muster/detail/intrusive_list.hpp>
+#include <muster/detail/scheduler.hpp>
 #include <muster/http.hpp>
 
 #include <chrono>
@@ -54,6 +57,7 @@ enum class until {
 enum class transfer_phase {
     idle,     ///< it waits in the engine for a request
     prepared, ///< it has a request, and was not started
+    waiting,  ///< it waits until the limits on connections allow it to be handed to libcurl
     running,  ///< libcurl works on it
     leaving,  ///< libcurl has it, and must give it back as soon as libcurl is not on the stack
     left,     ///< as leaving; and the request that had it is gone
@@ -65,6 +69,10 @@ struct is_noted;
 
 /// The lists and handles that all transfers of an engine share.
 struct shared_by_transfers {
+    /// Called when a transfer's time may be over.
+    void (*on_time)(transfer&, void* engine) noexcept = nullptr;
+    void* engine = nullptr;
+    muster::detail::scheduler* loop = nullptr; ///< while something is under way
     /// Transfers that the engine must look at once libcurl has returned: see transfer::is_answered.
     muster::detail::intrusive_list<transfer, is_noted> noted;
     known_connections connections;
@@ -84,11 +92,26 @@ public:
         return phase_ == transfer_phase::running || phase_ == transfer_phase::leaving || phase_ == transfer_phase::left;
     }
     /// *Returns* whether it was started and the request still wants what becomes of it.
-    [[nodiscard]] bool is_wanted() const noexcept { return phase_ == transfer_phase::running; }
+    [[nodiscard]] bool is_wanted() const noexcept {
+        return phase_ == transfer_phase::waiting || phase_ == transfer_phase::running;
+    }
     /// *Returns* whether it was started and nothing more becomes of it.
     [[nodiscard]] bool is_over() const noexcept { return phase_ > transfer_phase::running; }
     /// The one place in which the phase changes.
     void enter(transfer_phase next) noexcept;
+
+    // ---- its turn, and its time ----
+    [[nodiscard]] admission::ticket& ticket() noexcept { return ticket_; }
+    [[nodiscard]] static transfer& of(admission::ticket& t) noexcept { return *static_cast<engine_ticket&>(t).of; }
+    /// *Returns* the server that the request at hand goes to.
+    [[nodiscard]] std::string server() const { return origin_of(hop_.url); }
+    /// The transfer is started: its limits count from now on.
+    void start_clock() noexcept;
+    void stop_clock() noexcept;
+    /// It waits for something else from now on.
+    void wait_for(waits_for what) noexcept;
+    /// *Returns* the error if its time is over; else sees to it that it is asked again.
+    [[nodiscard]] std::exception_ptr look_at_clock() noexcept;
 
     /// *Errors*: url_error, body_error, std::bad_alloc. *Lifetime*: refers to the request while it runs.
     void prepare(const request& what, const client_options& options, delivery how);
@@ -202,6 +225,7 @@ private:
     template <class Value>
     void set(CURLoption option, Value value);
     void apply();
+    void set_limits(const request& what) noexcept;
     void set_client(const client_options& options);
     void set_tls(const tls_options& options);
     void set_request(const request& what);
@@ -213,7 +237,22 @@ private:
     void read_head();
     void read_answer();
 
+    struct engine_ticket : admission::ticket {
+        explicit engine_ticket(transfer& t) noexcept : of(&t) {}
+        transfer* of;
+    };
+    struct deadline_timer : muster::detail::timer {
+        explicit deadline_timer(transfer& t) noexcept;
+        transfer* of;
+    };
+    void arm_deadline() noexcept;
+
     shared_by_transfers& shared_;
+    engine_ticket ticket_{*this};
+    phase_limits limits_;
+    phase_clock clock_;
+    deadline_timer deadline_{*this};
+    std::uint64_t uploaded_ = 0; ///< when the clock was last looked at
     transfer_phase phase_ = transfer_phase::idle;
     answer_progress progress_ = answer_progress::head;
     settings settings_ = settings::none;

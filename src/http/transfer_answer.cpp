@@ -47,6 +47,7 @@ std::string_view without_blanks(std::string_view s) noexcept {
 /// used before breaks without an answer: the server may have done what it was asked to.
 int transfer::on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept {
     auto& t = *static_cast<transfer*>(self);
+    t.wait_for(waits_for::first_byte);
     try {
         if (t.resend_ != resend::no)
             return CURL_PREREQFUNC_ABORT;
@@ -161,6 +162,10 @@ bool transfer::take_header(std::string_view line) {
     if (!is_wanted())
         return false;
     header_bytes_ += line.size();
+    if (clock_.phase() == waits_for::first_byte)
+        wait_for(waits_for::more);
+    else
+        clock_.progress(shared_.loop->now());
     if (header_bytes_ > options_->header_limit_) {
         failure_ = std::make_exception_ptr(too_large_error(answer_.url,
             "the headers are larger than " + std::to_string(options_->header_limit_) + " bytes",
@@ -267,6 +272,7 @@ void transfer::guard_connection() {
     if (frame_.kind == framing::until_close && std::string_view(answer_.effective_url).starts_with("https") &&
         !options_->tls_.missing_close_notify_is_fine_) {
         tls_end_ = tls_end::cut_off;
+        tls_require_proper_end(easy());
         curl_easy_setopt(easy(), CURLOPT_NOPROGRESS, 0L);
     }
 }
@@ -324,6 +330,7 @@ transfer::taken transfer::take_body(std::string_view piece) {
         return taken::none_now;
     }
     came_ += piece.size();
+    clock_.progress(shared_.loop->now());
     if (!decoder_.take(piece, [this](std::string_view unpacked) { return deliver(unpacked); }))
         return taken::never;
     look_for_end();

@@ -98,7 +98,8 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_PEER_FAILED_VERIFICATION:
         return std::make_exception_ptr(tls_error(url, text));
     case CURLE_OPERATION_TIMEDOUT:
-        return std::make_exception_ptr(timeout_error(url, text));
+        // The one time limit that libcurl keeps itself, because it shares it out among the addresses of a server.
+        return std::make_exception_ptr(timeout_error(url, text + " (connect_timeout)"));
     case CURLE_SEND_FAIL_REWIND:
         return std::make_exception_ptr(
             transfer_error(url, "the body would have to be sent again, but it can't be read a second time"));

@@ -48,6 +48,8 @@ void require_url(const std::string& url) {
 }
 
 long in_milliseconds(std::chrono::nanoseconds d) noexcept {
+    if (d == no_time_limit)
+        return std::numeric_limits<int>::max() / 2;
     const auto count = std::chrono::ceil<std::chrono::milliseconds>(d).count();
     // libcurl adds the time to others in an int here and there.
     return static_cast<long>(std::clamp<decltype(count)>(count, 1, std::numeric_limits<int>::max() / 2));
@@ -132,6 +134,7 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     expects_ = what.expect_continue();
     sent_before_ = 0;
     time_before_ = std::chrono::microseconds(0);
+    set_limits(what);
     require_url(what.url());
     request_ = &what;
     hop_.url = what.url();
@@ -139,6 +142,16 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     hop_.sends_body = has_body();
     hop_.is_elsewhere = false;
     apply();
+}
+
+void transfer::set_limits(const request& what) noexcept {
+    const auto limit = [](std::chrono::nanoseconds d) { return d == no_time_limit ? std::chrono::nanoseconds(0) : d; };
+    // A stream of events may be silent for long.
+    const auto idle = delivery_ == delivery::stream ? no_time_limit : std::chrono::nanoseconds(std::chrono::minutes(1));
+    limits_.total = limit(what.timeout().value_or(options_->timeout_));
+    limits_.each = {limit(options_->wait_timeout_), limit(options_->connect_timeout_),
+        limit(options_->first_byte_timeout_), limit(options_->idle_timeout_.value_or(idle))};
+    uploaded_ = 0;
 }
 
 /// Tells libcurl about the hop at hand.
@@ -166,8 +179,6 @@ void transfer::apply() {
     if (settings_ != settings::client)
         set_client(*options_);
     set(CURLOPT_URL, hop_.url.c_str());
-    const auto limit = request_->timeout().value_or(options_->timeout_);
-    set(CURLOPT_TIMEOUT_MS, limit.count() > 0 ? in_milliseconds(limit) : 0L);
     set(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
     // The callbacks change these while an answer comes.
     set(CURLOPT_FORBID_REUSE, 0L);

@@ -4,7 +4,7 @@
 ///
 ///     begin_wait()          side is added to libuv's events (no system call if libuv watches it still)
 ///     end_wait(), on_ready  the waiter goes; libuv goes on watching, but keeps no loop alive for it
-///     events nobody wants   libuv stops watching that side, as it would report it again at once
+///     unwanted events       libuv stops watching that side, as it would report it again at once
 ///     close(), loop's end   the handle is given back to libuv; whoever waits is woken
 #include "io/descriptor.hpp"
 
@@ -226,7 +226,7 @@ void descriptor::on_events(uv_poll_t* p, int status, int events) {
         self.wake_all();
         return;
     }
-    // An event that nobody waits for would be reported again at once.
+    // An event without a waiter would be reported again at once.
     if (const int unwanted = events & ~self.wanted(); unwanted != 0) {
         self.watched_ &= ~unwanted;
         if (self.watched_ == 0)

@@ -78,8 +78,8 @@ public:
     [[nodiscard]] std::uint64_t part_written() const noexcept { return part_written_; }
     void write_ended_after(std::uint64_t part) noexcept { part_written_ = part; }
 
-    /// From now on, and until end_wait(), `w` is told once when this side can be used, or when the descriptor is
-    /// closed. Nobody else may wait for this side. *Returns* why the descriptor can't be watched.
+    /// From now on, and until end_wait(), `w` is called once when this side can be used, or when the descriptor is
+    /// closed. A side has one waiter at a time. *Returns* why the descriptor can't be watched.
     [[nodiscard]] std::error_code begin_wait(waiter& w, side s, event_loop& loop) noexcept;
     /// Does nothing unless `w` waits for this side.
     void end_wait(const waiter& w, side s) noexcept;
@@ -119,7 +119,7 @@ private:
     loop_end loop_end_;
 };
 
-/// What begin_wait() tells that a side is ready. *Lifetime*: ends its wait before it is destroyed.
+/// begin_wait() calls one when a side is ready. *Lifetime*: ends its wait before it is destroyed.
 class descriptor::waiter {
 public:
     waiter() = default;

@@ -67,7 +67,7 @@ std::optional<addresses> ask(const question& q) {
     return all;
 }
 
-/// What a look-up gives, an error included: one that was given up is nobody's any more, and is not reported.
+/// The result of a look-up. An error is part of it: that of a look-up which was given up is dropped, and not reported.
 struct answer {
     addresses found;
     std::exception_ptr error;

@@ -22,7 +22,7 @@ namespace {
 using detail::throw_system_error;
 
 stream standard(int fd, const char* what) {
-    auto place = std::make_shared<detail::descriptor>(-1);
+    auto made = std::make_shared<detail::descriptor>(-1);
     struct stat found {};
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fstat(fd, &found) != 0)
@@ -34,21 +34,21 @@ stream standard(int fd, const char* what) {
         const std::string path = "/proc/self/fd/" + std::to_string(fd);
         const int again = ::open(path.c_str(), (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         if (again >= 0) {
-            place->reset(again);
-            return stream(std::move(place));
+            made->reset(again);
+            return stream(std::move(made));
         }
     }
     const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (copy < 0)
         throw_system_error(errno, what);
-    place->reset(copy);
+    made->reset(copy);
     // A file is always ready, whatever its flags.
     if (!S_ISREG(found.st_mode) && (flags & O_NONBLOCK) == 0) {
         if (::fcntl(copy, F_SETFL, flags | O_NONBLOCK) < 0)
             throw_system_error(errno, what);
-        place->block_again_when_closed();
+        made->block_again_when_closed();
     }
-    return stream(std::move(place));
+    return stream(std::move(made));
 }
 
 } // namespace

@@ -105,7 +105,7 @@ namespace {
 
 using state_ptr = std::shared_ptr<reader::state>;
 
-/// One read operation: nobody else reads meanwhile. *Errors*: invalid_state_error, also for a reader that was moved
+/// One read operation: no other task reads meanwhile. *Errors*: invalid_state_error, also for a reader that was moved
 /// from.
 class operation {
 public:

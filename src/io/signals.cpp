@@ -33,7 +33,7 @@ namespace {
 
 constexpr int most_signals = 64;
 
-/// What the handler reads of a watcher.
+/// The part of a watcher that the handler reads.
 struct watcher_slot {
     std::atomic<int> pipe{-1}; ///< -1: the slot is free
     std::atomic<std::uint64_t> signals{0};

@@ -33,7 +33,7 @@ address address_of(const std::string& path) {
     return address(&name, offsetof(sockaddr_un, sun_path) + path.size() + 1);
 }
 
-/// Removes a socket that nobody listens on.
+/// Removes a socket on which no process listens.
 void remove_stale(const std::string& path, const address& at) noexcept {
     struct stat found {};
     if (::lstat(path.c_str(), &found) != 0 || !S_ISSOCK(found.st_mode))

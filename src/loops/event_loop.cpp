@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: MIT
+// The loop on libuv.
+//
+// The ready queue and the timers are the scheduler's own; libuv polls descriptors, watches signals and wakes the loop
+// when another thread posts. poll() runs libuv without waiting, and then waits on libuv's descriptor itself, because
+// libuv counts time in milliseconds.
+//
+// Signals belong to the whole program. watched_signals counts how many loops watch each one, so that the last loop
+// gives the default action back, and leaves alone a signal that the program handles itself.
 #include <muster/event_loop.hpp>
 
 #include "posix/signal_actions.hpp"
@@ -44,8 +52,8 @@ void require_uv(int status, const char* what) {
         throw std::system_error(-status, std::generic_category(), what);
 }
 
-/// Without descriptors uv_loop_init does not give back those that it got and, for the first loop of the program, ends
-/// it: whether there is room for them is seen before.
+/// Checks that there are enough descriptors before uv_loop_init is called. When it runs out of them it does not give
+/// back those that it got and, for the first loop of the program, ends the program.
 void require_room_for_loop(bool first) {
     std::array<int, 6> taken{};
     taken.fill(-1);
@@ -63,7 +71,8 @@ void require_room_for_loop(bool first) {
 
 constinit std::atomic<bool> had_a_loop = false;
 
-/// libuv ends the program (an assertion in uv__close) if a descriptor of its own is one of these.
+/// Makes sure that descriptors 0, 1 and 2 are open: libuv ends the program (an assertion in uv__close) if it gets one
+/// of them for itself.
 void open_standard_descriptors() {
     int fd = -1;
     do
@@ -74,7 +83,7 @@ void open_standard_descriptors() {
     ::close(fd);
 }
 
-/// uv closes a handle in a turn of its loop.
+/// Closes a handle and waits for that: libuv closes handles only while its loop runs.
 void close_now(uv_loop_t& loop, uv_handle_t* handle) noexcept {
     bool closed = false;
     handle->data = &closed;
@@ -83,8 +92,8 @@ void close_now(uv_loop_t& loop, uv_handle_t* handle) noexcept {
         uv_run(&loop, UV_RUN_NOWAIT);
 }
 
-/// Which signals loops of this program watch. A signal belongs to the whole program, and so does what was set for it:
-/// one that is not the system's and not watched by a loop is the program's own business.
+/// Which signals the loops of this program watch. A signal whose action is neither the default nor set by a loop is
+/// handled by the program itself, and no loop watches it.
 class watched_signals {
 public:
     /// *Returns* an error of libuv's; 0 also where the signal is left alone.
@@ -114,7 +123,7 @@ public:
         if (loops == 0 && known && now.sa_handler != handler_)
             sigaction(signal, &now, nullptr);
     }
-    /// What somebody who took a signal over from a loop is to put back.
+    /// Restores what was set for a signal by somebody who had taken it over, perhaps from a loop that has ended since.
     static void put_back(int signal, const struct sigaction& before) noexcept {
         const std::lock_guard lock(mutex_);
         struct sigaction action = before;
@@ -128,7 +137,7 @@ public:
 private:
     static inline std::mutex mutex_;
     static inline std::array<int, 65> loops_{};
-    static inline void (*handler_)(int) = nullptr; ///< libuv's
+    static inline void (*handler_)(int) = nullptr; ///< what libuv sets
 };
 
 } // namespace
@@ -153,32 +162,16 @@ event_loop::event_loop(std::unique_ptr<backend> b) : scheduler(&backend::send_wa
 
 event_loop::~event_loop() {
     destroy_tasks();
-    while (end_hook* h = first_hook_) {
-        remove(*h);
+    while (end_hook* h = end_hooks_.pop_front())
         h->ended_(*h);
-    }
     unwatch_interrupt();
     close_now(backend_->loop, reinterpret_cast<uv_handle_t*>(&backend_->wake));
-    // What awaiters were destroyed with may still be closing its handles.
+    // Awaiters that were destroyed just now may have handles that libuv is still closing.
     while (uv_loop_close(&backend_->loop) == UV_EBUSY)
         uv_run(&backend_->loop, UV_RUN_NOWAIT);
 }
 
 void* event_loop::native() noexcept { return &backend_->loop; }
-
-void event_loop::add(end_hook& h) noexcept {
-    h.before_ = nullptr;
-    h.after_ = first_hook_;
-    if (first_hook_ != nullptr)
-        first_hook_->before_ = &h;
-    first_hook_ = &h;
-}
-
-void event_loop::remove(end_hook& h) noexcept {
-    (h.before_ != nullptr ? h.before_->after_ : first_hook_) = h.after_;
-    if (h.after_ != nullptr)
-        h.after_->before_ = h.before_;
-}
 
 nanoseconds event_loop::read_clock() noexcept {
     return std::chrono::duration_cast<nanoseconds>(std::chrono::steady_clock::now() - backend_->epoch);
@@ -186,7 +179,7 @@ nanoseconds event_loop::read_clock() noexcept {
 
 bool event_loop::poll(bool may_wait, std::optional<nanoseconds> until) {
     uv_loop_t& loop = backend_->loop;
-    // Registers what was added since the last time, and takes what is there.
+    // libuv registers what was added since the last time, and takes the events that are there.
     uv_run(&loop, UV_RUN_NOWAIT);
     if (!may_wait || std::exchange(again_, false) || has_ready() || !inbox()->empty())
         return true;
@@ -237,7 +230,7 @@ bool event_loop::watch_interrupt(std::uint64_t signals, interrupt_function inter
                     watched_signals::stop(each);
                 self.interrupted(number, self.interrupt_context);
             });
-            // It alone keeps nobody waiting.
+            // The loop does not wait for a signal alone.
             uv_unref(reinterpret_cast<uv_handle_t*>(&handle));
         }
         if (status < 0) {

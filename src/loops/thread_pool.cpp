@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT
+// Threads for calls that block.
+//
+// One lock guards the queue and the counts. A thread that finds no call sleeps; only one at a time looks out for calls
+// without sleeping, for about a microsecond. When that thread has found a call and there are more, it wakes the next
+// thread. So a burst of short calls does not pay for waking threads that find nothing to do.
 #include <muster/thread_pool.hpp>
 
+#include <muster/detail/assert.hpp>
 #include <muster/error.hpp>
 
 #include <pthread.h>
@@ -29,9 +35,11 @@ void pause() noexcept {
 #endif
 }
 
-constexpr int spins = 64; ///< a short lock is taken, or a job comes, within less than a microsecond, or not soon
+/// How often to look before sleeping: a short lock becomes free, or a call comes, within less than a microsecond, or
+/// not soon.
+constexpr int spins = 64;
 
-thread_local const void* works_for = nullptr; ///< the state of the pool whose thread this is
+thread_local const void* works_for = nullptr; ///< the state of the pool that this thread belongs to
 
 std::size_t cores() noexcept { return std::max<std::size_t>(1, std::thread::hardware_concurrency()); }
 
@@ -44,92 +52,109 @@ thread_pool_options& thread_pool_options::threads(std::size_t most) {
     return *this;
 }
 
-/// One lock guards it all. Only one thread at a time looks out for work without sleeping; when it has found some and
-/// there is more, the next one is woken. So a burst of short calls does not pay for waking threads that find nothing.
-struct thread_pool::state {
-    explicit state(const thread_pool_options& o) : options(o) {
-        if (options.threads_ == 0)
-            options.threads_ = cores();
+/// What the pool's threads share.
+///
+///     open --shutdown() or stop()--> closing --the threads have been joined--> ended
+class thread_pool::state {
+public:
+    explicit state(const thread_pool_options& o) : options_(o) {
+        if (options_.threads_ == 0)
+            options_.threads_ = cores();
     }
 
-    std::unique_lock<std::mutex> locked() noexcept {
-        // The lock is held for some ten nanoseconds: sleeping for it would cost a hundred times as much.
-        for (int i = 0; i != spins; ++i) {
-            if (lock.try_lock())
-                return std::unique_lock(lock, std::adopt_lock);
-            pause();
-        }
-        return std::unique_lock(lock);
+    void submit(job& j);
+    [[nodiscard]] bool withdraw(job& j) noexcept;
+    void close(bool drop_queued);
+
+    /// Whether this is one of the pool's threads.
+    [[nodiscard]] bool is_own_thread() const noexcept { return works_for == this; }
+    [[nodiscard]] std::size_t threads() {
+        const auto own = locked();
+        return thread_count_;
+    }
+    [[nodiscard]] std::size_t queued() const noexcept { return waiting_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::size_t running() {
+        const auto own = locked();
+        return at_work_;
     }
 
-    void push(executor_job& j) noexcept {
-        j.after_ = nullptr;
-        j.before_ = last;
-        (last != nullptr ? last->after_ : first) = &j;
-        last = &j;
-        waiting.store(waiting.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    }
-    void remove(executor_job& j) noexcept {
-        (j.before_ != nullptr ? j.before_->after_ : first) = j.after_;
-        (j.after_ != nullptr ? j.after_->before_ : last) = j.before_;
-        waiting.store(waiting.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-    }
+private:
+    /// The pool's lock, held. A function that needs it takes one, so that it can't be called without.
+    using held = std::unique_lock<std::mutex>;
+    enum class phase { open, closing, ended };
 
-    void push_stoppable(executor_job& j) noexcept {
-        j.before_ = nullptr;
-        j.after_ = stoppable;
-        if (stoppable != nullptr)
-            stoppable->before_ = &j;
-        stoppable = &j;
-    }
-    void remove_stoppable(executor_job& j) noexcept {
-        (j.before_ != nullptr ? j.before_->after_ : stoppable) = j.after_;
-        if (j.after_ != nullptr)
-            j.after_->before_ = j.before_;
-    }
-    /// Asks the calls that are being made to stop; takes the lock.
-    void stop_running() noexcept;
+    held locked() noexcept;
+    [[nodiscard]] bool is(const held& own) const noexcept { return own.mutex() == &lock_ && own.owns_lock(); }
 
-    [[nodiscard]] bool more_than_looked_for() const noexcept {
-        return waiting.load(std::memory_order_relaxed) > woken + looking;
+    void push(const held& own, job& j) noexcept;
+    void remove(const held& own, job& j) noexcept;
+    /// Whether more calls wait than threads are looking for them, or are being woken to do so.
+    [[nodiscard]] bool more_than_looked_for(const held& own) const noexcept {
+        MUSTER_ASSERT(is(own));
+        return queued() > woken_ + looking_;
     }
-
-    /// *Returns* 0, or why no thread could be started. Called with the lock.
-    int start_thread() noexcept;
+    /// *Returns* 0, or why no thread could be started.
+    int start_thread(const held& own) noexcept;
     static void* thread_main(void* self) noexcept;
     void work() noexcept;
-    [[nodiscard]] bool is_own_thread() const noexcept;
+    void run_next(held& own) noexcept;
+    void stop_running() noexcept;
 
-    std::mutex lock;
-    std::condition_variable work_or_end;
-    std::condition_variable all_ended;
-    executor_job* first = nullptr;
-    executor_job* last = nullptr;
-    executor_job* stoppable = nullptr;   ///< calls being made that take a stop token
-    std::atomic<std::size_t> waiting{0}; ///< changed with the lock
-    std::vector<pthread_t> started;      ///< given to the one who joins them
-    std::size_t thread_count = 0;
-    std::size_t asleep = 0;  ///< of them
-    std::size_t woken = 0;   ///< of those asleep: a wake-up is on its way to them
-    std::size_t looking = 0; ///< awake without a job
-    std::size_t at_work = 0;
-    bool closing = false;
-    bool ended = false;
-    thread_pool_options options;
+    std::mutex lock_;
+    std::condition_variable work_or_end_;
+    std::condition_variable all_ended_;
+    thread_pool_options options_;
+
+    // Guarded by the lock, all of it; waiting_ may also be read without.
+    phase phase_ = phase::open;
+    detail::intrusive_list<job> queue_;
+    detail::intrusive_list<job> stoppable_; ///< calls being made that take a stop token
+    std::atomic<std::size_t> waiting_{0};   ///< how many are in the queue
+    std::vector<pthread_t> started_;        ///< emptied by the one who joins them
+    std::size_t thread_count_ = 0;
+    std::size_t asleep_ = 0;  ///< threads that sleep
+    std::size_t woken_ = 0;   ///< threads among those that a wake-up is on its way to
+    std::size_t looking_ = 0; ///< threads that are awake and have no call to make
+    std::size_t at_work_ = 0; ///< threads that are making a call
 };
 
-int thread_pool::state::start_thread() noexcept {
+thread_pool::state::held thread_pool::state::locked() noexcept {
+    // The lock is held for some ten nanoseconds: sleeping for it would cost a hundred times as much.
+    for (int i = 0; i != spins; ++i) {
+        if (lock_.try_lock())
+            return held(lock_, std::adopt_lock);
+        pause();
+    }
+    return held(lock_);
+}
+
+void thread_pool::state::push(const held& own, job& j) noexcept {
+    MUSTER_ASSERT(is(own) && j.stage_ != job::stage::queued);
+    queue_.push_back(j);
+    j.stage_ = job::stage::queued;
+    waiting_.store(queued() + 1, std::memory_order_relaxed);
+}
+
+void thread_pool::state::remove(const held& own, job& j) noexcept {
+    MUSTER_ASSERT(is(own) && j.stage_ == job::stage::queued);
+    queue_.remove(j);
+    j.stage_ = job::stage::idle;
+    waiting_.store(queued() - 1, std::memory_order_relaxed);
+}
+
+int thread_pool::state::start_thread(const held& own) noexcept {
+    MUSTER_ASSERT(is(own));
     pthread_attr_t attributes;
     if (const int error = pthread_attr_init(&attributes); error != 0)
         return error;
     int error = 0;
     try {
-        started.reserve(started.size() + 1);
+        started_.reserve(started_.size() + 1);
     } catch (const std::bad_alloc&) {
         error = ENOMEM;
     }
-    if (error == 0 && options.stack_bytes_ != 0)
-        error = pthread_attr_setstacksize(&attributes, options.stack_bytes_);
+    if (error == 0 && options_.stack_bytes_ != 0)
+        error = pthread_attr_setstacksize(&attributes, options_.stack_bytes_);
     pthread_t thread{};
     if (error == 0)
         error = pthread_create(&thread, &attributes, &thread_main, this);
@@ -139,14 +164,14 @@ int thread_pool::state::start_thread() noexcept {
 #if defined(__linux__)
     // A name has room for 15 characters.
     try {
-        pthread_setname_np(thread, (options.name_.substr(0, 11) + '-' + std::to_string(thread_count)).c_str());
+        pthread_setname_np(thread, (options_.name_.substr(0, 11) + '-' + std::to_string(thread_count_)).c_str());
     } catch (const std::bad_alloc&) {
         pthread_setname_np(thread, "pool");
     }
 #endif
-    started.push_back(thread);
-    ++thread_count;
-    ++looking;
+    started_.push_back(thread);
+    ++thread_count_;
+    ++looking_;
     return 0;
 }
 
@@ -157,177 +182,174 @@ void* thread_pool::state::thread_main(void* self) noexcept {
 }
 
 void thread_pool::state::work() noexcept {
-    auto own = locked(); // counted as looking since it was started
+    auto own = locked(); // the thread has counted as looking for calls since it was started
     for (;;) {
-        if (first == nullptr && looking == 1 && !closing) {
+        if (queue_.empty() && looking_ == 1 && phase_ == phase::open) {
+            // This thread alone looks out for calls, without sleeping yet.
             own.unlock();
-            for (int i = 0; i != spins && waiting.load(std::memory_order_relaxed) == 0; ++i)
+            for (int i = 0; i != spins && queued() == 0; ++i)
                 pause();
             own = locked();
         }
-        if (first == nullptr) {
-            --looking;
-            if (closing)
-                return;
-            ++asleep;
-            while (woken == 0 && first == nullptr && !closing)
-                work_or_end.wait(own);
-            --asleep;
-            if (woken != 0)
-                --woken;
-            ++looking;
+        if (!queue_.empty()) {
+            run_next(own);
             continue;
         }
-        auto& j = static_cast<job&>(*first);
-        remove(j);
-        j.queued_ = false;
-        j.begin();
-        --looking;
-        ++at_work;
-        const bool can_be_stopped = j.stop_ != nullptr;
-        if (can_be_stopped)
-            push_stoppable(j);
-        const bool wake_another = more_than_looked_for() && asleep > woken;
-        if (wake_another)
-            ++woken;
-        own.unlock();
-        if (wake_another)
-            work_or_end.notify_one();
-        j.run_(j);
-        if (can_be_stopped) {
-            own = locked();
-            remove_stoppable(j);
-            own.unlock();
-        }
-        j.finish();
-        own = locked();
-        --at_work;
-        ++looking;
+        --looking_;
+        if (phase_ != phase::open)
+            return;
+        ++asleep_;
+        while (woken_ == 0 && queue_.empty() && phase_ == phase::open)
+            work_or_end_.wait(own);
+        --asleep_;
+        if (woken_ != 0)
+            --woken_;
+        ++looking_;
     }
+}
+
+void thread_pool::state::run_next(held& own) noexcept {
+    auto& j = *queue_.front();
+    remove(own, j);
+    j.stage_ = job::stage::running;
+    j.begin();
+    --looking_;
+    ++at_work_;
+    const bool can_be_stopped = j.stop_ != nullptr;
+    if (can_be_stopped)
+        stoppable_.push_front(j);
+    const bool wake_another = more_than_looked_for(own) && asleep_ > woken_;
+    if (wake_another)
+        ++woken_;
+    own.unlock();
+    if (wake_another)
+        work_or_end_.notify_one();
+    j.run_(j);
+    if (can_be_stopped) {
+        own = locked();
+        stoppable_.remove(j);
+        own.unlock();
+    }
+    j.finish(); // the job may be gone now
+    own = locked();
+    --at_work_;
+    ++looking_;
 }
 
 void thread_pool::state::stop_running() noexcept {
     auto own = locked();
-    for (auto* j = stoppable; j != nullptr;) {
-        auto& running = static_cast<job&>(*j);
-        if (std::exchange(running.asked_to_stop_, true)) {
-            j = j->after_;
+    for (auto* j = stoppable_.front(); j != nullptr;) {
+        if (j->stage_ == job::stage::asked_to_stop) {
+            j = stoppable_.after(*j);
             continue;
         }
-        // What is registered with the token is called without the lock; the call may be over before that has returned.
-        std::stop_source source = *running.stop_;
+        MUSTER_ASSERT(j->stage_ == job::stage::running);
+        j->stage_ = job::stage::asked_to_stop;
+        // What is registered with the token is called without the lock. The call may be over before that has returned,
+        // and the list another one, so it is gone through from its beginning again.
+        std::stop_source source = *j->stop_;
         own.unlock();
         source.request_stop();
         own.lock();
-        j = stoppable;
+        j = stoppable_.front();
     }
 }
 
-bool thread_pool::state::is_own_thread() const noexcept { return works_for == this; }
-
-thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_unique<state>(options)) {}
-
-thread_pool::~thread_pool() {
-    if (!state_->is_own_thread()) {
-        close(false);
-        return;
-    }
-    // A call ended the program, and static objects are destroyed on its thread, which can't wait for itself: what the
-    // threads use stays.
-    static_cast<void>(state_.release());
-}
-
-void thread_pool::close(bool drop_queued) {
-    auto& s = *state_;
-    executor_job* dropped = nullptr;
-    std::vector<pthread_t> to_join;
-    if (s.is_own_thread())
+void thread_pool::state::close(bool drop_queued) {
+    if (is_own_thread())
         throw invalid_state_error("a pool's own thread can't wait for the pool to end");
+    detail::intrusive_list<job> dropped;
+    std::vector<pthread_t> to_join;
     {
-        const auto lock = s.locked();
-        s.closing = true;
-        if (drop_queued) {
-            dropped = std::exchange(s.first, nullptr);
-            s.last = nullptr;
-            s.waiting.store(0, std::memory_order_relaxed);
-            for (auto* j = dropped; j != nullptr; j = j->after_)
-                static_cast<job*>(j)->queued_ = false;
+        const auto own = locked();
+        if (phase_ == phase::open)
+            phase_ = phase::closing;
+        while (drop_queued && !queue_.empty()) {
+            job& j = *queue_.front();
+            remove(own, j);
+            dropped.push_back(j);
         }
-        to_join.swap(s.started);
-        s.work_or_end.notify_all();
+        to_join.swap(started_);
+        work_or_end_.notify_all();
     }
-    while (dropped != nullptr)
-        std::exchange(dropped, dropped->after_)->refuse(cancel_reason::shutdown);
+    while (job* j = dropped.pop_front())
+        j->refuse(cancel_reason::shutdown);
     if (drop_queued)
-        s.stop_running();
+        stop_running();
     for (const pthread_t t : to_join)
         pthread_join(t, nullptr);
-    auto lock = s.locked();
-    // Two may close it: the second waits for the first.
-    if (!to_join.empty() || s.thread_count == 0) {
-        s.thread_count = 0;
-        s.ended = true;
-        s.all_ended.notify_all();
+    auto own = locked();
+    // Two threads may close the pool: the one that found no threads to join waits for the other.
+    if (!to_join.empty() || thread_count_ == 0) {
+        thread_count_ = 0;
+        phase_ = phase::ended;
+        all_ended_.notify_all();
     }
-    s.all_ended.wait(lock, [&s] { return s.ended; });
+    all_ended_.wait(own, [this] { return phase_ == phase::ended; });
 }
 
-void thread_pool::shutdown() { close(false); }
-
-void thread_pool::stop() { close(true); }
-
-void thread_pool::submit(job& j) {
-    auto& s = *state_;
+void thread_pool::state::submit(job& j) {
     bool wake = false;
     {
-        auto lock = s.locked();
-        if (s.closing)
-            throw invalid_state_error("the pool '" + s.options.name_ + "' was shut down: it takes no more calls");
-        if (s.options.queue_limit_ != 0) {
-            const std::size_t free = s.options.threads_ - s.at_work;
-            if (s.waiting.load(std::memory_order_relaxed) >= s.options.queue_limit_ + free)
-                throw queue_full("the pool '" + s.options.name_ + "' is busy, and " +
-                                 std::to_string(s.options.queue_limit_) + " calls wait for it already");
+        const auto own = locked();
+        if (phase_ != phase::open)
+            throw invalid_state_error("the pool '" + options_.name_ + "' was shut down: it takes no more calls");
+        if (options_.queue_limit_ != 0) {
+            const std::size_t free = options_.threads_ - at_work_;
+            if (queued() >= options_.queue_limit_ + free)
+                throw queue_full("the pool '" + options_.name_ + "' is busy, and " +
+                                 std::to_string(options_.queue_limit_) + " calls wait for it already");
         }
-        s.push(j);
-        j.queued_ = true;
-        if (s.more_than_looked_for()) {
-            if (s.asleep > s.woken) {
-                ++s.woken;
+        push(own, j);
+        if (more_than_looked_for(own)) {
+            if (asleep_ > woken_) {
+                ++woken_;
                 wake = true;
-            } else if (s.thread_count < s.options.threads_) {
-                if (const int error = s.start_thread(); error != 0 && s.thread_count == 0) {
-                    s.remove(j);
-                    j.queued_ = false;
+            } else if (thread_count_ < options_.threads_) {
+                if (const int error = start_thread(own); error != 0 && thread_count_ == 0) {
+                    remove(own, j);
                     throw std::system_error(error, std::generic_category(), "no thread could be started");
                 }
             }
         }
     }
     if (wake)
-        s.work_or_end.notify_one();
+        work_or_end_.notify_one();
 }
 
-bool thread_pool::withdraw(job& j) noexcept {
-    const auto lock = state_->locked();
-    if (!j.queued_)
+bool thread_pool::state::withdraw(job& j) noexcept {
+    const auto own = locked();
+    if (j.stage_ != job::stage::queued)
         return false;
-    state_->remove(j);
-    j.queued_ = false;
+    remove(own, j);
     return true;
 }
 
-std::size_t thread_pool::threads() const noexcept {
-    const auto lock = state_->locked();
-    return state_->thread_count;
+thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_unique<state>(options)) {}
+
+thread_pool::~thread_pool() {
+    if (!state_->is_own_thread()) {
+        state_->close(false);
+        return;
+    }
+    // A call ended the program, and static objects are destroyed on its thread, which can't wait for itself: what the
+    // threads use is never freed.
+    static_cast<void>(state_.release());
 }
 
-std::size_t thread_pool::queued() const noexcept { return state_->waiting.load(std::memory_order_relaxed); }
+void thread_pool::shutdown() { state_->close(false); }
 
-std::size_t thread_pool::running() const noexcept {
-    const auto lock = state_->locked();
-    return state_->at_work;
-}
+void thread_pool::stop() { state_->close(true); }
+
+void thread_pool::submit(job& j) { state_->submit(j); }
+
+bool thread_pool::withdraw(job& j) noexcept { return state_->withdraw(j); }
+
+std::size_t thread_pool::threads() const noexcept { return state_->threads(); }
+
+std::size_t thread_pool::queued() const noexcept { return state_->queued(); }
+
+std::size_t thread_pool::running() const noexcept { return state_->running(); }
 
 thread_pool& default_pool() {
     static thread_pool pool(thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"));

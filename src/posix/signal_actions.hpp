@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What is set for a signal belongs to the whole program: loops (event_loop.cpp) and signal watchers (io/signals.cpp)
+/// The action of a signal belongs to the whole program: loops (event_loop.cpp) and signal watchers (io/signals.cpp)
 /// may take the same one over, one after the other, and end in any order.
 
 #include <csignal>

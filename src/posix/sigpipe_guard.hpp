@@ -3,7 +3,7 @@
 
 /// \file
 /// The one guard against SIGPIPE: a peer that went away must be an error of the call that writes, and must not end the
-/// program. What the program wants done with SIGPIPE elsewhere is not touched: the signal is blocked in this thread
+/// program. The program's own action for SIGPIPE is not touched: the signal is blocked in this thread
 /// for as long as the guard lives, and one that the guarded calls raised is taken before it is unblocked. Calls that
 /// can pass MSG_NOSIGNAL need no guard. Private to the library.
 ///
@@ -27,7 +27,7 @@ public:
         pthread_sigmask(SIG_BLOCK, &pipe, &before_);
         if (sigismember(&before_, SIGPIPE) == 0)
             return;
-        // Who blocked it before may have one pending, which is not the guard's to take away.
+        // The caller blocked it before, and may have one pending, which the guard must not take away.
         sigset_t pending;
         sigpending(&pending);
         takes_one_ = sigismember(&pending, SIGPIPE) == 0;

@@ -10,6 +10,7 @@
 
 #include <cctype>
 #include <new>
+#include <optional>
 #include <utility>
 
 namespace muster::detail {
@@ -71,11 +72,22 @@ void completable::report_if_unseen() noexcept {
     r.error = outcome_->error();
     r.id = this;
     mark_retrieved();
+    std::optional<locals_scope> in; // the handler finds the task's values
+    if (const auto* const task = as_fiber())
+        in.emplace(locals_share(retain_locals(task->locals())));
     send_report(r, [&] {
         r.name = name();
         if (suppressed)
             r.detail = "its gather had thrown another failure";
     });
+}
+
+void completable::check_awaitable() const {
+    require_thread("co_await of a handle or future", "have its loop run what needs it, with loop_handle::submit");
+    if (!done_ && loop() != nullptr)
+        throw invalid_state_error("'" + name() +
+                                  "' belongs to another loop: have that run what needs it, with "
+                                  "loop_handle::submit");
 }
 
 void completable::abandon() noexcept {

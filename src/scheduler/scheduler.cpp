@@ -15,7 +15,7 @@ constinit thread_local scheduler* scheduler::current_ = nullptr;
 
 scheduler::scheduler(mailbox::wake_function wake, void* context)
     : fiber_loop(std::make_shared<mailbox>(wake, context)),
-      link_(new loop_link(*this, inbox())) {}
+      link_(new loop_link(*this, identity_.id(), inbox())) {}
 
 scheduler::~scheduler() { link_->loop_ended(); }
 
@@ -86,8 +86,8 @@ bool scheduler::external_work_left() const noexcept {
     return external_work_in_progress() || inbox()->anyone_outside() || !inbox()->empty();
 }
 
-/// Where letters come and go, the next one is a microsecond away more often than not: to sleep and to be woken would
-/// cost several, the sender's among them.
+/// Looks for letters before the loop sleeps, and spins briefly if some came just now and more work is outside: the next
+/// letter usually comes within a microsecond, and sleeping costs both threads several.
 bool scheduler::letter_is_there() const noexcept {
     const mailbox& box = *inbox();
     if (!letters_came_ || !external_work_in_progress())
@@ -190,10 +190,16 @@ void scheduler::destroy_tasks() noexcept {
 
 current_loop_scope::current_loop_scope(scheduler& s) noexcept
     : loop_before_(std::exchange(scheduler::current_, &s)),
-      sink_before_(std::exchange(current_sink, &s.reports_)) {}
+      id_before_(std::exchange(current_loop_id, s.id())),
+      locals_before_(locals_scope::hide()),
+      sink_before_(std::exchange(current_sink, &s.reports_)) {
+    s.identity_.belongs_here();
+}
 
 current_loop_scope::~current_loop_scope() {
     scheduler::current_ = loop_before_;
+    current_loop_id = id_before_;
+    locals_scope::show(locals_before_);
     current_sink = sink_before_;
 }
 

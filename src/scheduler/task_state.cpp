@@ -9,12 +9,16 @@ namespace muster::detail {
 task_base::task_base(outcome_base& o, scheduler& loop, std::source_location site) noexcept
     : completable(o, loop.link(), site, loop.next_number()),
       fiber(loop, *this),
-      fiber_owner(&task_ended, &task_name) {
+      fiber_owner(&task_ended, &task_name, &task_site) {
     loop.enlist(*this);
 }
 
 std::string task_base::task_name(const fiber_owner& owner, const fiber&) {
     return static_cast<const task_base&>(owner).name();
+}
+
+std::source_location task_base::task_site(const fiber_owner& owner) noexcept {
+    return static_cast<const task_base&>(owner).site();
 }
 
 void task_base::task_ended(fiber_owner& owner, fiber&) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/wait.hpp>
 
+#include <span>
 #include <stdexcept>
 
 namespace muster::detail {
@@ -10,19 +11,19 @@ namespace {
 join_options options_for(wait_until until, std::optional<nanoseconds> timeout, std::source_location site) {
     join_options options(site);
     options.name = "wait";
-    options.policy = on_failure::leave_siblings;
-    options.owns_children = false;
+    options.rules.policy = on_failure::leave_siblings;
+    options.children = children_are::left_alone;
     if (timeout)
         options.within = clamp_to_nanoseconds(*timeout);
     switch (until) {
     case wait_until::all_completed:
-        options.leave = leave_at::never;
+        options.rules.leave = leave_at::never;
         break;
     case wait_until::first_completed:
-        options.leave = leave_at::any_end;
+        options.rules.leave = leave_at::any_end;
         break;
     case wait_until::first_exception:
-        options.leave = leave_at::error;
+        options.rules.leave = leave_at::error;
         break;
     }
     return options;
@@ -35,14 +36,9 @@ wait_core::wait_core(std::size_t count, wait_until until, std::optional<nanoseco
     if (count == 0)
         throw std::invalid_argument("wait needs at least one handle: the set is empty");
     watches_ = std::make_unique<join_watch[]>(count);
-    join_.watches_ = watches_.get();
-    join_.watch_count_ = count;
-    join_.total_ = count;
+    join_.take_children(nullptr, std::span<join_watch>(watches_.get(), count));
 }
 
-void wait_core::watch(std::size_t i, completable& c) noexcept {
-    watches_[i].on_ = counted<completable>(&c);
-    watches_[i].index_ = i;
-}
+void wait_core::watch(std::size_t i, completable& c) noexcept { watches_[i].refer_to(i, c); }
 
 } // namespace muster::detail

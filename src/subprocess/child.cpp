@@ -54,7 +54,7 @@ bool is_alive_in_group(std::string_view stat, pid_t group) noexcept {
     return its_group == group;
 }
 
-/// kill() finds zombies in a group too, and where there is no proper init nobody reaps them. /proc says who is alive.
+/// kill() finds zombies in a group too, and without a proper init they are never reaped. /proc says who is alive.
 bool group_has_living(pid_t group) noexcept {
     const std::unique_ptr<DIR, int (*)(DIR*)> all(::opendir("/proc"), &::closedir);
     if (!all)
@@ -161,7 +161,7 @@ void child::on_ready() noexcept {
 
 void child::tell_listeners() noexcept {
     pidfd_.end_wait(*this, descriptor::side::reading);
-    // A listener may make others end their wait, so each is taken off the list before it is told.
+    // A listener may make others end their wait, so each is taken off the list before it is called.
     while (end_listener* const l = listeners_.pop_front())
         l->on_end();
 }

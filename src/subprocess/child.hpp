@@ -30,7 +30,7 @@ namespace muster::detail {
 /// This process's ends of the pipes to a child: standard input, output, error. Null where there is no pipe.
 using pipe_set = std::array<std::shared_ptr<descriptor>, 3>;
 
-/// What child::listen() tells of the end. *Lifetime*: it stops listening before it is destroyed.
+/// child::listen() calls one at the end of the process. *Lifetime*: it stops listening before it is destroyed.
 class end_listener : public list_hook<end_listener> {
 public:
     /// It listens no longer. The child was reaped, or else it was given up and could not be killed.
@@ -53,15 +53,15 @@ public:
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
     [[nodiscard]] bool reaped() const noexcept { return phase_ != phase::running; }
 
-    /// `l` is told once when the process has ended. It must not have ended yet, or not have been reaped. *Returns* why
-    /// the end can't be watched.
+    /// `l` is called once when the process has ended. It must not have ended yet, or not have been reaped. *Returns*
+    /// why the end can't be watched.
     [[nodiscard]] std::error_code listen(end_listener& l, event_loop& loop) noexcept;
     /// Does nothing if `l` does not listen.
     void unlisten(end_listener& l) noexcept;
 
     /// Takes its end if it has ended. *Returns* whether it was taken, now or before.
     bool reap() noexcept { return reaped() || take_end(false); }
-    /// Kills it with its group, unless it was reaped, waits for its end, and tells whoever listens. A process that may
+    /// Kills it with its group, unless it was reaped, waits for its end, and calls the listeners. A process that may
     /// not be killed, because it runs as another user, is left alone.
     void give_up() noexcept;
     /// How it ended. *Errors*: spawn_error if another part of the program took that.

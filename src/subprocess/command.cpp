@@ -52,7 +52,7 @@ command::command(std::initializer_list<std::string_view> words)
     : command(std::vector<std::string>(words.begin(), words.end())) {}
 
 command command::shell(std::string line) {
-    // What sh calls itself in its messages, "$0", stands before the arguments.
+    // The name that sh has in its messages, "$0", stands before the arguments.
     return command("/bin/sh", "-c", std::move(line), "sh");
 }
 

@@ -247,8 +247,8 @@ void process_wait::on_end() noexcept {
     }
     const phase ended_in = phase_ == phase::running ? phase::lingering : phase::sweeping;
     enter(ended_in);
-    // All that the process wrote is in the pipes by now. What its children still write must not keep this from ending,
-    // so each pipe is read once, and within bounds.
+    // All that the process wrote is in the pipes by now. Its children may still write, which must not keep this from
+    // ending, so each pipe is read once, and within bounds.
     for (auto& s : outputs_) {
         if (phase_ != phase::over && s.is_open())
             read_output(s);
@@ -270,7 +270,7 @@ void process_wait::look_at_outputs() noexcept {
         limit_.arm(linger_);
 }
 
-/// The process was asked to end and has ended. What it started is given the rest of the grace.
+/// The process was asked to end and has ended. Its children are given the rest of the grace.
 void process_wait::look_at_group() noexcept {
     MUSTER_ASSERT(phase_ == phase::sweeping);
     const bool some_left = child_->group_left();

@@ -51,8 +51,8 @@ public:
     process_wait(child& c, std::chrono::nanoseconds grace, std::chrono::nanoseconds linger) noexcept;
     ~process_wait() { stop(); }
 
-    /// What the process reads on standard input. `pipe`, which may be null, is closed once the process has read all, or
-    /// has closed its end. *Lifetime*: `bytes` must outlive the wait.
+    /// The process reads `bytes` on standard input. `pipe`, which may be null, is closed once the process has read all,
+    /// or has closed its end. *Lifetime*: `bytes` must outlive the wait.
     void feed(std::shared_ptr<descriptor> pipe, std::string_view bytes) noexcept;
     /// Takes output 1 or 2 as it comes. `pipe`, which may be null, is closed at its end.
     void collect(std::size_t which, std::shared_ptr<descriptor> pipe, output_collector& into) noexcept;

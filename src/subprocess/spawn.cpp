@@ -46,7 +46,7 @@ constexpr int clone_with_pidfd = 0x00001000;
 
 enum class step : int { none, group, streams, directory, execute };
 
-/// What the child needs, made before it begins: it may not allocate.
+/// All that the child needs. It is made before the child begins, because the child may not allocate.
 struct child_plan {
     const char* const* words;
     const char* const* environment;
@@ -60,8 +60,8 @@ struct child_plan {
 };
 
 // From here to the exec the child runs on memory that it shares, so nothing below may touch what the parent relies on.
-// It makes plain system calls: what sanitizers put in the place of the library's functions writes down what happened
-// as if it had happened to the parent.
+// It makes plain system calls: the functions by which sanitizers replace the library's record everything as if the
+// parent had done it.
 #define MUSTER_IN_CHILD [[gnu::noinline]] __attribute__((no_sanitize("address", "thread", "undefined")))
 
 MUSTER_IN_CHILD bool set_up_streams(const standard_streams& streams) noexcept {
@@ -86,13 +86,13 @@ MUSTER_IN_CHILD bool set_up_streams(const standard_streams& streams) noexcept {
             return false;
         }
     }
-    // What other parts of the program forgot to mark. Older kernels do not know the call.
+    // Closes descriptors that other parts of the program forgot to mark. Older kernels do not know the call.
     ::syscall(number_of_close_range, 3u, UINT_MAX, close_range_on_exec);
     return true;
 }
 
-/// Handlers must not run in here, and are the default's after the exec in any case. What is ignored stays so, but for
-/// two signals that programs ignore for themselves and seldom mean for others.
+/// Handlers must not run in here, and are the default's after the exec in any case. An ignored signal stays ignored,
+/// but for two signals that programs ignore for themselves and seldom mean for others.
 MUSTER_IN_CHILD void reset_signals() noexcept {
     // The kernel's struct sigaction: the handler comes first, and zero is the default.
     unsigned long standard[8] = {};

@@ -25,7 +25,7 @@ struct pipe_ends {
 /// Close-on-exec, with numbers above the standard descriptors'. *Errors*: spawn_error.
 [[nodiscard]] pipe_ends make_pipe(const command& what);
 
-/// What the child gets as 0, 1 and 2: a descriptor above 2, or one of these.
+/// Each of the child's descriptors 0, 1 and 2 is a copy of one above 2, or one of these.
 constexpr int stream_inherited = -1;
 constexpr int stream_null = -2;
 constexpr int stream_as_output = -3; ///< standard error only

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// The one guard for what one task at a time may do: read from a connection, accept, wait for a process. Who comes
-/// second is told so at once, instead of waiting where the first one would be woken. Private to the library.
+/// The one guard for what one task at a time may do: read from a connection, accept, wait for a process. A second
+/// task gets an error at once, instead of taking the wake-ups of the first one. Private to the library.
 ///
 ///     one_at_a_time reading_;
 ///     const one_at_a_time::use mine(reading_, "reading");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/outcomes.hpp>
 
+#include <muster/detail/assert.hpp>
+
 #include <algorithm>
 #include <utility>
 
@@ -42,7 +44,8 @@ std::string failure_ref::what() const { return detail::describe(error()); }
 outcomes_base::outcomes_base(outcomes_info info, std::size_t size)
     : info_(std::make_unique<outcomes_info>(std::move(info))),
       size_(size) {
-    if (info_->failed != 0) {
+    MUSTER_ASSERT(info_->counts.adds_up());
+    if (info_->counts.failed() != 0) {
         looked_.resize(size);
         unread_ = true;
     }

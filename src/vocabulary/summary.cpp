@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/summary.hpp>
 
+#include <muster/detail/assert.hpp>
 #include <muster/report.hpp>
 
 #include <algorithm>
@@ -11,14 +12,10 @@
 namespace muster {
 
 summary::summary(summary&& other) noexcept
-    : submitted_(other.submitted_),
-      succeeded_(other.succeeded_),
-      failed_(std::exchange(other.failed_, 0)),
-      cancelled_(other.cancelled_),
-      retries_(other.retries_),
-      exhausted_(other.exhausted_),
-      deadline_struck_(other.deadline_struck_),
-      looked_(other.looked_),
+    : counts_(other.counts_),
+      input_(other.input_),
+      ended_by_(other.ended_by_),
+      failures_(std::exchange(other.failures_, failures_were::looked_at)),
       infos_(std::move(other.infos_)),
       types_(std::move(other.types_)),
       slowest_(std::move(other.slowest_)),
@@ -36,13 +33,13 @@ summary& summary::operator=(summary&& other) noexcept {
 summary::~summary() { report_unread(); }
 
 void summary::report_unread() noexcept {
-    if (looked_ || failed_ == 0)
+    if (failures_ == failures_were::looked_at || failed() == 0)
         return;
     for (const auto& type : types_) {
         if (type.examples.empty())
             continue; // there was no memory for one: it was reported when it came
         const auto& first = type.examples.front();
-        report_one(first.index, first.error, failed_);
+        report_one(first.index, first.error, failed());
         return;
     }
 }
@@ -75,19 +72,15 @@ void summary::keep(std::size_t index, const std::exception_ptr& error) {
 }
 
 void summary::add(std::size_t index, const outcome_base& o, std::chrono::nanoseconds took) noexcept {
-    if (o.succeeded()) {
-        ++succeeded_;
-    } else if (o.was_cancelled()) {
-        ++cancelled_;
-    } else if (o.failed()) {
-        ++failed_;
+    counts_.count(o.state());
+    if (o.failed()) {
         const auto error = o.error();
         try {
             keep(index, error);
         } catch (const std::bad_alloc&) {
-            // It is counted; if no sink is given it, nobody but the report's reader hears which it was.
-            if (!looked_)
-                report_one(index, error, failed_);
+            // It is counted. Where there is no sink, only this report says which it was.
+            if (failures_ == failures_were::unread)
+                report_one(index, error, failed());
         }
     }
     const auto slower = [](const timing& a, const timing& b) { return a.duration > b.duration; };
@@ -108,11 +101,11 @@ void summary::name_as(std::string name, std::source_location site) noexcept {
     site_ = site;
 }
 
-void summary::close(std::size_t submitted, std::size_t retries, bool exhausted, bool deadline_struck) noexcept {
-    submitted_ = submitted;
-    retries_ = retries;
-    exhausted_ = exhausted;
-    deadline_struck_ = deadline_struck;
+void summary::close(const ledger& counts, bool exhausted, bool deadline_struck) noexcept {
+    MUSTER_ASSERT(counts.adds_up() && counts.succeeded() == succeeded() && counts.failed() == failed());
+    counts_ = counts;
+    input_ = exhausted ? input_end::reached : input_end::not_reached;
+    ended_by_ = deadline_struck ? ended_by::deadline : ended_by::itself;
 }
 
 } // namespace muster

@@ -201,7 +201,7 @@ TEST(to_thread, that_is_never_awaited_is_reported_with_its_place) {
         c.options());
     ASSERT_EQ(c.reports.size(), 1u);
     EXPECT_EQ(c.reports[0].kind, muster::report_kind::never_awaited);
-    EXPECT_EQ(c.reports[0].site.line(), line + 2);
+    EXPECT_EQ(c.reports[0].site.line(), line + 3);
 }
 
 TEST(start_in_executor, begins_at_once_and_can_be_read_after_the_loop_has_ended) {

@@ -11,6 +11,7 @@
 
 #include <muster/testing/faulty_server.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -167,6 +168,7 @@ private:
 /// | `/small` | 200, `small` and a line feed |
 /// | `/large` | 200, 4 MB of zero bytes |
 /// | `/closing` | as `/small`, and the connection is closed |
+/// | `/logged` | 200; it is counted |
 /// | `/status/N` | N; 503 with `Retry-After: 0` |
 /// | `/circle/a` | a redirect to `/circle/b`, which redirects back |
 /// | `/trickle` | 4 MB, at a thousand bytes a second |
@@ -212,6 +214,13 @@ public:
     [[nodiscard]] std::string tls_url(tls which, std::string_view path) const {
         return on(first_tls + static_cast<std::size_t>(which), "https://127.0.0.1", path);
     }
+    /// Speaks HTTP/2, and takes only a few requests on each connection.
+    [[nodiscard]] std::string http2_url(std::string_view path) const { return on(http2, "https://127.0.0.1", path); }
+    /// *Returns* how many requests for /logged it has carried out.
+    [[nodiscard]] std::size_t logged() const {
+        const auto text = text_of(folder_ / "logged");
+        return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+    }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
     /// Of the authority that signed all but the unknown certificate.
     [[nodiscard]] std::string authority() const { return folder_ / "ca.pem"; }
@@ -220,6 +229,7 @@ private:
     static constexpr std::size_t plain = 0;
     static constexpr std::size_t ipv6 = 1;
     static constexpr std::size_t first_tls = 2;
+    static constexpr std::size_t http2 = 6;
 
     [[nodiscard]] std::string on(std::size_t port, const char* host, std::string_view path) const {
         return std::string(host) + ':' + std::to_string(ports_.at(port)) + std::string(path);
@@ -263,6 +273,10 @@ private:
         for (std::size_t i = 0; with_tls_ && i != names.size(); ++i)
             text += "server { listen 127.0.0.1:" + port(first_tls + i) + " ssl; ssl_certificate " + names[i] +
                     ".pem; ssl_certificate_key " + names[i] + ".key;" + locations() + "}\n";
+        if (with_tls_)
+            text += "server { listen 127.0.0.1:" + port(http2) +
+                    " ssl http2; keepalive_requests 5; ssl_certificate good.pem; ssl_certificate_key good.key;" +
+                    locations() + "}\n";
         return text + "}\n";
     }
     [[nodiscard]] std::string locations() const {
@@ -274,6 +288,7 @@ private:
                "location = /trickle { limit_rate 1000; alias " +
                folder_.path() +
                "/www/large; }\n"
+               "location = /logged { access_log logged; return 200 done; }\n"
                "location = /status/404 { return 404; }\n"
                "location = /status/500 { return 500; }\n"
                "location = /status/503 { add_header Retry-After 0 always; return 503; }\n"
@@ -293,7 +308,7 @@ private:
     std::uint16_t behind_;
     bool with_tls_;
     folder folder_;
-    std::array<std::uint16_t, 6> ports_{};
+    std::array<std::uint16_t, 7> ports_{};
     pid_t pid_ = -1;
 };
 

@@ -7,16 +7,6 @@
 /// muster/asio.hpp.
 ///
 ///     auto n = co_await socket.async_read_some(buffer, muster::use_task);
-///
-/// An operation is begun on its own executor, and completes wherever its handler is called. The task's loop gets a
-/// letter when both have happened, in whichever order. The steps, which change with the lock:
-///
-///                   initiate()            the handler was called, or destroyed uncalled
-///     unbegun ------------------> begun ------------------------------------------------+
-///       |                                                                                v
-///       +--- cancelled before ---> unwanted --- its executor comes to it, or drops it --> over
-///       |                                                                                ^
-///       +--- its executor drops it ------------------------------------------------------+
 
 #include <muster/config.hpp>
 #include <muster/detail/assert.hpp>
@@ -73,6 +63,15 @@ inline constinit thread_local const boost::asio::execution_context* asio_context
 class asio_wait;
 
 /// Shared by the wait, on the loop's thread; by the handler, on Asio's thread; and by messages between the two.
+/// An operation is begun on its own executor, and completes wherever its handler is called. The task's loop gets a
+/// letter when both have happened, in whichever order. The steps, which change with the lock:
+///
+///                   initiate()            the handler was called, or destroyed uncalled
+///     unbegun ------------------> begun ------------------------------------------------+
+///       |                                                                                v
+///       +--- cancelled before ---> unwanted --- its executor comes to it, or drops it --> over
+///       |                                                                                ^
+///       +--- its executor drops it ------------------------------------------------------+
 class asio_state : public letter {
 public:
     asio_state(const asio_state&) = delete;
@@ -119,7 +118,7 @@ public:
     void begin(fiber_loop& loop, asio_wait& waiter) noexcept;
     /// *Returns* true if the operation had not been begun and never will be, so that there is nothing to wait for.
     [[nodiscard]] bool request_cancel() noexcept;
-    /// The wait has gone. What the operation still gives is reported, as no task takes it.
+    /// The wait has gone. A value or error that comes later is reported.
     void detach(fiber_loop& loop) noexcept;
     /// Whether it ended with one of the errors by which Asio says that an operation was cancelled.
     [[nodiscard]] bool aborted() const noexcept { return ending_ == ending::aborted; }
@@ -137,7 +136,7 @@ protected:
     [[nodiscard]] virtual bool gives_value() const noexcept = 0;
     /// Gives the operation its handler. May throw.
     virtual void initiate() = 0;
-    /// What the operation says of the executor that it runs on; empty if it says nothing.
+    /// The executor on which the operation says that it runs; empty if it says nothing.
     [[nodiscard]] virtual boost::asio::any_io_executor initiation_executor() const = 0;
     void set_aborted() noexcept { ending_ = ending::aborted; }
 
@@ -145,7 +144,7 @@ private:
     enum class step : std::uint8_t { unbegun, unwanted, begun, over };
     enum class ending : std::uint8_t { result, aborted, dropped };
 
-    /// With the lock. The head of the file has the picture.
+    /// With the lock, as the picture above has it.
     void go_to(step next) noexcept {
         MUSTER_ASSERT(next == step::over ? step_ != step::over : step_ == step::unbegun && next != step::unbegun);
         step_ = next;

@@ -5,19 +5,16 @@
 /// Callables that scopes and combinators take by value. g++ 12 destroys a lambda with captures that need destroying
 /// twice if it is written inside a co_await expression; where that can be seen, it does not compile.
 ///
-///     auto body = [name = std::string("x")]() -> muster::task<> { ... };
-///     co_await muster::with_task_group(body);               // a copy
-///     co_await muster::with_task_group(muster::take(body)); // moved
+///     template <class F> auto with(F&& body) { refuse_lambda_in_co_await<F>(); ... }
 
 #include <muster/config.hpp>
+#include <muster/take.hpp>
 
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-namespace muster {
-
-namespace detail {
+namespace muster::detail {
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 template <class F>
@@ -42,23 +39,4 @@ constexpr void refuse_lambda_in_co_await() {
         "a name first (auto body = [...]...;) and pass `body`, or `muster::take(body)` to move it");
 }
 
-template <class F>
-class taken {
-public:
-    explicit taken(F&& f) : function_(std::move(f)) {}
-    template <class... Args>
-        requires std::is_invocable_v<F&, Args...>
-    decltype(auto) operator()(Args&&... args) { return function_(std::forward<Args>(args)...); }
-
-private:
-    F function_;
-};
-
-} // namespace detail
-
-/// Moves a named callable into a scope or combinator. *Returns* a callable that owns it.
-template <class F>
-    requires(!std::is_const_v<F>)
-[[nodiscard]] detail::taken<F> take(F& named) { return detail::taken<F>(std::move(named)); }
-
-} // namespace muster
+} // namespace muster::detail

@@ -23,7 +23,7 @@
 
 namespace muster::detail {
 
-class join;
+class cancel_target;
 class scheduler;
 
 /// The base of a task's state and of a future's.
@@ -60,7 +60,7 @@ public:
     /// The task's fiber; null for a future.
     [[nodiscard]] virtual fiber* as_fiber() noexcept { return nullptr; }
     /// The combinator that will end it: only the future of a combinator that was started has one.
-    [[nodiscard]] virtual const join* as_join() const noexcept { return nullptr; }
+    [[nodiscard]] virtual const cancel_target* as_target() const noexcept { return nullptr; }
     /// "task" or "future", for messages.
     [[nodiscard]] virtual const char* what() const noexcept = 0;
 
@@ -74,6 +74,19 @@ public:
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
     /// Null if its loop has ended, or if it never had one.
     [[nodiscard]] scheduler* loop() const noexcept { return link_ != nullptr ? link_->loop() : nullptr; }
+
+    /// The loop that it belongs to, also after that has ended; 0 if it never had one.
+    [[nodiscard]] loop_id home() const noexcept { return link_ != nullptr ? link_->id() : 0; }
+    /// *Errors*: invalid_state_error on a thread that is not its loop's. `what` names the function.
+    void require_thread(const char* what, const char* instead = post_it) const {
+        require_loop_thread(home(), what, instead);
+    }
+    /// A task of the running loop is about to wait for it. *Errors*: invalid_state_error if it belongs to another loop
+    /// and has not ended.
+    void require_awaitable() const {
+        if (home() != current_loop_id) [[unlikely]]
+            check_awaitable();
+    }
 
     /// The first watcher for which `wanted(watcher)` holds; null if there is none.
     template <class F>
@@ -116,6 +129,7 @@ private:
     void abandon() noexcept;
     void free_callbacks() noexcept;
     void report_if_unseen() noexcept;
+    void check_awaitable() const;
 
     outcome_base* outcome_;
     loop_link* link_;

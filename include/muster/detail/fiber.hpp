@@ -58,6 +58,17 @@ enum class cancel_effect : std::uint8_t {
     held,        ///< it can't stop now; the fiber hears of it when the wait has ended
 };
 
+/// Receives what a wait waits for, for reports of who is stuck.
+class wait_lister {
+public:
+    /// One task, future or child. `runs` is null for what has no fiber, such as a future.
+    virtual void child(std::string name, std::source_location site, const fiber* runs) = 0;
+
+protected:
+    ~wait_lister() = default;
+};
+
+/// What one kind of wait can do. Written with designated initialisers: `{.what = "sleep", .cancel = &interrupt}`.
 struct suspension_kind {
     const char* what; ///< for messages: "sleep", "mutex::lock"
     /// May name another fiber that the same request goes on to. Such a wait is called again, with its own fiber named,
@@ -68,6 +79,8 @@ struct suspension_kind {
     bool can_fail = false; ///< it is one operation of the library, whose end throws if it was interrupted
     /// An interrupted wait needs nothing but its destructor: a coroutine that allows it ends there (droppable_task).
     bool can_be_dropped = false;
+    /// Lists what has not ended of all that the wait waits for; null if it waits for no task, future or child.
+    void (*list)(const suspension&, wait_lister&) = nullptr;
 };
 
 /// Marks what may be awaited in a task as it is: an awaiter that knows fibers.
@@ -83,14 +96,19 @@ struct suspension {
     fiber* fiber_ = nullptr;
 };
 
-/// Who is told when a fiber has ended; and who holds it, for names and places in messages.
+/// Who holds a fiber: it is called when the fiber has ended, and knows its name and where it was created.
 struct fiber_owner {
     using ended_function = void (*)(fiber_owner&, fiber&) noexcept;
     using name_function = std::string (*)(const fiber_owner&, const fiber&);
-    fiber_owner(ended_function ended, name_function name) noexcept : ended_(ended), name_(name) {}
+    using site_function = std::source_location (*)(const fiber_owner&) noexcept;
+    fiber_owner(ended_function ended, name_function name, site_function site = nullptr) noexcept
+        : ended_(ended),
+          name_(name),
+          site_(site) {}
 
     ended_function ended_;
     name_function name_;
+    site_function site_; ///< null if it is not known
 };
 
 /// Between an awaiting coroutine and the coroutine that it awaits inline. Part of the awaiter.
@@ -165,6 +183,7 @@ public:
         links.out_ = &out;
         links.link_ = nullptr;
         leaf_ = root;
+        run_ = loop_->run_number();
         go_to(fiber_state::unstarted);
     }
     /// Queues a fiber that has not begun.
@@ -263,6 +282,12 @@ public:
     [[nodiscard]] suspension* waits_for() const noexcept { return state_ == fiber_state::waiting ? op_ : nullptr; }
     /// What its owner calls it.
     [[nodiscard]] std::string owners_name() const;
+    /// Where its owner says that it was created; line 0 if that is not known.
+    [[nodiscard]] std::source_location owners_site() const noexcept;
+    /// True if its run ended before it did, in spite of its cancellation: it is never resumed again.
+    [[nodiscard]] bool left_behind() const noexcept { return run_ != loop_->run_number(); }
+    /// A child belongs to the run of the one that starts it.
+    void belongs_to_run_of(const fiber& parent) noexcept { run_ = parent.run_; }
 
     // ---- its task-locals ----
 
@@ -322,7 +347,8 @@ private:
     cancel_reason reason_ = cancel_reason::none;
     cancel_stage stage_ : 4 = cancel_stage::none;
     drop_stage drop_ : 4 = drop_stage::not_allowed;
-    std::uint32_t cancels_ = 0;
+    std::uint32_t cancels_ : 24 = 0;
+    std::uint32_t run_ : 8 = 0; ///< in which run of its loop it was started: see fiber_loop::leave_fibers_behind
     fiber_loop* loop_ = nullptr;
     std::coroutine_handle<> leaf_; ///< the innermost coroutine, which the next step resumes
     fiber_owner* owner_ = nullptr;

@@ -39,6 +39,15 @@ public:
     /// The fiber whose step this is; null between steps.
     [[nodiscard]] fiber* running() const noexcept { return running_; }
 
+    /// Counts the runs that left fibers behind. *Thread safety*: as all of this.
+    [[nodiscard]] std::uint8_t run_number() const noexcept { return run_; }
+    [[nodiscard]] bool can_leave_fibers_behind() const noexcept { return run_ != most_runs; }
+    /// The run ends, and fibers that ignored their cancellation stay: none that has begun is ever resumed again.
+    void leave_fibers_behind() noexcept {
+        MUSTER_ASSERT(can_leave_fibers_behind());
+        ++run_;
+    }
+
     /// A test's observer; null on every loop but a test's.
     [[nodiscard]] loop_watch* watch() const noexcept { return watch_; }
     void set_watch(loop_watch* watch) noexcept { watch_ = watch; }
@@ -64,9 +73,12 @@ protected:
 private:
     friend class fiber; // it queues itself, and says when it runs
 
+    static constexpr std::uint8_t most_runs = 255;
+
     run_queue ready_;
     fiber* running_ = nullptr;
     loop_watch* watch_ = nullptr;
+    std::uint8_t run_ = 0;
     std::int64_t external_work_ = 0;
     std::shared_ptr<mailbox> inbox_;
 };

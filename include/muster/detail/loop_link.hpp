@@ -8,6 +8,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/assert.hpp>
+#include <muster/detail/loop_thread.hpp>
 #include <muster/detail/mailbox.hpp>
 
 #include <cstdint>
@@ -22,12 +23,16 @@ class scheduler;
 class loop_link {
 public:
     /// The loop is the first owner.
-    loop_link(scheduler& loop, std::shared_ptr<mailbox> inbox) noexcept : loop_(&loop), inbox_(std::move(inbox)) {}
+    loop_link(scheduler& loop, loop_id id, std::shared_ptr<mailbox> inbox) noexcept
+        : loop_(&loop),
+          id_(id),
+          inbox_(std::move(inbox)) {}
     loop_link(const loop_link&) = delete;
     loop_link& operator=(const loop_link&) = delete;
 
     /// Null once the loop has ended.
     [[nodiscard]] scheduler* loop() const noexcept { return loop_; }
+    [[nodiscard]] loop_id id() const noexcept { return id_; }
     [[nodiscard]] mailbox& inbox() const noexcept { return *inbox_; }
 
     void retain() noexcept {
@@ -52,6 +57,7 @@ private:
     ~loop_link() = default;
 
     scheduler* loop_;
+    loop_id id_;
     std::shared_ptr<mailbox> inbox_;
     std::uint32_t owners_ = 1;
 };

@@ -17,8 +17,8 @@ class outcome_base;
 
 namespace muster::detail {
 
+class cancel_target;
 class fiber;
-class join;
 class scheduler;
 
 class loop_watch {
@@ -33,8 +33,8 @@ public:
     virtual void ended(const fiber&, const outcome_base&) noexcept {}
     /// An interrupted wait is about to throw. What this throws is thrown instead.
     virtual void interrupted(fiber&) {}
-    /// A combinator is over, and whoever waits for it is about to be told.
-    virtual void joined(const join&) noexcept {}
+    /// A combinator is over, and its caller is about to be woken. It is a detail::join, which a loop does not know.
+    virtual void joined(const cancel_target&) noexcept {}
     /// A run's main task has ended; the loop's tasks that have not are about to be cancelled.
     virtual void main_ended(const scheduler&) noexcept {}
 

@@ -39,6 +39,11 @@ public:
         return window_ > nanoseconds::max() - oldest ? nanoseconds::max() : std::max(now, oldest + window_);
     }
 
+    /// The next take() does not throw. *Errors*: std::bad_alloc.
+    void make_room() {
+        if (times_.size() < most_ && times_.size() == times_.capacity())
+            times_.reserve(std::max<std::size_t>(8, 2 * times_.size()));
+    }
     /// An attempt begins at `when`, which earliest() has allowed. It may lie ahead: the place is taken all the same.
     /// *Errors*: std::bad_alloc, and nothing is taken then.
     void take(nanoseconds when) {

@@ -2,18 +2,21 @@
 #pragma once
 
 /// \file
-/// What runs fibers on one thread: a queue of what is ready, a heap of timers, and a mailbox for other threads.
-/// Where the time comes from and how it waits for the outside world is a backend's: event_loop or manual_loop.
-/// One turn runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in asyncio.
+/// What runs fibers on one thread: the ready queue, a heap of timers, a mailbox for other threads, and the tasks.
+/// A backend, event_loop or manual_loop, says what the time is and how to wait for the outside world.
+/// One iteration ("turn") runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in
+/// asyncio.
 ///
-///     scheduler.post(fiber);
+///     scheduler.post(call);
 ///     scheduler.arm(timer, scheduler.now() + 10ms);
 
 #include <muster/config.hpp>
+#include <muster/detail/cancel_wave.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/fiber_loop.hpp>
 #include <muster/detail/intrusive_list.hpp>
 #include <muster/detail/loop_link.hpp>
+#include <muster/detail/loop_thread.hpp>
 #include <muster/detail/mailbox.hpp>
 #include <muster/detail/random_sequence.hpp>
 #include <muster/detail/timer_heap.hpp>
@@ -28,17 +31,16 @@
 
 namespace muster::detail {
 
-class join;
 class task_base;
 
 class scheduler : public fiber_loop {
 public:
-    /// The one that runs on this thread, or null.
+    /// The loop that runs on this thread, or null.
     [[nodiscard]] static scheduler* current() noexcept { return current_; }
     /// *Errors*: invalid_state_error if no loop runs on this thread; `what` says what was tried.
     [[nodiscard]] static scheduler& require(const char* what);
 
-    /// The one that a fiber belongs to.
+    /// The loop that a fiber belongs to.
     [[nodiscard]] static scheduler& of(const fiber& f) noexcept { return static_cast<scheduler&>(f.loop()); }
 
     /// Loop time, read once a turn. Starts near zero.
@@ -46,7 +48,7 @@ public:
 
     /// *Returns* false if there is no memory for it; the timer is then not armed.
     [[nodiscard]] bool arm(timer& t, nanoseconds when) noexcept { return arm(t, when, take_timer_order()); }
-    /// The same with a place among timers of the same time that was taken earlier.
+    /// The same; among timers of the same time it fires in the order given, which was taken earlier.
     [[nodiscard]] bool arm(timer& t, nanoseconds when, std::uint64_t order) noexcept;
     [[nodiscard]] std::uint64_t take_timer_order() noexcept { return timers_.take_order(); }
     void disarm(timer& t) noexcept {
@@ -55,6 +57,7 @@ public:
     }
 
     [[nodiscard]] loop_link* link() const noexcept { return link_; }
+    [[nodiscard]] loop_id id() const noexcept { return identity_.id(); }
 
     /// Runs turns until `done(context)`; *returns* false on a deadlock: nothing ready, no timer, nothing outside.
     bool run_until(bool (*done)(void*), void* context);
@@ -69,24 +72,22 @@ public:
     [[nodiscard]] std::uint64_t next_number() noexcept { return ++numbered_; }
     /// Steps that take longer are reported; zero, the default, measures nothing.
     void report_slow_steps(nanoseconds limit) noexcept { slow_step_ = limit; }
-    /// "NAME (made at FILE:LINE) waits for WHAT" for each task that has not ended.
+    /// "NAME (created at FILE:LINE) waits for WHAT" for each task that has not ended, and indented below it, for each
+    /// child, task or future that it waits for.
     [[nodiscard]] std::vector<std::string> describe_waiters() const;
 
     [[nodiscard]] report_sink& reports() noexcept { return reports_; }
 
-    /// Joins whose children a cancellation has yet to reach: a list instead of recursion.
-    join* joins_to_cancel_ = nullptr;
-    bool cancelling_joins_ = false;
-    std::uint64_t cancel_waves_ = 0;
+    /// How a cancellation reaches the children of combinators.
+    [[nodiscard]] cancel_wave& wave() noexcept { return wave_; }
 
     /// A random number, for jitter. The same sequence in each run on a virtual clock.
     [[nodiscard]] std::uint64_t random() noexcept { return random_.next(); }
     void seed_random(std::uint64_t seed) noexcept { random_ = random_sequence(seed); }
 
     using interrupt_function = void (*)(int signal, void* context) noexcept;
-    /// Calls `interrupted` once, on the loop's thread, when the program is asked to stop by one of the signals (a bit
-    /// for each, that of signal 1 the lowest); then all of them are the system's again. *Returns* false if none is
-    /// watched.
+    /// Calls `interrupted` once, on the loop's thread, when the program gets one of the signals (a bit for each, that
+    /// of signal 1 the lowest); after that their default actions return. *Returns* false if none is watched.
     virtual bool watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) = 0;
     virtual void unwatch_interrupt() noexcept = 0;
 
@@ -94,20 +95,21 @@ protected:
     scheduler(mailbox::wake_function wake, void* context);
     virtual ~scheduler();
 
-    /// Destroys what never ended, children before parents, and reports it. For the backend's destructor.
+    /// Destroys the tasks that never ended, children before parents, and reports them. For the backend's destructor.
     void destroy_tasks() noexcept;
     [[nodiscard]] bool external_work_left() const noexcept;
     [[nodiscard]] std::optional<nanoseconds> next_timer() const noexcept {
         return timers_.empty() ? std::nullopt : std::optional(timers_.earliest());
     }
 
-    /// From now on what is ready in one turn runs in an order that `seed` decides; 0: as it came.
+    /// From now on what is ready in one turn runs in an order that `seed` decides. With 0 it runs in the order in which
+    /// it became ready.
     void shuffle_turns(std::uint64_t seed) noexcept {
         shuffle_ = seed != 0 ? std::optional(random_sequence(seed)) : std::nullopt;
     }
-    /// The loop's time is the clock's again, within a turn. For clocks that are set by hand.
+    /// Reads the clock again within a turn. For clocks that are set by hand.
     void look_at_clock() noexcept { now_ = read_clock(); }
-    /// The time now, for the start of a turn.
+    /// What the clock says, for the start of a turn.
     [[nodiscard]] virtual nanoseconds read_clock() noexcept = 0;
     /// Looks for events. If `may_wait`, waits for one, or until `until`. *Returns* false if nothing can ever happen.
     virtual bool poll(bool may_wait, std::optional<nanoseconds> until) = 0;
@@ -122,13 +124,15 @@ private:
     static constinit thread_local scheduler* current_;
 
     timer_heap timers_;
+    cancel_wave wave_;
     nanoseconds now_{0};
+    loop_identity identity_;
     loop_link* link_;
     intrusive_list<task_base> tasks_;
     std::size_t live_tasks_ = 0;
     std::uint64_t numbered_ = 0;
     std::uint32_t turns_without_poll_ = 0;
-    bool letters_came_ = false; ///< at the last look
+    bool letters_came_ = false; ///< when the mailbox was emptied the last time
     nanoseconds slow_step_{0};
     random_sequence random_;
     std::optional<random_sequence> shuffle_; ///< for tests
@@ -148,6 +152,8 @@ public:
 
 private:
     scheduler* loop_before_;
+    loop_id id_before_;
+    locals_scope* locals_before_;
     report_sink* sink_before_;
 };
 

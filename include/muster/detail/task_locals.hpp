@@ -4,8 +4,10 @@
 /// \file
 /// The values that tasks carry along, as a shared, immutable list: setting one puts a node before the others, so a
 /// child that shared the list at its start does not see what its parent sets later, nor the other way round.
+/// The counts are plain, so a list belongs to one thread: what goes to another thread gets a copy of it.
 ///
-///     fiber.locals_ = set_local(fiber.locals_, key, value);
+///     fiber.set_local(key, value);
+///     const locals_scope in(copy_locals(list));   // what runs now, outside of tasks, has the values too
 
 #include <muster/config.hpp>
 
@@ -44,5 +46,73 @@ inline void release_locals(task_locals* list) noexcept {
             return &list->value;
     return nullptr;
 }
+
+/// *Returns* a list of its own with copies of the values, for another thread. *Errors*: what copying a value throws.
+[[nodiscard]] task_locals* copy_locals(const task_locals* list);
+
+/// *Returns* the list of what runs on this thread: of the innermost locals_scope, or of the running task.
+[[nodiscard]] task_locals* current_locals() noexcept;
+
+/// A share of a list.
+class locals_share {
+public:
+    locals_share() = default;
+    /// Takes the caller's share over.
+    explicit locals_share(task_locals* list) noexcept : list_(list) {}
+    locals_share(locals_share&& other) noexcept : list_(std::exchange(other.list_, nullptr)) {}
+    locals_share& operator=(locals_share&& other) noexcept {
+        std::swap(list_, other.list_);
+        return *this;
+    }
+    ~locals_share() {
+        if (list_ != nullptr)
+            release_locals(list_);
+    }
+
+    /// What runs now, for something that runs later on this thread.
+    [[nodiscard]] static locals_share of_current() noexcept { return locals_share(retain_locals(current_locals())); }
+    /// The same for something that runs on another thread.
+    [[nodiscard]] static locals_share copy_of_current() {
+        task_locals* const list = current_locals();
+        return locals_share(list != nullptr ? copy_locals(list) : nullptr);
+    }
+
+    [[nodiscard]] task_locals* get() const noexcept { return list_; }
+    [[nodiscard]] task_locals* take() noexcept { return std::exchange(list_, nullptr); }
+
+private:
+    task_locals* list_ = nullptr;
+};
+
+/// Code that runs outside of tasks (a callback, a call on a pool's thread) has these values while the scope lives.
+class locals_scope {
+public:
+    /// Takes the share over.
+    explicit locals_scope(locals_share list) noexcept
+        : list_(std::move(list)),
+          outer_(std::exchange(innermost_, this)) {}
+    ~locals_scope() { innermost_ = outer_; }
+    locals_scope(const locals_scope&) = delete;
+    locals_scope& operator=(const locals_scope&) = delete;
+
+    /// The innermost on this thread; null if there is none.
+    [[nodiscard]] static locals_scope* innermost() noexcept { return innermost_; }
+    /// A loop that begins to run within a scope hides it from its tasks.
+    [[nodiscard]] static locals_scope* hide() noexcept { return std::exchange(innermost_, nullptr); }
+    static void show(locals_scope* hidden) noexcept { innermost_ = hidden; }
+
+    [[nodiscard]] task_locals* list() const noexcept { return list_.get(); }
+    void set_local(const void* key, std::any value) {
+        auto* const longer = detail::set_local(list_.get(), key, std::move(value));
+        static_cast<void>(list_.take()); // the longer list holds that share now
+        list_ = locals_share(longer);
+    }
+
+private:
+    static constinit thread_local locals_scope* innermost_;
+
+    locals_share list_;
+    locals_scope* outer_;
+};
 
 } // namespace muster::detail

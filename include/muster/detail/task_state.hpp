@@ -41,6 +41,7 @@ protected:
 private:
     static void task_ended(fiber_owner& owner, fiber& f) noexcept;
     static std::string task_name(const fiber_owner& owner, const fiber& f);
+    static std::source_location task_site(const fiber_owner& owner) noexcept;
 };
 
 template <class T>

@@ -27,9 +27,10 @@ class client_options {
 public:
     client_options() {}
 
-    /// At most n connections to one server at a time; further requests wait. *Errors*: std::invalid_argument for 0.
+    /// At most n requests to one server at a time, each with its connection or, with HTTP/2, its stream; further ones
+    /// wait, first come, first served. *Errors*: std::invalid_argument for 0.
     client_options& connections_per_host(std::size_t n);
-    /// At most n connections in all. *Errors*: std::invalid_argument for 0.
+    /// At most n requests in all, and as many connections. *Errors*: std::invalid_argument for 0.
     client_options& connections(std::size_t n);
     client_options& user_agent(std::string name);
     /// How many redirects are followed, 20 unless it is set; one more is a protocol_error. With 0 none is, and the
@@ -39,10 +40,19 @@ public:
     client_options& body_limit(std::uint64_t bytes) noexcept;
     /// The most that all headers of a request's answers may be, 256 KiB unless it is set.
     client_options& header_limit(std::uint64_t bytes) noexcept;
-    /// How long making a connection may take, 30 s unless it is set. *Errors*: std::invalid_argument unless positive.
-    client_options& connect_timeout(std::chrono::nanoseconds limit);
-    /// How long an attempt of a request may take that does not say so itself; for ever unless it is set.
+    /// How long an attempt of a request may take that does not say so itself, its wait for a connection, its redirects
+    /// and its body included; for ever unless it is set. *Errors*, of the five limits: std::invalid_argument unless
+    /// positive. no_time_limit is none.
     client_options& timeout(std::chrono::nanoseconds limit);
+    /// How long a request may wait until connections and connections_per_host let it go, 60 s unless it is set.
+    client_options& wait_timeout(std::chrono::nanoseconds limit);
+    /// How long making a connection may take, 30 s unless it is set.
+    client_options& connect_timeout(std::chrono::nanoseconds limit);
+    /// How long the server may take to begin its answer once the request has gone, 60 s unless it is set.
+    client_options& first_byte_timeout(std::chrono::nanoseconds limit);
+    /// How long the server may be silent within an answer: unless it is set 60 s in send and get, and without end in
+    /// open, where events may be rare. Time in which the program does not read does not count.
+    client_options& idle_timeout(std::chrono::nanoseconds limit);
     /// Requests that do not say so themselves are tried again by this policy. Without it none is.
     client_options& retry(resend_policy policy);
     /// http_version::automatic unless it is set.
@@ -71,7 +81,10 @@ private:
     std::uint64_t body_limit_ = std::uint64_t{64} << 20;
     std::uint64_t header_limit_ = std::uint64_t{256} << 10;
     std::chrono::nanoseconds connect_timeout_ = std::chrono::seconds(30);
-    std::chrono::nanoseconds timeout_{0};
+    std::chrono::nanoseconds timeout_ = no_time_limit;
+    std::chrono::nanoseconds wait_timeout_ = std::chrono::minutes(1);
+    std::chrono::nanoseconds first_byte_timeout_ = std::chrono::minutes(1);
+    std::optional<std::chrono::nanoseconds> idle_timeout_;
     resend_policy retry_ = resend_policy(0);
     http_version version_ = http_version::automatic;
     bool compression_ = true;

@@ -31,6 +31,9 @@ namespace muster::http {
 /// For the limits on sizes.
 inline constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
 
+/// For the limits on time.
+inline constexpr std::chrono::nanoseconds no_time_limit = std::chrono::nanoseconds::max();
+
 /// Which HTTP is spoken. As a wish: `automatic` is HTTP/2 where a TLS server agrees to it, else HTTP/1.1; `http2` also
 /// asks servers without TLS; `http2_only` does not ask. Of a response: what was spoken.
 enum class http_version { automatic, http1_0, http1_1, http2, http2_only, http3 };

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Names to addresses, as the system looks them up: /etc/hosts, DNS and what else it is told to ask.
+/// Names to addresses, as the system looks them up: /etc/hosts, DNS and whatever else the system is set up to ask.
 ///
 ///     auto found = co_await muster::io::resolve("example.org", "https");
 ///     auto peer = co_await muster::io::connect(found.front());

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What I/O can fail with: the system's errors are std::system_errors with the system's code, and what the library adds
+/// The errors of I/O: the system's are std::system_errors with the system's code, and what the library adds
 /// is derived from that. An operation that was in flight when its stream was closed fails with
 /// std::errc::operation_canceled; one that begins later with std::errc::bad_file_descriptor.
 ///
@@ -24,8 +24,8 @@ namespace muster::io {
 
 /// The library's own codes.
 enum class io_errc {
-    incomplete_read = 1, ///< the end came before what was asked for
-    limit_exceeded,      ///< more came than was asked to be put up with
+    incomplete_read = 1, ///< the stream ended before the bytes that were asked for had come
+    limit_exceeded,      ///< more came than the limit allows
     interrupted_write,   ///< an earlier write ended within its bytes
 };
 
@@ -41,14 +41,14 @@ public:
     incomplete_read_error(std::string partial, const std::string& what)
         : std::system_error(make_error_code(io_errc::incomplete_read), what),
           partial_(std::make_shared<const std::string>(std::move(partial))) {}
-    /// What did come; it has been taken out of the reader. *Lifetime*: as long as any copy of this.
+    /// The bytes that did come; they have been taken out of the reader. *Lifetime*: as long as any copy of this.
     [[nodiscard]] const std::string& partial() const noexcept { return *partial_; }
 
 private:
     std::shared_ptr<const std::string> partial_;
 };
 
-/// More came than the limit allows. What came stays in the reader. *Source*: asyncio.LimitOverrunError.
+/// More came than the limit allows; it stays in the reader. *Source*: asyncio.LimitOverrunError.
 class limit_error final : public std::system_error {
 public:
     limit_error(std::size_t limit, const std::string& what)
@@ -61,7 +61,7 @@ private:
 };
 
 /// A write was refused because an earlier one was cancelled, or failed, after a part of its bytes had been written:
-/// what the other side would read now makes no sense.
+/// more bytes behind that part would make no sense to the other side.
 class interrupted_write_error final : public std::system_error {
 public:
     interrupted_write_error(std::uint64_t written, const std::string& what)

@@ -46,10 +46,10 @@ private:
 [[nodiscard]] task<> append_file(std::string path, std::string data);
 
 enum class file_mode : std::uint8_t {
-    read,   ///< it must exist
+    read,   ///< for reading: the file must exist
     write,  ///< for writing: made, or emptied
     update, ///< for reading and writing: made, or left as it is
-    create, ///< for reading and writing: it must not exist
+    create, ///< for reading and writing: the file must not exist
 };
 
 /// An open file. Movable. It is closed when it is destroyed and the operations in flight have ended. Several may be in

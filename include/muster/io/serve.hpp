@@ -45,7 +45,7 @@ public:
         limit_ = most;
         return *this;
     }
-    /// Gets what a connection failed with, in place of a report. What the handler throws is reported.
+    /// Gets what a connection failed with, in place of a report. An exception of the handler is reported.
     using failure_handler = std::function<void(const address& peer, std::exception_ptr error)>;
     serve_options& on_failure(failure_handler handler) {
         on_failure_ = std::move(handler);

@@ -2,8 +2,7 @@
 #pragma once
 
 /// \file
-/// Bytes in, bytes out: a connection, an end of a pipe, a terminal. What all of them have in common, and what the
-/// makers in tcp.hpp, unix_socket.hpp and pipe.hpp give.
+/// Bytes in, bytes out: a connection, an end of a pipe, a terminal. tcp.hpp, unix_socket.hpp and pipe.hpp make them.
 ///
 ///     std::array<std::byte, 4096> buffer;
 ///     auto count = co_await peer.read_some(buffer);      // 0: the other side has ended

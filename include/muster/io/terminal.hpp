@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Whether somebody looks at it, and how much fits.
+/// Whether a descriptor is a terminal, and how large its window is.
 ///
 ///     if (auto size = muster::io::terminal_size(1))
 ///         draw_progress(size->columns);

@@ -21,7 +21,7 @@ namespace muster::io {
 [[nodiscard]] task<stream> connect_unix(std::string path);
 
 /// Makes a socket at the path and listens; the path is removed when the listener is closed. If there is a socket
-/// already that nobody listens on, as one is left by a server that was killed, `replace_stale` removes it first.
+/// already on which no process listens, as a server that was killed leaves one, `replace_stale` removes it first.
 /// *Errors*: std::system_error, with std::errc::address_in_use if there is something at the path.
 [[nodiscard]] listener listen_unix(const std::string& path, bool replace_stale = false);
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What is to be run, and how: words, environment, directory, where its standard streams lead. A plain description that
-/// may be copied and run any number of times; nothing is interpreted by a shell unless command::shell says so.
+/// A command that is to be run: words, environment, directory, where its standard streams lead. A plain description
+/// that may be copied and run any number of times; nothing is interpreted by a shell unless command::shell says so.
 ///
 ///     auto convert = muster::command("convert", in, out).directory("pictures").env("LC_ALL", "C").grace(2s);
 ///     auto done = co_await muster::run_command(std::move(convert));
@@ -34,7 +34,7 @@ enum class output : std::uint8_t {
     discard, ///< nowhere
 };
 
-/// Called with each piece of an output as it comes. What it throws ends the process, and run_command with that error.
+/// Called with each piece of an output as it comes. If it throws, the process is ended, and run_command throws that.
 using output_sink = std::function<void(std::string_view piece)>;
 
 namespace detail {
@@ -146,8 +146,8 @@ public:
     command& linger(std::chrono::nanoseconds time) &;
     command&& linger(std::chrono::nanoseconds time) && { return std::move(linger(time)); }
 
-    /// Called with the process's number once it has been started: it is also its group's. What it throws ends the
-    /// process at once, and run_command with that error.
+    /// Called with the process's number once it has been started: it is also its group's. If it throws, the
+    /// process is ended at once, and run_command throws that.
     command& on_start(std::function<void(pid_t)> call) & noexcept;
     command&& on_start(std::function<void(pid_t)> call) && noexcept { return std::move(on_start(std::move(call))); }
 

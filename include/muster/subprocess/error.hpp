@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What running a command can fail with. A command that never ran is a spawn_error, with the system's code; one that
+/// The errors of running a command. A command that never ran is a spawn_error, with the system's code; one that
 /// ran and ended badly is a process_error, which knows how.
 ///
 ///     try { auto done = co_await run_command(what); done.throw_if_failed(); }

@@ -23,7 +23,7 @@ public:
     join_audit() = default;
     ~join_audit() = default;
 
-    void joined(const muster::detail::join& j) noexcept override;
+    void joined(const muster::detail::cancel_target& ended) noexcept override;
 
     /// How many combinators have ended.
     [[nodiscard]] std::size_t audited() const noexcept { return audited_; }

@@ -1,102 +1,95 @@
 // SPDX-License-Identifier: MIT
+//
+// The phases of a join, and what leads from one to the next:
+//
+//    built --begin()--> running --stop()--> stop_decided --tell_children()--> children_told --act()--> accounted
+//                          |                                                                             |
+//                          | all have ended, or the caller is let go                  all have ended     |
+//                          +-------------------------------------> over <--------------------------------+
+//                                                                    | conclude(), conclude_settled()
+//                                                                delivered
+//
+// running:       children are started as the gate allows, and counted as they end.
+// stop_decided:  no more are started (children that are given all at once still are); the join's next entry cancels
+//                those that run.
+// children_told: those that run were cancelled; the join's next entry accounts for those that never began.
+// accounted:     the join waits for those that still run.
+//
+// From any phase but the last a caller may be let go: its policy leaves the siblings alone, or it only watches them.
+//
+// All of it runs on the loop's thread. The policy is asked when a child has ended, and only there; the source is asked
+// for children in fill() and account_for_unbegun() only; the caller's fiber is woken in end_wait() only.
 #include <muster/detail/join/join.hpp>
 
+#include <muster/detail/assert.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/detail/loop_watch.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 
 #include <algorithm>
-#include <memory>
 #include <new>
-#include <optional>
 #include <utility>
 
 namespace muster::detail {
 
-const suspension_kind join::kind_of{"its children", &join::cancel, &join::last_child};
+static_assert(sizeof(join) <= 728, "a frame that awaits a combinator holds a join");
+
+const suspension_kind join::kind_of{.what = "its children", .cancel = &join::cancel, .last_child = &join::last_child};
 
 join::join(join_options options) noexcept
     : suspension(kind_of),
-      call_entry(&act),
+      call_entry(&entry),
       fiber_owner(&child_ended, &slot_name),
-      options_(std::move(options)) {
-    if (options_.policy == on_failure::cancel_siblings && options_.max_failures != unlimited)
-        options_.policy = on_failure::finish_siblings;
-}
+      options_(std::move(options)),
+      policy_(options_.rules),
+      gate_(options_.limit, options_.rate, options_.rate_window) {}
 
 join::~join() {
     if (loop_ == nullptr)
         return;
     loop_->unpost(*this);
-    for (std::size_t i = 0; i != watch_count_; ++i) {
-        watches_[i].unwatch();
-        loop_->unpost(watches_[i]);
+    for (join_watch& w : watches_) {
+        w.unwatch();
+        loop_->unpost(w);
     }
     if (deadline_)
         loop_->disarm(*deadline_);
     if (pace_)
         loop_->disarm(*pace_);
-    loop_->disarm(each_limit_);
-    for (std::size_t i = 0; i != slots_.size(); ++i) {
-        if (auto* clock = clock_of(slots_[i]))
-            loop_->disarm(*clock);
+    if (attempts_)
+        attempts_->disarm(*loop_);
+    for (std::size_t i = 0; i != slots_.size(); ++i)
         slots_[i].release_locals();
+}
+
+void join::advance(phase to) noexcept {
+    switch (to) {
+    case phase::running:
+        MUSTER_ASSERT(phase_ == phase::built);
+        break;
+    case phase::stop_decided:
+        MUSTER_ASSERT(phase_ == phase::running);
+        break;
+    case phase::children_told:
+        MUSTER_ASSERT(phase_ == phase::stop_decided);
+        break;
+    case phase::accounted:
+        MUSTER_ASSERT(phase_ == phase::children_told);
+        break;
+    case phase::over:
+        MUSTER_ASSERT(phase_ == phase::running || phase_ == phase::accounted || policy_.let_go() ||
+                      options_.children == children_are::left_alone);
+        break;
+    case phase::delivered:
+        MUSTER_ASSERT(phase_ == phase::over);
+        break;
+    case phase::built:
+        MUSTER_ASSERT(!"a join is built once");
+        break;
     }
+    phase_ = to;
 }
-
-// ---- slots ----
-
-slot_store::~slot_store() {
-    for (std::size_t i = made_; i != 0; --i) {
-        auto& s = (*this)[i - 1];
-        if (with_clocks_)
-            std::destroy_at(&clock_of(s));
-        std::destroy_at(&s);
-    }
-    for (auto& c : more_)
-        free(c);
-    free(first_);
-}
-
-void slot_store::free(chunk& c) noexcept {
-    if (c.slots != nullptr && !lent_)
-        std::allocator<join_slot>().deallocate(c.slots, c.room);
-    if (c.clocks != nullptr)
-        std::allocator<child_clock>().deallocate(c.clocks, c.room);
-}
-
-void slot_store::fill(chunk& c, std::size_t room) {
-    if (c.slots == nullptr)
-        c.slots = std::allocator<join_slot>().allocate(room);
-    c.room = room;
-    if (with_clocks_)
-        c.clocks = std::allocator<child_clock>().allocate(room);
-}
-
-join_slot* slot_store::make(join& j, std::size_t most) noexcept {
-    const std::size_t within = made_ % chunk_size;
-    try {
-        if (within == 0) {
-            if (made_ != 0 && more_.size() < made_ / chunk_size)
-                more_.emplace_back();
-            chunk& c = made_ == 0 ? first_ : more_.back();
-            if (c.slots == nullptr || (with_clocks_ && c.clocks == nullptr))
-                fill(c, std::min(chunk_size, most - made_));
-        }
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-    const chunk& c = chunk_of(made_);
-    join_slot* const s = std::construct_at(c.slots + within, *j.loop_, j);
-    s->place_ = static_cast<std::uint32_t>(made_);
-    if (with_clocks_)
-        std::construct_at(c.clocks + within, j, *s);
-    ++made_;
-    return s;
-}
-
-std::string join::name() const { return options_.name.empty() ? "gather" : options_.name; }
 
 std::string join::child_name(std::size_t index) const { return name() + '[' + std::to_string(index) + ']'; }
 
@@ -106,12 +99,40 @@ std::string join::slot_name(const fiber_owner& o, const fiber& f) {
 
 // ---- beginning ----
 
+void join::take_children(child_source* source, std::span<join_watch> watches) {
+    MUSTER_ASSERT(phase_ == phase::built);
+    source_ = source;
+    watches_ = watches;
+    if (is_sized())
+        policy_.submit(source != nullptr ? source->total() : watches.size());
+    else
+        policy_.set_length(input_length::unknown);
+    if (!has_tasks())
+        return;
+    most_slots_ = gate_.most_alive(source->tasks(), options_.retry != nullptr);
+    if (options_.each_within || options_.retry)
+        attempts_ = std::make_unique<attempts>(options_.each_within, options_.retry.get(), *this);
+}
+
+void join::record_durations() {
+    durations_are_ = durations::recorded;
+    durations_.resize(total());
+}
+
+void join::begin_watches() noexcept {
+    began_ = loop_->now();
+    advance(phase::running);
+    watching_ = watches_.size();
+    for (join_watch& w : watches_)
+        w.join_ = this;
+}
+
 void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
-    if (to_pull_ == 0 && options_.owns_children) {
+    if (!has_tasks() && options_.children == children_are::owned) {
         // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
         // and no cancellation of its own is looked for.
         begin(scheduler::of(parent), nullptr, nullptr);
-        if (done_) {
+        if (is_over()) {
             parent.transfer(h);
             return;
         }
@@ -121,38 +142,31 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     }
     parent_ = &parent;
     loop_ = &scheduler::of(parent);
-    began_ = loop_->now();
-    begun_ = true;
-    watching_ = watch_count_;
-    for (std::size_t i = 0; i != watch_count_; ++i) {
-        watches_[i].join_ = this;
-        watches_[i].watch(*watches_[i].on_);
-    }
-    if (to_pull_ != 0)
+    begin_watches();
+    for (join_watch& w : watches_)
+        w.watch(w.child());
+    if (has_tasks())
         loop_->post(static_cast<call_entry&>(*this));
     else
-        exhausted_ = true;
+        input_ = input::ended;
     arm_deadline();
     parent.wait(*this, h);
 }
 
 void join::begin(scheduler& loop, over_function over, void* whom) noexcept {
+    MUSTER_ASSERT(!has_tasks());
     over_ = over;
     whom_ = whom;
-    exhausted_ = true; // all children are watches
     loop_ = &loop;
-    began_ = loop_->now();
-    begun_ = true;
-    watching_ = watch_count_;
-    for (std::size_t i = 0; i != watch_count_; ++i) {
-        watches_[i].join_ = this;
-        if (!watches_[i].on_->done())
-            watches_[i].watch(*watches_[i].on_);
-    }
+    input_ = input::ended;
+    begin_watches();
+    for (join_watch& w : watches_)
+        if (!w.child().done())
+            w.watch(w.child());
     arm_deadline();
-    for (std::size_t i = 0; i != watch_count_; ++i)
-        if (watches_[i].on_->done())
-            watch_ended(watches_[i]);
+    for (join_watch& w : watches_)
+        if (w.child().done())
+            watch_ended(w);
     tell_if_over();
 }
 
@@ -162,10 +176,12 @@ void join::arm_deadline() noexcept {
     deadline_.reset(new (std::nothrow)
             owned_timer([](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
     if (!deadline_ || !loop_->arm(*deadline_, loop_->now() + *options_.within))
-        fail_edge(std::make_exception_ptr(std::bad_alloc()));
+        input_failed(std::make_exception_ptr(std::bad_alloc()));
 }
 
-void join::act(call_entry& c, bool run) noexcept {
+// ---- starting children ----
+
+void join::entry(call_entry& c, bool run) noexcept {
     if (!run)
         return;
     auto& j = static_cast<join&>(c);
@@ -174,150 +190,161 @@ void join::act(call_entry& c, bool run) noexcept {
 }
 
 void join::act() noexcept {
-    if (done_)
+    if (is_over())
         return;
-    // What is decided while children start is carried out in the next entry.
-    const bool was_stopping = stopping_;
-    if (!was_stopping)
+    if (!stopping()) {
+        // What is decided while children start is carried out in the next entry.
         fill();
-    if (was_stopping && !stop_carried_out_) {
-        stop_carried_out_ = true;
-        if (!children_cancelled_)
-            cancel_running_and_theirs();
-        drop_unstarted();
+    } else if (phase_ < phase::accounted) {
+        if (phase_ == phase::stop_decided)
+            tell_children();
+        account_for_unbegun();
+        advance(phase::accounted);
     }
     settle_if_done();
 }
 
-void join::end_wait() noexcept {
-    done_ = true;
-    if (looked_ahead_)
-        total_ = next_ + 1; // it was pulled, and not started
-    if (loop_->watch() != nullptr) [[unlikely]]
-        loop_->watch()->joined(*this);
-    if (parent_ != nullptr)
-        parent_->wake();
-}
-
-/// Where no fiber waits, whoever waits is told as the last thing that an entry does, and may destroy this.
-void join::tell_if_over() noexcept {
-    if (done_ && over_ != nullptr)
-        std::exchange(over_, nullptr)(whom_);
+void join::input_came() noexcept {
+    if (phase_ == phase::running)
+        fill();
+    settle_if_done();
 }
 
 void join::fill() noexcept {
-    // Without limits all start in one go, even if the first fails at once, as asyncio's do, unless one of them
-    // cancels the caller; what is pulled lazily stops at once. A limit also bounds how many start in one turn, so that
-    // children that end at once leave the loop room for its timers.
-    const bool all_at_once = !lazy_ && options_.limit == unlimited && options_.rate == 0;
-    std::size_t budget = options_.limit;
+    gate_.begin_entry();
     filling_ = true;
-    while (!exhausted_ && (all_at_once ? !children_cancelled_ : !stopping_)) {
-        if (next_ == to_pull_) {
-            exhausted_ = true;
-            break;
-        }
-        if (running_ == most_at_once_)
-            break;
-        if (budget == 0) {
-            loop_->post(static_cast<call_entry&>(*this));
-            break;
-        }
-        if (!rate_allows())
-            break;
-        --budget;
-        if (!start_next())
-            exhausted_ = true;
-    }
+    while (may_start())
+        start_one();
     filling_ = false;
 }
 
-join_slot* join::take_slot() noexcept {
-    if (free_ != nullptr) {
-        join_slot* const s = free_;
-        free_ = static_cast<join_slot*>(s->next_);
-        return s;
+bool join::may_start() noexcept {
+    // Without limits all children that are given start in one go, even if the first fails at once, as asyncio's do,
+    // unless one of them cancels the caller. What is pulled from an input stops at once.
+    const bool all_at_once = !source_->is_pulled() && gate_.is_open();
+    if (all_at_once ? phase_ >= phase::children_told : stopping())
+        return false;
+    // A child that waits for another attempt goes before one that has not begun.
+    const bool due = attempts_ && attempts_->has_due();
+    if (!due) {
+        if (next_ == source_->tasks())
+            input_ = input::ended;
+        if (input_ == input::ended || (source_->is_pulled() && source_->waiting_for_input() != nullptr) ||
+            (attempts_ && attempts_->waiting() >= gate_.most_waiting()))
+            return false;
     }
-    return slots_.make(*this, most_at_once_);
-}
-
-bool join::start_next() noexcept {
-    join_slot* const taken = take_slot();
-    if (taken == nullptr) {
-        fail_edge(std::make_exception_ptr(std::bad_alloc()));
+    switch (gate_.ask(loop_->now())) {
+    case start_gate::answer::now:
+        return true;
+    case start_gate::answer::when_one_ends:
+        return false;
+    case start_gate::answer::next_entry:
+        loop_->post(static_cast<call_entry&>(*this));
+        return false;
+    case start_gate::answer::later:
+        // At the end of the input the timer is not armed.
+        if (due || input_goes_on())
+            wait_for_rate();
         return false;
     }
-    join_slot& s = *taken;
+    return false;
+}
+
+void join::start_one() noexcept {
+    try {
+        gate_.make_room();
+        if (attempts_ && attempts_->has_due()) {
+            try_again(attempts_->next_due());
+        } else {
+            join_slot* const s = take_slot();
+            if (s == nullptr)
+                throw std::bad_alloc();
+            start_next(*s);
+        }
+    } catch (const std::bad_alloc&) {
+        input_ = input::ended;
+        input_failed(std::current_exception());
+    }
+}
+
+join_slot* join::take_slot() noexcept {
+    const std::size_t before = slots_.size();
+    join_slot* const s = slots_.take(*loop_, *this, most_slots_);
+    const bool is_new = slots_.size() != before;
+    // A slot for which there is no clock is never used.
+    return s != nullptr && is_new && attempts_ && !attempts_->add_clock(*s, most_slots_) ? nullptr : s;
+}
+
+void join::start_next(join_slot& s) noexcept {
     s.index_ = next_;
     s.set_ended();
-    bool pulled = false;
+    auto got = child_source::pulled::end;
     try {
-        pulled = pull_(*this, s);
+        got = source_->next(s);
     } catch (...) {
-        fail_edge(std::current_exception());
+        input_failed(std::current_exception());
     }
-    if (!pulled) {
-        s.next_ = std::exchange(free_, &s);
-        return false;
-    }
-    looked_ahead_ = false;
-    ++next_;
-    if (!sized_)
-        total_ = next_;
-    run_slot(s);
-    return true;
-}
-
-void join::run_slot(join_slot& s) noexcept {
-    ++running_;
-    s.began_ = loop_->now();
-    if (auto* clock = clock_of(s))
-        clock->attempts_ = 0;
-    make_attempt(s);
-}
-
-void join::make_attempt(join_slot& s) noexcept {
-    if (s.ended()) {
-        // Its function threw when it was called, or there was no memory for its frame: it has ended already.
-        slot_ended(s);
+    if (got != child_source::pulled::child) {
+        if (got == child_source::pulled::end)
+            input_ = input::ended;
+        slots_.give_back(s);
         return;
     }
-    if (children_cancelled_) [[unlikely]]
+    ++next_;
+    if (!is_sized())
+        policy_.submit();
+    gate_.begin(loop_->now());
+    s.began_ = loop_->now();
+    if (attempts_)
+        attempts_->begin_child(s);
+    begin_attempt(s);
+}
+
+void join::try_again(join_slot& s) noexcept {
+    policy_.count_retry();
+    gate_.begin(loop_->now());
+    s.forget_cancellation();
+    s.set_ended();
+    try {
+        source_->again(s);
+    } catch (...) {
+        detail_outcome_access::set_thrown(*s.out_, std::current_exception());
+    }
+    begin_attempt(s);
+}
+
+void join::begin_attempt(join_slot& s) noexcept {
+    if (s.ended()) {
+        // Its function threw when it was called, or there was no memory for its frame: it has ended already.
+        attempt_ended(s);
+        return;
+    }
+    if (phase_ >= phase::children_told) [[unlikely]]
         s.cancel(stop_request_); // the function that made it cancelled the caller
     if (parent_->locals() != nullptr)
         s.share_locals(parent_->locals());
-    if (auto* clock = clock_of(s)) {
-        clock->expired_ = false;
-        if (options_.each_within && !begin_limit(*clock)) {
-            s.destroy_unbegun();
-            detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
-            slot_ended(s);
-            return;
-        }
+    if (attempts_ && !attempts_->begin(s)) {
+        s.destroy_unbegun();
+        detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
+        attempt_ended(s);
+        return;
     }
     s.step();
 }
 
-bool join::rate_allows() noexcept {
-    if (options_.rate == 0)
-        return true;
-    const std::size_t place = next_ % options_.rate;
-    if (recent_starts_.size() < options_.rate) {
-        try {
-            recent_starts_.push_back(loop_->now());
-        } catch (const std::bad_alloc&) {
-            fail_edge(std::current_exception());
-            return false;
-        }
-        return true;
+bool join::input_goes_on() noexcept {
+    bool has_next = false;
+    try {
+        has_next = source_->has_next();
+    } catch (...) {
+        input_failed(std::current_exception());
     }
-    const nanoseconds free_at = recent_starts_[place] + options_.rate_window;
-    if (free_at <= loop_->now()) {
-        recent_starts_[place] = loop_->now();
-        return true;
-    }
-    if (!input_goes_on())
-        return false;
+    if (!has_next)
+        input_ = input::ended;
+    return has_next;
+}
+
+void join::wait_for_rate() noexcept {
     if (!pace_)
         pace_.reset(new (std::nothrow) owned_timer(
             [](timer& t) noexcept {
@@ -325,248 +352,60 @@ bool join::rate_allows() noexcept {
                 j.loop_->post(static_cast<call_entry&>(j));
             },
             *this));
-    if (!pace_ || (!pace_->armed() && !loop_->arm(*pace_, free_at)))
-        fail_edge(std::make_exception_ptr(std::bad_alloc()));
-    return false;
+    if (!pace_ || (!pace_->armed() && !loop_->arm(*pace_, gate_.opens_at(loop_->now()))))
+        input_failed(std::make_exception_ptr(std::bad_alloc()));
 }
 
-/// Nobody waits for the turn of a child that does not come.
-bool join::input_goes_on() noexcept {
-    if (has_next_ == nullptr || looked_ahead_)
-        return true;
-    try {
-        looked_ahead_ = has_next_(*this);
-    } catch (...) {
-        fail_edge(std::current_exception());
-    }
-    exhausted_ = !looked_ahead_;
-    return looked_ahead_;
-}
-
-// ---- ending ----
+// ---- children that end ----
 
 void join::child_ended(fiber_owner& o, fiber& f) noexcept {
-    static_cast<join&>(o).slot_ended(static_cast<join_slot&>(f));
+    static_cast<join&>(o).attempt_ended(static_cast<join_slot&>(f));
 }
 
-void join::slot_ended(join_slot& s) noexcept {
+void join::attempt_ended(join_slot& s) noexcept {
     s.release_locals();
-    if (auto* clock = clock_of(s)) {
-        end_limit(*clock);
-        if (clock->expired_ && s.out_->was_cancelled())
-            detail_outcome_access::set_error(
-                *s.out_, std::make_exception_ptr(timeout_error("the child's own time limit was exceeded")));
-        if (try_again(s))
+    gate_.end();
+    if (attempts_) {
+        attempts_->end(s);
+        if (waits_for_another_attempt(s)) {
+            // Its place among those that run is free until then.
+            if (!filling_)
+                loop_->post(static_cast<call_entry&>(*this));
             return;
-    }
-    --running_;
-    const std::size_t index = s.index_;
-    if (wants_durations_)
-        durations_[index] = loop_->now() - s.began_;
-    count(*s.out_, index);
-    if (harvest_ != nullptr) {
-        try {
-            harvest_(*this, s);
-        } catch (...) {
-            fail_edge(std::current_exception());
         }
     }
-    free_slot(s);
+    child_is_over(s);
+}
+
+bool join::waits_for_another_attempt(join_slot& s) noexcept {
+    if (stopping())
+        return false;
+    try {
+        // The rule's function is the user's: it may have cancelled the caller.
+        return attempts_->worth_another(s) && !stopping() && attempts_->plan_another(s);
+    } catch (...) {
+        input_failed(std::current_exception());
+        return false;
+    }
+}
+
+void join::child_is_over(join_slot& s) noexcept {
+    const std::size_t index = s.index_;
+    count(*s.out_, index);
+    try {
+        note_duration(index, s.began_);
+        if (source_->is_pulled())
+            source_->harvest(s);
+    } catch (...) {
+        input_failed(std::current_exception());
+    }
+    slots_.give_back(s);
     if (filling_)
         return;
-    if (exhausted_ || stopping_)
+    if (input_ == input::ended || stopping())
         settle_if_done();
     else
         loop_->post(static_cast<call_entry&>(*this));
-}
-
-void join::free_slot(join_slot& s) noexcept {
-    s.out_ = nullptr;
-    s.forget_cancellation();
-    s.next_ = std::exchange(free_, &s);
-}
-
-// ---- time limits ----
-
-bool join::begin_limit(child_clock& c) noexcept {
-    c.limit_ = loop_->now() + *options_.each_within;
-    c.order_ = loop_->take_timer_order();
-    if (!each_limit_.armed() && !loop_->arm(each_limit_, c.limit_, c.order_))
-        return false;
-    c.limited_ = true;
-    c.after_ = nullptr;
-    c.before_ = std::exchange(last_limit_, &c);
-    (c.before_ != nullptr ? c.before_->after_ : first_limit_) = &c;
-    return true;
-}
-
-void join::end_limit(child_clock& c) noexcept {
-    if (!c.limited_)
-        return;
-    c.limited_ = false;
-    (c.before_ != nullptr ? c.before_->after_ : first_limit_) = c.after_;
-    (c.after_ != nullptr ? c.after_->before_ : last_limit_) = c.before_;
-    // One that is armed for a child that has ended strikes for nobody; with nobody left it does not keep the loop.
-    if (first_limit_ == nullptr)
-        loop_->disarm(each_limit_);
-}
-
-void join::strike_limit() noexcept {
-    child_clock* const c = first_limit_;
-    if (c->limit_ <= loop_->now()) {
-        end_limit(*c);
-        c->expired_ = true;
-        c->slot_->cancel(cancel_request(cancel_reason::deadline));
-    }
-    // The heap has room: this timer has just left it.
-    if (first_limit_ != nullptr && !each_limit_.armed())
-        static_cast<void>(loop_->arm(each_limit_, first_limit_->limit_, first_limit_->order_));
-}
-
-bool join::try_again(join_slot& s) noexcept {
-    const retry_rule* rule = options_.retry.get();
-    auto* const clock = clock_of(s);
-    if (rule == nullptr || stopping_ || !s.out_->failed() || clock->attempts_ >= rule->times)
-        return false;
-    if (rule->retries) {
-        bool again = false;
-        try {
-            again = rule->retries(s.out_->error());
-        } catch (...) {
-            fail_edge(std::current_exception());
-        }
-        // It is the user's: it may have cancelled the caller.
-        if (!again || stopping_)
-            return false;
-    }
-    auto delay = static_cast<double>(rule->first_delay.count());
-    const auto longest = static_cast<double>(rule->longest_delay.count());
-    for (std::size_t i = 0; i != clock->attempts_ && delay > 0 && delay < longest && rule->factor > 1; ++i)
-        delay *= rule->factor;
-    delay = std::min(delay, longest);
-    const double random = static_cast<double>(loop_->random() >> 11) * 0x1.0p-53;
-    delay *= 1.0 - rule->jitter * random;
-    clock->backing_off_ = true;
-    if (!loop_->arm(*clock, loop_->now() + nanoseconds(static_cast<std::int64_t>(delay)))) {
-        clock->backing_off_ = false;
-        return false;
-    }
-    ++clock->attempts_;
-    ++counts_.retries;
-    return true;
-}
-
-void report_never_awaited(const join_options& options) noexcept {
-    if (std::uncaught_exceptions() != 0)
-        return;
-    report r(report_kind::never_awaited);
-    r.site = options.site;
-    send_report(r, [&] { r.name = options.name; });
-}
-
-void child_clock::fired(timer& t) noexcept {
-    auto& clock = static_cast<child_clock&>(t);
-    auto& s = *clock.slot_;
-    auto& j = *clock.join_;
-    clock.backing_off_ = false;
-    s.forget_cancellation();
-    s.set_ended();
-    try {
-        j.again_(j, s);
-    } catch (...) {
-        detail_outcome_access::set_thrown(*s.out_, std::current_exception());
-    }
-    j.make_attempt(s);
-}
-
-void join::count(const outcome_base& o, std::size_t index) noexcept {
-    ++ended_;
-    switch (o.state()) {
-    case outcome_state::value:
-        ++counts_.succeeded;
-        if (counts_.succeeded <= options_.quorum)
-            note_winner(index);
-        if (options_.leave == leave_at::any_end)
-            break;
-        return;
-    case outcome_state::error:
-        ++counts_.failed;
-        break;
-    case outcome_state::cancelled:
-        ++counts_.cancelled;
-        break;
-    case outcome_state::not_started:
-        ++counts_.not_started;
-        return;
-    }
-    const bool failed = o.failed();
-    // Asked to stop by this join, or by its caller: that it ended so decides nothing.
-    const bool decides = failed || !stopping_;
-    switch (options_.policy) {
-    case on_failure::cancel_siblings:
-        if (decides && decisive_ == unlimited) {
-            decisive_ = index;
-            stop(cancel_reason::sibling_failed, asked_by(index));
-        }
-        break;
-    case on_failure::leave_siblings:
-        // Cancelled by the deadline: that is the combinator's timeout_error, not this child's end.
-        if (deadline_struck_ && !failed)
-            break;
-        if (decisive_ == unlimited && (options_.leave == leave_at::any_end || options_.leave == leave_at::no_value ||
-                                          (failed && options_.leave == leave_at::error))) {
-            decisive_ = index;
-            settle_if_done();
-        }
-        break;
-    case on_failure::finish_siblings:
-    case on_failure::settle:
-        if (stopping_)
-            break;
-        if (failed && counts_.failed >= options_.max_failures)
-            stop(cancel_reason::stopped, asked_by(index));
-        // The quorum can't be reached any more.
-        if (options_.quorum != 0 && sized_ && total_ - counts_.failed - counts_.cancelled < options_.quorum)
-            stop(cancel_reason::stopped, asked_by(index));
-        break;
-    }
-}
-
-void join::note_winner(std::size_t index) noexcept {
-    try {
-        winners_.push_back(index);
-    } catch (const std::bad_alloc&) {
-        fail_edge(std::current_exception());
-    }
-    if (counts_.succeeded == options_.quorum)
-        stop(cancel_reason::race_lost, asked_by(index));
-}
-
-/// Who made the others stop, for their ledger. Without memory for the name they are not told.
-cancel_text_ptr join::asked_by(std::size_t index) const noexcept {
-    try {
-        for (std::size_t i = 0; i != watch_count_; ++i)
-            if (watches_[i].index_ == index)
-                return cancel_text_ptr::make({}, watches_[i].on_->name());
-        return cancel_text_ptr::make({}, child_name(index));
-    } catch (const std::bad_alloc&) {
-        return {};
-    }
-}
-
-void join::settle_if_done() noexcept {
-    if (done_)
-        return;
-    const bool early = options_.policy == on_failure::leave_siblings && decisive_ != unlimited;
-    if (!early) {
-        if (running_ != 0 || watching_ != 0 || !(exhausted_ || stop_carried_out_) || (stopping_ && !stop_carried_out_))
-            return;
-    }
-    if (deadline_)
-        loop_->disarm(*deadline_);
-    if (pace_)
-        loop_->disarm(*pace_);
-    end_wait();
 }
 
 void join_watch::told(watcher& w) noexcept {
@@ -574,7 +413,7 @@ void join_watch::told(watcher& w) noexcept {
     self.join_->loop_->post(static_cast<call_entry&>(self));
 }
 
-void join_watch::ended(call_entry& c, bool run) noexcept {
+void join_watch::entry(call_entry& c, bool run) noexcept {
     auto& self = static_cast<join_watch&>(c);
     if (!run)
         return;
@@ -583,60 +422,143 @@ void join_watch::ended(call_entry& c, bool run) noexcept {
 }
 
 void join::watch_ended(join_watch& w) noexcept {
-    if (w.counted_ || done_)
+    if (w.counted_ || is_over())
         return;
     w.counted_ = true;
-    last_ended_ = w.index_;
+    last_watch_ = w.index_;
+    MUSTER_ASSERT(watching_ != 0);
     --watching_;
-    if (wants_durations_)
-        durations_[w.index_] = loop_->now() - began_;
-    count(w.on_->ended_as(), w.index_);
-    if (stopping_ && !stop_carried_out_)
-        return; // the entry that carries it out comes next, and settles
+    try {
+        note_duration(w.index_, began_);
+    } catch (const std::bad_alloc&) {
+        input_failed(std::current_exception());
+    }
+    count(w.child().ended_as(), w.index_);
     settle_if_done();
+}
+
+void join::note_duration(std::size_t index, nanoseconds began) {
+    if (durations_are_ == durations::ignored)
+        return;
+    if (index >= durations_.size())
+        durations_.resize(index + 1);
+    durations_[index] = loop_->now() - began;
+}
+
+void join::count(const outcome_base& o, std::size_t index) noexcept {
+    join_policy::decision decided;
+    try {
+        decided = policy_.child_ended(index, o.state());
+    } catch (const std::bad_alloc&) {
+        input_failed(std::current_exception());
+        return;
+    }
+    switch (decided.what) {
+    case join_policy::verdict::go_on:
+        break;
+    case join_policy::verdict::stop:
+        stop(decided.reason, name_of_child(index));
+        break;
+    case join_policy::verdict::stop_now:
+        stop(decided.reason, name_of_child(index));
+        if (phase_ == phase::stop_decided)
+            tell_children();
+        break;
+    case join_policy::verdict::let_go:
+        settle_if_done();
+        break;
+    }
+}
+
+/// For the ledger of the others, which were stopped because of this child. Without memory the name is left out.
+cancel_text_ptr join::name_of_child(std::size_t index) const noexcept {
+    try {
+        for (const join_watch& w : watches_)
+            if (w.index_ == index)
+                return cancel_text_ptr::make({}, w.child().name());
+        return cancel_text_ptr::make({}, child_name(index));
+    } catch (const std::bad_alloc&) {
+        return {};
+    }
+}
+
+void join::settle_if_done() noexcept {
+    if (is_over())
+        return;
+    if (!policy_.let_go()) {
+        const bool all_accounted = phase_ == phase::accounted || (phase_ == phase::running && input_ == input::ended);
+        if (!all_accounted || unended_children() != 0)
+            return;
+        if (source_ != nullptr && source_->waiting_for_input() != nullptr)
+            return;
+    }
+    end_wait();
+}
+
+void join::end_wait() noexcept {
+    if (deadline_)
+        loop_->disarm(*deadline_);
+    if (pace_)
+        loop_->disarm(*pace_);
+    advance(phase::over);
+    if (source_ != nullptr && source_->looked_ahead())
+        policy_.submit(); // its element was taken from the input, and its child is not started
+    if (options_.children == children_are::owned && !policy_.let_go()) {
+        policy_.close();
+        MUSTER_ASSERT(counts().adds_up());
+    } else {
+        MUSTER_ASSERT(counts().ended() + watching_ == counts().submitted());
+    }
+    if (loop_->watch() != nullptr) [[unlikely]]
+        loop_->watch()->joined(*this);
+    if (parent_ != nullptr)
+        parent_->wake();
+}
+
+/// Where no fiber waits, `over_` is called as the last thing that an entry does, and may destroy this.
+void join::tell_if_over() noexcept {
+    if (is_over() && over_ != nullptr)
+        std::exchange(over_, nullptr)(whom_);
 }
 
 // ---- stopping ----
 
 void join::stop(cancel_reason reason, cancel_text_ptr text) noexcept {
-    if (stopping_)
+    if (stopping())
         return;
-    stopping_ = true;
+    advance(phase::stop_decided);
+    policy_.stop(reason);
     stop_request_ = cancel_request(reason, std::move(text));
     loop_->post(static_cast<call_entry&>(*this));
 }
 
+void join::tell_children() noexcept {
+    if (phase_ == phase::stop_decided)
+        advance(phase::children_told);
+    loop_->wave().reach(*this);
+}
+
 void join::strike_deadline() noexcept {
-    if (done_ || stopping_)
+    if (stopping())
         return;
-    deadline_struck_ = true;
-    if (!options_.owns_children) {
+    if (options_.children == children_are::left_alone) {
+        policy_.stop(cancel_reason::deadline);
         end_wait();
         return;
     }
     stop(cancel_reason::deadline);
-    cancel_running_and_theirs();
+    tell_children();
 }
 
-void join::fail_edge(std::exception_ptr error) noexcept {
-    if (!edge_error_) {
-        edge_error_ = std::move(error);
-    } else {
-        report r(report_kind::suppressed);
-        r.site = options_.site;
-        r.error = std::move(error);
-        send_report(r, [&] {
-            r.name = name();
-            r.detail = "another error of the same combinator's input or sink was delivered";
-        });
-    }
+void join::input_failed(std::exception_ptr error) noexcept {
+    losses_.input_failed(options_, std::move(error));
     stop(cancel_reason::stopped);
 }
 
 cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&) noexcept {
     auto& j = static_cast<join&>(s);
-    if (!j.options_.owns_children) {
-        j.done_ = true;
+    if (j.options_.children == children_are::left_alone) {
+        j.advance(phase::over);
         return cancel_effect::interrupted;
     }
     j.ask_to_stop(request);
@@ -644,94 +566,74 @@ cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&
 }
 
 void join::ask_to_stop(const cancel_request& request) noexcept {
-    cancelled_by_parent_ = true;
-    parent_request_ = request;
-    if (!stopping_)
+    MUSTER_ASSERT(!is_over());
+    own_cancellation_ = request;
+    if (!stopping())
         stop(cancel_reason::parent_cancelled, request.text);
     else
         stop_request_ = cancel_request(cancel_reason::parent_cancelled, request.text);
-    cancel_running_and_theirs();
+    tell_children();
 }
 
-bool join::anyone_to_stop() const noexcept {
-    const join* j = this;
-    while (j != nullptr) {
-        // The last of several joins is looked at by the loop, so that a chain of them takes no native stack.
-        const join* within = nullptr;
-        for (std::size_t i = 0; i != j->watch_count_; ++i) {
-            const auto& child = *j->watches_[i].on_;
-            if (child.done())
-                continue;
-            const join* const next = child.as_join();
-            if (next == nullptr || (within != nullptr && within->anyone_to_stop()))
-                return true;
-            within = next;
-        }
-        j = within;
-    }
-    return false;
-}
-
-void join::cancel_running_and_theirs() noexcept {
-    if (times_to_cancel_++ == 0)
-        next_to_cancel_ = std::exchange(loop_->joins_to_cancel_, this);
-    if (loop_->cancelling_joins_)
-        return;
-    loop_->cancelling_joins_ = true;
-    const auto wave = ++loop_->cancel_waves_;
-    while (join* j = loop_->joins_to_cancel_) {
-        loop_->joins_to_cancel_ = j->next_to_cancel_;
-        auto times = std::exchange(j->times_to_cancel_, 0);
-        // Tasks that gather each other's handles form a circle: once round is enough.
-        if (std::exchange(j->cancelled_in_wave_, wave) == wave)
-            continue;
-        for (; times != 0; --times)
-            j->cancel_running();
-    }
-    loop_->cancelling_joins_ = false;
-}
-
-void join::cancel_running() noexcept {
-    children_cancelled_ = true;
+void join::cancel_children() noexcept {
+    MUSTER_ASSERT(phase_ >= phase::children_told);
     const auto request = stop_request_;
     for (std::size_t i = 0; i != slots_.size(); ++i) {
         auto& s = slots_[i];
         if (s.out_ == nullptr)
             continue;
-        if (auto* clock = clock_of(s); clock != nullptr && clock->backing_off_) {
-            // It waits to be tried again: there will be no other attempt, and its last failure stands.
-            clock->backing_off_ = false;
-            loop_->disarm(*clock);
-            clock->attempts_ = unlimited;
-            slot_ended(s);
-        } else if (!s.ended()) {
+        if (attempts_ && attempts_->give_up(s))
+            child_is_over(s); // there will be no other attempt, and its last failure stands
+        else if (!s.ended())
             s.cancel(request);
-        }
     }
-    for (std::size_t i = 0; i != watch_count_; ++i)
-        if (!watches_[i].counted_)
-            watches_[i].on_->cancel(request);
+    if (fiber* const puller = source_ != nullptr ? source_->waiting_for_input() : nullptr)
+        puller->cancel(request);
+    for (join_watch& w : watches_)
+        if (!w.counted_)
+            w.child().cancel(request);
 }
 
-void join::drop_unstarted() noexcept {
-    if (lazy_)
+bool join::has_child_to_stop(const cancel_target*& also) const noexcept {
+    MUSTER_ASSERT(!has_tasks());
+    for (const join_watch& w : watches_) {
+        const auto& child = w.child();
+        if (child.done())
+            continue;
+        // The last of several targets is left to the caller, so that a chain of them takes no native stack.
+        const cancel_target* const next = child.as_target();
+        if (next == nullptr || (also != nullptr && cancel_wave::would_stop_something(*also)))
+            return true;
+        also = next;
+    }
+    return false;
+}
+
+/// Children that are given and never began were cancelled, as asyncio's are; those of a race that has been decided are
+/// not started. What is pulled from an input stays there.
+void join::account_for_unbegun() noexcept {
+    if (!has_tasks() || source_->is_pulled())
         return;
+    const auto as =
+        stop_request_.reason == cancel_reason::race_lost ? outcome_state::not_started : outcome_state::cancelled;
     join_slot s(*loop_, *this);
-    for (; next_ != to_pull_; ++next_) {
+    for (; next_ != source_->tasks(); ++next_) {
         s.index_ = next_;
-        static_cast<void>(pull_(*this, s));
+        static_cast<void>(source_->next(s));
         if (s.has_frame())
             s.destroy_unbegun();
         if (!s.out_->failed())
-            detail_outcome_access::set_cancelled(
-                *s.out_, outcome_state::cancelled, stop_request_.reason, stop_request_.text);
+            detail_outcome_access::set_cancelled(*s.out_, as, stop_request_.reason, stop_request_.text);
         count(*s.out_, s.index_);
     }
-    exhausted_ = true;
+    input_ = input::ended;
 }
 
 fiber* join::last_child(suspension& s) noexcept {
     auto& j = static_cast<join&>(s);
+    if (fiber* const puller = j.source_ != nullptr ? j.source_->waiting_for_input() : nullptr)
+        if (puller->has_frame())
+            return puller;
     j.destroy_from_ = std::min(j.destroy_from_, j.slots_.size());
     while (j.destroy_from_ != 0) {
         auto& slot = j.slots_[j.destroy_from_ - 1];
@@ -747,150 +649,169 @@ fiber* join::last_child(suspension& s) noexcept {
 void join::throw_own_cancellation(const outcome_base* decided) {
     if (parent_ == nullptr) {
         // As in asyncio, with what the last child to end was told, if it ended so.
-        const auto* last = cancelled_by_parent_ ? outcome_at_(*this, last_ended_) : nullptr;
+        const auto* last = own_cancellation_ ? outcome_at(last_watch_) : nullptr;
         if (last != nullptr)
-            throw cancelled_error(
-                parent_request_.reason, last->was_cancelled() ? detail_outcome_access::text(*last) : cancel_text_ptr());
+            throw cancelled_error(own_cancellation_->reason,
+                last->was_cancelled() ? detail_outcome_access::text(*last) : cancel_text_ptr());
         return;
     }
-    if (cancelled_by_parent_) {
-        cancelled_by_parent_ = false;
+    if (own_cancellation_) {
+        const auto own = *std::exchange(own_cancellation_, std::nullopt);
         if (parent_->cancellation_due())
             static_cast<void>(parent_->take_cancellation());
         // As in asyncio, whose gather ends with the cancellation of the first child that was cancelled.
-        if (options_.policy == on_failure::leave_siblings && decided != nullptr)
-            throw cancelled_error(parent_request_.reason, detail_outcome_access::text(*decided));
-        throw cancelled_error(parent_request_.reason, parent_request_.text);
+        if (policy_.rules().policy == on_failure::leave_siblings && decided != nullptr)
+            throw cancelled_error(own.reason, detail_outcome_access::text(*decided));
+        throw cancelled_error(own.reason, own.text);
     }
     parent_->throw_if_cancelled();
 }
 
+/// Something else is delivered: the caller's cancellation comes at its next wait.
 void join::keep_own_cancellation() noexcept {
-    if (cancelled_by_parent_ && parent_ != nullptr)
-        parent_->put_back(parent_request_);
-    cancelled_by_parent_ = false;
+    if (own_cancellation_ && parent_ != nullptr)
+        parent_->put_back(*own_cancellation_);
+    own_cancellation_.reset();
 }
 
-void join::suppress_failures(std::size_t except) const noexcept {
-    for (std::size_t i = 0; i != watch_count_; ++i)
-        if (watches_[i].index_ != except)
-            watches_[i].on_->mark_suppressed();
-    if (counts_.failed == 0)
+void join::suppress_failures(std::size_t except, losses::why reason) const noexcept {
+    for (const join_watch& w : watches_)
+        if (w.index_ != except)
+            w.child().mark_suppressed();
+    if (counts().failed() == 0 || !has_tasks())
         return;
-    const auto report_one = [&](std::size_t index, const outcome_base* o) {
-        if (index == except || o == nullptr || !o->failed())
-            return;
-        report_suppressed(index, o->error());
-    };
-    if (to_pull_ == 0)
+    for (std::size_t i = 0; i != total(); ++i)
+        if (const auto* o = i == except || watches(i) ? nullptr : outcome_at(i); o != nullptr && o->failed())
+            losses::report_failure(options_, i, o->error(), reason);
+}
+
+/// Values that a race or a quorum took and does not deliver.
+void join::report_lost_values(bool winners_too) const noexcept {
+    if (policy_.rules().quorum == 0 || source_ == nullptr)
         return;
-    for (std::size_t i = 0; i != total_; ++i)
-        if (!watches(i))
-            report_one(i, outcome_at_(*this, i));
+    const auto& winners = policy_.winners();
+    if (!winners_too && counts().succeeded() == winners.size())
+        return;
+    for (std::size_t i = 0; i != total(); ++i) {
+        const auto* o = outcome_at(i);
+        if (o == nullptr || !o->succeeded() || !source_->has_value_to_lose(i))
+            continue;
+        if (winners_too || std::find(winners.begin(), winners.end(), i) == winners.end())
+            losses::report_value(options_, i);
+    }
 }
 
 bool join::watches(std::size_t index) const noexcept {
-    return std::any_of(watches_, watches_ + watch_count_, [index](const join_watch& w) { return w.index_ == index; });
+    return std::any_of(watches_.begin(), watches_.end(), [index](const join_watch& w) { return w.index_ == index; });
+}
+
+void join::mark_retrieved(std::size_t index) noexcept {
+    for (join_watch& w : watches_)
+        if (index == unlimited || w.index_ == index)
+            w.child().mark_retrieved();
 }
 
 void join::throw_group() {
     std::optional<exception_group> group;
     try {
         std::vector<std::exception_ptr> failures;
-        failures.reserve(counts_.failed);
-        const std::size_t all = lazy_ ? next_ : total_;
-        for (std::size_t i = 0; i != all; ++i)
-            if (const auto* o = outcome_at_(*this, i); o != nullptr && o->failed())
+        failures.reserve(counts().failed());
+        for (std::size_t i = 0; i != total(); ++i)
+            if (const auto* o = outcome_at(i); o != nullptr && o->failed())
                 failures.push_back(o->error());
         // A statement of its own: among the arguments the failures might be moved before they are counted.
         std::string message =
-            std::to_string(failures.size()) + " of " + std::to_string(total_) + " failed in " + name();
+            std::to_string(failures.size()) + " of " + std::to_string(total()) + " failed in " + name();
         group.emplace(std::move(message), std::move(failures));
     } catch (const std::bad_alloc&) {
-        suppress_failures(unlimited); // that there was no memory for the group is thrown instead
+        // That there was no memory for the group is thrown instead.
+        suppress_failures(unlimited, losses::why::another_delivered);
         throw;
     }
-    for (std::size_t i = 0; i != watch_count_; ++i)
-        watches_[i].on_->mark_retrieved();
+    mark_retrieved(unlimited);
     throw exception_group(*group);
 }
 
 void join::report_undelivered() const noexcept {
-    if (!begun_ || concluded_ || to_pull_ == 0)
+    if (phase_ == phase::built || phase_ == phase::delivered || !has_tasks())
         return;
-    suppress_failures(unlimited);
-    if (edge_error_)
-        report_suppressed(std::nullopt, edge_error_);
-    for (std::size_t i = 0; i != slots_.size(); ++i) {
-        const auto& s = slots_[i];
-        if (const auto* clock = clock_of(s); s.out_ != nullptr && clock != nullptr && clock->backing_off_)
-            report_suppressed(s.index_, s.out_->error()); // it was to be tried again
-    }
-}
-
-void join::report_suppressed(std::optional<std::size_t> index, const std::exception_ptr& error) const noexcept {
-    report r(report_kind::suppressed);
-    r.site = options_.site;
-    r.index = index;
-    r.error = error;
-    send_report(r, [&] {
-        r.name = name();
-        r.detail = concluded_ ? "another result of the same combinator was delivered"
-                              : "the combinator was destroyed before it could be delivered";
-    });
+    suppress_failures(unlimited, losses::why::destroyed);
+    if (losses_.input_error())
+        losses::report_failure(options_, std::nullopt, losses_.input_error(), losses::why::destroyed);
+    for (std::size_t i = 0; attempts_ && i != slots_.size(); ++i)
+        if (const auto& s = slots_[i]; s.out_ != nullptr && attempts_->waits(s))
+            losses::report_failure(options_, s.index_, s.out_->error(), losses::why::destroyed);
 }
 
 void join::conclude() {
-    concluded_ = true;
-    if (edge_error_) {
-        suppress_failures(unlimited);
+    using conclusion = join_policy::conclusion;
+    advance(phase::delivered);
+    if (losses_.input_error()) {
+        suppress_failures(unlimited, losses::why::another_delivered);
+        report_lost_values(true);
         keep_own_cancellation();
-        std::rethrow_exception(edge_error_);
+        std::rethrow_exception(losses_.input_error());
     }
-    const bool quorum_missed = options_.quorum != 0 && counts_.succeeded < options_.quorum;
-    const bool all_wanted = options_.quorum == 0 && options_.policy == on_failure::finish_siblings;
-    if (counts_.failed != 0 && (all_wanted || quorum_missed)) {
+    const auto what = policy_.conclude();
+    if (what == conclusion::group) {
+        report_lost_values(true);
         keep_own_cancellation();
         throw_group();
     }
-    const outcome_base* decided = decisive_ == unlimited ? nullptr : outcome_at_(*this, decisive_);
-    suppress_failures(decided != nullptr && decided->failed() ? decisive_ : unlimited);
+    const std::size_t by = policy_.decided_by();
+    const outcome_base* const decided = by == unlimited ? nullptr : outcome_at(by);
+    suppress_failures(what == conclusion::decided_failure ? by : unlimited, losses::why::another_delivered);
     // Where no fiber waits there is no cancellation of its own that would go before that of a child.
-    if (decided != nullptr && (decided->failed() || parent_ == nullptr)) {
-        for (std::size_t i = 0; i != watch_count_; ++i)
-            if (watches_[i].index_ == decisive_)
-                watches_[i].on_->mark_retrieved();
+    if (decided != nullptr && (what == conclusion::decided_failure || parent_ == nullptr)) {
+        mark_retrieved(by);
         keep_own_cancellation();
         decided->rethrow();
     }
+    if (policy_.rules().quorum != 0 && what == conclusion::values) {
+        // What the winners brought is not lost to a cancellation that came as late as this.
+        report_lost_values(false);
+        keep_own_cancellation();
+        return;
+    }
+    report_lost_values(true);
     throw_own_cancellation(decided);
-    if (decided != nullptr)
+    switch (what) {
+    case conclusion::decided_cancelled:
         decided->rethrow();
-    if (deadline_struck_)
-        throw timeout_error(name() + ": the deadline struck with " + std::to_string(counts_.succeeded) + " of " +
-                            std::to_string(total_) + " done");
-    const bool short_of_all = options_.quorum == 0 ? counts_.succeeded < total_ : quorum_missed;
-    if (short_of_all)
-        for (std::size_t i = 0; i != total_; ++i)
-            if (const auto* o = outcome_at_(*this, i); o != nullptr && o->was_cancelled())
+    case conclusion::deadline:
+        throw timeout_error(name() + ": the deadline struck with " + std::to_string(counts().succeeded()) + " of " +
+                            std::to_string(total()) + " done");
+    case conclusion::cancelled_child:
+        for (std::size_t i = 0; i != total(); ++i)
+            if (const auto* o = outcome_at(i); o != nullptr && o->was_cancelled())
                 o->rethrow();
-    if (quorum_missed)
-        throw_bad_option("quorum(" + std::to_string(options_.quorum) + "): the input had only " +
-                         std::to_string(total_) + " elements");
+        break;
+    case conclusion::too_few:
+        throw_bad_option("quorum(" + std::to_string(policy_.rules().quorum) + "): the input had only " +
+                         std::to_string(total()) + " elements");
+    case conclusion::values:
+    case conclusion::group:
+    case conclusion::decided_failure:
+        break;
+    }
 }
 
 void join::conclude_settled() {
-    concluded_ = true;
-    if (edge_error_ || cancelled_by_parent_ || (parent_ != nullptr && parent_->cancellation_due())) {
-        suppress_failures(unlimited);
-        if (edge_error_) {
+    advance(phase::delivered);
+    const bool cancelled = own_cancellation_ || (parent_ != nullptr && parent_->cancellation_due());
+    if (losses_.input_error() || cancelled) {
+        const auto why = losses_.input_error() ? losses::why::input_failed : losses::why::cancelled;
+        if (source_ != nullptr && watches_.empty())
+            losses::report_together(options_, *source_, total(), why);
+        else
+            suppress_failures(unlimited, why);
+        if (losses_.input_error()) {
             keep_own_cancellation();
-            std::rethrow_exception(edge_error_);
+            std::rethrow_exception(losses_.input_error());
         }
         throw_own_cancellation();
     }
-    for (std::size_t i = 0; i != watch_count_; ++i)
-        watches_[i].on_->mark_retrieved();
+    mark_retrieved(unlimited);
 }
 
 } // namespace muster::detail

@@ -84,7 +84,7 @@ TEST(gather, reports_the_second_failure_with_index_name_and_site) {
     muster::testing::manual_loop loop;
     std::uint_least32_t line = 0;
     auto body = [&line]() -> muster::task<> {
-        line = std::source_location::current().line() + 1;
+        line = std::source_location::current().line() + 2;
         auto ended = co_await ending(
             muster::gather(fail_after(5ms, "one"), value_after(9ms, 1), fail_after(5ms, "two")).named("pages"));
         EXPECT_EQ(text_of<std::runtime_error>(ended), "one");

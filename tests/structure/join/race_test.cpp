@@ -95,7 +95,7 @@ TEST(race, the_winner_is_the_first_although_a_loser_that_ignores_cancellation_su
             EXPECT_EQ(first.index(), 1u);
             EXPECT_EQ(first.value(), 2);
         },
-        30ms);
+        30ms, {"suppressed: race[0]"});
 }
 
 TEST(race, a_loser_that_fails_in_its_clean_up_is_reported) {

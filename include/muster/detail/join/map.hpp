@@ -7,140 +7,115 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/join/children.hpp>
+#include <muster/detail/join/elements.hpp>
 #include <muster/detail/join/result.hpp>
 #include <muster/summary.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace muster::detail {
 
-/// Hands each outcome to nobody: the summary is what is wanted.
+/// Only the summary is wanted.
 struct no_sink {};
 
-template <class View, class F>
-class wired_map_base;
-template <class View, class F>
+template <class Elements, class F>
 class wired_map;
-template <class View, class F, class Sink>
+template <class Elements, class F, class Sink>
 class streamed_map;
 
-template <class View, class F>
+template <class Elements, class F>
 struct map_types {
-    using reference = std::ranges::range_reference_t<View>;
-    // An element that is made on the fly is handed over; one that lives in the range is copied by the function if
-    // it takes it by value.
-    using argument = std::conditional_t<std::is_reference_v<reference>, reference, reference&&>;
+    using argument = typename Elements::argument;
     static_assert(std::is_invocable_v<F&, argument>, "the function of a map takes one element of the input range");
     using made = std::invoke_result_t<F&, argument>;
     using child = child_of<made>;
     using value_type = typename child::value_type;
-    static constexpr bool repeatable = std::ranges::forward_range<View>;
 };
 
-template <class View, class F>
+template <class Elements, class F>
 class map_input {
 public:
-    map_input(View view, F f) : view_(std::move(view)), function_(std::move(f)) {}
+    map_input(Elements elements, F f) : elements_(std::move(elements)), function_(std::move(f)) {}
 
     template <class Result>
-    using awaiter = join_awaiter<wired_map<View, F>, Result>;
+    using awaiter = join_awaiter<wired_map<Elements, F>, Result>;
 
     void discard() noexcept {}
 
-    View view_;
+    Elements elements_;
     F function_;
 };
 
-template <class View, class F>
-class wired_map_base {
+/// What the collected and the streamed form have in common: children are made from elements, in slots that are used
+/// again.
+template <class Elements, class F>
+class wired_map_base : public child_source {
 protected:
-    using types = map_types<View, F>;
+    using types = map_types<Elements, F>;
     using value_type = typename types::value_type;
-    using iterator = std::ranges::iterator_t<View>;
 
 public:
-    wired_map_base(map_input<View, F>&& in, join_options options) : in_(std::move(in)), join_(std::move(options)) {
-        if (join_.options_.policy == on_failure::leave_siblings)
+    wired_map_base(map_input<Elements, F>&& in, join_options options) : in_(std::move(in)), join_(std::move(options)) {
+        const auto& chosen = join_.options();
+        if (chosen.rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
-        constexpr bool sized = std::ranges::sized_range<View>;
-        if constexpr (sized)
-            join_.total_ = static_cast<std::size_t>(std::ranges::size(in_.view_));
-        join_.sized_ = sized;
-        if (!sized && join_.options_.limit == unlimited)
+        pull_children(in_.elements_.size());
+        if (!is_sized() && chosen.limit == unlimited)
             throw_bad_option("an input of unknown length needs limit(n): how many children may run at once");
-        if (join_.options_.retry && !types::repeatable)
+        if (chosen.retry && !Elements::repeatable)
             throw_bad_option("retry needs an input whose elements can be read again: a forward range");
     }
 
-    [[nodiscard]] bool empty() const noexcept { return join_.sized_ && join_.total_ == 0; }
+    [[nodiscard]] bool empty() const noexcept { return total() == 0; }
+    [[nodiscard]] join& get_join() noexcept { return join_; }
+    [[nodiscard]] const join& get_join() const noexcept { return join_; }
+
+    [[nodiscard]] pulled next(join_slot& s) override {
+        const pulled found = in_.elements_.look(join_);
+        if (found != pulled::child)
+            return found;
+        auto& element = in_.elements_.take();
+        if constexpr (Elements::repeatable)
+            if (!at_.empty())
+                at_[s.place_] = element;
+        make_child(s, element);
+        return pulled::child;
+    }
+    [[nodiscard]] bool has_next() override { return is_sized() || in_.elements_.has_next(join_); }
+    [[nodiscard]] bool looked_ahead() const noexcept override { return !is_sized() && in_.elements_.looked_ahead(); }
+    void again(join_slot& s) override {
+        if constexpr (Elements::repeatable)
+            make_child(s, at_[s.place_]);
+    }
+    [[nodiscard]] fiber* waiting_for_input() noexcept override { return in_.elements_.waiting(); }
 
 protected:
+    ~wired_map_base() = default;
+
     void wire_slots() {
-        const std::size_t count = std::min(join_.options_.limit, join_.sized_ ? join_.total_ : unlimited);
-        join_.most_at_once_ = count;
-        if (join_.options_.retry || join_.options_.each_within)
-            join_.slots_.make_clocks();
-        out_ = std::make_unique<outcome<value_type>[]>(count);
-        join_.lazy_ = true;
-        join_.to_pull_ = join_.sized_ ? join_.total_ : unlimited;
-        if constexpr (types::repeatable)
-            if (join_.options_.retry)
-                at_.resize(count);
-        join_.edge_ = this;
-        join_.pull_ = &pull;
-        if (!join_.sized_)
-            join_.has_next_ = &has_next;
-        join_.again_ = &again;
+        join_.take_children(this, {});
+        out_ = std::make_unique<outcome<value_type>[]>(join_.most_slots());
+        if constexpr (Elements::repeatable)
+            if (join_.options().retry)
+                at_.resize(join_.most_slots());
     }
 
-    [[nodiscard]] std::size_t place(const join_slot& s) const noexcept { return s.place_; }
+    [[nodiscard]] outcome<value_type>& outcome_of(const join_slot& s) noexcept { return out_[s.place_]; }
 
-    static bool has_next(join& j) {
-        auto& self = *static_cast<wired_map_base*>(j.edge_);
-        if (!self.begun_) {
-            self.next_.emplace(std::ranges::begin(self.in_.view_));
-            self.begun_ = true;
-        } else if (!self.ahead_) {
-            ++*self.next_;
-        }
-        self.ahead_ = true;
-        return *self.next_ != std::ranges::end(self.in_.view_);
-    }
-
-    static bool pull(join& j, join_slot& s) {
-        auto& self = *static_cast<wired_map_base*>(j.edge_);
-        if (!has_next(j))
-            return false;
-        self.ahead_ = false;
-        if constexpr (types::repeatable)
-            if (!self.at_.empty())
-                self.at_[self.place(s)] = *self.next_;
-        self.make_child(s, *self.next_);
-        return true;
-    }
-
-    static void again(join& j, join_slot& s) {
-        auto& self = *static_cast<wired_map_base*>(j.edge_);
-        if constexpr (types::repeatable)
-            self.make_child(s, self.at_[self.place(s)]);
-    }
-
-    void make_child(join_slot& s, iterator& it) {
-        auto& out = out_[place(s)];
+    template <class Place>
+    void make_child(join_slot& s, Place& element_at) {
+        auto& out = outcome_of(s);
         out.clear();
         s.out_ = &out;
         // What the input range throws ends the map; what the function throws is this child's failure.
-        auto&& element = *it;
+        auto&& element = *element_at;
         try {
             adopt_child(s,
                 types::child::store(std::invoke(in_.function_, static_cast<typename types::argument>(element))), out);
@@ -150,47 +125,47 @@ protected:
         }
     }
 
-    map_input<View, F> in_;
-    std::optional<iterator> next_;
-    bool begun_ = false;
-    bool ahead_ = false; ///< next_ is that of the next child, not of the last
-    std::vector<iterator> at_;
-    std::unique_ptr<outcome<value_type>[]> out_;
+private:
+    template <class E>
+    struct kept_places {
+        struct none {};
+        using type = std::vector<none>;
+    };
+    template <class E>
+    requires E::repeatable struct kept_places<E> {
+        using type = std::vector<typename E::iterator>;
+    };
 
-public:
+    map_input<Elements, F> in_;
+    typename kept_places<Elements>::type at_; ///< with retries: where the element of each slot stands
+    std::unique_ptr<outcome<value_type>[]> out_;
     join join_; ///< last, so that it goes before what it refers to
 };
 
 /// The collected form.
-template <class View, class F>
-class wired_map : public wired_map_base<View, F> {
-    using base = wired_map_base<View, F>;
-    using typename base::types;
+template <class Elements, class F>
+class wired_map final : public wired_map_base<Elements, F> {
+    using base = wired_map_base<Elements, F>;
     using typename base::value_type;
 
 public:
     using base::base;
-    using base::join_;
+    using base::get_join;
+    static constexpr bool wants_durations = true;
 
     void wire() {
         this->wire_slots();
-        all_.resize(join_.total_);
-        join_.durations_.resize(join_.total_);
-        join_.wants_durations_ = false;
-        join_.harvest_ = [](join& j, join_slot& s) {
-            auto& self = *static_cast<wired_map*>(static_cast<base*>(j.edge_));
-            if (s.index_ >= self.all_.size()) {
-                self.all_.resize(s.index_ + 1);
-                j.durations_.resize(s.index_ + 1);
-            }
-            self.all_[s.index_] = std::move(self.out_[self.place(s)]);
-            j.durations_[s.index_] = j.loop_->now() - s.began_;
-        };
-        join_.outcome_at_ = [](const join& j, std::size_t i) -> const outcome_base* {
-            const auto& self = *static_cast<const wired_map*>(static_cast<const base*>(j.edge_));
-            return i < self.all_.size() ? &self.all_[i] : nullptr;
-        };
+        all_.resize(get_join().total());
     }
+    void harvest(join_slot& s) override {
+        if (s.index_ >= all_.size())
+            all_.resize(s.index_ + 1);
+        all_[s.index_] = std::move(this->outcome_of(s));
+    }
+    [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
+        return i < all_.size() ? &all_[i] : nullptr;
+    }
+    [[nodiscard]] bool has_value_to_lose(std::size_t) const noexcept override { return !std::is_void_v<value_type>; }
 
     auto give(as_values) {
         if constexpr (!std::is_void_v<value_type>) {
@@ -204,17 +179,17 @@ public:
         }
     }
     auto give(as_outcomes) {
-        if (!join_.sized_)
-            all_.resize(join_.total_);
+        if (!this->is_sized())
+            all_.resize(get_join().total());
         for (auto& o : all_)
             if (o.was_not_started())
                 detail_outcome_access::set_cancelled(
-                    o, outcome_state::not_started, join_.stop_reason(), join_.stop_text());
-        return outcomes<value_type>(info_of(join_), std::move(all_));
+                    o, outcome_state::not_started, get_join().stop_request().reason, get_join().stop_request().text);
+        return outcomes<value_type>(info_of(get_join()), std::move(all_));
     }
     auto give(as_winners) {
         std::vector<winner<or_nothing<value_type>>> winners;
-        for (const std::size_t i : join_.winners_)
+        for (const std::size_t i : get_join().policy().winners())
             winners.emplace_back(i, take_or_nothing(all_[i]));
         return winners;
     }
@@ -224,37 +199,36 @@ private:
 };
 
 /// The streamed form.
-template <class View, class F, class Sink>
-class streamed_map : public wired_map_base<View, F> {
-    using base = wired_map_base<View, F>;
+template <class Elements, class F, class Sink>
+class streamed_map final : public wired_map_base<Elements, F> {
+    using base = wired_map_base<Elements, F>;
     using typename base::value_type;
 
 public:
-    using base::join_;
+    using base::get_join;
+    static constexpr bool wants_durations = false;
 
-    streamed_map(std::pair<map_input<View, F>, Sink>&& in, join_options options)
+    streamed_map(std::pair<map_input<Elements, F>, Sink>&& in, join_options options)
         : base(std::move(in.first), std::move(options)),
           sink_(std::move(in.second)) {}
 
     void wire() {
         this->wire_slots();
-        join_.wants_durations_ = false;
-        // Each outcome is the sink's or the summary's, which answer for it on every way out.
-        join_.outcome_at_ = [](const join&, std::size_t) -> const outcome_base* { return nullptr; };
-        summary_.name_as(join_.name(), join_.options_.site);
+        summary_.name_as(get_join().name(), get_join().options().site);
         if constexpr (!std::same_as<Sink, no_sink>)
             summary_.mark_looked_at();
-        join_.harvest_ = [](join& j, join_slot& s) {
-            auto& self = *static_cast<streamed_map*>(static_cast<base*>(j.edge_));
-            auto& out = self.out_[self.place(s)];
-            self.summary_.add(s.index_, out, j.loop_->now() - s.began_);
-            if constexpr (!std::same_as<Sink, no_sink>)
-                std::invoke(self.sink_, s.index_, std::move(out));
-        };
     }
+    void harvest(join_slot& s) override {
+        auto& out = this->outcome_of(s);
+        summary_.add(s.index_, out, scheduler::of(s).now() - s.began_);
+        if constexpr (!std::same_as<Sink, no_sink>)
+            std::invoke(sink_, s.index_, std::move(out));
+    }
+    // Each outcome is the sink's or the summary's, which answer for it on every way out.
+    [[nodiscard]] const outcome_base* outcome_at(std::size_t) const noexcept override { return nullptr; }
 
     summary give(as_outcomes) {
-        summary_.close(join_.total_, join_.counts_.retries, join_.sized_ || join_.exhausted(), join_.deadline_struck());
+        summary_.close(get_join().counts(), get_join().exhausted(), get_join().policy().deadline_struck());
         return std::move(summary_);
     }
 
@@ -263,19 +237,19 @@ private:
     summary summary_;
 };
 
-template <class View, class F, class Sink>
+template <class Elements, class F, class Sink>
 class streamed_input {
 public:
-    streamed_input(map_input<View, F> in, Sink sink) : both_(std::move(in), std::move(sink)) {}
+    streamed_input(map_input<Elements, F> in, Sink sink) : both_(std::move(in), std::move(sink)) {}
 
     template <class Result>
-    using awaiter = join_awaiter<streamed_map<View, F, Sink>, Result>;
+    using awaiter = join_awaiter<streamed_map<Elements, F, Sink>, Result>;
 
     void discard() noexcept {}
-    operator std::pair<map_input<View, F>, Sink>&&() && noexcept { return std::move(both_); }
+    operator std::pair<map_input<Elements, F>, Sink>&&() && noexcept { return std::move(both_); }
 
 private:
-    std::pair<map_input<View, F>, Sink> both_;
+    std::pair<map_input<Elements, F>, Sink> both_;
 };
 
 } // namespace muster::detail

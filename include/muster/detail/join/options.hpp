@@ -68,7 +68,7 @@ public:
     Self stop_after_failures(std::size_t k) && {
         if (k == 0)
             throw_bad_option("stop_after_failures(0) would stop before the start: give at least 1");
-        options_.max_failures = k;
+        options_.rules.max_failures = k;
         return self();
     }
     /// What names and reports call it; its children are "NAME[0]", "NAME[1]"...
@@ -99,8 +99,6 @@ public:
 private:
     bool armed_ = true;
 };
-
-void report_never_awaited(const join_options& options) noexcept;
 
 } // namespace detail
 } // namespace muster

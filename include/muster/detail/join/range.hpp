@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <ranges>
+#include <span>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -126,7 +127,7 @@ public:
 };
 
 template <class Range>
-class wired_range {
+class wired_range final : public child_source {
     using input = range_input<Range>;
     using shape = typename input::shape;
     using child = typename input::child;
@@ -135,9 +136,10 @@ class wired_range {
 
 public:
     wired_range(input&& in, join_options options) : input_(std::move(in)), join_(std::move(options)) {
-        if (!of_handles && join_.options_.policy == on_failure::leave_siblings)
+        if (!of_handles && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
-        if (of_handles && (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
+        if (of_handles &&
+            (join_.options().each_within || join_.options().limit != unlimited || join_.options().rate != 0))
             throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
     }
 
@@ -148,41 +150,40 @@ public:
 
     [[nodiscard]] bool empty() const noexcept { return input_.children_.empty(); }
 
+    static constexpr bool wants_durations = true;
+    [[nodiscard]] join& get_join() noexcept { return join_; }
+    [[nodiscard]] const join& get_join() const noexcept { return join_; }
+
     void wire() {
         const std::size_t count = input_.children_.size();
-        join_.total_ = count;
-        join_.edge_ = this;
-        join_.outcome_at_ = [](const join& j, std::size_t i) -> const outcome_base* {
-            const auto& self = *static_cast<const wired_range*>(j.edge_);
-            if constexpr (of_handles)
-                return self.watches_[i].on_->done() ? &self.watches_[i].on_->ended_as() : nullptr;
-            else
-                return &self.out_[i];
-        };
-        if (join_.wants_durations_)
-            join_.durations_.resize(count);
         out_.resize(count);
+        give_children(count, of_handles ? 0 : count);
         if constexpr (of_handles) {
             watches_ = std::make_unique<join_watch[]>(count);
-            join_.watches_ = watches_.get();
-            join_.watch_count_ = count;
-            for (std::size_t i = 0; i != count; ++i) {
-                watches_[i].on_ = counted<completable>(&input_.children_[i].state());
-                watches_[i].index_ = i;
-            }
-        } else {
-            join_.most_at_once_ = std::min(count, join_.options_.limit);
-            join_.to_pull_ = count;
-            if (join_.options_.each_within)
-                join_.slots_.make_clocks();
-            join_.pull_ = [](join& j, join_slot& s) {
-                auto& self = *static_cast<wired_range*>(j.edge_);
-                adopt_child(s, std::move(self.input_.children_[s.index_]), self.out_[s.index_]);
-                if (s.index_ + 1 == j.to_pull_)
-                    self.input_.children_ = decltype(self.input_.children_)();
-                return true;
-            };
+            for (std::size_t i = 0; i != count; ++i)
+                watches_[i].refer_to(i, input_.children_[i].state());
         }
+        join_.take_children(this, std::span<join_watch>(watches_.get(), of_handles ? count : 0));
+    }
+
+    [[nodiscard]] pulled next(join_slot& s) override {
+        if constexpr (!of_handles) {
+            adopt_child(s, std::move(input_.children_[s.index_]), out_[s.index_]);
+            if (s.index_ + 1 == tasks())
+                input_.children_ = decltype(input_.children_)();
+            return pulled::child;
+        } else {
+            return pulled::end;
+        }
+    }
+    [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
+        if constexpr (of_handles)
+            return watches_[i].outcome();
+        else
+            return &out_[i];
+    }
+    [[nodiscard]] bool has_value_to_lose(std::size_t) const noexcept override {
+        return !of_handles && !std::is_void_v<value_type>;
     }
 
     auto give(as_values) {
@@ -215,7 +216,7 @@ public:
     auto give(as_winners) {
         take_from_handles();
         std::vector<winner<or_nothing<value_type>>> winners;
-        for (const std::size_t i : join_.winners_)
+        for (const std::size_t i : join_.policy().winners())
             winners.emplace_back(i, take_or_nothing(out_[i]));
         return winners;
     }
@@ -224,15 +225,13 @@ private:
     void take_from_handles() {
         if constexpr (of_handles)
             for (std::size_t i = 0; i != out_.size(); ++i)
-                if (watches_[i].on_->done())
-                    out_[i] = outcome_of<value_type>(*watches_[i].on_);
+                if (watches_[i].outcome() != nullptr)
+                    out_[i] = outcome_of<value_type>(watches_[i].child());
     }
 
     input input_;
     std::vector<outcome<value_type>> out_;
     std::unique_ptr<join_watch[]> watches_;
-
-public:
     join join_; ///< last, so that it goes before what it refers to
 };
 

@@ -47,24 +47,19 @@ inline std::size_t checked_quorum(std::size_t k) {
     return k;
 }
 
-/// The ledger of a join that has ended.
+/// What `outcomes` keep of a join that has ended.
 inline outcomes_info info_of(join& j) {
     outcomes_info info;
-    info.submitted = j.total_;
-    info.succeeded = j.counts_.succeeded;
-    info.failed = j.counts_.failed;
-    info.cancelled = j.counts_.cancelled;
-    info.not_started = j.total_ - j.counts_.succeeded - j.counts_.failed - j.counts_.cancelled;
-    info.retries = j.counts_.retries;
-    info.exhausted = j.sized_ || j.exhausted();
-    info.deadline_struck = j.deadline_struck();
+    info.counts = j.counts();
+    info.exhausted = j.exhausted();
+    info.deadline_struck = j.policy().deadline_struck();
     try {
         info.name = j.name();
     } catch (const std::bad_alloc&) {
         info.name.clear(); // the outcomes are worth more than the name
     }
-    info.site = j.options_.site;
-    info.durations = std::move(j.durations_);
+    info.site = j.options().site;
+    info.durations = j.take_durations();
     return info;
 }
 
@@ -76,29 +71,30 @@ public:
     template <class Input>
     wired_join(Input&& input, join_options options)
         : wired_(std::forward<Input>(input), with_policy(std::move(options))) {
-        wired_.join_.wants_durations_ = std::same_as<Result, as_outcomes>;
         wired_.wire();
+        if constexpr (std::same_as<Result, as_outcomes> && Wired::wants_durations)
+            get_join().record_durations();
         if constexpr (std::same_as<Result, as_winners>)
-            if (wired_.join_.sized_ && wired_.join_.options_.quorum > wired_.join_.total_)
-                throw_bad_option("quorum(" + std::to_string(wired_.join_.options_.quorum) + ") of " +
-                                 std::to_string(wired_.join_.total_) + " can't be reached: give at most as many");
+            if (get_join().is_sized() && get_join().options().rules.quorum > get_join().total())
+                throw_bad_option("quorum(" + std::to_string(get_join().options().rules.quorum) + ") of " +
+                                 std::to_string(get_join().total()) + " can't be reached: give at most as many");
     }
 
     wired_join(const wired_join&) = delete;
     wired_join& operator=(const wired_join&) = delete;
-    ~wired_join() { wired_.join_.report_undelivered(); }
+    ~wired_join() { get_join().report_undelivered(); }
 
     [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
-    [[nodiscard]] join& get_join() noexcept { return wired_.join_; }
-    [[nodiscard]] const join& get_join() const noexcept { return wired_.join_; }
+    [[nodiscard]] join& get_join() noexcept { return wired_.get_join(); }
+    [[nodiscard]] const join& get_join() const noexcept { return wired_.get_join(); }
 
     /// Once it is over. *Errors*: what the policy says is to be thrown.
     auto result() {
-        if (wired_.join_.begun()) {
+        if (get_join().begun()) {
             if constexpr (std::same_as<Result, as_outcomes>)
-                wired_.join_.conclude_settled();
+                get_join().conclude_settled();
             else
-                wired_.join_.conclude();
+                get_join().conclude();
         }
         if constexpr (std::same_as<Result, as_first>) {
             auto winners = wired_.give(as_winners());
@@ -113,7 +109,7 @@ public:
 private:
     static join_options with_policy(join_options options) {
         if constexpr (std::same_as<Result, as_outcomes>)
-            options.policy = on_failure::settle;
+            options.rules.policy = on_failure::settle;
         return options;
     }
 

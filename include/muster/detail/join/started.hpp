@@ -111,12 +111,14 @@ private:
 
     /// As asyncio's: asks the children, and does not end at once.
     bool do_cancel(const cancel_request& request) noexcept override {
-        if (!wired_ || !wired_->get_join().anyone_to_stop())
+        if (!wired_ || !cancel_wave::would_stop_something(wired_->get_join()))
             return false;
         wired_->get_join().ask_to_stop(request);
         return true;
     }
-    [[nodiscard]] const join* as_join() const noexcept override { return wired_ ? &wired_->get_join() : nullptr; }
+    [[nodiscard]] const cancel_target* as_target() const noexcept override {
+        return wired_ ? &wired_->get_join() : nullptr;
+    }
 
     std::optional<wired> wired_; ///< until it has ended
     Then then_;

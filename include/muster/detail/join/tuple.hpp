@@ -49,7 +49,7 @@ public:
 };
 
 template <class... As>
-class wired_tuple {
+class wired_tuple final : public child_source {
     static constexpr std::size_t count = sizeof...(As);
     static constexpr std::size_t handles = (std::size_t{child_of<As>::is_handle} + ... + 0);
     static constexpr std::size_t tasks = count - handles;
@@ -63,12 +63,12 @@ public:
     wired_tuple(tuple_input<As...>&& input, join_options options)
         : input_(std::move(input)),
           join_(std::move(options)) {
-        if (handles != 0 && join_.options_.policy == on_failure::leave_siblings && tasks != 0)
+        if (handles != 0 && join_.options().rules.policy == on_failure::leave_siblings && tasks != 0)
             throw_bad_option("leave_siblings is for handles: start the tasks with create_task and pass those");
-        if (tasks != 0 && join_.options_.policy == on_failure::leave_siblings)
+        if (tasks != 0 && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
         if (handles != 0 &&
-            (join_.options_.each_within || join_.options_.limit != unlimited || join_.options_.rate != 0))
+            (join_.options().each_within || join_.options().limit != unlimited || join_.options().rate != 0))
             throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
     }
 
@@ -79,34 +79,34 @@ public:
 
     [[nodiscard]] bool empty() const noexcept { return count == 0; }
 
+    static constexpr bool wants_durations = true;
+    [[nodiscard]] join& get_join() noexcept { return join_; }
+    [[nodiscard]] const join& get_join() const noexcept { return join_; }
+
     void wire() {
-        join_.total_ = count;
+        give_children(count, tasks);
         if constexpr (tasks != 0)
-            join_.slots_.lend(reinterpret_cast<join_slot*>(room_.data()), tasks);
-        join_.most_at_once_ = std::min(tasks, join_.options_.limit);
-        join_.to_pull_ = tasks;
-        join_.pull_ = [](join& j, join_slot& s) {
-            auto& self = *static_cast<wired_tuple*>(j.edge_);
-            const std::size_t which = s.index_;
-            [&]<std::size_t... I>(std::index_sequence<I...>) {
-                ((!is_handle_at[I] && place(I) == which ? self.template adopt<I>(s) : void()), ...);
-            }
-            (std::make_index_sequence<count>());
-            return true;
-        };
-        join_.watches_ = watches_.data();
-        join_.watch_count_ = handles;
-        join_.edge_ = this;
-        join_.outcome_at_ = [](const join& j, std::size_t i) {
-            const auto& self = *static_cast<const wired_tuple*>(j.edge_);
-            return self.outcome_pointer(i, std::make_index_sequence<count>());
-        };
-        if (join_.wants_durations_)
-            join_.durations_.resize(count);
-        if (join_.options_.each_within)
-            join_.slots_.make_clocks();
+            join_.lend_slots(reinterpret_cast<join_slot*>(room_.data()), tasks);
+        join_.take_children(this, watches_);
         [&]<std::size_t... I>(std::index_sequence<I...>) { (watch<I>(), ...); }
         (std::make_index_sequence<count>());
+    }
+
+    [[nodiscard]] pulled next(join_slot& s) override {
+        const std::size_t which = s.index_;
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            ((!is_handle_at[I] && place(I) == which ? adopt<I>(s) : void()), ...);
+        }
+        (std::make_index_sequence<count>());
+        return pulled::child;
+    }
+    [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
+        return outcome_pointer(i, std::make_index_sequence<count>());
+    }
+    [[nodiscard]] bool has_value_to_lose(std::size_t i) const noexcept override {
+        constexpr bool has_value[count + 1] = {
+            (!child_of<As>::is_handle && !std::is_void_v<typename child_of<As>::value_type>)..., false};
+        return has_value[i];
     }
 
     auto give(as_values) {
@@ -128,7 +128,7 @@ public:
         static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
             "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
         std::vector<winner<first>> winners;
-        for (const std::size_t w : join_.winners_) {
+        for (const std::size_t w : join_.policy().winners()) {
             [&]<std::size_t... I>(std::index_sequence<I...>) {
                 ((I == w ? static_cast<void>(winners.emplace_back(I, take_or_nothing(ended<I>()))) : void()), ...);
             }
@@ -148,8 +148,7 @@ private:
     template <std::size_t I>
     void watch() noexcept {
         if constexpr (is_handle_at[I]) {
-            watches_[place(I)].on_ = counted<completable>(&std::get<I>(input_.children_).state());
-            watches_[place(I)].index_ = I;
+            watches_[place(I)].refer_to(I, std::get<I>(input_.children_).state());
         }
     }
     template <std::size_t I>
@@ -164,7 +163,7 @@ private:
     const outcome_base* outcome_pointer(std::size_t i, std::index_sequence<I...>) const noexcept {
         if constexpr (handles != 0)
             if (is_handle_at[i])
-                return watches_[place(i)].on_->done() ? &watches_[place(i)].on_->ended_as() : nullptr;
+                return watches_[place(i)].outcome();
         const outcome_base* found = nullptr;
         ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);
         return found;
@@ -174,8 +173,8 @@ private:
     template <std::size_t I>
     outcome<value_at<I>>& ended() {
         if constexpr (is_handle_at[I])
-            if (watches_[place(I)].on_->done())
-                std::get<I>(out_) = outcome_of<value_at<I>>(*watches_[place(I)].on_);
+            if (watches_[place(I)].outcome() != nullptr)
+                std::get<I>(out_) = outcome_of<value_at<I>>(watches_[place(I)].child());
         return std::get<I>(out_);
     }
 
@@ -187,8 +186,6 @@ private:
 
     std::array<join_watch, handles> watches_;
     std::array<room_for_slot, tasks> room_;
-
-public:
     join join_; ///< last, so that it goes before what it refers to
 };
 

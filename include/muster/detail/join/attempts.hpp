@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a child with a time limit of its own or with retries has beside its slot: when its attempt's time is up, how
+/// often it was tried, and the pause before it is tried again.
+///
+///     if (!attempts.begin(slot)) ...           // an attempt begins
+///     attempts.end(slot);                      // it has ended
+///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...   // slot comes out of next_due() after a
+///     pause
+
+#include <muster/config.hpp>
+#include <muster/detail/backoff.hpp>
+#include <muster/detail/intrusive_list.hpp>
+#include <muster/detail/join/slots.hpp>
+#include <muster/detail/scheduler.hpp>
+#include <muster/detail/timer_heap.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace muster::detail {
+
+/// How to try again. Made by muster::retry_policy.
+struct retry_rule {
+    std::size_t times = 0; ///< further attempts after the first
+    backoff pauses;
+    std::function<bool(const std::exception_ptr&)> retries; ///< empty: every error
+};
+
+class attempts;
+
+/// The clock of one slot. Its timer is for the pause before another attempt; the time limits of a join's children come
+/// in the order in which they began, so a list and one timer serve them all.
+///
+///     idle --begin()--> limited --its time is up--> expired
+///      ^                  |                            |
+///      |              end() of the attempt         end() of the attempt
+///      +------------------+----------------------------+
+///     idle --plan_another()--> pausing --the pause is over--> due --next_due()--> idle
+struct child_clock : timer, list_hook<child_clock> {
+    enum class state : std::uint8_t {
+        idle,
+        limited, ///< in the list of the limits that run
+        expired, ///< its time was up, and its cancellation is this clock's
+        pausing, ///< its timer runs, until the next attempt
+        due,     ///< in the list of those whose next attempt may begin
+    };
+
+    child_clock(attempts& all, join_slot& slot) noexcept;
+
+    attempts* all_;
+    join_slot* slot_;
+    std::size_t retries_ = 0; ///< attempts after the first
+    nanoseconds limit_{0};    ///< when its time is up
+    std::uint64_t order_ = 0; ///< its place among timers of that time
+    state state_ = state::idle;
+};
+
+class attempts {
+public:
+    /// `ready` is posted when the next attempt of a child is due.
+    attempts(std::optional<nanoseconds> each_within, const retry_rule* rule, call_entry& ready) noexcept;
+
+    /// Disarms all timers. Before the loop's own end.
+    void disarm(scheduler& loop) noexcept;
+
+    /// A new slot gets its clock. *Returns* false without memory.
+    [[nodiscard]] bool add_clock(join_slot& s, std::size_t most) noexcept;
+    /// A child begins: it has not been tried before.
+    void begin_child(join_slot& s) noexcept { clock_of(s).retries_ = 0; }
+    /// An attempt begins. *Returns* false without memory for its limit.
+    [[nodiscard]] bool begin(join_slot& s) noexcept;
+    /// The attempt has ended: what its limit cancelled has failed with timeout_error.
+    void end(join_slot& s) noexcept;
+    /// *Returns* whether the attempt failed in a way that is worth another one. *Errors*: what the rule's function
+    /// throws.
+    [[nodiscard]] bool worth_another(const join_slot& s) const;
+    /// Another attempt is due after a pause. *Returns* false without memory for the timer.
+    [[nodiscard]] bool plan_another(join_slot& s) noexcept;
+
+    [[nodiscard]] bool has_due() const noexcept { return !due_.empty(); }
+    /// *Returns* the child whose next attempt has been due longest, and which begins now.
+    [[nodiscard]] join_slot& next_due() noexcept;
+    /// There will be no other attempt of a child that waits for one. *Returns* false if it does not wait.
+    [[nodiscard]] bool give_up(join_slot& s) noexcept;
+    /// True if its last failure is not its end yet.
+    [[nodiscard]] bool waits(const join_slot& s) const noexcept;
+    /// How many children wait for their next attempt.
+    [[nodiscard]] std::size_t waiting() const noexcept { return waiting_; }
+
+private:
+    friend struct child_clock;
+
+    /// The time limit that is up next, of those that run.
+    struct limit_timer : timer {
+        explicit limit_timer(attempts& a) noexcept;
+        attempts* all;
+    };
+
+    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.place_]; }
+    void strike_limit() noexcept;
+    void end_limit(child_clock& c, child_clock::state then) noexcept;
+    void pause_is_over(child_clock& c) noexcept;
+
+    std::optional<nanoseconds> each_within_;
+    const retry_rule* rule_;
+    call_entry* ready_;
+    chunks<child_clock> clocks_; ///< by the slots' numbers
+    intrusive_list<child_clock> limited_;
+    intrusive_list<child_clock> due_;
+    std::size_t waiting_ = 0;
+    limit_timer next_limit_{*this};
+};
+
+} // namespace muster::detail

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a combinator does not deliver, and reports instead: failures beside the one that it throws, failures of the
+/// input and the sink after the first, values that come home after a race was won.
+///
+///     losses.report_failure(options, index, error, losses::why::another_delivered);
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+
+namespace muster::detail {
+
+struct join_options;
+class child_source;
+
+class losses {
+public:
+    enum class why : std::uint8_t {
+        another_delivered, ///< another failure, or the value of a race
+        cancelled,         ///< the caller of a combinator that gives outcomes was cancelled, and got none of them
+        destroyed,         ///< the loop ended, or the frame that awaited the combinator was destroyed
+        input_failed,      ///< the failure of the input or the sink was thrown instead of the outcomes
+    };
+
+    /// The input or the sink failed: the first failure is kept, the others are reported.
+    void input_failed(const join_options& options, std::exception_ptr error) noexcept;
+    [[nodiscard]] const std::exception_ptr& input_error() const noexcept { return input_error_; }
+
+    static void report_failure(const join_options& options, std::optional<std::size_t> index,
+        const std::exception_ptr& error, why reason) noexcept;
+    /// Several failures of one combinator in one report, which counts them.
+    static void report_together(
+        const join_options& options, const child_source& source, std::size_t all, why reason) noexcept;
+    static void report_value(const join_options& options, std::size_t index) noexcept;
+
+private:
+    std::exception_ptr input_error_;
+};
+
+/// A combinator was destroyed without having been awaited, and no exception is unwinding.
+void report_never_awaited(const join_options& options) noexcept;
+
+} // namespace muster::detail

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Where those children of a join that are tasks run. A slot is a fiber and what belongs to one child; when the child
+/// has ended the slot is used for the next, so there are as many slots as children were alive at once.
+///
+///     if (join_slot* s = slots.take(loop, owner, most)) { ... slots.give_back(*s); }
+
+#include <muster/config.hpp>
+#include <muster/detail/fiber.hpp>
+#include <muster/detail/fiber_loop.hpp>
+#include <muster/detail/timer_heap.hpp>
+#include <muster/outcome.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+namespace muster::detail {
+
+/// One child that is a task. `out_` is where its outcome goes; null while the slot is free.
+struct join_slot : fiber {
+    join_slot(fiber_loop& loop, fiber_owner& owner) noexcept : fiber(loop, owner) {}
+
+    outcome_base* out_ = nullptr;
+    std::uint64_t index_ = 0; ///< the child's place in the input
+    nanoseconds began_{0};    ///< when its first attempt did
+    std::uint32_t place_ = 0; ///< the slot's own number, by which others keep what belongs to it
+};
+static_assert(sizeof(join_slot) <= 104, "a gather has one for each child");
+
+/// Objects that are made one after the other, stay where they are, and go together. They lie in chunks below the size
+/// for which malloc asks the kernel.
+template <class T>
+class chunks {
+public:
+    chunks() noexcept = default;
+    chunks(const chunks&) = delete;
+    chunks& operator=(const chunks&) = delete;
+    ~chunks() {
+        for (std::size_t i = made_; i != 0; --i)
+            std::destroy_at(&(*this)[i - 1]);
+        for (auto& c : more_)
+            std::allocator<T>().deallocate(c.items, c.room);
+        if (first_.items != nullptr && !lent_)
+            std::allocator<T>().deallocate(first_.items, first_.room);
+    }
+
+    /// `room`, which belongs to somebody else and lives longer, is for the first chunk.
+    void lend(T* room, std::size_t count) noexcept {
+        first_ = chunk(room, count);
+        lent_ = true;
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return made_; }
+    [[nodiscard]] T& operator[](std::size_t i) const noexcept {
+        return i < chunk_size ? first_.items[i] : more_[i / chunk_size - 1].items[i % chunk_size];
+    }
+
+    /// Makes another; `most` is how many may be wanted. *Returns* null without memory.
+    template <class... Args>
+    [[nodiscard]] T* make(std::size_t most, Args&... args) noexcept {
+        try {
+            if (made_ % chunk_size == 0)
+                add_chunk(std::min(chunk_size, most - made_));
+        } catch (const std::bad_alloc&) {
+            return nullptr;
+        }
+        return std::construct_at(&(*this)[made_++], args...);
+    }
+
+private:
+    static constexpr std::size_t chunk_size = 1024;
+    struct chunk {
+        chunk() = default;
+        chunk(T* where, std::size_t count) noexcept : items(where), room(count) {}
+        T* items = nullptr;
+        std::size_t room = 0;
+    };
+
+    void add_chunk(std::size_t room) {
+        if (made_ == 0) {
+            if (first_.items == nullptr)
+                first_ = chunk(std::allocator<T>().allocate(room), room);
+            return;
+        }
+        more_.reserve(more_.size() + 1);
+        more_.push_back(chunk(std::allocator<T>().allocate(room), room));
+    }
+
+    chunk first_;
+    std::vector<chunk> more_;
+    std::size_t made_ = 0;
+    bool lent_ = false;
+};
+
+class slots {
+public:
+    /// The room for the slots, which are `count` at most, belongs to somebody else.
+    void lend(join_slot* room, std::size_t count) noexcept { all_.lend(room, count); }
+
+    /// *Returns* a free slot, or a new one; null without memory. `most` is how many may be wanted at once.
+    [[nodiscard]] join_slot* take(fiber_loop& loop, fiber_owner& owner, std::size_t most) noexcept;
+    /// The child has ended, or there was none.
+    void give_back(join_slot& s) noexcept;
+
+    /// How many there are, free ones too.
+    [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
+    [[nodiscard]] join_slot& operator[](std::size_t i) const noexcept { return all_[i]; }
+
+private:
+    chunks<join_slot> all_;
+    join_slot* free_ = nullptr; ///< linked by next_
+};
+
+} // namespace muster::detail

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Whether another attempt may begin now: how many run at once (limit), how many begin in a stretch of time (rate), and
+/// how many begin in one entry of the loop. It knows no loop: the join tells it the time, and does the waiting.
+///
+///     if (gate.ask(now) == start_gate::answer::now) { gate.begin(now); ... }
+
+#include <muster/detail/assert.hpp>
+#include <muster/detail/join/policy.hpp>
+#include <muster/detail/rate_window.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace muster::detail {
+
+class start_gate {
+public:
+    using nanoseconds = std::chrono::nanoseconds;
+    enum class answer : std::uint8_t {
+        now,
+        when_one_ends, ///< as many as may run do
+        next_entry,    ///< enough have begun in this entry: timers and others come first
+        later,         ///< at opens_at(): the rate allows no more before
+    };
+
+    start_gate(std::size_t limit, std::size_t rate, nanoseconds window) noexcept
+        : limit_(limit),
+          window_(rate, window) {}
+
+    /// True if nothing bounds how many begin.
+    [[nodiscard]] bool is_open() const noexcept { return limit_ == unlimited && !window_.bounds(); }
+
+    /// An entry of the loop begins, in which children may be started. A limit also bounds how many begin in it, so that
+    /// children that end at once leave the loop room for its timers.
+    void begin_entry() noexcept { left_in_entry_ = limit_; }
+    [[nodiscard]] answer ask(nanoseconds now) const noexcept {
+        if (running_ >= limit_)
+            return answer::when_one_ends;
+        if (left_in_entry_ == 0)
+            return answer::next_entry;
+        return window_.earliest(now) > now ? answer::later : answer::now;
+    }
+    [[nodiscard]] nanoseconds opens_at(nanoseconds now) const noexcept { return window_.earliest(now); }
+
+    /// To be called before begin(). *Errors*: std::bad_alloc.
+    void make_room() { window_.make_room(); }
+    /// An attempt begins, which ask() has allowed.
+    void begin(nanoseconds now) noexcept {
+        MUSTER_ASSERT(ask(now) == answer::now);
+        window_.take(now);
+        --left_in_entry_;
+        ++running_;
+    }
+    void end() noexcept {
+        MUSTER_ASSERT(running_ != 0);
+        --running_;
+    }
+    [[nodiscard]] std::size_t running() const noexcept { return running_; }
+
+    /// A child that waits for its next attempt does not count as running. So that the memory stays bounded, no new
+    /// child begins while as many wait as this.
+    [[nodiscard]] std::size_t most_waiting() const noexcept {
+        return limit_ > unlimited / waiting_per_running ? unlimited : limit_ * waiting_per_running;
+    }
+    /// *Returns* how many children can be alive at once, of `children`.
+    [[nodiscard]] std::size_t most_alive(std::size_t children, bool may_wait) const noexcept {
+        const std::size_t waiting = may_wait ? most_waiting() : 0;
+        const std::size_t alive = limit_ > unlimited - waiting ? unlimited : limit_ + waiting;
+        return std::min(alive, children);
+    }
+
+private:
+    static constexpr std::size_t waiting_per_running = 4;
+
+    std::size_t limit_;
+    std::size_t left_in_entry_ = 0;
+    std::size_t running_ = 0;
+    rate_window window_;
+};
+
+} // namespace muster::detail

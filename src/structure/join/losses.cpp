@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include <muster/detail/join/losses.hpp>
+
+#include <muster/detail/join/join.hpp>
+#include <muster/exception_group.hpp>
+#include <muster/report.hpp>
+
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace muster::detail {
+
+namespace {
+
+const char* in_words(losses::why reason) noexcept {
+    switch (reason) {
+    case losses::why::another_delivered:
+        return "another result of the same combinator was delivered";
+    case losses::why::cancelled:
+        return "the combinator was cancelled before its outcomes could be delivered";
+    case losses::why::destroyed:
+        return "the combinator was destroyed before it could be delivered";
+    case losses::why::input_failed:
+        return "the combinator's input or sink failed, and that was delivered";
+    }
+    return "";
+}
+
+} // namespace
+
+void losses::input_failed(const join_options& options, std::exception_ptr error) noexcept {
+    if (!input_error_) {
+        input_error_ = std::move(error);
+        return;
+    }
+    report r(report_kind::suppressed);
+    r.site = options.site;
+    r.error = std::move(error);
+    send_report(r, [&] {
+        r.name = options.shown_name();
+        r.detail = "another error of the same combinator's input or sink was delivered";
+    });
+}
+
+void losses::report_failure(const join_options& options, std::optional<std::size_t> index,
+    const std::exception_ptr& error, why reason) noexcept {
+    report r(report_kind::suppressed);
+    r.site = options.site;
+    r.index = index;
+    r.error = error;
+    send_report(r, [&] {
+        r.name = options.shown_name();
+        r.detail = in_words(reason);
+    });
+}
+
+void losses::report_together(
+    const join_options& options, const child_source& source, std::size_t all, why reason) noexcept {
+    std::vector<std::exception_ptr> failures;
+    std::optional<std::size_t> first;
+    const auto each_failure = [&](auto visit) {
+        for (std::size_t i = 0; i != all; ++i)
+            if (const auto* o = source.outcome_at(i); o != nullptr && o->failed())
+                visit(i, o->error());
+    };
+    try {
+        each_failure([&](std::size_t i, std::exception_ptr error) {
+            if (!first)
+                first = i;
+            failures.push_back(std::move(error));
+        });
+        if (failures.empty())
+            return;
+        if (failures.size() > 1) {
+            const std::string count = std::to_string(failures.size());
+            auto group = make_exception_group(count + " failures", std::move(failures));
+            report r(report_kind::suppressed);
+            r.site = options.site;
+            r.error = std::move(group);
+            r.name = options.shown_name();
+            r.detail = std::string(in_words(reason)) + "; " + count + " of " + std::to_string(all) + " had failed";
+            send_report(r);
+            return;
+        }
+    } catch (const std::bad_alloc&) {
+        // There was no memory for one report of all: each is reported by itself.
+        each_failure(
+            [&](std::size_t i, const std::exception_ptr& error) { report_failure(options, i, error, reason); });
+        return;
+    }
+    report_failure(options, first, failures.front(), reason);
+}
+
+void losses::report_value(const join_options& options, std::size_t index) noexcept {
+    report r(report_kind::suppressed);
+    r.site = options.site;
+    r.index = index;
+    send_report(r, [&] {
+        r.name = options.shown_name();
+        r.detail = "its value was lost: it came although the others had been asked to stop, or was not enough";
+    });
+}
+
+void report_never_awaited(const join_options& options) noexcept {
+    if (std::uncaught_exceptions() != 0)
+        return;
+    report r(report_kind::never_awaited);
+    r.site = options.site;
+    send_report(r, [&] { r.name = options.name; });
+}
+
+} // namespace muster::detail

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// HTTP/2 and TLS against nginx: nothing that was not processed is lost, nothing that was cut off is a success.
+#include "support/http_fixture.hpp"
+#include "support/nginx_server.hpp"
+
+#include <muster/map.hpp>
+#include <muster/outcomes.hpp>
+
+#include <array>
+#include <utility>
+
+#include <sys/socket.h>
+
+namespace {
+
+using nginx_test::nginx_server;
+
+class http_protocols : public http_client {
+protected:
+    static http::client_options trusting(const nginx_server& nginx) {
+        return http::client_options().tls(http::tls_options().ca_file(nginx.authority()));
+    }
+    static bool is_possible() { return nginx_server::is_installed() && nginx_test::certificates::can_be_made(); }
+};
+
+/// Stands between a client and a TLS server, and loses the last record of the server's: its close_notify.
+class cutting_relay {
+public:
+    explicit cutting_relay(std::uint16_t to) : to_(to), listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in here = loopback(0);
+        socklen_t size = sizeof here;
+        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 8) != 0 ||
+            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
+            throw std::system_error(errno, std::generic_category(), "cutting_relay");
+        port_ = ntohs(here.sin_port);
+        accepting_ = std::thread([this] {
+            for (int client = 0; (client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;)
+                serve(client);
+        });
+    }
+    ~cutting_relay() {
+        ::shutdown(listening_, SHUT_RDWR);
+        accepting_.join();
+        ::close(listening_);
+    }
+    cutting_relay(const cutting_relay&) = delete;
+    cutting_relay& operator=(const cutting_relay&) = delete;
+    [[nodiscard]] std::string url(std::string_view path) const {
+        return "https://127.0.0.1:" + std::to_string(port_) + std::string(path);
+    }
+
+private:
+    static sockaddr_in loopback(std::uint16_t port) {
+        sockaddr_in a{};
+        a.sin_family = AF_INET;
+        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        a.sin_port = htons(port);
+        return a;
+    }
+    void serve(int client) const {
+        const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const sockaddr_in there = loopback(to_);
+        static_cast<void>(::connect(server, reinterpret_cast<const sockaddr*>(&there), sizeof there));
+        std::thread up([&] {
+            char bytes[4096];
+            for (ssize_t count = 0; (count = ::recv(client, bytes, sizeof bytes, 0)) > 0;)
+                scripted_server::say(server, std::string_view(bytes, static_cast<std::size_t>(count)));
+            ::shutdown(server, SHUT_WR);
+        });
+        std::string records;
+        char bytes[65536];
+        for (ssize_t count = 0; (count = ::recv(server, bytes, sizeof bytes, 0)) > 0;) {
+            records.append(bytes, static_cast<std::size_t>(count));
+            // An alert, encrypted or not, is the last and the smallest: all larger records go on at once.
+            for (std::size_t size = 0; records.size() >= 5 && records.size() >= (size = size_of(records));) {
+                if (size > 40 || (records[0] != '\x15' && records[0] != '\x17'))
+                    scripted_server::say(client, std::string_view(records).substr(0, size));
+                records.erase(0, size);
+            }
+        }
+        ::shutdown(client, SHUT_RDWR);
+        up.join();
+        ::close(client);
+        ::close(server);
+    }
+    static std::size_t size_of(const std::string& record) {
+        return 5 + static_cast<std::size_t>(static_cast<unsigned char>(record[3])) * 256 +
+               static_cast<unsigned char>(record[4]);
+    }
+
+    std::uint16_t to_;
+    int listening_;
+    std::uint16_t port_ = 0;
+    std::thread accepting_;
+};
+
+TEST_F(http_protocols, requests_that_an_http2_server_did_not_process_are_sent_again_whatever_their_method) {
+    if (!is_possible())
+        GTEST_SKIP() << nginx_server::how_to_get_it;
+    const nginx_server nginx(1, true);
+    const auto body = [&](http::client& client) -> muster::task<> {
+        std::vector<int> numbers(40);
+        const auto post = [&](int) -> muster::task<int> {
+            auto ask = http::request(nginx.http2_url("/logged")).body("order");
+            auto reply = co_await client.send(std::move(ask));
+            EXPECT_EQ(reply.version, http::http_version::http2);
+            co_return reply.status;
+        };
+        auto mapping = muster::map(numbers, post).limit(40);
+        auto all = co_await std::move(mapping).settle();
+        EXPECT_EQ(all.succeeded(), 40u);
+        for (const auto& failure : all.failures())
+            ADD_FAILURE() << failure.what();
+    };
+    run(body, trusting(nginx).version(http::http_version::http2));
+    EXPECT_EQ(nginx.logged(), 40u);
+}
+
+TEST_F(http_protocols, a_body_that_only_the_end_of_tls_ends_is_truncated_without_a_close_notify) {
+    if (!is_possible())
+        GTEST_SKIP() << nginx_server::how_to_get_it;
+    const scripted_server endless([](const asked&) {
+        return "HTTP/1.0 200 OK\r\n\r\n" + std::string(1000, 'x') + std::string(scripted_server::then_close);
+    });
+    const nginx_server nginx(static_cast<std::uint16_t>(std::stoi(endless.port())), true);
+    const auto good = nginx.tls_url(nginx_server::tls::good, "/gateway/x");
+    const cutting_relay relay(static_cast<std::uint16_t>(std::stoi(good.substr(good.rfind(':') + 1))));
+    auto old = trusting(nginx).version(http::http_version::http1_0);
+    const auto body = [&](http::client& client) -> muster::task<> {
+        auto whole = co_await client.get(good);
+        EXPECT_EQ(whole.body.size(), 1000u);
+        auto cut = co_await muster::as_outcome(client.get(relay.url("/gateway/x")));
+        EXPECT_TRUE(cut.failed_with<http::truncated_error>()) << muster::to_string(cut);
+    };
+    run(body, old);
+    const auto lenient = [&](http::client& client) -> muster::task<> {
+        auto cut = co_await client.get(relay.url("/gateway/x"));
+        EXPECT_EQ(cut.body.size(), 1000u);
+    };
+    old.tls(http::tls_options().ca_file(nginx.authority()).allow_missing_close_notify());
+    run(lenient, old);
+}
+
+} // namespace
