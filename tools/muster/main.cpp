@@ -250,8 +250,8 @@ int run(int argc, char** argv) {
                 if (const auto all = with_template_last(arguments, run_many->remaining(), *run_many)) {
                     parse(*all);
                     if (const auto words = run_many->remaining(); words.size() > 1)
-                        throw usage_error(fmt::format("'{}' is no option of muster run, and '{}' is the template",
-                            words.front(), words.back()));
+                        throw usage_error(fmt::format(
+                            "'{}' is no option of muster run, and '{}' is the template", words.front(), words.back()));
                 }
             }
         } catch (...) {
