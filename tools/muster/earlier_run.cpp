@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -88,7 +89,10 @@ void earlier_run::refuse_line(std::uint64_t number) const {
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
     try {
         const auto o = nlohmann::json::parse(line);
-        auto& e = entries_[o.at("index").get<std::uint64_t>()];
+        const auto& index = o.at("index");
+        if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
+            throw std::out_of_range("no index");
+        auto& e = entries_[index.get<std::uint64_t>()];
         e.key = number_of(o.at("key").get<std::string>());
         e.ok = o.at("outcome").get<std::string>() == "ok";
     } catch (const std::exception&) {
