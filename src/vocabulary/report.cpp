@@ -35,6 +35,8 @@ std::string_view to_string(report_kind kind) noexcept {
         return "slow step";
     case report_kind::stray:
         return "still running";
+    case report_kind::wrong_thread:
+        return "wrong thread";
     }
     return "report";
 }
