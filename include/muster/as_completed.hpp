@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The handles of a set one after the other, as they end: the original handles, so that you know which one it is.
+/// Gives the handles of a set one after the other, as they end: the original handles, so that you know which one it is.
 ///
 ///     muster::as_completed each(handles);
 ///     while (true) {
@@ -12,8 +12,8 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/completion_order.hpp>
 #include <muster/detail/operation.hpp>
-#include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -22,7 +22,6 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <ranges>
 #include <type_traits>
@@ -31,76 +30,9 @@
 
 namespace muster {
 
-namespace detail {
-
-/// The untyped half: which of the watched have ended and were not taken, and who waits for the next.
-class completion_order {
-public:
-    completion_order(std::size_t count, std::optional<nanoseconds> timeout);
-    ~completion_order();
-    completion_order(const completion_order&) = delete;
-    completion_order& operator=(const completion_order&) = delete;
-
-    void watch(std::size_t i, completable& c);
-
-    class next_wait : public suspension {
-    public:
-        explicit next_wait(completion_order& order) noexcept;
-        [[nodiscard]] bool ready() const noexcept { return settled_; }
-        void begin(fiber& f, std::coroutine_handle<> h) noexcept;
-        /// *Returns* the index of one that has ended; nothing at the end. *Errors*: timeout_error, cancelled_error.
-        std::optional<std::size_t> finish();
-
-    private:
-        friend class completion_order;
-        static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
-        static const suspension_kind kind_of;
-
-        completion_order* order_;
-        next_wait* after_ = nullptr;
-        std::optional<std::size_t> index_;
-        bool settled_ = false;
-        bool timed_out_ = false;
-    };
-
-private:
-    struct watch_one : watcher {
-        watch_one() noexcept;
-        completion_order* order = nullptr;
-        std::size_t index = 0;
-        counted<completable> on;
-        bool ended = false;
-    };
-    struct limit_timer : timer {
-        explicit limit_timer(completion_order& o) noexcept;
-        completion_order* order;
-    };
-
-    void one_ended(std::size_t index) noexcept;
-    void time_is_up() noexcept;
-    void serve() noexcept;
-    void settle(next_wait& w) noexcept;
-
-    loop_link* link_; ///< shared: it may outlive its loop
-    std::unique_ptr<watch_one[]> watches_;
-    std::size_t count_;
-    std::size_t asked_ = 0;          ///< calls of next()
-    std::size_t pending_;            ///< not ended
-    std::vector<std::size_t> ended_; ///< in order; room for all from the start
-    std::size_t given_ = 0;
-    next_wait* first_ = nullptr;
-    next_wait* last_ = nullptr;
-    bool timed_out_ = false;
-    limit_timer limit_;
-};
-
-/// *Returns* the indices of those that did not occur before, in order. *Complexity*: O(n log n).
-[[nodiscard]] std::vector<std::size_t> first_occurrences(const std::vector<const void*>& ids);
-
-} // namespace detail
-
-/// Held by address: immovable. The watched are not owned and not cancelled.
-/// *Thread safety*: the loop's thread. *Complexity*: O(1) for each next(). *Source*: asyncio.as_completed.
+/// Held by address: immovable. The tasks and futures are neither owned nor cancelled. *Lifetime*: if it is destroyed
+/// while a task waits in next(), that throws invalid_state_error. *Thread safety*: the loop's thread. *Complexity*:
+/// O(1) for each next(). *Source*: asyncio.as_completed.
 template <std::derived_from<any_handle> Handle>
 class as_completed {
 public:

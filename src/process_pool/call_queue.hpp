@@ -76,7 +76,7 @@ public:
     // ---- the supervisor's sleep ----
     /// Makes wake_up_descriptor() readable.
     void wake(const held& own) noexcept;
-    /// What was said before is being looked at: the next wake() is a new one.
+    /// The supervisor is about to look at everything, so that the next wake() has to wake it again.
     void is_awake(const held& own) noexcept;
     /// Makes the descriptor unreadable again.
     void clear_wake_up() noexcept;

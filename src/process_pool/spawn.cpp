@@ -36,7 +36,7 @@ public:
 
     void dup2(int from, int to) { check(::posix_spawn_file_actions_adddup2(&actions_, from, to)); }
     void open(int as, const char* path) { check(::posix_spawn_file_actions_addopen(&actions_, as, path, O_RDONLY, 0)); }
-    /// What somebody opened without O_CLOEXEC would keep sockets and pipes of this program open.
+    /// Descriptors that were opened without O_CLOEXEC would keep sockets and pipes of this program open.
     void close_from([[maybe_unused]] int first) {
 #if defined(__GLIBC_PREREQ)
 #if __GLIBC_PREREQ(2, 34)

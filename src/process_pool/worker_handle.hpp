@@ -42,7 +42,7 @@ public:
 private:
     std::array<std::uint8_t, wire::header_bytes> head_{};
     const std::vector<std::uint8_t>* body_ = nullptr;
-    std::size_t sent_ = 0; ///< of head and body together
+    std::size_t sent_ = 0; ///< bytes of head and body together
 };
 
 /// A whole message, with its header still in front.
@@ -108,7 +108,7 @@ public:
     // ---- the process ----
     [[nodiscard]] child_process& process() noexcept { return process_; }
     [[nodiscard]] const child_process& process() const noexcept { return process_; }
-    /// The first cause is the one that is told.
+    /// The first cause counts: it decides which error the call ends with.
     void kill(const call_queue::held& own, cause why) noexcept;
     /// Kills a process that is about to end by itself, or of no use any more, without being the cause of its end.
     void hasten_end() noexcept { process_.kill(); }
@@ -129,7 +129,7 @@ public:
     /// Hangs up if it can't be sent.
     void send_on() noexcept;
     void send_greeting(const std::vector<std::uint8_t>& body) noexcept;
-    /// What a worker said when it could not start.
+    /// Keeps the reason that a worker gave for not starting.
     void refuse_to_start(std::string problem) noexcept { problem_ = std::move(problem); }
     [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
 

@@ -88,12 +88,12 @@ public:
             ++swallowed_;
     }
 
-    void main_ended(const scheduler& loop) noexcept override {
+    void main_ended(const muster::detail::fiber_loop& of) noexcept override {
+        const auto& loop = static_cast<const scheduler&>(of);
         try {
-            using tasks = muster::detail::intrusive_list<muster::detail::task_base>;
-            for (const auto* t = loop.tasks().front(); t != nullptr; t = tasks::after(*t)) {
+            for (const auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t)) {
                 if (t->cancels() != 0)
-                    continue; // it was told to end, and will
+                    continue; // it was asked to end, and will
                 if (shielded_ != 0)
                     --shielded_;
                 else
@@ -115,7 +115,7 @@ public:
     [[nodiscard]] const std::vector<std::string>& left_running() const noexcept { return left_running_; }
     /// How many tasks and children were asked to end, and ended with a value.
     [[nodiscard]] std::size_t swallowed() const noexcept { return swallowed_; }
-    /// What each point was, in order.
+    /// The kind of each point, in order.
     [[nodiscard]] const std::vector<const char*>& points() const noexcept { return seen_; }
     /// Whether other threads had a part in it, so that the order of its points is not always the same.
     [[nodiscard]] bool used_threads() const noexcept { return used_threads_; }
@@ -158,7 +158,7 @@ private:
 
     void cancel_body(scheduler& loop) noexcept {
         // The body is the loop's first task, as long as it has not ended.
-        if (auto* first = loop.tasks().front(); first != nullptr && first->number() == 1) {
+        if (auto* first = loop.first_task(); first != nullptr && first->number() == 1) {
             first->fiber::cancel(muster::detail::cancel_request(cancel_reason::requested));
             act_ = act::cancelled_the_body;
         }
@@ -190,7 +190,7 @@ enum class ending { value, cancellation, failure, deadlock };
 /// How a run went.
 struct run_record {
     ending how = ending::value;
-    std::string error; ///< of a failure, or the tasks that wait in a deadlock
+    std::string error; ///< the failure, or the tasks that wait in a deadlock
     std::vector<const char*> points;
     bool used_threads = false;
     bool has_no_end = false;

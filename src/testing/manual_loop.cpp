@@ -26,8 +26,8 @@ void manual_loop::wait_for_letter() {
 bool manual_loop::poll(bool may_wait, std::optional<detail::nanoseconds> until) {
     if (!may_wait || !inbox()->empty())
         return true;
-    // A job on another thread takes no virtual time: it is waited for before the clock moves. What may never come
-    // (a promise that somebody holds) is waited for only when there is no timer.
+    // A job on another thread takes no virtual time: it is waited for before the clock moves. A promise that
+    // somebody holds, which may never be kept, is waited for only when there is no timer.
     if (external_work_in_progress() || (!until && external_work_left())) {
         wait_for_letter();
         return true;

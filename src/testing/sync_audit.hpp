@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// What one run of a body did with mutexes, semaphores and queues, and what of it was wrong. For the fault drivers.
+/// Sees how one run of a body uses mutexes, semaphores and queues, and says what is wrong about that. Private to the
+/// fault drivers.
 ///
 ///     sync_audit undisturbed;
 ///     { const sync_watch_scope scope(undisturbed); run(); undisturbed.stop(); }
@@ -37,10 +38,10 @@ private:
         muster::detail::sync_state first{};
         muster::detail::sync_state last{};
         fate end = fate::alive;
-        std::ptrdiff_t tries = 0; ///< that succeeded
+        std::ptrdiff_t tries = 0; ///< permits that a try_acquire() gave
         std::size_t task_dones = 0;
-        /// What each fiber has taken and not given back. A fiber that gives what it has not taken makes a semaphore a
-        /// signal between tasks: of such a one nothing has to be given back.
+        /// How much each fiber has taken and not given back. A fiber that gives what it has not taken makes a semaphore
+        /// a signal between tasks: of such a one nothing has to be given back.
         std::map<const void*, std::ptrdiff_t> balance{};
         bool is_signal = false;
     };

@@ -79,7 +79,7 @@ namespace {
 using namespace play;
 using muster::testing::failure_book;
 
-/// What a body tells: that it got to its end, and what it was given on the way.
+/// A body says here that it got to its end, and what it was given on the way.
 struct witness {
     failure_book book;
     /// A failure that the body dealt with.

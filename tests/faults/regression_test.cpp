@@ -53,7 +53,7 @@ muster::task<> until_done(muster::any_handle h) {
     auto waiting = muster::wait(std::move(one));
     co_await std::move(waiting);
 }
-/// What a run on a virtual clock reports, its loop's end included.
+/// The reports of a run on a virtual clock, its loop's end included.
 template <class Body>
 lines reports_of(Body body) {
     lines kinds;

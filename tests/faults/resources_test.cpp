@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What happens when the system has no more to give: no descriptors, no threads. Each is an error in the outcome of who
+// The system has no more to give: no descriptors, no threads. Each is an error in the outcome of who
 // asked, and the rest go on. No memory: bad_alloc_test.cpp.
 #include <muster/event_loop.hpp>
 #include <muster/gather.hpp>

@@ -307,7 +307,7 @@ private:
     std::size_t descriptors_ = open_descriptors();
 };
 
-/// What a call ended with.
+/// The end of a call.
 template <class R>
 muster::task<muster::outcome<R>> outcome_of(process_pool& pool, muster::remote_call<R> call) {
     auto running = muster::run_in_executor(pool, std::move(call)).as_task();
@@ -1154,7 +1154,7 @@ int main(int argc, char** argv) {
             co_await h;
         }(pool));
     }
-    // What the first loop opens once for the whole program is no test's.
+    // The first loop opens descriptors once for the whole program; they are no test's.
     muster::run([]() -> muster::task<> { co_await muster::sleep_for(1ns); }());
     ::testing::InitGoogleTest(&argc, argv);
     return RUN_ALL_TESTS();

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What can go wrong with a URL, in a table: where it is, and what it must end as. The client's and the command's tests
+/// The faults of a URL, in a table: where it is, and what it must end as. The client's and the command's tests
 /// put every row through the same checks.
 ///
 ///     fault_bed bed;

@@ -161,7 +161,7 @@ private:
     const folder* in_;
 };
 
-/// What it answers:
+/// Its answers:
 ///
 /// | path | what the client gets |
 /// | --- | --- |

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What the soak tests share: how large a process is, and whether it stays so. It is compared after a warm-up, in which
+/// Shared by the soak tests: how large a process is, and whether it stays so. It is compared after a warm-up, in which
 /// caches grow to their size; what comes after may not grow.
 ///
 ///     flatness memory;

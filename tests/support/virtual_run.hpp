@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What the tests of combinators share: children that behave in a known way, and expect_run, which runs a body on a
+/// Shared by the tests of combinators: children that behave in a known way, and expect_run, which runs a body on a
 /// virtual clock and says what must be true of every run: the time it took, the reports, and that no frame is left.
 ///
 ///     expect_run([]() -> muster::task<> { co_await value_after(5ms, 1); }, 5ms);

@@ -43,7 +43,7 @@ using clock_type = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 
-/// What was read until the stream ended: error is 0 for a clean end, ETIMEDOUT where nothing came any more.
+/// The bytes that were read until the stream ended: error is 0 for a clean end, ETIMEDOUT where nothing came any more.
 struct received {
     std::string bytes;
     int error = 0;

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a loop under test tells the test of: each suspension, each wait that is about to throw, each combinator that
+/// A loop under test tells the test of these: each suspension, each wait that is about to throw, each combinator that
 /// has ended. testing/faults.hpp is made of it. A loop without a watch, which is every loop but a test's, pays a
 /// comparison with null for each suspension and each combinator.
 ///
@@ -19,7 +19,7 @@ namespace muster::detail {
 
 class cancel_target;
 class fiber;
-class scheduler;
+class fiber_loop;
 
 class loop_watch {
 public:
@@ -31,12 +31,12 @@ public:
     virtual void suspended(fiber&) noexcept {}
     /// A fiber has ended with this result, and its owner is about to be told.
     virtual void ended(const fiber&, const outcome_base&) noexcept {}
-    /// An interrupted wait is about to throw. What this throws is thrown instead.
+    /// An interrupted wait is about to throw. An exception that this throws takes its place.
     virtual void interrupted(fiber&) {}
     /// A combinator is over, and its caller is about to be woken. It is a detail::join, which a loop does not know.
     virtual void joined(const cancel_target&) noexcept {}
     /// A run's main task has ended; the loop's tasks that have not are about to be cancelled.
-    virtual void main_ended(const scheduler&) noexcept {}
+    virtual void main_ended(const fiber_loop&) noexcept {}
 
 protected:
     ~loop_watch() = default;

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a call in another process can fail with, apart from what the function itself throws: the process died, it could
+/// The errors of a call in another process, apart from what the function itself throws: the process died, it could
 /// not be started, what it sent can't be read, or it threw something that only it knows.
 ///
 ///     try { auto sum = co_await muster::run_in_executor(pool, hash(path)); }
@@ -19,7 +19,7 @@
 
 namespace muster {
 
-/// What these errors have in common. A call whose time is up fails with a timeout_error, as everywhere. Copying none of
+/// The base of these errors. A call whose time is up fails with a timeout_error, as everywhere. Copying none of
 /// them throws.
 class process_error : public std::runtime_error {
 public:
@@ -38,7 +38,7 @@ public:
 
     /// The signal that killed it, SIGKILL say; 0 if it exited.
     [[nodiscard]] int signal() const noexcept { return signal_; }
-    /// What it exited with; -1 if it did not, or if the system does not tell.
+    /// The status that it exited with; -1 if it did not, or if the system does not tell.
     [[nodiscard]] int exit_status() const noexcept { return exit_status_; }
     /// Its process id, which may be another's by now.
     [[nodiscard]] int process() const noexcept { return process_; }
@@ -80,7 +80,7 @@ public:
     [[nodiscard]] const std::string& message() const noexcept { return text_->message; }
     /// The function, where that was registered, and the process: "hash (hash.cpp:12) in process 1234".
     [[nodiscard]] const std::string& where() const noexcept { return text_->where; }
-    /// What it was thrown with by std::throw_with_nested, the outermost first.
+    /// The exceptions that std::throw_with_nested put inside it, the outermost first.
     [[nodiscard]] const std::vector<cause>& causes() const noexcept { return text_->causes; }
 
 private:

@@ -53,7 +53,7 @@ concept is_json_tuple = !is_json_list<T> && requires {
     std::tuple_size<T>::value;
 };
 
-/// What is said here about a T holds for the numbers in it. A class of the user's is opaque: only its from_json knows
+/// Holds for a T with all the numbers in it. A class of the user's is opaque: only its from_json knows
 /// what it reads, so it is compared afterwards.
 template <class T>
 struct exact_numbers {

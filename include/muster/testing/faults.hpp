@@ -26,7 +26,7 @@
 
 namespace muster::testing {
 
-/// What a wait fails with where fail_at_each_point says so. A frame fails with std::bad_alloc.
+/// The failure of a wait that fail_at_each_point disturbs. A frame fails with std::bad_alloc.
 class injected_fault : public std::runtime_error {
 public:
     explicit injected_fault(std::size_t point);
@@ -46,7 +46,7 @@ public:
         who_waits_ = on;
         return *this;
     }
-    /// What is ready in one turn runs in an order that the seed decides: see manual_loop::shuffle_ready.
+    /// Tasks that are ready at once run in an order that the seed decides: see manual_loop::shuffle_ready.
     fault_options& shuffle(std::uint64_t seed) {
         shuffle_ = seed;
         return *this;

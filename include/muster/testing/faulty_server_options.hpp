@@ -15,7 +15,7 @@
 
 namespace muster::testing {
 
-/// What a faulty_server does with a connection before any request on it is looked at.
+/// Faults of a faulty_server that come before any request on a connection is looked at.
 enum class on_accept {
     serve, ///< read requests and answer them by their paths
     close, ///< close at once without reading (a client that has already written sees a reset instead)
@@ -33,7 +33,7 @@ struct faulty_server_options {
     std::size_t max_request_bytes = 1 << 20; ///< head and body of one request; more is answered with 431 or 413
 };
 
-/// What a faulty_server has seen so far.
+/// The counts of a faulty_server so far.
 struct faulty_server_stats {
     std::uint64_t connections = 0;    ///< accepted, the refused ones left out
     std::uint64_t refused = 0;        ///< reset because max_connections were open, or for want of memory

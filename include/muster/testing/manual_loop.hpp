@@ -35,6 +35,12 @@ public:
         return detail::run_on(*this, std::move(main), options, site);
     }
 
+    /// Does not compile: says what to write instead.
+    template <detail::no_task A>
+    void run(A&&, const run_options& = {}) {
+        detail::refuse<A>();
+    }
+
     /// Makes a task of this loop from plain code; it runs in run_ready or advance.
     template <class T>
     task_handle<T> start(
@@ -56,8 +62,8 @@ public:
         look_at_clock();
     }
 
-    /// From now on what is ready in one turn runs in an order that `seed` decides, in place of the order in which it
-    /// became ready: a program must be right in each. 0 brings that order back. The same seed gives the same run.
+    /// From now on tasks that are ready at once run in an order that `seed` decides, in place of the order in which
+    /// each became ready: a program must be right in each. 0 brings that order back. The same seed gives the same run.
     void shuffle_ready(std::uint64_t seed) noexcept { shuffle_turns(seed); }
 
     /// Virtual time since the loop was made.

@@ -44,7 +44,7 @@ const suspension_kind join::kind_of{.what = "its children",
 join::join(join_options options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
-      fiber_owner(&child_ended, &slot_name),
+      fiber_owner(&child_ended, &slot_name, &slot_site),
       options_(std::move(options)),
       policy_(options_.rules),
       gate_(options_.limit, options_.rate, options_.rate_window) {}
@@ -684,18 +684,6 @@ void join::account_for_unbegun() noexcept {
     input_ = input::ended;
 }
 
-void join::list(const suspension& s, wait_lister& to) {
-    const auto& j = static_cast<const join&>(s);
-    for (std::size_t i = 0; i != j.slots_.size(); ++i)
-        if (const auto& slot = j.slots_[i]; slot.out_ != nullptr && !slot.ended())
-            to.child(j.child_name(slot.index_), j.options_.site, &slot);
-    for (const join_watch& w : j.watches_)
-        if (w.state_ == join_watch::state::watched && !w.child().done())
-            to.child(w.child().name(), w.child().site(), w.child().as_fiber());
-    if (const fiber* const puller = j.source_ != nullptr ? j.source_->waiting_for_input() : nullptr)
-        to.child(puller->owners_name(), j.options_.site, puller);
-}
-
 fiber* join::last_child(suspension& s) noexcept {
     auto& j = static_cast<join&>(s);
     if (fiber* const puller = j.source_ != nullptr ? j.source_->waiting_for_input() : nullptr)
@@ -709,6 +697,24 @@ fiber* join::last_child(suspension& s) noexcept {
         --j.destroy_from_;
     }
     return nullptr;
+}
+
+void join::list(const suspension& s, wait_lister& lister) {
+    const auto& j = static_cast<const join&>(s);
+    for (std::size_t i = 0; i != j.slots_.size(); ++i) {
+        const join_slot& slot = j.slots_[i];
+        if (slot.out_ != nullptr && !slot.ended())
+            lister.child(j.child_name(slot.index_), j.options_.site, &slot, nullptr, true);
+    }
+    for (const join_watch& w : j.watches_)
+        if (!w.was_cut())
+            list_completable(w.child(), lister);
+    if (const fiber* const puller = j.source_ != nullptr ? j.source_->waiting_for_input() : nullptr)
+        lister.child(puller->owners_name(), j.options_.site, puller, nullptr, true);
+}
+
+std::source_location join::slot_site(const fiber_owner& o) noexcept {
+    return static_cast<const join&>(o).options_.site;
 }
 
 // ---- after the wait ----

@@ -27,7 +27,7 @@ namespace muster::testing::faulty {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-/// What a connection does now.
+/// The one thing that a connection does now.
 ///
 ///     reading --request--> writing --all sent--> reading           (the connection is kept)
 ///        ^                  ^   |
@@ -89,7 +89,7 @@ private:
     phase now_;
 };
 
-/// What follows the answer.
+/// The end of the connection that follows the answer, if any.
 enum class ending { keep, close, reset };
 
 /// The client's side of the stream: `closed` once its end has arrived, `read_to_end` once it was read.
@@ -175,7 +175,7 @@ struct connection {
     input_buffer input;
     std::optional<request> current; // its head was read, its body is not complete
     output_queue output;
-    std::optional<clock::time_point> due; // of its timer
+    std::optional<clock::time_point> due; // when the timer is to fire
     faulty::drip drip;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What becomes of a connection, from accept() to its close: bytes in and out, and its phases (see connection.hpp).
+// The life of a connection, from accept() to its close: bytes in and out, and its phases (see connection.hpp).
 #include "testing/faulty_server/server_thread.hpp"
 
 #include <algorithm>

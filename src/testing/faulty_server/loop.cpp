@@ -135,7 +135,7 @@ void server_thread::on_event(const epoll_event& event) {
 void server_thread::on_timers() {
     if (accept_again_ && *accept_again_ <= now_)
         pause_accepting(false);
-    // What is armed meanwhile lies after `now_` (set_timer sees to it), so this ends.
+    // A timer that is armed meanwhile lies after `now_` (set_timer sees to it), so this ends.
     while (!timers_.empty() && timers_.begin()->first <= now_) {
         auto& c = *connections_.at(timers_.begin()->second);
         clear_timer(c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Takes requests off the input of a connection: head, body or chunks, then the answer that the path asks for. What is
-// not all there yet is looked for again when more has arrived.
+// Takes requests off the input of a connection: head, body or chunks, then the answer that the path asks for. A
+// request of which a part is missing is looked for again when more has arrived.
 #include "testing/faulty_server/server_thread.hpp"
 #include "testing/faulty_server/texts.hpp"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What HTTP's texts are made of: names in any case, numbers, lists of tokens, reasons.
+/// The parts of HTTP's texts: names in any case, numbers, lists of tokens, reasons.
 ///
 ///     if (const auto length = number_in(value, 0, most)) ...
 

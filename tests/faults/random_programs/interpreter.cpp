@@ -26,7 +26,7 @@ struct planned_failure : std::runtime_error {
     explicit planned_failure(std::size_t n) : std::runtime_error("failure " + std::to_string(n)) {}
 };
 
-/// What the nodes of one run share.
+/// The state that the nodes of one run share.
 struct world {
     muster::testing::failure_book book;
     std::vector<std::exception_ptr> thrown;

@@ -134,10 +134,11 @@ public:
     [[nodiscard]] phase now_in() const noexcept { return phase_; }
     [[nodiscard]] bool stopping() const noexcept { return phase_ >= phase::stop_decided; }
     [[nodiscard]] scheduler& loop() const noexcept { return *loop_; }
-    /// A fiber that works for this join shares its caller's task-locals.
+    /// A fiber that works for this join shares its caller's task-locals, and ends with its caller's run.
     void share_context(fiber& f) const noexcept {
         if (parent_->locals() != nullptr)
             f.share_locals(parent_->locals());
+        f.belongs_to_run_of(*parent_);
     }
     [[nodiscard]] bool begun() const noexcept { return phase_ != phase::built; }
     [[nodiscard]] const join_options& options() const noexcept { return options_; }
@@ -177,10 +178,11 @@ private:
     static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
     static bool waits_on(suspension& s, fiber*& task, cancel_target*& combinator) noexcept;
     static fiber* last_child(suspension& s) noexcept;
-    static void list(const suspension& s, wait_lister& to);
+    static void list(const suspension& s, wait_lister& lister);
     static void entry(call_entry& c, bool run) noexcept;
     static void child_ended(fiber_owner& o, fiber& f) noexcept;
     static std::string slot_name(const fiber_owner& o, const fiber& f);
+    static std::source_location slot_site(const fiber_owner& o) noexcept;
 
     void advance(phase to) noexcept;
     [[nodiscard]] bool is_over() const noexcept { return phase_ >= phase::over; }
