@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Handles, futures, promises, loop handles and pools are destroyed, moved and assigned to while something waits: who waits
-// gets a result or an error, never anything undefined.
+// Handles, futures, promises, loop handles and pools are destroyed, moved and assigned to while something waits: who
+// waits gets a result or an error, never anything undefined.
 #include <muster/future.hpp>
 #include <muster/loop_handle.hpp>
 #include <muster/promise.hpp>

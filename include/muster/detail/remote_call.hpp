@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// How a loop_handle's calls travel: a function as a letter to the loop, and a coroutine's result back to the thread that
-/// waits for it.
+/// How a loop_handle's calls travel: a function as a letter to the loop, and a coroutine's result back to the thread
+/// that waits for it.
 ///
 ///     post_call(mailbox, function, site);
 
