@@ -32,6 +32,7 @@ enum class report_kind : std::uint8_t {
     callback_failed,      ///< a done callback threw
     ignores_cancellation, ///< a task still runs after run's grace period
     slow_step,            ///< a step kept the loop busy for longer than the limit
+    wrong_thread,         ///< a destructor ran on a thread that is not the loop's, and did nothing
 };
 
 /// *Returns* "never retrieved", "suppressed" and so on.

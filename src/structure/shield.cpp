@@ -3,7 +3,10 @@
 
 namespace muster::detail {
 
-const suspension_kind shielded_wait::kind_of{"a shielded task or future", &shielded_wait::cancel};
+const suspension_kind shielded_wait::kind_of{
+    .what = "a shielded task or future",
+    .cancel = &shielded_wait::cancel,
+};
 
 shielded_wait::entry::entry(shielded_wait& w) noexcept
     : watcher(

@@ -41,6 +41,12 @@ concept handle_like = std::derived_from<A, any_handle> && requires {
     typename A::value_type;
 };
 
+/// Something whose source is at its end once the wait for it was cancelled: a generator's next().
+template <class A>
+concept ends_its_source = requires {
+    typename std::remove_cvref_t<A>::ends_its_source_if_cancelled;
+};
+
 /// Awaits anything as a task, which has no code of its own that could look at a cancellation. Each await is a statement
 /// of its own: g++ 12.
 template <class A>
