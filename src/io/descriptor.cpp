@@ -12,12 +12,13 @@
 #include "posix/quiet_write.hpp"
 #include "posix/system_error.hpp"
 
+#include <muster/detail/wait_list.hpp>
 #include <muster/io/error.hpp>
-#include <muster/report.hpp>
 #include <muster/sleep.hpp>
 
 #include <uv.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <new>
@@ -318,6 +319,16 @@ task<> write_text(std::shared_ptr<descriptor> d, std::string text) {
     co_await std::move(writing);
 }
 
+void keep_for_good(std::shared_ptr<void> object) noexcept {
+    struct node {
+        std::shared_ptr<void> object;
+        node* next;
+    };
+    static std::atomic<node*> first{nullptr};
+    auto* const made = new (std::nothrow) node{std::move(object), first.load()};
+    while (made != nullptr && !first.compare_exchange_weak(made->next, made)) {}
+}
+
 void close_or_report(const std::shared_ptr<descriptor>& d, const char* what) noexcept {
     if (d == nullptr || !d->is_open())
         return;
@@ -325,15 +336,9 @@ void close_or_report(const std::shared_ptr<descriptor>& d, const char* what) noe
         d->close();
         return;
     }
-    // It is kept for good: without an owner it would close itself.
-    static_cast<void>(new (std::nothrow) std::shared_ptr<descriptor>(d));
-    report r(report_kind::suppressed);
-    send_report(r, [&] {
-        r.name = what;
-        r.detail =
-            "it was destroyed on a thread that is not its loop's, and its descriptor stays open: destroy it on the "
-            "loop's thread, or take the descriptor out there with release()";
-    });
+    // Without an owner it would close itself.
+    keep_for_good(d);
+    report_wrong_thread(what, "its descriptor stays open");
 }
 
 std::shared_ptr<descriptor> make_socket(int family) {

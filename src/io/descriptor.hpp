@@ -199,6 +199,8 @@ private:
 /// For destructors: closes it, or, on a thread that is not its loop's, reports that and leaves it open: closing it
 /// there would damage the loop. `what` names the object that was destroyed.
 void close_or_report(const std::shared_ptr<descriptor>& d, const char* what) noexcept;
+/// The object is never destroyed, as it could be only on a thread that must not.
+void keep_for_good(std::shared_ptr<void> object) noexcept;
 
 /// Makes a non-blocking socket. *Errors*: std::system_error.
 [[nodiscard]] std::shared_ptr<descriptor> make_socket(int family);

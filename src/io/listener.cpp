@@ -12,7 +12,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <new>
 #include <utility>
 
 #include <sys/socket.h>
@@ -97,8 +96,8 @@ void close_or_report(const std::shared_ptr<listening>& l) noexcept {
         l->close();
         return;
     }
-    static_cast<void>(new (std::nothrow) std::shared_ptr<listening>(l));
-    close_or_report(l->shared_socket(), "io::listener");
+    keep_for_good(l);
+    close_or_report(l->shared_socket(), "listener::~listener");
 }
 
 bool is_open(const listening* l) noexcept { return l != nullptr && l->socket().is_open(); }

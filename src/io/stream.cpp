@@ -52,13 +52,13 @@ stream stream::adopt(int fd) {
 
 stream& stream::operator=(stream&& other) noexcept {
     if (this != &other) {
-        detail::close_or_report(descriptor_, "io::stream");
+        detail::close_or_report(descriptor_, "stream::~stream");
         descriptor_ = std::move(other.descriptor_);
     }
     return *this;
 }
 
-stream::~stream() { detail::close_or_report(descriptor_, "io::stream"); }
+stream::~stream() { detail::close_or_report(descriptor_, "stream::~stream"); }
 
 task<std::size_t> stream::read_some(std::span<std::byte> into) {
     return detail::read_some(descriptor_ ? descriptor_ : closed(), into);
