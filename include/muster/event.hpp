@@ -55,11 +55,15 @@ public:
     /// *Complexity*: O(waiters).
     void set() noexcept {
         if (!set_) {
+            detail::about_to(detail::sync_act::used, this, &state_of);
             set_ = true;
             waiters_.grant_all();
         }
     }
-    void clear() noexcept { set_ = false; }
+    void clear() noexcept {
+        detail::about_to(detail::sync_act::used, this, &state_of);
+        set_ = false;
+    }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
 
     /// Waits until it is set. *Cancellation*: ends the wait; of an event that is set it is none.
