@@ -181,10 +181,15 @@ bool transfer::ended(CURLcode code) {
 }
 
 /// libcurl sends a request that an HTTP/2 server provably did not process (GOAWAY, REFUSED_STREAM) again, five times; a
-/// server that takes a few requests by each connection refuses more often than that.
+/// server that takes a few requests by each connection refuses more often than that. Where a GOAWAY ends the session as
+/// well, libcurl 7.88 does not send it again at all: it reports a bare CURLE_HTTP2, which a stream that was reset never
+/// ends with (h2_process_pending_input in lib/http2.c).
 bool transfer::was_refused(CURLcode code) const noexcept {
-    return code == CURLE_SEND_ERROR && header_bytes_ == header_bytes_when_sent_ &&
-           std::string_view(text_).starts_with("Connection died, tried") && may_be_sent_again();
+    const auto text = std::string_view(text_);
+    const bool tried = code == CURLE_SEND_ERROR && text.starts_with("Connection died, tried");
+    const bool session_ended = code == CURLE_HTTP2 && text.empty();
+    return (tried || session_ended) && header_bytes_ == header_bytes_when_sent_ && !upload_.was_asked() &&
+           may_be_sent_again();
 }
 
 /// libcurl calls a body complete that was cut short where only its Content-Encoding, or the end of TLS, could tell.

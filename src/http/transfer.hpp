@@ -221,6 +221,8 @@ private:
     void require_complete_body() const;
     [[nodiscard]] bool was_refused(CURLcode code) const noexcept;
     [[nodiscard]] bool has_body() const noexcept;
+    [[nodiscard]] bool can_not_share_connections() const noexcept;
+    [[nodiscard]] bool body_was_sent() const noexcept;
 
     template <class Value>
     void set(CURLoption option, Value value);

@@ -361,10 +361,21 @@ bool transfer::deliver(std::string_view piece) {
 
 /// After an answer of less than 300 libcurl waits until the request's body is sent, even if the answer is complete.
 void transfer::look_for_end() noexcept {
-    if (progress_ != answer_progress::body || !hop_.sends_body)
+    // After a HEAD with a body libcurl waits for a body of the answer, too.
+    const bool waits_on = hop_.sends_body && (hop_.method == "HEAD" || !body_was_sent());
+    if (progress_ != answer_progress::body || !waits_on)
         return;
     if (frame_.kind == framing::none || (frame_.kind == framing::length && came_ >= frame_.length))
         note();
+}
+
+bool transfer::body_was_sent() const noexcept {
+    curl_off_t sent = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
+    const auto count = static_cast<std::uint64_t>(sent);
+    if (request_->body())
+        return count >= request_->body()->size();
+    return upload_.is_at_end() && count >= upload_.taken();
 }
 
 /// Has the engine look at the transfer once libcurl has returned: to take it out if its answer is complete, or else to

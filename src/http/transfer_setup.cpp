@@ -154,6 +154,14 @@ void transfer::set_limits(const request& what) noexcept {
     uploaded_ = 0;
 }
 
+/// libcurl 7.88 begins HTTP/2 with prior knowledge anew on a connection that speaks it already, which breaks it
+/// (Curl_http2_may_switch, mended in 8.0).
+bool transfer::can_not_share_connections() const noexcept {
+    static const unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+    return version >= 0x075800 && version < 0x080000 && options_->version_ == http_version::http2_only &&
+           !std::string_view(hop_.url).starts_with("https");
+}
+
 /// Tells libcurl about the hop at hand.
 void transfer::apply() {
     const bool fresh = std::exchange(resend_, resend::no) == resend::fresh_connection;
@@ -179,7 +187,7 @@ void transfer::apply() {
     if (settings_ != settings::client)
         set_client(*options_);
     set(CURLOPT_URL, hop_.url.c_str());
-    set(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+    set(CURLOPT_FRESH_CONNECT, fresh || can_not_share_connections() ? 1L : 0L);
     // The callbacks change these while an answer comes.
     set(CURLOPT_FORBID_REUSE, 0L);
     set(CURLOPT_VERBOSE, 0L);

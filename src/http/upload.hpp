@@ -40,6 +40,10 @@ public:
     [[nodiscard]] bool waits() const noexcept { return state_ == state::waiting; }
     /// *Returns* whether anything was asked of the source, so that the body can't be sent a second time.
     [[nodiscard]] bool was_asked() const noexcept { return was_asked_; }
+    /// *Returns* whether all of the body was taken.
+    [[nodiscard]] bool is_at_end() const noexcept {
+        return state_ == state::file ? at_ == size_ : state_ == state::over && given_ == piece_.size();
+    }
     /// *Returns* how much of the body was taken.
     [[nodiscard]] std::uint64_t taken() const noexcept { return at_; }
     /// Gives what the source returned: its next piece, or nothing at its end.

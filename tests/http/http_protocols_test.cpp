@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // HTTP/2 and TLS against nginx: nothing that was not processed is lost, nothing that was cut off is a success.
+#include "support/http2_server.hpp"
 #include "support/http_fixture.hpp"
 #include "support/nginx_server.hpp"
 
@@ -7,6 +8,7 @@
 #include <muster/outcomes.hpp>
 
 #include <array>
+#include <functional>
 #include <utility>
 
 #include <sys/socket.h>
@@ -114,6 +116,159 @@ TEST_F(http_protocols, requests_that_an_http2_server_did_not_process_are_sent_ag
     };
     run(body, trusting(nginx).version(http::http_version::http2));
     EXPECT_EQ(nginx.logged(), 40u);
+}
+
+TEST_F(http_protocols, an_answer_that_comes_before_the_body_was_sent_is_the_answer) {
+    if (!is_possible())
+        GTEST_SKIP() << nginx_server::how_to_get_it;
+    const nginx_server nginx(1, true);
+    const auto body = [&](http::client& client) -> muster::task<> {
+        for (const std::size_t size : {70'000, 3'000'000}) {
+            for (const bool from_source : {false, true}) {
+                // More than nginx lets through is refused (413), while the body is on its way.
+                for (const auto* path : {"/logged", "/gone/x", "/small"}) {
+                    for (const auto& url : {nginx.http2_url(path), nginx.url(path)}) {
+                        auto ask = http::request(url).method("POST").timeout(10s);
+                        if (from_source) {
+                            auto left = std::make_shared<std::size_t>(size / 10'000);
+                            ask.body_from([left]() -> muster::task<std::optional<std::string>> {
+                                if (*left == 0)
+                                    co_return std::nullopt;
+                                --*left;
+                                co_return std::optional<std::string>(std::string(10'000, 'x'));
+                            });
+                        } else {
+                            ask.body(std::string(size, 'x'));
+                        }
+                        auto ended = co_await muster::as_outcome(client.send(std::move(ask)));
+                        EXPECT_TRUE(ended.succeeded()) << url << ' ' << size << ' ' << muster::to_string(ended);
+                    }
+                }
+            }
+        }
+    };
+    run(body, trusting(nginx).version(http::http_version::http2));
+}
+
+TEST_F(http_protocols, an_http2_answer_that_ends_before_the_upload_does_is_the_answer) {
+    struct early {
+        const char* name;
+        std::function<std::string(std::uint32_t)> frames;
+        int status;
+    };
+    const std::string later(h2::later);
+    const std::string length = h2::field("content-length", "2");
+    const std::vector<early> all{
+        {"with a length", [&](std::uint32_t s) { return h2::headers(s, "200", 0, length) + h2::data(s, "ok", 1); },
+            200},
+        {"without a body", [](std::uint32_t s) { return h2::headers(s, "204", h2::end_stream); }, 204},
+        {"and is reset without an error",
+            [&](std::uint32_t s) {
+                return h2::headers(s, "413", 0) + h2::data(s, "no", 1) + later + h2::reset(s, h2::error::none);
+            },
+            413},
+        {"by its headers and is reset without an error",
+            [&](std::uint32_t s) {
+                return h2::headers(s, "413", h2::end_stream) + later + h2::reset(s, h2::error::none);
+            },
+            413},
+    };
+    for (const auto& one : all) {
+        const http2_server server([&](std::uint32_t s, std::size_t) { return one.frames(s); });
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto ask = http::request(server.url()).body(std::string(200'000, 'x')).timeout(2s);
+            auto ended = co_await muster::as_outcome(client.send(std::move(ask)));
+            EXPECT_TRUE(ended.succeeded()) << one.name << ": " << muster::to_string(ended);
+            if (ended.succeeded()) {
+                EXPECT_EQ(ended.value().status, one.status) << one.name;
+            }
+        };
+        run(body, http::client_options().version(http::http_version::http2_only));
+    }
+}
+
+TEST_F(http_protocols, an_http2_body_that_breaks_off_is_truncated_and_a_stream_without_an_answer_is_reset) {
+    struct broken {
+        const char* name;
+        std::function<std::string(std::uint32_t)> frames;
+        const char* type;
+    };
+    const std::string ten = h2::field("content-length", "10");
+    const std::string later(h2::later);
+    const std::string close(h2::then_close);
+    const std::vector<broken> all{
+        {"closed in a body", [&](std::uint32_t s) { return h2::headers(s, "200", 0) + h2::data(s, "ok", 0) + close; },
+            "truncated_error"},
+        {"closed in a body with a length",
+            [&](std::uint32_t s) { return h2::headers(s, "200", 0, ten) + h2::data(s, "ok", 0) + close; },
+            "truncated_error"},
+        {"reset in a body",
+            [&](std::uint32_t s) {
+                return h2::headers(s, "200", 0) + h2::data(s, "ok", 0) + later + h2::reset(s, h2::error::internal);
+            },
+            "truncated_error"},
+        {"cancelled in a body",
+            [&](std::uint32_t s) {
+                return h2::headers(s, "200", 0) + h2::data(s, "ok", 0) + later + h2::reset(s, h2::error::cancel);
+            },
+            "truncated_error"},
+        {"reset before an answer", [](std::uint32_t s) { return h2::reset(s, h2::error::internal); }, "reset_error"},
+        {"closed before an answer", [&](std::uint32_t) { return close; }, "reset_error"},
+        {"a body that is shorter than announced",
+            [&](std::uint32_t s) { return h2::headers(s, "200", 0, ten) + h2::data(s, "ok", 1); }, "protocol_error"},
+    };
+    for (const auto& one : all) {
+        const http2_server server([&](std::uint32_t s, std::size_t) { return one.frames(s); });
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto ended = co_await muster::as_outcome(client.get(server.url()));
+            EXPECT_TRUE(ended.failed()) << one.name;
+            const auto type = ended.failed() ? muster::type_name(ended.error()) : std::string();
+            EXPECT_EQ(type.substr(type.rfind(':') + 1), one.type) << one.name << ": " << muster::to_string(ended);
+        };
+        run(body, http::client_options().version(http::http_version::http2_only).timeout(2s));
+    }
+}
+
+TEST_F(http_protocols, a_stream_that_is_dropped_leaves_its_connection_to_the_next_request) {
+    const http2_server server([&](std::uint32_t s, std::size_t number) {
+        return h2::headers(s, "200", 0) + (number % 2 == 0 ? "" : h2::data(s, "ok", h2::end_stream));
+    });
+    const auto body = [&](http::client& client) -> muster::task<> {
+        for (int i = 0; i != 3; ++i) {
+            {
+                auto stream = co_await client.open(http::request(server.url()));
+                EXPECT_EQ(stream.status(), 200);
+            }
+            auto reply = co_await client.get(server.url());
+            EXPECT_EQ(reply.body, "ok");
+        }
+    };
+    run(body, http::client_options().version(http::http_version::http2_only).timeout(2s));
+    EXPECT_EQ(server.requests(), 6u);
+}
+
+TEST_F(http_protocols, a_stream_that_was_refused_is_sent_again_and_one_that_was_reset_is_not) {
+    for (const bool by_goaway : {false, true}) {
+        const http2_server server([&](std::uint32_t s, std::size_t number) {
+            if (number == 1)
+                return by_goaway ? h2::go_away(0, h2::error::none) : h2::reset(s, h2::error::refused);
+            if (number == 4)
+                return h2::reset(s, h2::error::internal);
+            return h2::headers(s, "204", h2::end_stream);
+        });
+        const auto body = [&](http::client& client) -> muster::task<> {
+            for (int i = 0; i != 3; ++i) {
+                auto ask = http::request(server.url()).body("order").timeout(2s);
+                auto ended = co_await muster::as_outcome(client.send(std::move(ask)));
+                EXPECT_TRUE(ended.succeeded()) << muster::to_string(ended);
+            }
+            auto ask = http::request(server.url()).body("order").timeout(2s);
+            auto ended = co_await muster::as_outcome(client.send(std::move(ask)));
+            EXPECT_TRUE(ended.failed_with<http::reset_error>()) << muster::to_string(ended);
+        };
+        run(body, http::client_options().version(http::http_version::http2_only));
+        EXPECT_EQ(server.requests(), 5u);
+    }
 }
 
 TEST_F(http_protocols, a_body_that_only_the_end_of_tls_ends_is_truncated_without_a_close_notify) {
