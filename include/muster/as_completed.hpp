@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The handles of a set one after the other, as they end: the original handles, so that you know which one it is.
+/// Gives the handles of a set one after the other, as they end: the original handles, so that you know which one it is.
 ///
 ///     muster::as_completed each(handles);
 ///     while (true) {
@@ -12,6 +12,7 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/intrusive_list.hpp>
 #include <muster/detail/operation.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
@@ -22,6 +23,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -33,7 +35,7 @@ namespace muster {
 
 namespace detail {
 
-/// The untyped half: which of the watched have ended and were not taken, and who waits for the next.
+/// The untyped half of as_completed: which tasks have ended and were not given out, and which calls of next() wait.
 class completion_order {
 public:
     completion_order(std::size_t count, std::optional<nanoseconds> timeout);
@@ -43,53 +45,70 @@ public:
 
     void watch(std::size_t i, completable& c);
 
-    class next_wait : public suspension {
+    /// One call of next(). It asks when it is made:
+    ///
+    ///     no_more                             nothing is left to ask for
+    ///     waiting -> given | timed_out        at once, or when one ends or the time is up
+    ///     waiting -> cancelled
+    ///     waiting or given -> lost            the order is destroyed before the caller has gone on
+    class next_wait : public suspension, public list_hook<next_wait> {
     public:
         explicit next_wait(completion_order& order) noexcept;
-        [[nodiscard]] bool ready() const noexcept { return settled_; }
+        ~next_wait();
+        [[nodiscard]] bool ready() const noexcept { return state_ != state::waiting; }
         void begin(fiber& f, std::coroutine_handle<> h) noexcept;
-        /// *Returns* the index of one that has ended; nothing at the end. *Errors*: timeout_error, cancelled_error.
+        /// *Returns* the index of one that has ended; nothing at the end. *Errors*: timeout_error, cancelled_error,
+        /// invalid_state_error if the order was destroyed.
         std::optional<std::size_t> finish();
 
     private:
         friend class completion_order;
+        enum class state : std::uint8_t { no_more, waiting, given, timed_out, cancelled, lost };
         static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept;
         static const suspension_kind kind_of;
+        void leave_list() noexcept;
 
-        completion_order* order_;
-        next_wait* after_ = nullptr;
-        std::optional<std::size_t> index_;
-        bool settled_ = false;
-        bool timed_out_ = false;
+        completion_order* order_; ///< null if it is lost
+        std::size_t index_ = 0;   ///< of what was given
+        state state_ = state::waiting;
     };
 
 private:
-    struct watch_one : watcher {
-        watch_one() noexcept;
-        completion_order* order = nullptr;
-        std::size_t index = 0;
-        counted<completable> on;
-        bool ended = false;
+    class watched : public watcher {
+    public:
+        watched() noexcept;
+
+    private:
+        friend class completion_order;
+        completion_order* order_ = nullptr;
+        std::size_t index_ = 0;
+        std::size_t ended_as_ = 0; ///< how many had ended before it
+        counted<completable> on_;
     };
-    struct limit_timer : timer {
+    class limit_timer : public timer {
+    public:
         explicit limit_timer(completion_order& o) noexcept;
-        completion_order* order;
+
+    private:
+        completion_order* order_;
     };
 
     void one_ended(std::size_t index) noexcept;
     void time_is_up() noexcept;
     void serve() noexcept;
     void settle(next_wait& w) noexcept;
+    void take_back(std::size_t index) noexcept;
+    [[nodiscard]] bool has_answer() const noexcept { return given_ != ended_.size() || timed_out_; }
 
-    loop_link* link_; ///< shared: it may outlive its loop
-    std::unique_ptr<watch_one[]> watches_;
+    loop_link* link_; ///< shared: the order may outlive its loop
+    std::unique_ptr<watched[]> watched_;
     std::size_t count_;
-    std::size_t asked_ = 0;          ///< calls of next()
-    std::size_t pending_;            ///< not ended
+    std::size_t asked_ = 0;          ///< how many calls of next() were answered or wait
+    std::size_t pending_;            ///< how many have not ended
     std::vector<std::size_t> ended_; ///< in order; room for all from the start
     std::size_t given_ = 0;
-    next_wait* first_ = nullptr;
-    next_wait* last_ = nullptr;
+    intrusive_list<next_wait> waiting_;
+    intrusive_list<next_wait> settled_; ///< answered, but the caller has yet to go on
     bool timed_out_ = false;
     limit_timer limit_;
 };
@@ -99,8 +118,9 @@ private:
 
 } // namespace detail
 
-/// Held by address: immovable. The watched are not owned and not cancelled.
-/// *Thread safety*: the loop's thread. *Complexity*: O(1) for each next(). *Source*: asyncio.as_completed.
+/// Held by address: immovable. The tasks and futures are neither owned nor cancelled. *Lifetime*: if it is destroyed
+/// while a task waits in next(), that throws invalid_state_error. *Thread safety*: the loop's thread. *Complexity*:
+/// O(1) for each next(). *Source*: asyncio.as_completed.
 template <std::derived_from<any_handle> Handle>
 class as_completed {
 public:

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// A point that a number of tasks reach together: each waits there until all have come, then all go on. It can be
-/// used again as soon as the last of them has left.
+/// A point that a number of tasks reach together: each waits there until all have come, then all go on. The barrier can
+/// be used again as soon as the last of them has left.
 ///
 ///     muster::barrier ready(3);
 ///     auto place = co_await ready.wait();      // 0, 1 and 2, in order of arrival
@@ -18,17 +18,20 @@
 
 namespace muster {
 
-/// Immovable: it is held by address. *Lifetime*: it must outlive the waits for it.
+/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, their waits throw
+/// invalid_state_error.
 /// *Thread safety*: one loop's thread. *Source*: asyncio.Barrier.
 class barrier {
 public:
     /// *Errors*: std::invalid_argument if `parties` is less than one.
     explicit barrier(std::ptrdiff_t parties);
+    ~barrier();
     barrier(const barrier&) = delete;
     barrier& operator=(const barrier&) = delete;
 
     /// Waits until as many tasks wait as there are parties. While the tasks of one round leave, those of the next
-    /// are held up. *Returns* how many had come before it. *Errors*: broken_barrier_error if the barrier is or
+    /// are held up. *Returns* its place in the round: how many had come before it and still
+    /// wait. Each of 0 to n-1 is given once. *Errors*: broken_barrier_error if the barrier is or
     /// becomes broken, or is reset meanwhile. *Cancellation*: ends the wait; the task no longer counts.
     [[nodiscard]] task<std::size_t> wait();
     /// Those that wait get a broken_barrier_error; afterwards the barrier is as new, also if it was broken.
@@ -37,7 +40,7 @@ public:
     [[nodiscard]] task<> abort();
 
     [[nodiscard]] std::size_t parties() const noexcept { return parties_; }
-    /// How many wait for the others. Zero while a round leaves.
+    /// How many tasks wait for the others. Zero while the tasks of a round leave.
     [[nodiscard]] std::size_t n_waiting() const noexcept { return phase_ == phase::filling ? inside_ : 0; }
     [[nodiscard]] bool broken() const noexcept { return phase_ == phase::broken; }
 
@@ -47,7 +50,8 @@ private:
 
     condition changed_;
     std::size_t parties_;
-    std::size_t inside_ = 0; ///< how many have come and not left
+    detail::intrusive_list<visit> visits_; ///< of the tasks that have come and not left, in order of arrival
+    std::size_t inside_ = 0;               ///< how many these are
     phase phase_ = phase::filling;
 };
 

@@ -22,15 +22,17 @@
 
 namespace muster {
 
-/// Immovable: it is held by address. *Lifetime*: it must outlive its guards and the waits for it.
-/// *Thread safety*: one loop's thread. *Source*: asyncio.Condition.
+/// Immovable: it is held by address. *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for a
+/// notification, their waits throw invalid_state_error, with the mutex held if that is not the condition's own.
+/// *Thread safety*: one loop's thread. A condition belongs to the loop whose task first waits for it, until that loop
+/// has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Condition.
 class condition {
 public:
     /// With a mutex of its own.
-    condition() noexcept : mutex_(&own_) {}
+    condition() : own_(new detail::kept_mutex), mutex_(&own_->get()) {}
     /// With a mutex that others may share. *Lifetime*: `shared` must outlive it.
-    explicit condition(mutex& shared) noexcept : mutex_(&shared) {}
-    ~condition() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
+    explicit condition(mutex& shared) noexcept : own_(nullptr), mutex_(&shared) {}
+    ~condition();
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
@@ -70,12 +72,15 @@ public:
     void notify_all();
 
 private:
+    class stay;
     static detail::sync_state state_of(const void* self) noexcept;
     void require_locked(const char* what) const;
 
-    mutex own_;
+    detail::kept_mutex* own_; ///< null if the mutex is shared
     mutex* mutex_;
     detail::wait_list waiters_;
+    detail::loop_home home_;
+    detail::intrusive_list<stay> stays_;
 };
 
 } // namespace muster

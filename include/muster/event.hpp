@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// A flag that tasks wait for. Setting it wakes all that wait, in the order in which they came; whoever waits for a
-/// flag that is set does not wait at all. It stays set until it is cleared.
+/// A flag that tasks wait for. Setting it wakes all that wait, in the order in which they came; a wait for a flag that
+/// is set ends at once. The flag stays set until it is cleared.
 ///
 ///     muster::event loaded;
 ///     co_await loaded.wait();      // in one task
@@ -21,29 +21,36 @@ namespace detail {
 class [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] event_wait final
     : public list_waiter {
 public:
-    explicit event_wait(const bool& set, wait_list& waiters, const suspension_kind& kind) noexcept
+    explicit event_wait(const bool& set, wait_list& waiters, loop_home& home, const suspension_kind& kind) noexcept
         : list_waiter(waiters, kind),
-          set_(&set) {}
+          set_(&set),
+          home_(&home) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return *set_; }
+    [[nodiscard]] bool await_ready() const { return ready_in(*home_, *set_, kind_->what); }
     void await_resume() {
-        if (where() == turn::none)
+        if (state() == wait_state::idle)
             return;
-        if (linked())
+        if (state() == wait_state::lost)
+            throw_lost(*this);
+        if (listed())
             list_->leave(*this);
+        else
+            move_to(wait_state::idle); // the event was set, and then destroyed
         fiber_->throw_if_cancelled();
     }
 
 private:
     const bool* set_;
+    loop_home* home_;
 };
 
-using event_operation = operation<event_wait, const bool&, wait_list&, const suspension_kind&>;
+using event_operation = operation<event_wait, const bool&, wait_list&, loop_home&, const suspension_kind&>;
 
 } // namespace detail
 
-/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, they can only be
-/// cancelled. *Thread safety*: one loop's thread. *Source*: asyncio.Event.
+/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, their waits throw
+/// invalid_state_error. *Thread safety*: one loop's thread. An event belongs to the loop whose task first waits for it,
+/// until that loop has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Event.
 class event {
 public:
     event() = default;
@@ -51,22 +58,27 @@ public:
     event(const event&) = delete;
     event& operator=(const event&) = delete;
 
-    /// Wakes all that wait: each goes on even if the event is cleared before its task runs.
+    /// Wakes all tasks that wait: each goes on even if the event is cleared before the task runs.
     /// *Complexity*: O(waiters).
-    void set() noexcept {
+    void set() {
+        home_.require_thread("event::set");
         if (!set_) {
             set_ = true;
             waiters_.grant_all();
         }
     }
-    void clear() noexcept { set_ = false; }
+    void clear() {
+        home_.require_thread("event::clear");
+        set_ = false;
+    }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
 
-    /// Waits until it is set. *Cancellation*: ends the wait; of an event that is set it is none.
+    /// Waits until it is set. *Errors*: invalid_state_error if it is destroyed meanwhile.
+    /// *Cancellation*: ends the wait; the wait for an event that is set is no cancellation point.
     /// *Complexity*: O(1), no allocation.
     [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation
     wait() noexcept {
-        return detail::event_operation(set_, waiters_, wait_kind);
+        return detail::event_operation(set_, waiters_, home_, wait_kind);
     }
 
 private:
@@ -74,6 +86,7 @@ private:
     static const detail::suspension_kind wait_kind;
 
     detail::wait_list waiters_;
+    detail::loop_home home_;
     bool set_ = false;
 };
 

@@ -34,7 +34,7 @@ void require_settable(const completable& future);
 /// *Errors*: std::invalid_argument if it is null or a cancellation.
 void require_error(const std::exception_ptr& error);
 
-/// What can be made into the value of a future or promise of T.
+/// Holds if a T can be made from the arguments, as the value of a future or promise.
 template <class T, class... Args>
 concept gives_value = (std::is_void_v<T> && sizeof...(Args) == 0) ||
                       (std::is_reference_v<T> && sizeof...(Args) == 1 && (std::is_convertible_v<Args, T> && ...)) ||

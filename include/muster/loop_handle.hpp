@@ -48,8 +48,12 @@ public:
     }
     ~external_work_guard();
 
-    /// For the library.
-    [[nodiscard]] const std::shared_ptr<detail::mailbox>& inbox() const noexcept { return inbox_; }
+    /// For the library. *Errors*: invalid_state_error for one that was moved from.
+    [[nodiscard]] const std::shared_ptr<detail::mailbox>& inbox() const {
+        if (inbox_ == nullptr) [[unlikely]]
+            throw invalid_state_error("this loop_handle was moved from: it refers to no loop");
+        return inbox_;
+    }
 
 private:
     std::shared_ptr<detail::mailbox> inbox_; ///< null once moved from
@@ -94,7 +98,7 @@ bool post_call(mailbox& box, F f, std::source_location site) {
     return posted_call::post(box, std::make_unique<typed_call<F>>(std::move(f), site));
 }
 
-/// What a thread that waits for a coroutine shares with the loop that runs it.
+/// The state that a thread which waits for a coroutine shares with the loop that runs it.
 class remote_state {
 public:
     remote_state(std::shared_ptr<mailbox> inbox, std::string name, std::source_location site) noexcept
@@ -110,8 +114,10 @@ public:
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] std::source_location site() const noexcept { return site_; }
 
-    counted<completable> task_; ///< while it runs; the loop's thread only
-    bool seen_ = false;         ///< the waiting thread's
+    /// The task, while it runs. *Thread safety*: the loop's thread only.
+    [[nodiscard]] counted<completable>& task() noexcept { return task_; }
+    /// The waiting thread takes the result. *Returns* whether it had been taken before. *Thread safety*: that thread.
+    [[nodiscard]] bool take_once() noexcept { return std::exchange(taken_, true); }
 
 protected:
     ~remote_state() = default;
@@ -125,7 +131,9 @@ private:
     std::source_location site_;
     mutable std::mutex lock_;
     mutable std::condition_variable ended_;
-    bool done_ = false;
+    counted<completable> task_;
+    bool done_ = false; ///< guarded by lock_
+    bool taken_ = false;
 };
 
 template <class T>
@@ -133,27 +141,36 @@ class remote_result final : public remote_state {
 public:
     using remote_state::remote_state;
     ~remote_result() { report_if_unseen(result_); }
+    /// The loop's thread sets it before set_done(), the waiting one reads it after that.
+    [[nodiscard]] outcome<T>& result() noexcept { return result_; }
+
+private:
     outcome<T> result_;
 };
 
-/// Hands a task's outcome over when it has ended.
-template <class T>
+/// Hands a task's outcome over when it has ended. It owns the function that made the task until then, because the
+/// coroutine may use the function's captures.
+template <class T, class F>
 class remote_watch final : public watcher {
 public:
-    explicit remote_watch(std::shared_ptr<remote_result<T>> to) noexcept
+    remote_watch(std::shared_ptr<remote_result<T>> to, F make) noexcept
         : watcher(&ended, nullptr),
-          to_(std::move(to)) {}
+          to_(std::move(to)),
+          make_(std::move(make)) {}
+
+    [[nodiscard]] task<T> make_task() { return std::invoke(make_); }
 
 private:
     static void ended(watcher& w) noexcept {
         const std::unique_ptr<remote_watch> self(static_cast<remote_watch*>(&w));
         // The loop still holds the task.
-        const auto task = std::move(self->to_->task_);
+        const auto task = std::move(self->to_->task());
         task->mark_retrieved();
-        move_outcome(static_cast<task_state<T>&>(*task).result(), self->to_->result_);
+        move_outcome(static_cast<task_state<T>&>(*task).result(), self->to_->result());
         self->to_->set_done();
     }
     std::shared_ptr<remote_result<T>> to_;
+    F make_;
 };
 
 /// Starts a coroutine on the loop. If it never gets there the waiting thread hears of that.
@@ -165,19 +182,19 @@ public:
     ~submission() {
         if (to_ == nullptr)
             return;
-        detail_outcome_access::set_cancelled(to_->result_, outcome_state::not_started, cancel_reason::shutdown, {});
+        detail_outcome_access::set_cancelled(to_->result(), outcome_state::not_started, cancel_reason::shutdown, {});
         to_->set_done();
     }
 
     void operator()() && {
         auto& to = *to_;
         try {
-            auto watch = std::make_unique<remote_watch<T>>(to_);
-            auto handle = create_task(std::invoke(std::move(make_)), to.name(), to.site());
-            to.task_ = counted<completable>(&handle.state());
+            auto watch = std::make_unique<remote_watch<T, F>>(to_, std::move(make_));
+            auto handle = create_task(watch->make_task(), to.name(), to.site());
+            to.task() = counted<completable>(&handle.state());
             watch.release()->watch(handle.state());
         } catch (...) {
-            detail_outcome_access::set_thrown(to.result_, std::current_exception());
+            detail_outcome_access::set_thrown(to.result(), std::current_exception());
             to.set_done();
         }
         to_ = nullptr;
@@ -198,34 +215,36 @@ class [[nodiscard("dropped, nobody hears how it ended")]] remote_task {
 public:
     using value_type = T;
 
-    [[nodiscard]] bool done() const noexcept { return state_->done(); }
-    /// Block until it has ended. *Errors*: invalid_state_error on the loop's own thread, which would wait for itself.
-    void wait() const { state_->wait(); }
+    /// Each function throws invalid_state_error for an object that was moved from.
+    [[nodiscard]] bool done() const { return state().done(); }
+    /// Blocks until it has ended. *Errors*: invalid_state_error on the loop's own thread, which would wait for itself.
+    void wait() const { state().wait(); }
     /// *Returns* whether it has.
     template <class Rep, class Period>
     [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> time) const {
-        return state_->wait_for(std::chrono::ceil<std::chrono::nanoseconds>(time));
+        return state().wait_for(std::chrono::ceil<std::chrono::nanoseconds>(time));
     }
 
     /// Waits for it and moves its value out. *Errors*: throws what it failed with, as itself; cancelled_error if it
     /// was cancelled, with cancel_reason::shutdown if the loop had ended before it began; invalid_state_error the
     /// second time, and on the loop's own thread.
     T get() {
-        state_->wait();
-        if (std::exchange(state_->seen_, true))
+        auto& s = state();
+        s.wait();
+        if (s.take_once())
             throw invalid_state_error("this result was taken before: get() moves it out");
-        if (!state_->result_.succeeded())
-            state_->result_.rethrow();
-        return state_->result_.take();
+        if (!s.result().succeeded())
+            s.result().rethrow();
+        return s.result().take();
     }
 
     /// Asks it to stop, as its handle's cancel would. *Returns* false if the loop has ended.
     bool cancel(std::string message = {}) const {
         return detail::post_call(
-            state_->inbox(),
+            state().inbox(),
             [state = state_, said = std::move(message)]() mutable {
-                if (state->task_)
-                    state->task_->cancel(detail::cancel_request(
+                if (state->task())
+                    state->task()->cancel(detail::cancel_request(
                         cancel_reason::requested, detail::cancel_text_ptr::make(std::move(said), {})));
             },
             std::source_location::current());
@@ -235,11 +254,18 @@ public:
     explicit remote_task(std::shared_ptr<detail::remote_result<T>> state) noexcept : state_(std::move(state)) {}
 
 private:
+    [[nodiscard]] detail::remote_result<T>& state() const {
+        if (state_ == nullptr) [[unlikely]]
+            throw invalid_state_error("this remote_task was moved from: it refers to nothing");
+        return *state_;
+    }
+
     std::shared_ptr<detail::remote_result<T>> state_;
 };
 
 /// While one lives its loop waits for what it may bring, as with an external_work_guard: drop it when no more will
-/// come. *Lifetime*: may outlive its loop. *Thread safety*: any thread; made on the loop's, or as a copy.
+/// come. *Errors* of each function: invalid_state_error for a handle that was moved from. *Lifetime*: may outlive its
+/// loop. *Thread safety*: any thread; made on the loop's, or as a copy.
 class loop_handle {
 public:
     /// *Returns* a handle to this thread's loop. *Errors*: invalid_state_error if none runs.
@@ -267,7 +293,7 @@ public:
     }
 
     /// False once the loop has been destroyed.
-    [[nodiscard]] bool alive() const noexcept { return !guard_.inbox()->is_closed(); }
+    [[nodiscard]] bool alive() const { return !guard_.inbox()->is_closed(); }
 
 private:
     explicit loop_handle(external_work_guard guard) noexcept : guard_(std::move(guard)) {}

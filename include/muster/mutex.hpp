@@ -3,11 +3,11 @@
 
 /// \file
 /// Mutual exclusion between tasks of one loop, across their suspensions. It is fair: tasks get it in the order in
-/// which they asked, and one that unlocks it and asks again goes to the end. A task that is cancelled while its turn
-/// comes passes the turn on.
+/// which they asked, and one that unlocks it and asks again goes to the end. A task that is cancelled in the instant in
+/// which the mutex is handed to it lets the next one have it.
 ///
 ///     auto guard = co_await m.scoped_lock();
-///     co_await rewrite(file);              // nobody else is in here
+///     co_await rewrite(file);              // no other task that locks m is in here
 
 #include <muster/config.hpp>
 #include <muster/detail/operation.hpp>
@@ -17,13 +17,21 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
+#include <mutex>
 #include <utility>
 
 namespace muster {
 
-/// Immovable: it is held by address. It is owned by nobody in particular: any task may unlock it.
-/// *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for it, they can only be cancelled.
-/// *Thread safety*: one loop's thread. *Source*: asyncio.Lock.
+namespace detail {
+class kept_mutex;
+}
+
+/// Immovable: it is held by address. It has no owner: any task may unlock it.
+/// *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for it, their waits throw
+/// invalid_state_error.
+/// *Thread safety*: one loop's thread. A mutex belongs to the loop whose task first waits for it, until that loop has
+/// ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Lock.
 class mutex {
 public:
     class guard;
@@ -35,70 +43,92 @@ public:
     mutex(const mutex&) = delete;
     mutex& operator=(const mutex&) = delete;
 
-    /// Waits for it, then holds it; unlock() gives it back. *Cancellation*: ends the wait, and the turn goes to the
-    /// next; none if it is free. *Complexity*: O(1), no allocation.
+    /// Waits for it, then holds it; unlock() gives it back. *Errors*: invalid_state_error if it is destroyed meanwhile.
+    /// *Cancellation*: ends the wait, and the next task gets the mutex; no cancellation point if the mutex is free.
+    /// *Complexity*: O(1), no allocation.
     [[nodiscard("nothing is locked until it is awaited: co_await m.lock()")]] detail::operation<lock_awaiter, mutex&>
     lock() noexcept;
-    /// The same. *Returns* a guard that unlocks it when it is destroyed.
+    /// The same. *Returns* a guard that unlocks the mutex when the guard is destroyed.
     [[nodiscard(
         "nothing is locked until it is awaited: co_await m.scoped_lock()")]] detail::operation<scoped_lock_awaiter,
         mutex&>
     scoped_lock() noexcept;
-    /// Takes it if it is free and nobody waits for it. *Returns* whether it did.
-    [[nodiscard]] bool try_lock() noexcept {
+    /// Locks it if it is free and no task waits for it. *Returns* whether it did.
+    [[nodiscard]] bool try_lock() {
+        home_.require_thread("mutex::try_lock");
         if (locked_ || wanted_ != 0)
             return false;
         take();
         return true;
     }
-    /// Wakes the one that has waited longest. *Errors*: invalid_state_error if it is not locked.
+    /// Wakes the task that has waited longest. *Errors*: invalid_state_error if it is not locked.
     void unlock();
-    /// False also between unlock() and the step of the task that was woken by it: nobody else gets it then.
+    /// False also between unlock() and the step of the task that was woken by it, although no other task can lock it
+    /// then.
     [[nodiscard]] bool locked() const noexcept { return locked_; }
 
 private:
     static detail::sync_state state_of(const void* self) noexcept;
     void take() noexcept {
+        MUSTER_ASSERT(!locked_);
         detail::about_to(detail::sync_act::taken, this, &state_of);
         locked_ = true;
     }
-    /// The first in line, if it still waits. One that was cancelled keeps its place until its task runs, and then
-    /// wakes the next: the order is asyncio's.
+    /// Wakes the first in line, if it still waits. A waiter that was cancelled stays in line until its task runs, and
+    /// then wakes the next: the order is asyncio's.
     void wake_first() noexcept {
-        if (auto* const first = line_.first(); first != nullptr && first->where() == detail::turn::waiting)
+        if (auto* const first = line_.front(); first != nullptr && first->state() == detail::wait_state::waiting)
             first->grant();
     }
 
     detail::wait_chain line_;
-    std::size_t wanted_ = 0; ///< how many of the line were not cancelled
+    std::size_t wanted_ = 0; ///< how many waiters in line were not cancelled
+    friend class detail::kept_mutex;
+    void keep() noexcept;
+    void let_go() noexcept;
+    void abandon() noexcept {
+        abandoned_ = true;
+        line_.lose_all();
+        wanted_ = 0;
+    }
+
+    detail::loop_home home_;
+    detail::kept_mutex* keeper_ = nullptr; ///< of a condition's own mutex
     bool locked_ = false;
+    bool abandoned_ = false; ///< the condition that it belongs to was destroyed
 };
 
-/// What `co_await m.lock()` awaits.
+/// The awaiter of `co_await m.lock()`.
 class mutex::lock_awaiter : public detail::waiter {
 public:
     explicit lock_awaiter(mutex& m) noexcept : waiter(kind_of), mutex_(&m) {}
     ~lock_awaiter() {
-        if (linked())
+        if (listed())
             leave();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return mutex_->try_lock(); }
+    [[nodiscard]] bool await_ready() const {
+        const bool is_free = !mutex_->locked_ && mutex_->wanted_ == 0;
+        if (detail::ready_in(mutex_->home_, is_free, "mutex::lock"))
+            mutex_->take();
+        return is_free;
+    }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        set_where(detail::turn::waiting);
+        move_to(detail::wait_state::waiting);
         ++mutex_->wanted_;
-        mutex_->line_.append(*this);
+        mutex_->line_.push_back(*this);
         h.promise().fiber_->wait(*this, h);
     }
     void await_resume() {
-        if (where() != detail::turn::none)
+        if (state() != detail::wait_state::idle)
             finish_wait();
     }
 
 protected:
-    /// Its task goes on after a wait. *Returns* true if the mutex is now held; false if a cancellation is due, and
-    /// then the turn has been passed on. *Errors*: invalid_state_error or the cancellation if the mutex is gone.
+    /// The task goes on after a wait. *Returns* true if it now holds the mutex; false if a cancellation is due, and
+    /// then the next in line has been woken if need be. *Errors*: invalid_state_error, or the cancellation, if the
+    /// mutex was destroyed.
     [[nodiscard]] bool end_wait();
 
     static detail::cancel_effect interrupt(
@@ -116,19 +146,20 @@ private:
 class [[nodiscard("the mutex is unlocked at once if its guard is dropped: name it")]] mutex::guard {
 public:
     guard() = default;
-    /// Takes over a mutex that is locked.
-    explicit guard(mutex & locked) noexcept : mutex_(&locked) {}
+    /// Takes over a mutex that is locked already.
+    explicit guard(mutex & locked) noexcept : mutex_(&locked) { locked.keep(); }
     guard(guard && other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
     guard& operator=(guard&& other) noexcept {
         guard old(std::move(*this));
         mutex_ = std::exchange(other.mutex_, nullptr);
         return *this;
     }
-    /// Unlocks the mutex, if it is still locked: a task that is destroyed while it waits for a condition does not
-    /// hold the mutex that its guard speaks for.
+    /// Unlocks the mutex, if it is still locked: the guard of a task that is destroyed while it waits for a condition
+    /// refers to a mutex that the task does not hold. On a thread that is not the loop's it leaves the mutex locked,
+    /// and reports that.
     ~guard() {
-        if (mutex_ != nullptr && mutex_->locked())
-            mutex_->unlock();
+        if (mutex_ != nullptr) [[likely]]
+            end();
     }
 
     [[nodiscard]] bool holds() const noexcept { return mutex_ != nullptr; }
@@ -136,10 +167,51 @@ public:
     void unlock();
 
 private:
+    void end() noexcept;
+
     mutex* mutex_ = nullptr;
 };
 
-/// What `co_await m.scoped_lock()` awaits.
+namespace detail {
+
+/// The mutex of a condition, which stays until the last guard of it has gone, also if the condition is destroyed.
+class kept_mutex {
+public:
+    kept_mutex() noexcept { mutex_.keeper_ = this; }
+    kept_mutex(const kept_mutex&) = delete;
+    kept_mutex& operator=(const kept_mutex&) = delete;
+
+    [[nodiscard]] mutex& get() noexcept { return mutex_; }
+    void retain() noexcept { ++owners_; }
+    void release() noexcept {
+        if (--owners_ == 0)
+            delete this;
+    }
+    /// The condition is destroyed: waits for the mutex end with an error, and guards leave it alone.
+    void abandon() noexcept {
+        mutex_.abandon();
+        release();
+    }
+
+private:
+    ~kept_mutex() = default;
+
+    mutex mutex_;
+    std::uint32_t owners_ = 1;
+};
+
+} // namespace detail
+
+inline void mutex::keep() noexcept {
+    if (keeper_ != nullptr)
+        keeper_->retain();
+}
+inline void mutex::let_go() noexcept {
+    if (keeper_ != nullptr)
+        keeper_->release();
+}
+
+/// The awaiter of `co_await m.scoped_lock()`.
 class mutex::scoped_lock_awaiter final : public lock_awaiter {
 public:
     using lock_awaiter::lock_awaiter;
@@ -157,3 +229,31 @@ inline detail::operation<mutex::scoped_lock_awaiter, mutex&> mutex::scoped_lock(
 }
 
 } // namespace muster
+
+namespace muster::detail {
+
+/// The standard library's guards would call lock() and not await what it returns: nothing would be locked.
+template <class Mutex>
+class refused_std_guard {
+public:
+    template <class... Args>
+    explicit refused_std_guard(Args&...) {
+        static_assert(!sizeof(Mutex*),
+            "the guards of the standard library can't await: write `auto guard = co_await m.scoped_lock();`");
+    }
+};
+
+} // namespace muster::detail
+
+template <>
+class std::lock_guard<muster::mutex> : muster::detail::refused_std_guard<muster::mutex> {
+    using refused_std_guard::refused_std_guard;
+};
+template <>
+class std::unique_lock<muster::mutex> : muster::detail::refused_std_guard<muster::mutex> {
+    using refused_std_guard::refused_std_guard;
+};
+template <>
+class std::scoped_lock<muster::mutex> : muster::detail::refused_std_guard<muster::mutex> {
+    using refused_std_guard::refused_std_guard;
+};

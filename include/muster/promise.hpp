@@ -27,7 +27,7 @@
 
 namespace muster {
 
-/// What a future fails with whose promise was destroyed without having been set. *Source*: std::future_error.
+/// The failure of a future whose promise was destroyed without having been set. *Source*: std::future_error.
 class broken_promise_error : public std::runtime_error {
 public:
     broken_promise_error() : std::runtime_error("the promise was destroyed without having been set") {}
@@ -67,7 +67,7 @@ private:
 
     free_function free_;
     std::shared_ptr<mailbox> inbox_;
-    counted<completable> target_; ///< the loop's thread only
+    counted<completable> target_; ///< used on the loop's thread only
     std::atomic<std::uint32_t> sides_{2};
     std::atomic<bool> wanted_{true};
 };

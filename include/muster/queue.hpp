@@ -33,8 +33,8 @@ namespace muster {
 
 namespace detail {
 
-/// Starts `child`, which was made only now, as what `awaiter` awaits. Without memory for it the coroutine goes on at
-/// once, and finish() throws.
+/// Makes `awaiter`, which suspends `h`, await `child`, which was made only now. Without memory for the child the
+/// coroutine goes on at once, and finish() throws.
 template <class T, class Promise>
 void run_inline(inline_awaiter<T>& awaiter, task<T> child, std::coroutine_handle<Promise> h) noexcept {
     awaiter.child_ = std::move(child).release();
@@ -46,7 +46,7 @@ void run_inline(inline_awaiter<T>& awaiter, task<T> child, std::coroutine_handle
 
 } // namespace detail
 
-/// What the queues have in common and what does not depend on the items.
+/// The part of the queues that depends neither on the type of the items nor on their order.
 class queue_base {
 public:
     queue_base(const queue_base&) = delete;
@@ -60,13 +60,13 @@ public:
     [[nodiscard]] std::size_t maxsize() const noexcept { return maxsize_; }
     [[nodiscard]] bool is_shut_down() const noexcept { return shut_down_; }
 
-    /// An item that was taken has been dealt with. *Errors*: std::out_of_range if it was called for every item.
+    /// Says that an item that was taken has been dealt with. *Errors*: std::out_of_range if all have been already.
     void task_done();
-    /// Waits until task_done() was called for every item that was put. *Cancellation*: ends the wait; none if nothing
-    /// is left to do.
+    /// Waits until task_done() was called for every item that was put. *Errors*: invalid_state_error if the queue is
+    /// destroyed meanwhile. *Cancellation*: ends the wait; no cancellation point if nothing is left to do.
     [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation
     join() noexcept {
-        return detail::event_operation(all_done_, joiners_, join_kind);
+        return detail::event_operation(all_done_, joiners_, home_, join_kind);
     }
 
 protected:
@@ -75,8 +75,8 @@ protected:
 
     ~queue_base() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
 
-    class turn_to_get;
-    class turn_to_put;
+    class get_wait;
+    class put_wait;
 
     void item_was_put() noexcept {
         detail::about_to(detail::sync_act::used, this, &state_of);
@@ -90,6 +90,8 @@ protected:
         --size_;
         putters_.grant_first();
     }
+    void require_thread(const char* what) const { home_.require_thread(what); }
+    [[nodiscard]] bool ready_in_loop(bool ready, const char* what) { return detail::ready_in(home_, ready, what); }
     void item_was_dropped() noexcept {
         --size_;
         if (unfinished_ > 0)
@@ -114,12 +116,14 @@ private:
     detail::wait_list getters_;
     detail::wait_list putters_;
     detail::wait_list joiners_;
+    detail::loop_home home_;
 };
 
-/// Waits for an item, or for the end. It is woken when there was an item, and has to look again.
-class queue_base::turn_to_get final : public detail::list_waiter {
+/// Waits until it is woken, because an item was put or the queue was shut down. Another task may have taken the item
+/// meanwhile, so the caller has to look again.
+class queue_base::get_wait final : public detail::list_waiter {
 public:
-    explicit turn_to_get(queue_base& q) noexcept : list_waiter(q.getters_, kind_of), queue_(&q) {}
+    explicit get_wait(queue_base& q) noexcept : list_waiter(q.getters_, kind_of), queue_(&q) {}
     void await_resume();
 
 private:
@@ -127,10 +131,10 @@ private:
     static const detail::suspension_kind kind_of;
 };
 
-/// Waits for room, or for the end.
-class queue_base::turn_to_put final : public detail::list_waiter {
+/// The same for room, or the shutdown.
+class queue_base::put_wait final : public detail::list_waiter {
 public:
-    explicit turn_to_put(queue_base& q) noexcept : list_waiter(q.putters_, kind_of), queue_(&q) {}
+    explicit put_wait(queue_base& q) noexcept : list_waiter(q.putters_, kind_of), queue_(&q) {}
     void await_resume();
 
 private:
@@ -138,11 +142,13 @@ private:
     static const detail::suspension_kind kind_of;
 };
 
-/// The queues: `Store` says in which order items are taken. Use queue, lifo_queue or priority_queue.
+/// A queue whose `Store` decides in which order items are taken. Use queue, lifo_queue or priority_queue.
 /// Immovable: it is held by address. Items need only be movable.
-/// *Lifetime*: if it is destroyed while tasks wait for it, they can only be cancelled.
-/// *Thread safety*: one loop's thread. *Complexity*: O(1), O(log n) in a priority_queue; no allocation but for the
-/// items, and for a coroutine frame in a get or put that has to wait. *Source*: asyncio.Queue of 3.13.
+/// *Lifetime*: if it is destroyed while tasks wait for it, their waits throw invalid_state_error.
+/// *Thread safety*: one loop's thread. A queue belongs to the loop whose task first waits for it, until that loop has
+/// ended; a call on another thread throws invalid_state_error. *Complexity*: O(1), O(log n) in a priority_queue; no
+/// allocation but for the items, and for a coroutine frame in a get or put that has to wait. *Source*: asyncio.Queue
+/// of 3.13.
 template <std::movable T, class Store>
 class basic_queue : public queue_base {
 public:
@@ -154,38 +160,47 @@ public:
     /// Zero or less: without a limit.
     explicit basic_queue(std::ptrdiff_t maxsize = 0) : queue_base(maxsize) {}
 
-    /// Puts an item, once there is room. *Errors*: queue_shut_down. *Cancellation*: ends the wait, and the turn goes
-    /// to the next; none if there is room. *Lifetime*: until it is in the queue, the item is part of what is awaited.
-    /// So it is destroyed with it if the put fails; to keep it, name the put:
+    /// Puts an item, once there is room. *Errors*: queue_shut_down. *Cancellation*: ends the wait, and the next task
+    /// may put; no cancellation point if there is room. *Lifetime*: until it is in the queue, the item is part of the
+    /// awaitable, and is destroyed with that if the put fails. To keep the item, name the put:
     /// `auto putting = q.put(std::move(x)); co_await putting;`, and after an error `putting.item()` is x, and it may
     /// be awaited again. With g++ 12, name an item that is an aggregate before this call.
     [[nodiscard]] put_awaiter put(T item) { return put_awaiter(*this, std::move(item)); }
     /// Takes an item, once there is one. *Errors*: queue_shut_down if it was shut down and nothing is left.
-    /// *Cancellation*: ends the wait, and the turn goes to the next; none if there is an item: no item is ever lost.
+    /// *Cancellation*: ends the wait; no cancellation point if there is an item. A wait that is cancelled in the
+    /// instant in which an item comes leaves the item to the next task: no item is ever lost.
     [[nodiscard("nothing is taken until it is awaited: co_await q.get()")]] detail::operation<get_awaiter, basic_queue&>
     get() noexcept {
         return detail::operation<get_awaiter, basic_queue&>(*this);
     }
-    /// The same, for loops. *Returns* std::nullopt instead if it was shut down and nothing is left.
+    /// The same, for loops. *Returns* std::nullopt if the queue was shut down and nothing is left.
     [[nodiscard(
         "nothing is taken until it is awaited: co_await q.next()")]] detail::operation<next_awaiter, basic_queue&>
     next() noexcept {
         return detail::operation<next_awaiter, basic_queue&>(*this);
     }
 
-    /// *Errors*: queue_full, queue_shut_down; the item is then as it was.
-    void put_nowait(T&& item) { insert(std::move(item)); }
-    void put_nowait(const T& item) requires std::copy_constructible<T> { insert(item); }
+    /// *Errors*: queue_full, queue_shut_down; the item is unchanged then.
+    void put_nowait(T&& item) {
+        require_thread("queue::put_nowait");
+        insert(std::move(item));
+    }
+    void put_nowait(const T& item) requires std::copy_constructible<T> {
+        require_thread("queue::put_nowait");
+        insert(item);
+    }
     /// *Errors*: queue_empty; queue_shut_down if it was shut down and nothing is left.
     [[nodiscard]] T get_nowait() {
+        require_thread("queue::get_nowait");
         if (empty())
             shut_down_ ? throw_shut_down() : throw_empty();
         return take();
     }
 
-    /// From now on nothing can be put; what is in it can be taken, or is dropped if `immediate` and counts as dealt
-    /// with. All that wait to get or put look again: they end, unless there is an item left to get.
-    void shutdown(bool immediate = false) noexcept {
+    /// From now on nothing can be put. The items that are left can be taken; if `immediate`, they are dropped and count
+    /// as dealt with. All waits to get or put end, except for as many gets as items are left.
+    void shutdown(bool immediate = false) {
+        require_thread("queue::shutdown");
         shut_down_ = true;
         while (immediate && !empty()) {
             item_was_dropped();
@@ -209,18 +224,18 @@ private:
         item_was_taken();
         return item;
     }
-    /// A get that has to wait. Whoever is woken may find that another task was faster, and waits again.
+    /// A get that has to wait. A task that was woken may find that another one was faster, and waits again.
     task<std::optional<T>> take_when_there_is_one() {
         while (empty()) {
             if (shut_down_)
                 co_return std::nullopt;
-            co_await turn_to_get(*this);
+            co_await get_wait(*this);
         }
         co_return take();
     }
     task<> put_when_there_is_room(T& item) {
         while (full() && !shut_down_)
-            co_await turn_to_put(*this);
+            co_await put_wait(*this);
         insert(std::move(item));
     }
 
@@ -239,17 +254,19 @@ using lifo_queue = basic_queue<T, detail::lifo_store<T>>;
 template <std::movable T, std::strict_weak_order<const T&, const T&> Compare = std::less<T>>
 using priority_queue = basic_queue<T, detail::heap_store<T, Compare>>;
 
-/// What `co_await q.put(x)` awaits.
+/// The awaiter of `co_await q.put(x)`.
 template <std::movable T, class Store>
 class [[nodiscard("nothing is put until it is awaited: co_await q.put(x)")]] basic_queue<T, Store>::put_awaiter final
     : public detail::inline_awaiter<void> {
 public:
     explicit put_awaiter(basic_queue & q, T && item) : inline_awaiter(nullptr), queue_(&q), item_(std::move(item)) {}
 
-    /// What was to be put; moved from once it is in the queue.
+    /// The item that is to be put; moved from once it is in the queue.
     [[nodiscard]] T& item() noexcept { return item_; }
 
-    [[nodiscard]] bool await_ready() const noexcept { return !queue_->full() || queue_->is_shut_down(); }
+    [[nodiscard]] bool await_ready() const {
+        return queue_->ready_in_loop(!queue_->full() || queue_->is_shut_down(), "queue::put");
+    }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         this->result_.clear();
@@ -270,13 +287,15 @@ private:
     T item_;
 };
 
-/// What `co_await q.next()` awaits.
+/// The awaiter of `co_await q.next()`.
 template <std::movable T, class Store>
 class basic_queue<T, Store>::next_awaiter : public detail::inline_awaiter<std::optional<T>> {
 public:
     explicit next_awaiter(basic_queue& q) noexcept : detail::inline_awaiter<std::optional<T>>(nullptr), queue_(&q) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return !queue_->empty() || queue_->is_shut_down(); }
+    [[nodiscard]] bool await_ready() const {
+        return queue_->ready_in_loop(!queue_->empty() || queue_->is_shut_down(), "queue::get");
+    }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         detail::run_inline(*this, queue_->take_when_there_is_one(), h);
@@ -294,7 +313,7 @@ private:
     basic_queue* queue_;
 };
 
-/// What `co_await q.get()` awaits.
+/// The awaiter of `co_await q.get()`.
 template <std::movable T, class Store>
 class basic_queue<T, Store>::get_awaiter final : public next_awaiter {
 public:

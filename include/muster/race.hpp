@@ -23,6 +23,9 @@ namespace muster {
 template <class... As>
 class [[nodiscard("nothing runs until it is awaited: co_await muster::race(...)")]] race
     : public detail::join_words<race<As...>> {
+    static_assert(!(detail::ends_its_source<As> || ...),
+        "a race would end the generators of the losers, and their values with them: start each next() as a task of its "
+        "own with muster::create_task, and race or wait for copies of the handles under muster::shield");
     using words = detail::join_words<race<As...>>;
     using input_type = typename detail::gather_input<As...>::type;
 

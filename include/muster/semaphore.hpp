@@ -2,8 +2,9 @@
 #pragma once
 
 /// \file
-/// A number of permits: who takes one while none is left waits until one is given back. It is fair: permits go out in
-/// the order in which they were asked for, and a task that is cancelled while its turn comes passes it on.
+/// A number of permits: a task that asks for one while none is left waits until one is given back. It is fair: permits
+/// go out in the order in which they were asked for, and a task that is cancelled in the instant in which it is granted
+/// one gives it back.
 ///
 ///     muster::semaphore connections(100);
 ///     auto permit = co_await connections.scoped_acquire();
@@ -21,8 +22,9 @@
 namespace muster {
 
 /// Immovable: it is held by address. *Lifetime*: it must outlive the permits that scoped_acquire() gave. If it is
-/// destroyed while tasks wait for it, they can only be cancelled.
-/// *Thread safety*: one loop's thread. *Source*: asyncio.Semaphore.
+/// destroyed while tasks wait for it, their waits throw invalid_state_error.
+/// *Thread safety*: one loop's thread. A semaphore belongs to the loop whose task first waits for it, until that loop
+/// has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Semaphore.
 class semaphore {
 public:
     class permit;
@@ -35,26 +37,29 @@ public:
     semaphore(const semaphore&) = delete;
     semaphore& operator=(const semaphore&) = delete;
 
-    /// Waits for a permit and takes it; release() gives it back. *Cancellation*: ends the wait, and the turn goes to
-    /// the next; none if a permit can be had at once. *Complexity*: O(1), no allocation.
+    /// Waits for a permit and takes it; release() gives it back. *Errors*: invalid_state_error if the semaphore is
+    /// destroyed meanwhile. *Cancellation*: ends the wait, and a permit that was granted goes to the next task; no
+    /// cancellation point if a permit can be had at once. *Complexity*: O(1), no allocation.
     [[nodiscard(
         "no permit is taken until it is awaited: co_await s.acquire()")]] detail::operation<acquire_awaiter, semaphore&>
     acquire() noexcept;
-    /// The same. *Returns* a permit that is given back when it is destroyed.
+    /// The same. *Returns* an object that gives the permit back when it is destroyed.
     [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]] detail::operation<
         scoped_acquire_awaiter, semaphore&>
     scoped_acquire() noexcept;
-    /// Takes a permit if one is left and nobody waits for one. *Returns* whether it did.
-    [[nodiscard]] bool try_acquire() noexcept {
+    /// Takes a permit if one is left and no task waits for one. *Returns* whether it did.
+    [[nodiscard]] bool try_acquire() {
+        home_.require_thread("semaphore::try_acquire");
         if (locked())
             return false;
         detail::about_to(detail::sync_act::tried, this, &state_of);
         --value_;
         return true;
     }
-    /// Gives a permit back, or adds one: the one that has waited longest gets it.
+    /// Gives a permit back, or adds one: the task that has waited longest gets it.
     /// *Errors*: std::out_of_range, and nothing is changed, if a bounded_semaphore then had more than at first.
     void release() {
+        home_.require_thread("semaphore::release");
         if (value_ >= bound_) [[unlikely]]
             throw_released_too_often();
         detail::about_to(detail::sync_act::given, this, &state_of);
@@ -62,24 +67,24 @@ public:
         if (waiters_.grant_first())
             --value_;
     }
-    /// True if acquire() would have to wait: no permit is left, or others are before.
+    /// True if acquire() would have to wait: no permit is left, or other tasks come first.
     [[nodiscard]] bool locked() const noexcept { return value_ == 0 || !waiters_.empty() || waiters_.granted() != 0; }
-    /// How many permits are left that no waiter was promised.
+    /// How many permits are left, not counting those that were granted to a waiter.
     [[nodiscard]] std::ptrdiff_t available() const noexcept { return value_; }
 
 protected:
     semaphore(std::ptrdiff_t permits, std::ptrdiff_t bound);
 
 private:
-    [[nodiscard]] bool take_now() noexcept {
-        if (locked())
+    [[nodiscard]] bool take_now() {
+        if (!detail::ready_in(home_, !locked(), "semaphore::acquire"))
             return false;
         detail::about_to(detail::sync_act::taken, this, &state_of);
         --value_;
         return true;
     }
     static detail::sync_state state_of(const void* self) noexcept;
-    /// Those who came while others were about to get theirs may have waited although permits were left.
+    /// Tasks that came while woken ones had yet to run may wait although permits are left.
     void grant_what_is_left() noexcept {
         while (value_ > 0 && waiters_.grant_first())
             --value_;
@@ -87,6 +92,7 @@ private:
     [[noreturn]] static void throw_released_too_often();
 
     detail::wait_list waiters_;
+    detail::loop_home home_;
     std::ptrdiff_t value_;
     std::ptrdiff_t bound_ = std::numeric_limits<std::ptrdiff_t>::max();
 };
@@ -99,21 +105,21 @@ public:
     explicit bounded_semaphore(std::ptrdiff_t permits = 1) : semaphore(permits, permits) {}
 };
 
-/// What `co_await s.acquire()` awaits.
+/// The awaiter of `co_await s.acquire()`.
 class semaphore::acquire_awaiter : public detail::list_waiter {
 public:
     explicit acquire_awaiter(semaphore& s) noexcept : list_waiter(s.waiters_, kind_of), semaphore_(&s) {}
     /// A permit that was granted to a task which is destroyed before it has run goes back.
     ~acquire_awaiter() {
-        if (linked() && where() == detail::turn::granted)
+        if (state() == detail::wait_state::granted)
             ++semaphore_->value_;
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return semaphore_->take_now(); }
+    [[nodiscard]] bool await_ready() const { return semaphore_->take_now(); }
     void await_resume() {
-        if (where() == detail::turn::none)
+        if (state() == detail::wait_state::idle)
             return;
-        if (!linked() || fiber_->cancellation_due()) [[unlikely]]
+        if (!listed() || fiber_->cancellation_due()) [[unlikely]]
             fail();
         detail::about_to(detail::sync_act::taken, semaphore_, &state_of);
         list_->leave(*this);
@@ -128,12 +134,13 @@ private:
     static const detail::suspension_kind kind_of;
 };
 
-/// Holds a permit. Movable; one that was moved from holds none. If it holds one of a bounded_semaphore that has got
-/// all of its permits back already, its destruction ends the program.
+/// Holds a permit. Movable; a moved-from object holds none. Destroying one of a bounded_semaphore that has all of its
+/// permits back already ends the program. Destroying one on a thread that is not the loop's keeps the permit, and
+/// reports that.
 class [[nodiscard("the permit is given back at once if it is dropped: name it")]] semaphore::permit {
 public:
     permit() = default;
-    /// Takes over a permit that was acquired.
+    /// Takes over a permit that was acquired already.
     explicit permit(semaphore & of) noexcept : semaphore_(&of) {}
     permit(permit && other) noexcept : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
     permit& operator=(permit&& other) noexcept {
@@ -143,7 +150,7 @@ public:
     }
     ~permit() {
         if (semaphore_ != nullptr)
-            semaphore_->release();
+            end();
     }
 
     [[nodiscard]] bool holds() const noexcept { return semaphore_ != nullptr; }
@@ -151,10 +158,11 @@ public:
     void release();
 
 private:
+    void end() noexcept;
     semaphore* semaphore_ = nullptr;
 };
 
-/// What `co_await s.scoped_acquire()` awaits.
+/// The awaiter of `co_await s.scoped_acquire()`.
 class semaphore::scoped_acquire_awaiter final : public acquire_awaiter {
 public:
     using acquire_awaiter::acquire_awaiter;

@@ -17,10 +17,11 @@
 #include <coroutine>
 #include <cstdint>
 #include <new>
+#include <type_traits>
 
 namespace muster {
 
-/// The loop's clock: nanoseconds since the loop was made; virtual in tests. Read once a turn.
+/// The loop's clock: nanoseconds since the loop was made; virtual in tests. Read once per iteration of the loop.
 struct loop_clock {
     using rep = std::chrono::nanoseconds::rep;
     using period = std::chrono::nanoseconds::period;
@@ -35,7 +36,7 @@ namespace detail {
 
 enum class sleep_kind : std::uint8_t { for_a_time, until_a_time };
 
-/// A hundred thousand of them may lie in frames at once, so it is its own timer.
+/// The awaiter is its own timer, because a hundred thousand of them may lie in frames at once.
 class sleeping : public library_awaitable, public suspension, public timer {
 public:
     explicit sleeping(nanoseconds time) noexcept : suspension(kind_of), timer(time) {}
@@ -80,8 +81,15 @@ public:
 using sleep_operation = operation<sleep_awaiter<sleep_kind::for_a_time>, nanoseconds>;
 using sleep_until_operation = operation<sleep_awaiter<sleep_kind::until_a_time>, nanoseconds>;
 
+[[noreturn]] void throw_nan_duration();
+
+/// *Returns* the duration in nanoseconds, rounded up. *Errors*: std::invalid_argument if it is not a number.
 template <class Rep, class Period>
-constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d) noexcept {
+constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d) noexcept(std::is_integral_v<Rep>) {
+    if constexpr (!std::is_integral_v<Rep>) {
+        if (d != d) [[unlikely]]
+            throw_nan_duration();
+    }
     // Durations that do not fit, such as hours::max(), mean "for ever"; half of the range leaves room to add.
     constexpr auto most = std::chrono::duration<double>(nanoseconds::max() / 2);
     if (std::chrono::duration<double>(d) >= most)
@@ -94,12 +102,21 @@ constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d)
 } // namespace detail
 
 /// Suspends the task for `time`; zero or less lets what is ready run once and goes on, as asyncio's sleep(0).
-/// *Errors*: std::bad_alloc if there is no memory for another timer. *Cancellation*: ends it at once.
-/// *Complexity*: O(log n) in armed timers. *Source*: asyncio.sleep.
+/// *Errors*: std::invalid_argument at once if `time` is not a number (NaN); awaited, std::bad_alloc if there is no
+/// memory for another timer. *Cancellation*: ends it at once. *Complexity*: O(log n) in armed timers. *Source*:
+/// asyncio.sleep.
 template <class Rep, class Period>
-detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> time) noexcept {
+detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> time) noexcept(std::is_integral_v<Rep>) {
     return detail::sleep_operation(detail::clamp_to_nanoseconds(time));
 }
+
+/// A number has no unit.
+template <class T>
+    requires std::is_arithmetic_v<T> detail::sleep_operation sleep_for(T) {
+        static_assert(!std::is_arithmetic_v<T>,
+            "a time needs a unit: write `sleep_for(1s)`, with `using namespace std::chrono_literals;`");
+        return detail::sleep_operation(detail::nanoseconds(0));
+    }
 
 /// Suspends the task until the loop's clock says `when`. Otherwise as sleep_for.
 inline detail::sleep_until_operation sleep_until(loop_clock::time_point when) noexcept {

@@ -268,7 +268,7 @@ template <class T>
     return body_outcome_awaiter<T>(std::move(t).release());
 }
 
-/// What `co_await fail(e)` awaits: it never comes back.
+/// The awaiter of `co_await fail(e)`: it never comes back.
 class [[nodiscard("nothing fails until it is awaited: co_await muster::fail(...)")]] fail_awaiter final
     : public library_awaitable {
 public:
@@ -316,7 +316,7 @@ public:
 
     /// False once it was awaited, given away or moved from.
     [[nodiscard]] bool valid() const noexcept { return static_cast<bool>(frame_); }
-    /// What report::id says if it is never awaited.
+    /// *Returns* the value of report::id if the task is never awaited.
     [[nodiscard]] const void* id() const noexcept { return frame_.address(); }
 
     detail::task_awaiter<T> operator co_await()&& noexcept {

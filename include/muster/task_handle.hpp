@@ -13,6 +13,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/completable.hpp>
 #include <muster/detail/counted.hpp>
+#include <muster/detail/no_task.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/detail/task_locals.hpp>
 #include <muster/detail/task_state.hpp>
@@ -74,7 +75,7 @@ public:
     void set_name(std::string name) const { state_here("set_name()").set_name(std::move(name)); }
     /// Where it was created.
     [[nodiscard]] std::source_location site() const { return required_state().site(); }
-    /// What report::id says of it; null for a handle that refers to nothing.
+    /// *Returns* the value of report::id for this task; null for a handle that refers to nothing.
     [[nodiscard]] const void* id() const noexcept { return state_.get(); }
 
     /// Called by the loop after it has ended, in a turn of its own, callbacks in the order in which they were added.
@@ -149,6 +150,7 @@ protected:
 private:
     static cancel_effect pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept;
     static void ended(watcher& w) noexcept;
+    static void list(const suspension& s, wait_lister& lister);
     static const suspension_kind kind_of;
 
     struct waker : watcher {
@@ -268,7 +270,14 @@ task_handle<T> create_task(
     return handle;
 }
 
-/// What is known of the running task.
+/// Does not compile: says what to write instead.
+template <detail::no_task A>
+task_handle<> create_task(A&&, std::string = {}) {
+    detail::refuse<A>();
+    return {};
+}
+
+/// Functions of the running task.
 namespace this_task {
 
 /// *Returns* the task's name; empty outside a task. A combinator's child is "gather[3]".

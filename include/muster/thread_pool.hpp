@@ -64,7 +64,7 @@ public:
         queue_limit_ = most;
         return *this;
     }
-    /// What threads are called, with a number, in debuggers and lists of processes: the first 11 characters.
+    /// The name of the threads in debuggers and lists of processes: the first 11 characters, and a number.
     thread_pool_options& name(std::string text) {
         name_ = std::move(text);
         return *this;
@@ -98,8 +98,9 @@ public:
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
 
-    /// Takes no more calls, makes those that wait, and returns when all are over and the threads have ended.
-    /// Blocks. *Errors*: invalid_state_error on one of the pool's own threads, which can't wait for itself.
+    /// Takes no more calls, makes those that wait, and returns when all are over and the threads have ended: all but
+    /// calls that were left behind (`.abandon()`), for which it waits a second at most. Blocks. *Errors*:
+    /// invalid_state_error on one of the pool's own threads, which can't wait for itself.
     void shutdown();
     /// The same, but calls that have not begun are not made: who waits for one gets cancelled_error{shutdown}. Those
     /// that are being made are asked to stop if they take a std::stop_token, and waited for in any case.
@@ -113,10 +114,12 @@ public:
     // ---- an executor: see executor.hpp ----
     void submit(job& j);
     [[nodiscard]] bool withdraw(job& j) noexcept;
+    void leave_behind(job& j) noexcept;
 
 private:
+    friend class program_pool;
     class state;
-    std::unique_ptr<state> state_;
+    std::shared_ptr<state> state_; ///< shared with the threads: one may be left behind
 };
 
 class thread_pool::job : public executor_job, public detail::list_hook<thread_pool::job> {
@@ -195,7 +198,9 @@ private:
 };
 
 /// *Returns* the pool of to_thread, one for the program: at most cores + 4 threads, and 32. It is made on first use
-/// and ends with the program, which waits for calls that still run. *Source*: asyncio's default executor.
+/// and shut down with the program, which waits for calls that still run, but not for those that were left behind. A
+/// call that is made later, by the destructor of a static object, gets invalid_state_error. *Source*: asyncio's default
+/// executor.
 [[nodiscard]] thread_pool& default_pool();
 
 } // namespace muster

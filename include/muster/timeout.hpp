@@ -19,6 +19,7 @@
 #include <muster/task_handle.hpp>
 
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -30,9 +31,10 @@ template <bool Keep, class A>
 task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit);
 } // namespace detail
 
-/// A scope with a time limit that can be moved. Held by address: immovable.
-/// *Source*: asyncio.timeout of CPython 3.13, except that a cancellation which was already pending at its start is
-/// never taken for its own.
+/// A scope with a time limit that can be moved. Held by address: immovable. *Lifetime*: if it is destroyed while it
+/// runs, its limit is gone, and run() throws invalid_state_error after the body, unless the body failed. *Source*:
+/// asyncio.timeout of CPython 3.13, except that a cancellation which was already pending at its start is never taken
+/// for its own.
 class timeout_scope {
 public:
     /// Without a limit until reschedule() sets one.
@@ -49,7 +51,7 @@ public:
     /// Runs `body(scope)` or `body()` in the caller's task.
     /// *Returns* what it returns. *Errors*: timeout_error if the limit struck and ended the body; what the body
     /// throws; invalid_state_error if the scope was run before.
-    /// *Cancellation*: reaches the body; it is told from the limit's own even in the same instant.
+    /// *Cancellation*: reaches the body; it is distinguished from the limit's own even in the same instant.
     template <class F>
     task<detail::body_result<std::decay_t<F>, timeout_scope>> run(F&& body) {
         detail::refuse_lambda_in_co_await<F>();
@@ -68,11 +70,10 @@ private:
     template <class F>
     task<detail::body_result<F, timeout_scope>> run_body(F body) {
         using result_type = detail::body_result<F, timeout_scope>;
-        enter();
-        const stay inside(*this);
+        stay inside(*this);
         auto running = detail::call_body(body, *this);
         auto ended = co_await detail::outcome_of_body(std::move(running));
-        leave(ended);
+        inside.leave(ended);
         if constexpr (std::is_void_v<result_type>)
             ended.value();
         else
@@ -84,50 +85,60 @@ private:
 
     enum class state : std::uint8_t { created, entered, expiring, expired, exited };
 
-    struct limit_timer : detail::timer {
+    class limit_timer : public detail::timer {
+    public:
         explicit limit_timer(timeout_scope& s) noexcept
-            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).scope->strike(); }),
-              scope(&s) {}
-        timeout_scope* scope;
+            : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).scope_->strike(); }),
+              scope_(&s) {}
+
+    private:
+        timeout_scope* scope_;
     };
-    struct limit_entry : detail::call_entry {
+    class limit_entry : public detail::call_entry {
+    public:
         explicit limit_entry(timeout_scope& s) noexcept
             : call_entry([](call_entry& c, bool run) noexcept {
                   if (run)
-                      static_cast<limit_entry&>(c).scope->strike();
+                      static_cast<limit_entry&>(c).scope_->strike();
               }),
-              scope(&s) {}
-        timeout_scope* scope;
-    };
-
-    /// The scope may outlive the task that it was run in, and what is left of it then: it forgets the task.
-    class stay {
-    public:
-        explicit stay(timeout_scope& s) noexcept : scope_(s) {}
-        stay(const stay&) = delete;
-        stay& operator=(const stay&) = delete;
-        ~stay() {
-            scope_.disarm();
-            scope_.fiber_ = nullptr;
-        }
+              scope_(&s) {}
 
     private:
-        timeout_scope& scope_;
+        timeout_scope* scope_;
     };
 
-    void enter();
+    /// The stretch of run(), as an object in its frame. Scope and frame may each be destroyed first.
+    class stay {
+    public:
+        explicit stay(timeout_scope& s) : scope_(&s) { s.enter(*this); }
+        stay(const stay&) = delete;
+        stay& operator=(const stay&) = delete;
+        ~stay();
+        /// The body has ended. *Errors*: timeout_error if the limit ended it; if the scope was destroyed meanwhile,
+        /// what ended the body, or invalid_state_error if that succeeded.
+        void leave(const outcome_base& ended);
+
+    private:
+        friend class timeout_scope;
+        timeout_scope* scope_;      ///< null once it was destroyed
+        bool was_expiring_ = false; ///< when it was destroyed
+    };
+
+    void enter(stay& inside);
     void leave(const outcome_base& ended);
+    void move_to(state to) noexcept;
     void strike() noexcept;
     void disarm() noexcept;
     void arm();
 
     std::optional<loop_clock::time_point> when_;
-    detail::fiber* fiber_ = nullptr;
+    stay* inside_ = nullptr;         ///< while run() is on its way
+    detail::fiber* fiber_ = nullptr; ///< the fiber that run() is in
     limit_timer timer_;
-    limit_entry at_once_;
-    const detail::cancel_hold* hold_ = nullptr; ///< around the scope itself
-    std::uint32_t cancels_before_ = 0;
-    bool was_pending_ = false;
+    limit_entry at_once_;                       ///< for a limit that is in the past already
+    const detail::cancel_hold* hold_ = nullptr; ///< the innermost hold around the scope itself
+    std::uint32_t cancels_before_ = 0;          ///< how often the fiber had been cancelled when the scope began
+    bool was_pending_ = false;                  ///< whether a cancellation was due when the scope began
     state state_ = state::created;
 };
 
@@ -189,11 +200,10 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
     }
     // As timeout_scope::run, without a body's frame around what is awaited.
     timeout_scope scope(loop_clock::now() + limit);
-    scope.enter();
-    const timeout_scope::stay inside(scope);
+    timeout_scope::stay inside(scope);
     auto running = awaited_as_task<Keep>(awaitable);
     auto ended = co_await outcome_of_body(std::move(running));
-    scope.leave(ended);
+    inside.leave(ended);
     if constexpr (std::is_void_v<awaited_t<A>>)
         ended.value();
     else
@@ -215,6 +225,21 @@ task<detail::awaited_t<std::remove_cvref_t<A>>> wait_for(A&& awaitable, std::chr
         return detail::wait_no_longer<std::is_lvalue_reference_v<A>, std::remove_cvref_t<A>>(
             std::forward<A>(awaitable), detail::clamp_to_nanoseconds(limit));
 }
+
+/// The arguments in the other order, and a limit without a unit.
+template <class Rep, class Period, class A>
+    requires(!std::is_arithmetic_v<std::remove_cvref_t<A>>)
+task<> wait_for(std::chrono::duration<Rep, Period>, A&&) {
+    static_assert(
+        !sizeof(A*), "wait_for takes what it awaits first, then the limit: write `wait_for(std::move(t), 1s)`");
+    std::terminate();
+}
+template <class A, class T>
+    requires std::is_arithmetic_v<T> task<> wait_for(A&&, T) {
+        static_assert(!std::is_arithmetic_v<T>,
+            "a limit needs a unit: write `wait_for(std::move(t), 1s)`, with `using namespace std::chrono_literals;`");
+        std::terminate();
+    }
 
 /// Runs a body with a time limit: see timeout_scope::run.
 template <class Rep, class Period, class F>

@@ -3,7 +3,7 @@
 
 /// \file
 /// The short way to call what blocks: awaits it on a thread of the default pool while the loop goes on.
-/// What holds for run_in_executor holds here.
+/// It differs from run_in_executor only in the pool and in binding arguments.
 ///
 ///     auto text = co_await muster::to_thread(read_file, std::string("notes.txt"));
 ///     auto found = co_await muster::to_thread([](std::stop_token stop) { return search(stop); });
@@ -61,17 +61,20 @@ private:
 /// captures anything but references and numbers before this call.
 /// *Returns*, *Errors*, *Cancellation*: as run_in_executor; `.abandon()` and `.as_task()` too.
 /// *Source*: asyncio.to_thread. It is a class, so that it can know where it was called.
+// clang-format off
 template <class F, class... Args>
 class [[nodiscard("nothing is called until it is awaited")]] to_thread final
-    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>>{public : template <class G>
-        requires std::same_as<std::decay_t<G>, F> explicit to_thread(
-            G && f, Args... args, std::source_location site = std::source_location::current()) :
-            detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(default_pool(),
-                detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...),
-                site){detail::refuse_lambda_in_co_await<G>();
-} // namespace muster
-}
-;
+    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>> {
+public:
+    template <class G>
+        requires std::same_as<std::decay_t<G>, F>
+    explicit to_thread(G&& f, Args... args, std::source_location site = std::source_location::current())
+        : detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(
+              default_pool(), detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...), site) {
+        detail::refuse_lambda_in_co_await<G>();
+    }
+};
+// clang-format on
 
 template <class F, class... Args>
 to_thread(F, Args...) -> to_thread<F, Args...>;

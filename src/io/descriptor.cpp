@@ -324,32 +324,6 @@ std::shared_ptr<descriptor> make_socket(int family) {
     return made;
 }
 
-task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to) {
-    const descriptor::use mine(*d, descriptor::side::writing, "connecting");
-    auto pause = std::chrono::milliseconds(1);
-    for (;;) {
-        if (::connect(d->fd(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())) == 0)
-            co_return std::error_code();
-        if (errno == EINPROGRESS || errno == EINTR)
-            break;
-        if (errno != EAGAIN || to.family() != AF_UNIX)
-            co_return system_code(errno);
-        // The listener's queue is full, and the system does not report when there is room again.
-        co_await sleep_for(pause);
-        d->require_still_open("connecting");
-        if (pause < std::chrono::milliseconds(50))
-            pause *= 2;
-    }
-    descriptor::readiness waiting(*d, descriptor::side::writing);
-    co_await waiting;
-    d->require_still_open("connecting");
-    int error = 0;
-    socklen_t bytes = sizeof error;
-    if (::getsockopt(d->fd(), SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
-        error = errno;
-    co_return system_code(error);
-}
-
 void set_no_delay_on(int fd) noexcept {
     const int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -190,8 +190,6 @@ private:
 
 /// Makes a non-blocking socket. *Errors*: std::system_error.
 [[nodiscard]] std::shared_ptr<descriptor> make_socket(int family);
-/// *Returns* an error, if there is one.
-[[nodiscard]] task<std::error_code> connect_to(std::shared_ptr<descriptor> d, io::address to);
 /// Small pieces are sent at once, and are not gathered into larger packets.
 void set_no_delay_on(int fd) noexcept;
 

@@ -95,9 +95,15 @@ private:
 struct reader::state {
     explicit state(std::shared_ptr<detail::descriptor> d) noexcept : from(std::move(d)) {}
 
+    /// Whether the operation that begins must let other tasks run first: many before it found all they needed here.
+    [[nodiscard]] bool is_greedy() noexcept { return ++operations % most_in_a_row == 0; }
+
+    static constexpr unsigned most_in_a_row = 256;
+
     std::shared_ptr<detail::descriptor> from;
     read_buffer buffer;
     detail::one_at_a_time reading;
+    unsigned operations = 0;
     bool at_end = false;
 };
 
@@ -152,6 +158,8 @@ std::string bytes(std::size_t n) { return std::to_string(n) + (n == 1 ? " byte" 
 
 task<std::optional<std::string>> line_of(state_ptr s, std::size_t limit) {
     const operation mine(s);
+    if (s->is_greedy())
+        co_await yield();
     std::size_t searched = 0;
     for (;;) {
         const auto kept = s->buffer.kept();
@@ -175,6 +183,8 @@ task<std::optional<std::string>> line_of(state_ptr s, std::size_t limit) {
 
 task<std::string> exactly_of(state_ptr s, std::size_t count) {
     const operation mine(s);
+    if (s->is_greedy())
+        co_await yield();
     while (s->buffer.kept().size() < count) {
         const bool more = co_await fill(*s);
         if (!more) {
@@ -190,6 +200,8 @@ task<std::string> until_of(state_ptr s, std::string delimiter, std::size_t limit
     if (delimiter.empty())
         throw std::invalid_argument("reader::read_until: the delimiter must not be empty");
     const operation mine(s);
+    if (s->is_greedy())
+        co_await yield();
     std::size_t searched = 0;
     for (;;) {
         const auto kept = s->buffer.kept();
@@ -211,6 +223,8 @@ task<std::string> until_of(state_ptr s, std::string delimiter, std::size_t limit
 
 task<std::string> all_of(state_ptr s, std::size_t limit) {
     const operation mine(s);
+    if (s->is_greedy())
+        co_await yield();
     for (;;) {
         if (s->buffer.kept().size() > limit)
             throw limit_error(limit, "reading all: there are more than " + bytes(limit));
@@ -222,6 +236,8 @@ task<std::string> all_of(state_ptr s, std::size_t limit) {
 
 task<std::string> some_of(state_ptr s, std::size_t most) {
     const operation mine(s);
+    if (s->is_greedy())
+        co_await yield();
     if (most == 0)
         throw std::invalid_argument("reader::read_some: it must be allowed to read a byte at least");
     if (s->buffer.kept().empty()) {

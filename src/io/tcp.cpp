@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/io/tcp.hpp>
 
+#include "io/connecting.hpp"
 #include "io/descriptor.hpp"
 #include "io/listening.hpp"
 #include "io/resolve.hpp"
@@ -19,27 +20,6 @@
 namespace muster::io {
 
 namespace {
-
-task<stream> connect_to_any(std::string target, std::vector<address> all) {
-    std::vector<failed_attempt> failed;
-    for (const auto& to : all) {
-        std::error_code code;
-        try {
-            auto socket = detail::make_socket(to.family());
-            auto connecting = detail::connect_to(socket, to);
-            code = co_await std::move(connecting);
-            if (!code) {
-                if (to.family() != AF_UNIX)
-                    detail::set_no_delay_on(socket->fd());
-                co_return stream(std::move(socket));
-            }
-        } catch (const std::system_error& e) {
-            code = e.code();
-        }
-        failed.emplace_back(to.text(), code);
-    }
-    throw connect_error(target, std::move(failed));
-}
 
 std::string name_of(const std::string& host, std::uint16_t port) {
     return (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':' + std::to_string(port);
@@ -63,19 +43,20 @@ listener listen_on(const address& at, const listen_options& options, const std::
 
 } // namespace
 
-task<stream> connect(std::string host, std::uint16_t port) {
+task<stream> connect(std::string host, std::uint16_t port, connect_options options) {
     detail::require_event_loop("connecting");
     auto resolving = detail::resolve_for(host, std::to_string(port), false);
     auto all = co_await std::move(resolving);
-    auto connecting = connect_to_any(name_of(host, port), std::move(all));
+    all = with_alternating_families(std::move(all));
+    auto connecting = detail::connect_to_first(name_of(host, port), std::move(all), options);
     auto made = co_await std::move(connecting);
     co_return made;
 }
 
-task<stream> connect(address to) {
+task<stream> connect(address to, connect_options options) {
     detail::require_event_loop("connecting");
     std::vector<address> all(1, to);
-    auto connecting = connect_to_any(to.text(), std::move(all));
+    auto connecting = detail::connect_to_first(to.text(), std::move(all), options);
     auto made = co_await std::move(connecting);
     co_return made;
 }

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
+// The order in which tasks end, and the calls of next() that ask for it. Each task has a watcher that enters its index
+// into `ended_`; `serve()` gives the entries to the calls that wait, first come first served. A call that is cancelled
+// after it was given an entry puts it back in front.
 #include <muster/as_completed.hpp>
+
+#include <muster/detail/assert.hpp>
 
 #include <algorithm>
 #include <functional>
@@ -10,28 +15,31 @@
 namespace muster::detail {
 
 const suspension_kind completion_order::next_wait::kind_of{
-    "the next of as_completed", &next_wait::cancel, nullptr, true};
+    .what = "the next of as_completed",
+    .cancel = &next_wait::cancel,
+    .can_fail = true,
+};
 
-completion_order::watch_one::watch_one() noexcept
+completion_order::watched::watched() noexcept
     : watcher(
           [](watcher& w) noexcept {
-              auto& self = static_cast<watch_one&>(w);
-              if (auto* loop = self.order->link_->loop())
+              auto& self = static_cast<watched&>(w);
+              if (auto* loop = self.order_->link_->loop())
                   loop->post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {
-              auto& self = static_cast<watch_one&>(c);
+              auto& self = static_cast<watched&>(c);
               if (run)
-                  self.order->one_ended(self.index);
+                  self.order_->one_ended(self.index_);
           }) {}
 
 completion_order::limit_timer::limit_timer(completion_order& o) noexcept
-    : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).order->time_is_up(); }),
-      order(&o) {}
+    : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).order_->time_is_up(); }),
+      order_(&o) {}
 
 completion_order::completion_order(std::size_t count, std::optional<nanoseconds> timeout)
     : link_(scheduler::require("as_completed").link()),
-      watches_(std::make_unique<watch_one[]>(count)),
+      watched_(std::make_unique<watched[]>(count)),
       count_(count),
       pending_(count),
       limit_(*this) {
@@ -43,27 +51,37 @@ completion_order::completion_order(std::size_t count, std::optional<nanoseconds>
 }
 
 completion_order::~completion_order() {
+    while (next_wait* const w = waiting_.pop_front()) {
+        w->state_ = next_wait::state::lost;
+        w->order_ = nullptr;
+        w->fiber_->wake();
+    }
+    while (next_wait* const w = settled_.pop_front()) {
+        w->state_ = next_wait::state::lost;
+        w->order_ = nullptr;
+    }
     for (std::size_t i = 0; i != count_; ++i)
-        watches_[i].unwatch();
+        watched_[i].unwatch();
     if (auto* loop = link_->loop()) {
         for (std::size_t i = 0; i != count_; ++i)
-            loop->unpost(watches_[i]);
+            loop->unpost(watched_[i]);
         loop->disarm(limit_);
     }
     link_->release();
 }
 
 void completion_order::watch(std::size_t i, completable& c) {
-    watches_[i].order = this;
-    watches_[i].index = i;
-    watches_[i].on = counted<completable>(&c);
-    watches_[i].watch(c);
+    watched_[i].order_ = this;
+    watched_[i].index_ = i;
+    watched_[i].on_ = counted<completable>(&c);
+    watched_[i].watch(c);
 }
 
 void completion_order::one_ended(std::size_t index) noexcept {
     if (timed_out_)
         return;
-    watches_[index].ended = true;
+    MUSTER_ASSERT(pending_ != 0);
+    watched_[index].ended_as_ = ended_.size();
     ended_.push_back(index);
     if (--pending_ == 0)
         link_->loop()->disarm(limit_);
@@ -73,70 +91,102 @@ void completion_order::one_ended(std::size_t index) noexcept {
 void completion_order::time_is_up() noexcept {
     timed_out_ = true;
     for (std::size_t i = 0; i != count_; ++i)
-        watches_[i].unwatch();
+        watched_[i].unwatch();
     serve();
 }
 
 void completion_order::settle(next_wait& w) noexcept {
-    w.settled_ = true;
-    if (given_ != ended_.size())
+    MUSTER_ASSERT(w.state_ == next_wait::state::waiting && has_answer());
+    if (given_ != ended_.size()) {
+        w.state_ = next_wait::state::given;
         w.index_ = ended_[given_++];
-    else
-        w.timed_out_ = true;
+    } else {
+        w.state_ = next_wait::state::timed_out;
+    }
+}
+
+/// A call was cancelled after it was given `index`: the entry goes back to its position among those not given.
+void completion_order::take_back(std::size_t index) noexcept {
+    MUSTER_ASSERT(given_ != 0 && asked_ != 0);
+    --asked_;
+    ended_[--given_] = index;
+    for (std::size_t i = given_; i + 1 != ended_.size(); ++i) {
+        if (watched_[ended_[i]].ended_as_ < watched_[ended_[i + 1]].ended_as_)
+            break;
+        std::swap(ended_[i], ended_[i + 1]);
+    }
+    serve();
 }
 
 void completion_order::serve() noexcept {
-    while (first_ != nullptr && (given_ != ended_.size() || timed_out_)) {
-        auto& w = *std::exchange(first_, first_->after_);
-        if (first_ == nullptr)
-            last_ = nullptr;
+    while (!waiting_.empty() && has_answer()) {
+        next_wait& w = *waiting_.pop_front();
         settle(w);
+        settled_.push_back(w);
         w.fiber_->wake();
     }
 }
 
 completion_order::next_wait::next_wait(completion_order& order) noexcept : suspension(kind_of), order_(&order) {
     if (order.asked_ == order.count_) {
-        settled_ = true;
+        state_ = state::no_more;
         return;
     }
     ++order.asked_;
-    if (order.first_ == nullptr && (order.given_ != order.ended_.size() || order.timed_out_))
+    // Calls that wait already come first.
+    if (order.waiting_.empty() && order.has_answer())
         order.settle(*this);
 }
 
+completion_order::next_wait::~next_wait() { leave_list(); }
+
+void completion_order::next_wait::leave_list() noexcept {
+    if (order_ == nullptr)
+        return;
+    if (order_->waiting_.contains(*this))
+        order_->waiting_.remove(*this);
+    else if (order_->settled_.contains(*this))
+        order_->settled_.remove(*this);
+}
+
 void completion_order::next_wait::begin(fiber& f, std::coroutine_handle<> h) noexcept {
-    (order_->last_ != nullptr ? order_->last_->after_ : order_->first_) = this;
-    order_->last_ = this;
+    order_->waiting_.push_back(*this);
     f.wait(*this, h);
 }
 
 cancel_effect completion_order::next_wait::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
     auto& self = static_cast<next_wait&>(s);
-    auto& order = *self.order_;
-    next_wait* before = nullptr;
-    for (auto* w = order.first_; w != &self; w = w->after_)
-        before = w;
-    (before != nullptr ? before->after_ : order.first_) = self.after_;
-    if (order.last_ == &self)
-        order.last_ = before;
-    --order.asked_;
+    MUSTER_ASSERT(self.state_ == state::waiting);
+    self.order_->waiting_.remove(self);
+    --self.order_->asked_;
+    self.state_ = state::cancelled;
+    self.order_ = nullptr;
     return cancel_effect::interrupted;
 }
 
 std::optional<std::size_t> completion_order::next_wait::finish() {
+    leave_list();
     if (fiber_ != nullptr && fiber_->cancellation_due()) {
-        // What it was to be given goes to the next one who asks.
-        if (index_) {
-            --order_->asked_;
-            order_->ended_[--order_->given_] = *index_;
-            order_->serve();
+        if (state_ == state::given) {
+            order_->take_back(index_);
         }
         fiber_->throw_cancelled();
     }
-    if (timed_out_)
+    switch (state_) {
+    case state::given:
+        return index_;
+    case state::timed_out:
         throw timeout_error("as_completed: the time is up, and not all have ended");
-    return index_;
+    case state::lost:
+        throw invalid_state_error("as_completed was destroyed while a task waited for its next handle");
+    case state::no_more:
+        break;
+    case state::waiting:
+    case state::cancelled:
+        MUSTER_ASSERT(false);
+        break;
+    }
+    return std::nullopt;
 }
 
 std::vector<std::size_t> first_occurrences(const std::vector<const void*>& ids) {

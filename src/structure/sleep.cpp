@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include <muster/sleep.hpp>
 
+#include <stdexcept>
+
 namespace muster::detail {
 
-const suspension_kind sleeping::kind_of{"sleep", &sleeping::cancel, nullptr, true, true};
+const suspension_kind sleeping::kind_of{
+    .what = "sleep",
+    .cancel = &sleeping::cancel,
+    .can_fail = true,
+    .can_be_dropped = true,
+};
+
+void throw_nan_duration() { throw std::invalid_argument("a duration is not a number (NaN): pass a time"); }
 
 void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept {
     fiber_ = &f;

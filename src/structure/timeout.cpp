@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
+// A time limit cancels the task that its body runs in, and takes the request back by uncancel() when the body has
+// ended:
+//
+//     created --run()--> entered --the limit strikes--> expiring --the body has ended--> expired
+//                           \--the body has ended--> exited
+//
+// Only a cancellation that is the limit's own becomes a timeout_error; the counts of requests before and after tell.
 #include <muster/timeout.hpp>
+
+#include <muster/detail/assert.hpp>
 
 #include <muster/wait.hpp>
 
@@ -9,9 +18,34 @@
 
 namespace muster {
 
-timeout_scope::~timeout_scope() { disarm(); }
+timeout_scope::~timeout_scope() {
+    disarm();
+    if (inside_ == nullptr)
+        return;
+    // It is destroyed while run() is on its way. A limit that has struck already stands for nothing any more.
+    inside_->scope_ = nullptr;
+    inside_->was_expiring_ = state_ == state::expiring;
+    if (state_ == state::expiring)
+        fiber_->uncancel();
+}
 
-void timeout_scope::enter() {
+timeout_scope::stay::~stay() {
+    if (scope_ == nullptr)
+        return;
+    // The scope may outlive the task that it was run in.
+    scope_->disarm();
+    scope_->fiber_ = nullptr;
+    scope_->inside_ = nullptr;
+}
+
+void timeout_scope::stay::leave(const outcome_base& ended) {
+    if (scope_ != nullptr)
+        scope_->leave(ended);
+    else if (ended.succeeded() || (was_expiring_ && ended.was_cancelled()))
+        throw invalid_state_error("this timeout_scope was destroyed while it ran: keep it until run() has ended");
+}
+
+void timeout_scope::enter(stay& inside) {
     if (state_ != state::created)
         throw invalid_state_error("this timeout_scope was run before: make a new one for each scope");
     auto& loop = detail::scheduler::require("timeout_scope::run");
@@ -19,8 +53,22 @@ void timeout_scope::enter() {
     cancels_before_ = fiber_->cancels_here();
     hold_ = fiber_->hold();
     was_pending_ = fiber_->next_wait_is_cancelled();
-    state_ = state::entered;
-    arm();
+    move_to(state::entered);
+    inside_ = &inside;
+    try {
+        arm();
+    } catch (...) {
+        fiber_ = nullptr;
+        inside_ = nullptr;
+        throw;
+    }
+}
+
+void timeout_scope::move_to(state to) noexcept {
+    MUSTER_ASSERT(to == state::entered   ? state_ == state::created
+                  : to == state::expired ? state_ == state::expiring
+                                         : state_ == state::entered);
+    state_ = to;
 }
 
 void timeout_scope::arm() {
@@ -52,22 +100,22 @@ void timeout_scope::reschedule(std::optional<loop_clock::time_point> when) {
 }
 
 void timeout_scope::strike() noexcept {
-    state_ = state::expiring;
+    move_to(state::expiring);
     fiber_->cancel(detail::cancel_request(cancel_reason::deadline), hold_);
 }
 
 void timeout_scope::leave(const outcome_base& ended) {
     disarm();
     if (state_ != state::expiring) {
-        state_ = state::exited;
+        move_to(state::exited);
         return;
     }
-    state_ = state::expired;
+    move_to(state::expired);
     fiber_->uncancel();
     const bool ours = fiber_->cancels_here() <= cancels_before_;
     if (!ours || !ended.was_cancelled())
         return;
-    // A cancellation that was pending when the scope began is somebody else's, though the limit struck as well.
+    // A cancellation that was due before the scope began is not the limit's, although the limit struck as well.
     if (was_pending_ && ended.reason() != cancel_reason::deadline)
         return;
     throw timeout_error();

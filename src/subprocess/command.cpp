@@ -173,6 +173,11 @@ command& command::on_start(std::function<void(pid_t)> call) & noexcept {
     return *this;
 }
 
+command& command::on_open_output(std::function<void(int, int)> call) & noexcept {
+    parts_.left_open = std::move(call);
+    return *this;
+}
+
 std::string command::describe() const {
     std::string text;
     for (const auto& word : parts_.words) {

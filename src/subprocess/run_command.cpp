@@ -53,6 +53,11 @@ task<completed_process> run_command(command what) {
     waiting.collect(1, pipes[1], out);
     waiting.collect(2, pipes[2], err);
     co_await waiting;
+    for (const int output : {1, 2}) {
+        const auto& pipe = pipes[static_cast<std::size_t>(output)];
+        if (parts.left_open && pipe && pipe->is_open())
+            parts.left_open(output, pipe->release());
+    }
     completed_process done = c.result();
     done.output_ended = waiting.output_ended();
     done.out_bytes = out.total();

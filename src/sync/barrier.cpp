@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+// The barrier, on a condition:
+//
+//     filling --the last party comes--> draining --the last one leaves--> filling
+//     filling or draining --reset() while tasks are inside--> resetting --the last one leaves--> filling
+//     any --abort()--> broken --reset()--> resetting or filling
+//
+// Tasks that come while it drains or resets wait for the next round.
 #include <muster/barrier.hpp>
 
 #include <stdexcept>
@@ -6,27 +13,46 @@
 
 namespace muster {
 
-/// From a task's arrival to its leaving, which is with the mutex held.
-class barrier::visit {
+/// A task's stay at the barrier, from its arrival until it leaves, which is with the mutex held.
+class barrier::visit : public detail::list_hook<visit> {
 public:
-    explicit visit(barrier& of) noexcept : place(of.inside_++), barrier_(of) {}
+    explicit visit(barrier& of) noexcept : barrier_(&of), place_(of.inside_++) { of.visits_.push_back(*this); }
     visit(const visit&) = delete;
     visit& operator=(const visit&) = delete;
     ~visit() {
-        if (--barrier_.inside_ != 0)
-            return;
-        if (barrier_.phase_ == phase::resetting || barrier_.phase_ == phase::draining)
-            barrier_.phase_ = phase::filling;
-        // Not locked: its task is being destroyed while it waits, and so are all the others.
-        if (barrier_.changed_.locked())
-            barrier_.changed_.notify_all();
+        if (barrier_ != nullptr)
+            leave();
     }
 
-    const std::size_t place;
+    [[nodiscard]] std::size_t place() const noexcept { return place_; }
 
 private:
-    barrier& barrier_;
+    friend class barrier;
+    void leave() noexcept {
+        barrier& b = *barrier_;
+        // A task that leaves before the round is complete does not count: those that came after it move up, so that the
+        // places of a round are 0 to n-1.
+        if (b.phase_ == phase::filling)
+            for (visit* v = b.visits_.after(*this); v != nullptr; v = b.visits_.after(*v))
+                --v->place_;
+        b.visits_.remove(*this);
+        if (--b.inside_ != 0)
+            return;
+        if (b.phase_ == phase::resetting || b.phase_ == phase::draining)
+            b.phase_ = phase::filling;
+        // The mutex is not locked if the task is being destroyed while it waits, and so are all the others then.
+        if (b.changed_.locked())
+            b.changed_.notify_all();
+    }
+
+    barrier* barrier_; ///< null once it was destroyed
+    std::size_t place_;
 };
+
+barrier::~barrier() {
+    while (visit* const v = visits_.pop_front())
+        v->barrier_ = nullptr;
+}
 
 barrier::barrier(std::ptrdiff_t parties) : parties_(static_cast<std::size_t>(parties)) {
     if (parties < 1)
@@ -41,16 +67,16 @@ task<std::size_t> barrier::wait() {
     if (phase_ == phase::broken)
         throw broken_barrier_error("the barrier was aborted: reset it first");
     const visit here(*this);
-    if (here.place + 1 == parties_) {
+    if (here.place() + 1 == parties_) {
         phase_ = phase::draining;
         changed_.notify_all();
-        co_return here.place;
+        co_return here.place();
     }
     while (phase_ == phase::filling)
         co_await changed_.wait();
     if (phase_ != phase::draining)
         throw broken_barrier_error("the barrier was aborted or reset");
-    co_return here.place;
+    co_return here.place();
 }
 
 task<> barrier::reset() {

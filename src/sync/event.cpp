@@ -1,14 +1,30 @@
 // SPDX-License-Identifier: MIT
 #include <muster/event.hpp>
 
+#include <muster/report.hpp>
+
 #include <string>
+#include <string_view>
 
 namespace muster {
 
 namespace detail {
 
-void throw_destroyed_while_waited_for(const char* what) {
-    throw invalid_state_error(std::string("the ") + what + " was destroyed while a task waited for it");
+void report_wrong_thread(const char* what, const char* consequence) noexcept {
+    report r(report_kind::wrong_thread);
+    send_report(r, [&] {
+        r.name = what;
+        r.detail = std::string("called on a thread that is not its loop's: ") + consequence;
+    });
+}
+
+void throw_lost(waiter& w) {
+    w.move_to(wait_state::idle);
+    w.fiber_->throw_if_cancelled();
+    // A kind is named "queue::get".
+    const std::string_view kind = w.kind_->what;
+    std::string what(kind.substr(0, kind.find("::")));
+    throw invalid_state_error("the " + what + " was destroyed while a task waited for it (" + std::string(kind) + ')');
 }
 
 } // namespace detail
@@ -19,6 +35,11 @@ detail::sync_state event::state_of(const void* self) noexcept {
     return {.kind = "event", .value = e.set_ ? 1 : 0, .is_waited_for = !e.waiters_.empty()};
 }
 
-const detail::suspension_kind event::wait_kind{"event::wait", &detail::event_wait::interrupt, nullptr, true, true};
+const detail::suspension_kind event::wait_kind{
+    .what = "event::wait",
+    .cancel = &detail::event_wait::interrupt,
+    .can_fail = true,
+    .can_be_dropped = true,
+};
 
 } // namespace muster

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: MIT
+// The mutex keeps one line of waiters. Unlike a wait_list it leaves a woken and a cancelled waiter at its position
+// until the waiter's task runs, because asyncio's Lock does, and with it the order in which tasks get the lock. A woken
+// waiter locks the mutex only when its task runs; until then try_lock() and lock() see from `wanted_` that others come
+// first.
 #include <muster/mutex.hpp>
 
 namespace muster {
 
-using detail::turn;
+using detail::wait_state;
 
-const detail::suspension_kind mutex::lock_awaiter::kind_of{"mutex::lock", &lock_awaiter::interrupt, nullptr, true};
+const detail::suspension_kind mutex::lock_awaiter::kind_of{
+    .what = "mutex::lock",
+    .cancel = &lock_awaiter::interrupt,
+    .can_fail = true,
+};
 
 detail::sync_state mutex::state_of(const void* self) noexcept {
     const auto& m = *static_cast<const mutex*>(self);
@@ -13,6 +21,7 @@ detail::sync_state mutex::state_of(const void* self) noexcept {
 }
 
 void mutex::unlock() {
+    home_.require_thread("mutex::unlock");
     if (!locked_)
         throw invalid_state_error("mutex::unlock: the mutex is not locked");
     detail::about_to(detail::sync_act::given, this, &state_of);
@@ -20,28 +29,42 @@ void mutex::unlock() {
     wake_first();
 }
 
+void mutex::guard::end() noexcept {
+    mutex& m = *std::exchange(mutex_, nullptr);
+    if (!detail::is_loop_thread(m.home_.id())) {
+        // Not even the share of a condition's mutex can be given back here.
+        detail::report_wrong_thread("mutex::guard::~guard", "the mutex stays locked");
+        return;
+    }
+    if (m.locked_ && !m.abandoned_)
+        m.unlock();
+    m.let_go();
+}
+
 void mutex::guard::unlock() {
     if (mutex_ == nullptr)
         throw invalid_state_error("mutex::guard::unlock: the guard holds no mutex");
-    std::exchange(mutex_, nullptr)->unlock();
+    mutex_->home_.require_thread("mutex::guard::unlock");
+    if (!mutex_->locked_)
+        throw invalid_state_error("mutex::guard::unlock: the mutex is not locked");
+    end();
 }
 
 void mutex::lock_awaiter::leave() noexcept {
     mutex_->line_.remove(*this);
-    if (where() != turn::interrupted)
+    if (state() != wait_state::interrupted)
         --mutex_->wanted_;
-    set_where(turn::none);
+    if (state() == wait_state::waiting)
+        move_to(wait_state::interrupted); // its frame is destroyed while it waits
+    move_to(wait_state::idle);
 }
 
 bool mutex::lock_awaiter::end_wait() {
-    if (!linked()) {
-        set_where(turn::none);
-        fiber_->throw_if_cancelled();
-        detail::throw_destroyed_while_waited_for("mutex");
-    }
+    if (!listed())
+        detail::throw_lost(*this);
     leave();
     if (fiber_->cancellation_due()) {
-        // If nobody holds it, the next in line has to run, or nobody ever would.
+        // The mutex may have been handed to this task, which does not take it: the next in line has to run then.
         if (!mutex_->locked_)
             mutex_->wake_first();
         return false;
@@ -58,9 +81,8 @@ void mutex::lock_awaiter::finish_wait() {
 detail::cancel_effect mutex::lock_awaiter::interrupt(
     detail::suspension& s, const detail::cancel_request&, detail::fiber*&) noexcept {
     auto& self = static_cast<lock_awaiter&>(s);
-    if (self.linked())
-        --self.mutex_->wanted_;
-    self.set_where(turn::interrupted);
+    --self.mutex_->wanted_;
+    self.move_to(wait_state::interrupted);
     return detail::cancel_effect::interrupted;
 }
 

@@ -1,41 +1,51 @@
 // SPDX-License-Identifier: MIT
+// The queues' waits. Putting an item wakes the first task that waits to get, and taking one wakes the first that waits
+// to put; the item itself stays in the queue until a task takes it, so that a woken task which is cancelled has nothing
+// to give back but the wake-up.
 #include <muster/queue.hpp>
 
 #include <stdexcept>
 
 namespace muster {
 
-using detail::turn;
+using detail::wait_state;
 
-const detail::suspension_kind queue_base::turn_to_get::kind_of{"queue::get", &turn_to_get::interrupt, nullptr, true};
-const detail::suspension_kind queue_base::turn_to_put::kind_of{"queue::put", &turn_to_put::interrupt, nullptr, true};
-const detail::suspension_kind queue_base::join_kind{"queue::join", &detail::event_wait::interrupt, nullptr, true, true};
+const detail::suspension_kind queue_base::get_wait::kind_of{
+    .what = "queue::get",
+    .cancel = &get_wait::interrupt,
+    .can_fail = true,
+};
+const detail::suspension_kind queue_base::put_wait::kind_of{
+    .what = "queue::put",
+    .cancel = &put_wait::interrupt,
+    .can_fail = true,
+};
+const detail::suspension_kind queue_base::join_kind{
+    .what = "queue::join",
+    .cancel = &detail::event_wait::interrupt,
+    .can_fail = true,
+    .can_be_dropped = true,
+};
 
-void queue_base::turn_to_get::await_resume() {
-    if (!linked()) {
-        set_where(turn::none);
-        fiber_->throw_if_cancelled();
-        detail::throw_destroyed_while_waited_for("queue");
-    }
-    const turn was = list_->leave(*this);
+void queue_base::get_wait::await_resume() {
+    if (!listed())
+        detail::throw_lost(*this);
+    const wait_state was = list_->leave(*this);
     if (!fiber_->cancellation_due())
         return;
-    // It was woken because there is an item, and will not take it.
-    if (was == turn::granted && !queue_->empty())
+    // The task was woken because there was an item, and does not take it: the next one may.
+    if (was == wait_state::granted && !queue_->empty())
         list_->grant_first();
     fiber_->throw_cancelled();
 }
 
-void queue_base::turn_to_put::await_resume() {
-    if (!linked()) {
-        set_where(turn::none);
-        fiber_->throw_if_cancelled();
-        detail::throw_destroyed_while_waited_for("queue");
-    }
-    const turn was = list_->leave(*this);
+void queue_base::put_wait::await_resume() {
+    if (!listed())
+        detail::throw_lost(*this);
+    const wait_state was = list_->leave(*this);
     if (!fiber_->cancellation_due())
         return;
-    if (was == turn::granted && !queue_->full())
+    if (was == wait_state::granted && !queue_->full())
         list_->grant_first();
     fiber_->throw_cancelled();
 }
@@ -50,6 +60,7 @@ detail::sync_state queue_base::state_of(const void* self) noexcept {
 }
 
 void queue_base::task_done() {
+    home_.require_thread("queue::task_done");
     if (unfinished_ == 0)
         throw std::out_of_range("task_done() called too many times");
     detail::about_to(detail::sync_act::task_done, this, &state_of);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// The semaphore. release() takes the permit out of `value_` for the waiter that it wakes, so that no other task can
+// take it meanwhile; a waiter that is cancelled or destroyed before its task runs puts the permit back.
 #include <muster/semaphore.hpp>
 
 #include <stdexcept>
@@ -6,10 +8,13 @@
 
 namespace muster {
 
-using detail::turn;
+using detail::wait_state;
 
 const detail::suspension_kind semaphore::acquire_awaiter::kind_of{
-    "semaphore::acquire", &acquire_awaiter::interrupt, nullptr, true};
+    .what = "semaphore::acquire",
+    .cancel = &acquire_awaiter::interrupt,
+    .can_fail = true,
+};
 
 semaphore::semaphore(std::ptrdiff_t permits) : value_(permits) {
     if (permits < 0)
@@ -28,6 +33,13 @@ void semaphore::throw_released_too_often() {
     throw std::out_of_range("semaphore::release: released more often than acquired");
 }
 
+void semaphore::permit::end() noexcept {
+    if (detail::is_loop_thread(semaphore_->home_.id()))
+        semaphore_->release();
+    else
+        detail::report_wrong_thread("semaphore::permit::~permit", "the permit is not given back");
+}
+
 void semaphore::permit::release() {
     if (semaphore_ == nullptr)
         throw invalid_state_error("semaphore::permit::release: it was given back or moved from before");
@@ -35,15 +47,12 @@ void semaphore::permit::release() {
 }
 
 void semaphore::acquire_awaiter::fail() {
-    if (linked()) {
-        if (list_->leave(*this) == turn::granted)
-            ++semaphore_->value_;
-        semaphore_->grant_what_is_left();
-        fiber_->throw_cancelled();
-    }
-    set_where(turn::none);
-    fiber_->throw_if_cancelled();
-    detail::throw_destroyed_while_waited_for("semaphore");
+    if (!listed())
+        detail::throw_lost(*this);
+    if (list_->leave(*this) == wait_state::granted)
+        ++semaphore_->value_;
+    semaphore_->grant_what_is_left();
+    fiber_->throw_cancelled();
 }
 
 } // namespace muster

@@ -43,6 +43,7 @@ protected:
         std::vector<std::string> words{
             "fetch", "-f", list_of(all), "--jsonl", path("log"), "--max-size", std::to_string(largest_body)};
         words.insert(words.end(), more.begin(), more.end());
+        fs::remove(path("log"));
         program p(words);
         const int status = p.wait(120s);
         const bool all_well = std::ranges::all_of(all, [](const asked& a) { return a.of.ends_as[0] == '\0'; });

@@ -160,4 +160,27 @@ TEST_F(muster_command, fetch_refuses_options_that_can_not_be) {
     EXPECT_EQ(server_.stats().requests, 0u);
 }
 
+TEST_F(muster_command, resume_fetches_again_what_is_not_where_it_is_to_be) {
+    const std::vector<std::string> begin{"fetch", "--jsonl", path("log"), "--resume"};
+    const auto fetch = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), begin.begin(), begin.end());
+        more.push_back(url("/ok?1"));
+        more.push_back(url("/ok?2"));
+        program p(more);
+        EXPECT_EQ(p.wait(), 0) << p.err;
+        return ledger_of(p.out).submitted;
+    };
+    EXPECT_EQ(fetch({"-o", path("one")}), 2u);
+    EXPECT_EQ(fetch({"-o", path("one")}), 0u);
+    EXPECT_EQ(fetch({"-o", path("two")}), 2u);
+    EXPECT_EQ(fetch({"-o", path("two"), "--name", "{#}.html"}), 2u);
+    fs::remove(path("two/2.html"));
+    EXPECT_EQ(fetch({"-o", path("two"), "--name", "{#}.html"}), 1u);
+    EXPECT_EQ(read(path("two/2.html")), "ok\n");
+    expect_refused({"fetch", "--jsonl", path("log"), "--resume", "-H", "A: b", url("/ok?1"), url("/ok?2")},
+        "another list or another template");
+    expect_refused({"fetch", "--jsonl", path("log"), "--resume", "-u", "a:b", url("/ok?1"), url("/ok?2")},
+        "another list or another template");
+}
+
 } // namespace

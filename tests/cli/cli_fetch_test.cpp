@@ -283,16 +283,47 @@ TEST_F(muster_command, a_full_disk_is_the_failure_of_that_body_alone) {
     EXPECT_EQ(files, 2u);
 }
 
-TEST_F(muster_command, a_device_without_room_is_the_failure_of_that_body_alone) {
+TEST_F(muster_command, what_is_planted_at_a_bodys_name_is_neither_followed_nor_written_to) {
     fs::create_directories(path("out"));
-    const auto named = "000001-127.0.0.1_" + std::to_string(server_.port()) + "_ok.part";
-    fs::create_symlink("/dev/full", path("out/" + named));
-    program p({"fetch", "-o", path("out"), url("/bytes/100"), url("/ok"), url("/ok")});
-    EXPECT_EQ(p.wait(), 1) << p.err;
+    const auto victim = write("victim", "precious");
+    const auto name = [&](int i) {
+        return "out/00000" + std::to_string(i) + "-127.0.0.1_" + std::to_string(server_.port()) + "_ok";
+    };
+    fs::create_symlink(victim, path(name(0) + ".part"));
+    fs::create_hard_link(victim, path(name(1) + ".part"));
+    ASSERT_EQ(::mkfifo(path(name(2) + ".part").c_str(), 0600), 0);
+    fs::create_symlink("/dev/full", path(name(3) + ".part"));
+    fs::create_symlink(victim, path(name(4)));
+    fs::create_directory_symlink(path("out"), path("link"));
+    program p({"fetch", "-o", path("link"), url("/ok"), url("/ok"), url("/ok"), url("/ok"), url("/ok")});
+    EXPECT_EQ(p.wait(), 0) << p.out << p.err;
+    EXPECT_EQ(read(victim), "precious");
+    for (int i = 0; i != 5; ++i) {
+        EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(path(name(i))))) << i;
+        EXPECT_EQ(read(path(name(i))), "ok\n") << i;
+    }
+}
+
+TEST_F(muster_command, two_inputs_of_one_run_never_write_one_file) {
+    program p({"fetch", "-o", path("out"), "--name", "{#}{}", url("/ok?{}"), ":::", "1x", "b", "c", "d", "e", "f", "g",
+        "h", "i", "j", "x"});
+    EXPECT_EQ(p.wait(), 1) << p.out;
+    const auto c = ledger_of(p.out);
+    EXPECT_EQ(c.failed, 1u);
+    EXPECT_NE(p.out.find("11x is the file of another input of this run already"), std::string::npos) << p.out;
+}
+
+TEST_F(muster_command, a_download_that_never_stalls_is_not_ended_by_a_time_limit) {
+    program p({"fetch", "--stall-timeout", "400ms", url("/drip/100/12"), url("/never"), url("/slow/100")});
+    EXPECT_EQ(p.wait(), 1);
     const auto c = ledger_of(p.out);
     EXPECT_EQ(c.succeeded, 2u);
-    EXPECT_EQ(c.failed, 1u);
-    EXPECT_NE(p.out.find("No space left on device"), std::string::npos) << p.out;
+    EXPECT_NE(p.out.find("fewer than 1 bytes came within 0.400 s (--stall-timeout)"), std::string::npos) << p.out;
+    program q({"fetch", "--stall-timeout", "20/500ms", url("/drip/50/20")});
+    EXPECT_EQ(q.wait(), 1);
+    program r({"fetch", "--stall-timeout", "none", "--timeout", "200ms", url("/never")});
+    EXPECT_EQ(r.wait(), 1);
+    EXPECT_NE(r.out.find("timeout_error"), std::string::npos) << r.out;
 }
 
 TEST_F(muster_command, a_log_that_cannot_be_written_is_said_and_fails) {

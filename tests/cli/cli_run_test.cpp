@@ -11,6 +11,7 @@ namespace {
 using cli::counted;
 using cli::ledger_of;
 using cli::program;
+using cli::pseudo_terminals;
 using cli::setting;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
@@ -149,6 +150,23 @@ TEST_F(muster_run, a_dry_run_prints_what_would_run_and_runs_nothing) {
     p.wait();
     write("script", p.out);
     EXPECT_EQ(run({"-q", "sh {}", ":::", path("script")}).out, "<$(x) \"'\\>\n");
+}
+
+TEST_F(muster_run, options_behind_a_template_of_one_word_are_musters) {
+    write("list", "x\ny\n");
+    EXPECT_EQ(run({"-q", "echo {}", "-f", path("list"), "-k"}).out, "x\ny\n");
+    EXPECT_EQ(run({"-q", "echo {} {#}", "-k", "-j1", ":::", "a"}).out, "a 1\n");
+    EXPECT_EQ(run({"-q", "echo {}", "--file=" + path("list"), "--limit", "1"}).out, "x\ny\n");
+    refused({"echo {}", "-f", path("list"), "other"}, "'other' is no option of muster run");
+    // A template of several words has its own.
+    write("patterns", "y\n");
+    EXPECT_EQ(run({"-q", "grep", "-f", path("patterns"), ":::", path("list")}).out, "y\n");
+}
+
+TEST_F(muster_run, an_option_that_was_taken_for_a_word_is_pointed_out_if_nothing_ran) {
+    const auto d = run({"echo", "-f", path("list")});
+    EXPECT_EQ(d.status, 0);
+    expect_words(d.err, {"nothing ran", "-f stands behind the first word of the template"});
 }
 
 // ---- where lines come from ----
@@ -311,6 +329,29 @@ TEST_F(muster_run, an_interrupt_counts_what_a_stalled_reader_did_not_take_as_not
     EXPECT_EQ(c.failed, 3u);
     expect_words(p.err, {"nobody had read it by the time of the interrupt"});
     expect_same(lines_of(read(path("log"))), c);
+}
+
+TEST_F(muster_run, output_that_comes_after_the_first_process_has_ended_is_the_commands) {
+    std::vector<std::string> arguments{"-q", "bash", "-c", "exec > >(cat); echo {}", ":::"};
+    for (int i = 0; i != 20; ++i)
+        arguments.push_back(std::to_string(i));
+    EXPECT_EQ(std::ranges::count(run(arguments).out, '\n'), 20);
+}
+
+TEST_F(muster_run, output_that_comes_later_than_the_linger_time_is_printed_until_muster_ends) {
+    const auto d = run({"-j1", "--linger", "50ms", "--timeout", "1s", "--jsonl", path("log"),
+        "if [ {} = 1 ]; then (sleep 0.4; echo late; echo later >&2) & echo soon; else sleep 0.8; fi", ":::", "1", "2"});
+    EXPECT_EQ(d.status, 0) << d.err;
+    EXPECT_EQ(d.out, "soon\nlate\n");
+    expect_words(d.err, {"later\n"});
+    EXPECT_LT(lines_of(read(path("log")))[0].at("seconds").get<double>(), 0.3);
+}
+
+TEST_F(muster_run, an_output_that_is_still_open_at_the_end_is_said) {
+    const auto d = run({"--linger", "0", "sleep 3 & echo {}", ":::", "1"});
+    EXPECT_EQ(d.status, 0);
+    EXPECT_EQ(d.out, "1\n");
+    expect_words(d.err, {"still open and not read any more", "that of line 1"});
 }
 
 // ---- failures ----
@@ -490,7 +531,7 @@ TEST_F(muster_run, the_log_of_another_list_is_refused_before_anything_runs) {
     refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a"}, "longer list");
     write("urls", "{\"index\":0,\"url\":\"http://x\",\"outcome\":\"ok\"}\n");
     refused({"--jsonl", path("urls"), "--resume", "echo {}", ":::", "a"}, "line 1 of " + path("urls") + " is no entry");
-    refused({"--jsonl", folder_.string(), "--resume", "echo {}", ":::", "a"}, "can't be read");
+    refused({"--jsonl", folder_.string(), "--resume", "echo {}", ":::", "a"}, "Is a directory");
     EXPECT_EQ(lines_of(read(path("log"))).size(), 2u);
     // Standard input is not known before: what does not match is not run.
     const auto d = run({"-j1", "--jsonl", path("log"), "--resume", "echo {}"}, input("a\nx\nc\n"));
@@ -502,6 +543,42 @@ TEST_F(muster_run, the_log_of_another_list_is_refused_before_anything_runs) {
 TEST_F(muster_run, resume_starts_anew_without_a_log) {
     EXPECT_EQ(run({"--jsonl", path("new"), "--resume", "echo {}", ":::", "a"}).out, "a\n");
     EXPECT_EQ(lines_of(read(path("new"))).size(), 1u);
+}
+
+TEST_F(muster_run, two_runs_cannot_destroy_one_log) {
+    program first({"run", "-q", "--jsonl", path("log"), "echo $$ > " + path("pid") + "; sleep 1; true {}", ":::", "a"});
+    ASSERT_NE(appearance_of("pid"), "");
+    for (const auto* how : {"--resume", "--no-progress"})
+        refused({"--jsonl", path("log"), how, "true", ":::", "b"},
+            "is being written by another run, process " + std::to_string(first.pid()));
+    EXPECT_EQ(first.wait(), 0) << first.err;
+    const auto log = lines_of(read(path("log")));
+    ASSERT_EQ(log.size(), 1u);
+    EXPECT_EQ(log[0].at("input"), "a");
+}
+
+TEST_F(muster_run, an_earlier_log_is_renamed_and_a_file_that_is_no_log_stays) {
+    EXPECT_EQ(run({"--jsonl", path("log"), "true", ":::", "a"}).status, 0);
+    const auto d = run({"--jsonl", path("log"), "true", ":::", "b"});
+    EXPECT_NE(d.err.find("log of an earlier run: it is " + path("log") + ".old now"), std::string::npos) << d.err;
+    EXPECT_EQ(lines_of(read(path("log")))[0].at("input"), "b");
+    EXPECT_EQ(lines_of(read(path("log.old")))[0].at("input"), "a");
+    for (const std::string text : {"hello\n", "hello", "{\"x\":1}\n"}) {
+        write("notes", text);
+        refused({"--jsonl", path("notes"), "true", ":::", "a"}, "is no log of muster's");
+        refused({"--jsonl", path("notes"), "--resume", "true", ":::", "a"}, "is no entry of a log");
+        EXPECT_EQ(read(path("notes")), text);
+    }
+}
+
+TEST_F(muster_run, a_log_may_be_a_pipe_with_a_name) {
+    ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
+    std::string text;
+    std::jthread reader([&] { text = read(path("fifo")); });
+    EXPECT_EQ(run({"-q", "--jsonl", path("fifo"), "true", ":::", "a", "b"}).status, 0);
+    reader.join();
+    EXPECT_EQ(lines_of(text).size(), 2u);
+    refused({"--jsonl", path("fifo"), "--resume", "true", ":::", "a"}, "nobody reads this pipe");
 }
 
 // ---- signals ----

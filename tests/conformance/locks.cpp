@@ -4,6 +4,7 @@
 
 #include "interpreter.hpp"
 
+#include <algorithm>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -280,13 +281,16 @@ flow interpreter::barrier(const json& st, const scope&) {
     return {};
 }
 
-/// Waits at a barrier; the errors get asyncio's texts, which say whether it was broken before the wait.
+/// Waits at a barrier; the errors get asyncio's texts, which say whether it was broken before the wait. asyncio's
+/// number says how many tasks had come before. muster's is smaller if one of these was cancelled meanwhile, a
+/// departure, so that each place of a round is given once; the trace shows asyncio's.
 muster::task<std::size_t> interpreter::meet(std::shared_ptr<muster::barrier> b) {
     using broken = spoken_as<muster::broken_barrier_error>;
+    const std::size_t came_before = b->n_waiting();
     try {
         auto waiting = b->wait();
         const auto place = co_await std::move(waiting);
-        co_return place;
+        co_return std::max(place, came_before);
     } catch (const muster::broken_barrier_error& e) {
         const bool before = std::string_view(e.what()).ends_with("reset it first");
         throw broken(before ? "Barrier aborted" : "Abort or reset of barrier");

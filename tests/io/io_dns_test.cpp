@@ -15,7 +15,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <latch>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -36,13 +38,21 @@ std::atomic<bool> slow_ones_go_on{false};
 
 } // namespace
 
-/// "slow.test" is looked up until the test says so, "stuck.test" for ever.
+/// "slow.test" is looked up until the test says so, "stuck.test" for ever; "two.test" has two addresses.
 extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** found) {
     using function = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
     static const auto real = reinterpret_cast<function>(::dlsym(RTLD_NEXT, "getaddrinfo"));
     const std::string_view name = host != nullptr ? host : "";
-    if ((hints->ai_flags & AI_NUMERICHOST) != 0 || (name != "slow.test" && name != "stuck.test"))
+    if ((hints->ai_flags & AI_NUMERICHOST) != 0 || !name.ends_with(".test"))
         return real(host, service, hints, found);
+    if (name == "two.test") {
+        if (const int failed = real("127.0.0.1", service, hints, found); failed != 0)
+            return failed;
+        addrinfo* last = *found;
+        while (last->ai_next != nullptr)
+            last = last->ai_next;
+        return real("127.0.0.2", service, hints, &last->ai_next);
+    }
     const int running = ++now_running;
     for (int most = most_running.load(); most < running && !most_running.compare_exchange_weak(most, running);) {}
     while (name == "stuck.test" || !slow_ones_go_on.load())
@@ -118,6 +128,59 @@ TEST(io_dns, a_look_up_that_is_given_up_holds_neither_the_task_nor_the_loop) {
     while (now_running.load() != 0)
         std::this_thread::sleep_for(1ms);
     EXPECT_EQ(reports, 0U);
+}
+
+/// A port of 127.0.0.1 that answers nobody: as many wait to be accepted as may.
+class mute_port {
+public:
+    [[nodiscard]] task<> open() {
+        door_ = co_await muster::io::listen("127.0.0.1", 0, muster::io::listen_options().backlog(0));
+        const auto options = muster::io::connect_options().address_limit(30ms);
+        for (bool waits = false; !waits;) {
+            try {
+                auto connecting = muster::io::connect("127.0.0.1", door_.port(), options);
+                auto guest = co_await std::move(connecting);
+                guests_.push_back(std::move(guest));
+            } catch (const muster::io::connect_error& e) {
+                EXPECT_EQ(e.code(), std::errc::timed_out);
+                waits = true;
+            }
+        }
+    }
+    [[nodiscard]] std::uint16_t port() const { return door_.port(); }
+
+private:
+    muster::io::listener door_;
+    std::vector<muster::io::stream> guests_;
+};
+
+TEST(io_connect, an_address_that_does_not_answer_costs_one_delay_and_no_more) {
+    const descriptor_audit audit;
+    auto talk = []() -> task<> {
+        mute_port mute;
+        co_await mute.open();
+        auto door = co_await muster::io::listen("127.0.0.2", mute.port());
+        const auto options = muster::io::connect_options().attempt_delay(10ms);
+        auto peer = co_await muster::io::connect("two.test", mute.port(), options);
+        EXPECT_EQ(peer.peer_address().text(), "127.0.0.2:" + std::to_string(mute.port()));
+        // Without the second one each address is given its limit, and both are in the error.
+        door.close();
+        const auto short_ones = muster::io::connect_options().attempt_delay(10ms).address_limit(30ms);
+        std::optional<muster::io::connect_error> failed;
+        try {
+            auto none = co_await muster::io::connect("two.test", mute.port(), short_ones);
+        } catch (const muster::io::connect_error& e) {
+            failed = e;
+        }
+        if (!failed) {
+            ADD_FAILURE() << "it connected";
+            co_return;
+        }
+        EXPECT_EQ(failed->attempts().size(), 2U);
+        EXPECT_EQ(failed->attempts()[0].code, std::errc::connection_refused);
+        EXPECT_EQ(failed->attempts()[1].code, std::errc::timed_out);
+    };
+    muster::run(talk());
 }
 
 TEST(io_dns_death_test, a_stuck_look_up_does_not_keep_the_program_from_exiting) {

@@ -286,6 +286,34 @@ TEST(io_reader, refuses_what_makes_no_sense) {
     EXPECT_THROW(loop.run(in.read_line()), muster::invalid_state_error);
 }
 
+TEST(io_reader, a_flood_of_empty_lines_lets_other_tasks_run) {
+    const descriptor_audit audit;
+    auto talk = []() -> task<> {
+        constexpr std::size_t flood = 16'000;
+        auto from = co_await holding(std::string(flood, '\n'));
+        reader in(from);
+        std::size_t lines = 0;
+        auto count = [&]() -> task<> {
+            for (;;) {
+                auto line = co_await in.read_line();
+                if (!line)
+                    break;
+                ++lines;
+            }
+        };
+        auto counting = muster::create_task(count());
+        std::size_t longest = 0;
+        while (!counting.done()) {
+            const std::size_t before = lines;
+            co_await muster::yield();
+            longest = std::max(longest, lines - before);
+        }
+        EXPECT_EQ(lines, flood);
+        EXPECT_LE(longest, 256U);
+    };
+    muster::run(talk());
+}
+
 TEST(io_reader, one_that_was_moved_from_is_refused_and_copies_share_what_has_come) {
     const descriptor_audit audit;
     auto talk = []() -> task<> {

@@ -332,7 +332,7 @@ TEST(condition, waits_of_a_loop_that_is_destroyed_are_gone_whoever_holds_the_mut
     static_cast<void>(muster::set_report_handler(before));
 }
 
-TEST(condition, destroyed_while_a_task_waits_for_it_leaves_it_to_be_cancelled) {
+TEST(condition, destroyed_while_a_task_waits_for_it_and_is_cancelled_ends_the_wait_with_the_cancellation) {
     stage s;
     auto c = std::make_unique<muster::condition>();
     auto wait = [](muster::condition& on) -> task<> {

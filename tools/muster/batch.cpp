@@ -106,6 +106,8 @@ muster::task<> batch::run(stop_signals& signals) {
     }
     auto counting = count_the_rest();
     co_await std::move(counting);
+    auto closing = close_what_is_left();
+    co_await std::move(closing);
     while (undelivered_ != 0) {
         idle_.clear();
         co_await idle_.wait();
@@ -166,6 +168,8 @@ void batch::cancel_jobs() {
 }
 
 void batch::interrupted(int, int) {}
+
+muster::task<> batch::close_what_is_left() { co_return; }
 
 muster::task<> batch::stop_at_deadline() {
     co_await muster::sleep_for(*options_.deadline);
@@ -250,11 +254,10 @@ muster::task<> batch::serve(std::uint64_t index) {
     const auto began = muster::loop_clock::now();
     for (;;) {
         ++r.what.attempts;
-        r.what.took = std::chrono::nanoseconds(-1);
+        r.what.ended.reset();
         auto trying = attempt(r.what);
         auto ended = co_await muster::as_outcome(std::move(trying));
-        if (r.what.took.count() < 0)
-            r.what.took = muster::loop_clock::now() - began;
+        r.what.took = r.what.ended.value_or(muster::loop_clock::now()) - began;
         places_.release();
         if (ended.succeeded()) {
             end_job(index, verdict::ok());

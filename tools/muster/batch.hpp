@@ -48,6 +48,8 @@ struct batch_options {
     std::size_t retries = 0;
     rate at_most;
     std::optional<std::size_t> max_failures; ///< stop after so many
+    std::string jsonl;                       ///< the log's file, or none
+    bool resume = false;                     ///< go on where the log ends
     std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
     bool show_progress = true;
@@ -98,6 +100,8 @@ protected:
     virtual void job_over(job&& j, verdict&& v) = 0;
     /// Called for each signal with how many there have been. The first one stops the batch.
     virtual void interrupted(int signal, int count);
+    /// Called once all jobs are over.
+    virtual muster::task<> close_what_is_left();
 
     [[nodiscard]] printed_ledger& ledger() noexcept { return ledger_; }
     [[nodiscard]] writer& out() noexcept { return out_; }

@@ -9,8 +9,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <utility>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace tool {
@@ -21,23 +23,31 @@ std::error_code last_error() noexcept { return {errno, std::generic_category()};
 
 } // namespace
 
-void require_folder(const std::string& folder) {
+output_folder::output_folder(const std::string& path) : path_(path) {
+    if (path.empty())
+        return;
     const auto refuse = [&](const std::error_code& why) {
-        throw usage_error(fmt::format("-o: files can't be made in {}: {}", folder, why.message()));
+        throw usage_error(fmt::format("-o: files can't be made in {}: {}", path, why.message()));
     };
     std::error_code why;
-    std::filesystem::create_directories(folder, why);
+    std::filesystem::create_directories(path, why);
     if (why)
         refuse(why);
-    if (!std::filesystem::is_directory(folder, why))
-        refuse(why ? why : std::make_error_code(std::errc::not_a_directory));
-    // Permissions do not tell the whole story (a read-only file system, root): a file is tried.
-    const auto trial = fmt::format("{}/.muster-{}", folder, ::getpid());
-    const int fd = ::open(trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
+    folder_ = muster::detail::owned_fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder_.is_open())
         refuse(last_error());
-    ::close(fd);
-    ::unlink(trial.c_str());
+    // Permissions do not tell the whole story (a read-only file system, root): a file is tried.
+    const auto trial = fmt::format(".muster-{}", ::getpid());
+    const muster::detail::owned_fd file(
+        ::openat(folder_.get(), trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file.is_open())
+        refuse(last_error());
+    ::unlinkat(folder_.get(), trial.c_str(), 0);
+}
+
+bool output_folder::has_file(const std::string& name) const noexcept {
+    struct stat about {};
+    return ::fstatat(folder_.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(about.st_mode);
 }
 
 std::string safe_text(std::string_view text) {
@@ -61,46 +71,61 @@ std::string safe_name(std::uint64_t index, std::string_view url) {
     return fmt::format("{:06}-", index) + safe_text(url.substr(0, longest));
 }
 
-body_file::body_file(const std::string& folder, const std::string& name) {
-    if (folder.empty())
-        return;
-    path_ = folder + '/' + name;
-    partial_ = path_ + ".part";
-}
+body_file::body_file(output_folder& folder, std::string name, bool may_clash)
+    : folder_(folder),
+      name_(std::move(name)),
+      partial_(name_ + ".part"),
+      may_clash_(may_clash) {}
 
 body_file::~body_file() {
-    if (!made_)
+    if (phase_ != phase::partial)
         return;
     static_cast<void>(file_.close());
-    ::unlink(partial_.c_str());
+    ::unlinkat(folder_.folder_.get(), partial_.c_str(), 0);
+    if (may_clash_)
+        folder_.names_.erase(name_);
 }
 
+std::string body_file::path_of(const std::string& name) const { return folder_.path_ + '/' + name; }
+
 void body_file::require_open() {
-    if (file_.is_open())
+    if (phase_ != phase::unmade)
         return;
-    file_ = muster::detail::owned_fd(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (!file_.is_open())
-        throw output_error(partial_, last_error());
-    made_ = true;
+    if (may_clash_ && folder_.names_.contains(name_))
+        throw output_error(path_of(name_) + " is the file of another input of this run already",
+            std::make_error_code(std::errc::file_exists));
+    const auto make = [&] {
+        file_ = muster::detail::owned_fd(::openat(
+            folder_.folder_.get(), partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+        return file_.is_open();
+    };
+    // What is there is left over from a run that was killed, or planted: it goes, whatever it is, and is not written
+    // to.
+    if (!make() && (errno != EEXIST || ::unlinkat(folder_.folder_.get(), partial_.c_str(), 0) != 0 || !make()))
+        throw output_error(path_of(partial_), last_error());
+    phase_ = phase::partial;
+    if (may_clash_)
+        folder_.names_.insert(name_);
 }
 
 void body_file::write(std::string_view piece) {
-    if (path_.empty())
+    if (!folder_.is_open())
         return;
     require_open();
     if (const auto failed = write_all(file_.get(), piece))
-        throw output_error(partial_, *failed);
+        throw output_error(path_of(partial_), *failed);
 }
 
 void body_file::finish() {
-    if (path_.empty())
+    if (!folder_.is_open())
         return;
     require_open();
     if (const auto failed = file_.close())
-        throw output_error(partial_, failed);
-    if (std::rename(partial_.c_str(), path_.c_str()) != 0)
-        throw output_error(path_, last_error());
-    made_ = false;
+        throw output_error(path_of(partial_), failed);
+    const int folder = folder_.folder_.get();
+    if (::renameat(folder, partial_.c_str(), folder, name_.c_str()) != 0)
+        throw output_error(path_of(name_), last_error());
+    phase_ = phase::complete;
 }
 
 } // namespace tool

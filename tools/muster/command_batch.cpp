@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "command_batch.hpp"
 
+#include <muster/gather.hpp>
 #include <muster/timeout.hpp>
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -32,7 +35,8 @@ struct command_batch::details final : job_details {
     pid_t pid = 0;     ///< while it runs
     spool out;
     spool err;
-    std::string tail; ///< the last of its standard error
+    std::string tail;                       ///< the last of its standard error
+    std::array<muster::io::stream, 2> open; ///< outputs that something keeps open although the process has ended
 };
 
 /// A job that is over, while the writer has its outputs. Its members belong to the writer's thread until both parts are
@@ -76,6 +80,7 @@ muster::task<> command_batch::attempt(job& j) {
     d.out.clear();
     d.err.clear();
     d.tail.clear();
+    d.open = {};
     j.bytes = 0;
     const slot_numbers::lease slot(slots_);
     if (log_ != nullptr || options_.dry_run)
@@ -90,6 +95,14 @@ muster::task<> command_batch::attempt(job& j) {
     auto ended = co_await muster::as_outcome(std::move(running));
     d.pid = 0;
     auto done = std::move(ended).value();
+    // Time limits and the job's seconds end with the process. The job keeps its place until its outputs end, too.
+    j.ended = muster::loop_clock::now();
+    if (d.open[0].is_open() || d.open[1].is_open()) {
+        auto lingering = linger(d, j);
+        // What cancels the wait for its outputs does not change how the process ended.
+        static_cast<void>(co_await muster::as_outcome(std::move(lingering)));
+        keep_open(d, j);
+    }
     done.err = std::move(d.tail);
     done.throw_if_failed();
 }
@@ -102,17 +115,103 @@ void command_batch::prepare(muster::command& what, job& j, details& d) {
         what.stderr_to(muster::output::inherit);
         return;
     }
-    what.stdout_to([&](std::string_view piece) {
-        j.bytes += piece.size();
-        d.out.append(piece);
-    });
-    what.stderr_to([&](std::string_view piece) {
+    what.stdout_to(sink_of(d, j, 1));
+    what.stderr_to(sink_of(d, j, 2));
+    what.on_open_output(
+        [&d](int output, int fd) { d.open[static_cast<std::size_t>(output - 1)] = muster::io::stream::adopt(fd); });
+}
+
+/// Where the pieces of an output go, 1 or 2.
+muster::output_sink command_batch::sink_of(details& d, job& j, int output) {
+    if (output == 1)
+        return [&d, &j](std::string_view piece) {
+            j.bytes += piece.size();
+            d.out.append(piece);
+        };
+    return [&d, &j](std::string_view piece) {
         j.bytes += piece.size();
         d.err.append(piece);
         d.tail.append(piece.substr(piece.size() - std::min(piece.size(), tail_kept)));
         if (d.tail.size() > 2 * tail_kept)
             d.tail.erase(0, d.tail.size() - tail_kept);
+    };
+}
+
+// ---- outputs that stay open ----
+
+muster::task<> command_batch::linger(details& d, job& j) {
+    if (options_.linger.count() == 0)
+        co_return;
+    auto both = muster::gather(read_to_end(d.open[0], sink_of(d, j, 1)), read_to_end(d.open[1], sink_of(d, j, 2)));
+    auto reading = muster::wait_for(std::move(both), options_.linger);
+    try {
+        co_await std::move(reading);
+    } catch (const muster::timeout_error&) {
+        // They stay open: keep_open() sees to them.
+    }
+}
+
+muster::task<> command_batch::read_to_end(muster::io::stream& from, muster::output_sink sink) {
+    std::array<std::byte, 16384> buffer;
+    while (from.is_open()) {
+        auto reading = from.read_some(buffer);
+        const auto count = co_await std::move(reading);
+        if (count == 0)
+            from.close();
+        else
+            sink(std::string_view(reinterpret_cast<const char*>(buffer.data()), count));
+    }
+}
+
+void command_batch::keep_open(details& d, const job& j) {
+    for (const int output : {1, 2}) {
+        auto& from = d.open[static_cast<std::size_t>(output - 1)];
+        if (!from.is_open())
+            continue;
+        const auto late =
+            late_.emplace(late_.end(), std::move(from), output == 1 ? STDOUT_FILENO : STDERR_FILENO, j.line.number);
+        late->reading = muster::create_task(print_late(late), "late output");
+    }
+}
+
+/// Prints whole lines, as they come.
+muster::task<> command_batch::print_late(std::list<late_output>::iterator late) {
+    auto reading = read_to_end(late->from, [this, late](std::string_view piece) {
+        late->rest += piece;
+        const auto whole =
+            late->rest.size() > line_source::longest_line ? late->rest.size() : late->rest.rfind('\n') + 1;
+        if (whole != 0)
+            out().write(late->fd, std::string_view(late->rest).substr(0, whole));
+        late->rest.erase(0, whole);
     });
+    co_await std::move(reading);
+    if (!late->rest.empty())
+        out().write(late->fd, late->rest);
+    late_.erase(late);
+}
+
+muster::task<> command_batch::close_what_is_left() {
+    std::set<std::uint64_t> lines;
+    for (auto& late : late_) {
+        late.reading.cancel();
+        lines.insert(late.line);
+        if (!late.rest.empty())
+            out().write(late.fd, late.rest);
+    }
+    // A task that is cancelled runs once more before its stream may go.
+    while (!late_.empty()) {
+        auto reading = late_.front().reading;
+        auto ending = [](muster::task_handle<void> h) -> muster::task<> { co_await h; }(reading);
+        static_cast<void>(co_await muster::as_outcome(std::move(ending)));
+        if (!late_.empty() && late_.front().reading.done())
+            late_.pop_front();
+    }
+    if (lines.empty() || options_.quiet)
+        co_return;
+    complain(fmt::format(
+        "{} of {} commands {} still open and not read any more, the first of them that of line {}: what "
+        "they have started in the background goes on",
+        lines.size() == 1 ? "an output" : "outputs", lines.size(), lines.size() == 1 ? "is" : "are", *lines.begin()));
 }
 
 muster::task<muster::completed_process> command_batch::within_time_limit(muster::command what) {

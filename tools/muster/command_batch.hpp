@@ -14,11 +14,13 @@
 #include "run.hpp"
 #include "spool.hpp"
 
+#include <muster/io/stream.hpp>
 #include <muster/subprocess.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <list>
 #include <map>
 #include <memory>
 #include <queue>
@@ -47,6 +49,15 @@ public:
 private:
     struct details;
     struct parcel;
+    /// An output that something which a command has left behind keeps open: it is read and printed until muster ends.
+    struct late_output {
+        late_output(muster::io::stream s, int to, std::uint64_t l) : from(std::move(s)), fd(to), line(l) {}
+        muster::io::stream from;
+        int fd;             ///< where it is printed
+        std::uint64_t line; ///< of the input whose command has left it
+        std::string rest;   ///< the beginning of a line, which is printed when it is whole
+        muster::task_handle<void> reading;
+    };
     /// The numbers that {%} stands for: each command that runs has one of its own, the lowest that is free.
     class slot_numbers {
     public:
@@ -73,9 +84,15 @@ private:
     [[nodiscard]] bool worth_a_retry(const std::exception_ptr& error) const override;
     void job_over(job&& j, verdict&& v) override;
     void interrupted(int signal, int count) override;
+    muster::task<> close_what_is_left() override;
 
     void prepare(muster::command& what, job& j, details& d);
     muster::task<muster::completed_process> within_time_limit(muster::command what);
+    [[nodiscard]] static muster::output_sink sink_of(details& d, job& j, int output);
+    muster::task<> linger(details& d, job& j);
+    muster::task<> read_to_end(muster::io::stream& from, muster::output_sink sink);
+    muster::task<> print_late(std::list<late_output>::iterator late);
+    void keep_open(details& d, const job& j);
     void print_in_order();
     void print(job&& j, verdict&& v);
     void hand_over(std::shared_ptr<parcel> p, int fd, const char* name, spool text);
@@ -88,6 +105,7 @@ private:
     std::map<std::uint64_t, std::pair<job, verdict>> held_; ///< with --keep-order: over before one that stands before
     std::set<std::uint64_t> passed_over_;                   ///< with --keep-order: the indexes that do not come
     std::uint64_t next_ = 0;                                ///< with --keep-order: the index to be printed next
+    std::list<late_output> late_;
     std::string refused_;
     std::string failure_;
 };

@@ -6,15 +6,14 @@
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
-#include <stdexcept>
-
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
+
+#include <unistd.h>
 
 namespace tool {
 
@@ -38,29 +37,53 @@ std::string log_key(std::string_view text) {
     return fmt::format("{:016x}", hash);
 }
 
-earlier_run::earlier_run(const std::string& file, std::string command, std::string thing)
+bool begins_like_an_entry(std::string_view text) noexcept {
+    constexpr std::string_view beginning = R"({"index":)";
+    return text.substr(0, beginning.size()) == beginning.substr(0, text.size());
+}
+
+earlier_run::earlier_run(int fd, const std::string& file, std::string command, std::string thing)
     : file_(file),
       command_(std::move(command)),
       thing_(std::move(thing)) {
-    std::error_code no_matter;
-    if (!std::filesystem::exists(file, no_matter))
-        return;
-    std::ifstream in(file, std::ios::binary);
-    if (!in || std::filesystem::is_directory(file, no_matter))
-        throw usage_error(
-            fmt::format("--resume: {} can't be read: {}", file, std::generic_category().message(in ? EISDIR : errno)));
-    std::string line;
-    for (std::uint64_t number = 1; std::getline(in, line); ++number) {
-        if (in.eof()) {
-            // Without its line feed it may be the half of a line: that command runs again.
-            cut_off_ = true;
+    constexpr std::size_t piece = std::size_t{256} << 10;
+    constexpr std::size_t longest_entry = std::size_t{16} << 20;
+    std::string buffer;
+    std::uint64_t number = 1;
+    for (off_t at = 0;;) {
+        const auto before = buffer.size();
+        buffer.resize(before + piece);
+        const auto count = ::pread(fd, buffer.data() + before, piece, at);
+        buffer.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            throw usage_error(
+                fmt::format("--resume: {} can't be read: {}", file, std::generic_category().message(errno)));
+        if (count == 0)
             break;
+        at += count;
+        std::size_t begin = 0;
+        for (std::size_t end = 0; (end = buffer.find('\n', begin)) != std::string::npos; begin = end + 1) {
+            read_line(buffer.substr(begin, end - begin), number++);
+            whole_ += end - begin + 1;
         }
-        read_line(line, number);
-        whole_ += line.size() + 1;
+        buffer.erase(0, begin);
+        if (buffer.size() > longest_entry)
+            refuse_line(number);
     }
-    if (in.bad())
-        throw usage_error(fmt::format("--resume: reading {} failed", file));
+    // Without its line feed it may be the half of a line: that command runs again. What can't be half an entry of ours
+    // is somebody else's, and is not cut off.
+    cut_off_ = !buffer.empty();
+    if (!begins_like_an_entry(buffer))
+        refuse_line(number);
+}
+
+void earlier_run::refuse_line(std::uint64_t number) const {
+    throw usage_error(
+        fmt::format("--resume: line {} of {} is no entry of a log of muster {}: name the log that --jsonl "
+                    "of the earlier run wrote",
+            number, file_, command_));
 }
 
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
@@ -73,9 +96,7 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
         e.key = number_of(o.at("key").get<std::string>());
         e.ok = o.at("outcome").get<std::string>() == "ok";
     } catch (const std::exception&) {
-        throw usage_error(fmt::format("--resume: line {} of {} is no entry of a log of muster {}: name the log that "
-                                      "--jsonl of the earlier run wrote",
-            number, file_, command_));
+        refuse_line(number);
     }
 }
 
@@ -85,14 +106,14 @@ void earlier_run::require_no_more_than(std::uint64_t lines) const {
             "--resume: {} is the log of a longer list: it has {} entries, and this list {}", file_, count(), lines));
 }
 
-bool earlier_run::succeeded(std::uint64_t index, std::uint64_t line, const std::string& key) const {
-    const auto at = entries_.find(index);
+bool earlier_run::succeeded(const input_line& line, const std::string& key) const {
+    const auto at = entries_.find(line.index);
     if (at == entries_.end())
         return false;
     if (at->second.key != number_of(key))
         throw usage_error(fmt::format("--resume: {} is the log of another list or another template: line {} was "
                                       "another {} there. Give the same ones, or another --jsonl file",
-            file_, line, thing_));
+            file_, line.number, thing_));
     return at->second.ok;
 }
 

@@ -9,6 +9,8 @@
 #include "writer.hpp"
 
 #include <muster/http.hpp>
+#include <muster/sleep.hpp>
+#include <muster/timeout.hpp>
 
 #include <fmt/core.h>
 
@@ -53,6 +55,10 @@ public:
             name_.emplace(o.name);
         // What all requests have in common makes the difference to another run, beside the URL.
         common_ = o.method + '\n' + o.data.value_or("") + '\n' + o.data_file;
+        for (const auto& [name, value] : o.headers)
+            common_ += '\n' + name + ':' + value;
+        if (o.user)
+            common_ += '\n' + o.user->first + ':' + o.user->second;
         try {
             static_cast<void>(make("http://localhost/"));
         } catch (const std::invalid_argument& e) {
@@ -96,13 +102,59 @@ private:
     std::string common_;
 };
 
+/// Ends a request whose answer makes no progress: fewer than so many bytes of the body within the time. Time in which
+/// the request waits to be sent does not count: there are as many connections as requests at once.
+class stall_guard {
+public:
+    explicit stall_guard(const fetch_options& o) : options_(o) {}
+
+    muster::task<http::response> run(muster::task<http::response> sending) {
+        if (!options_.stall_time) {
+            auto reply = co_await std::move(sending);
+            co_return reply;
+        }
+        // A body that is sent from a file may take its time: the guard begins with the answer.
+        if (options_.data_file.empty())
+            scope_.emplace(*options_.stall_time);
+        else
+            scope_.emplace();
+        auto in_time = scope_->run([&sending]() -> muster::task<http::response> {
+            auto reply = co_await std::move(sending);
+            co_return reply;
+        });
+        try {
+            auto reply = co_await std::move(in_time);
+            co_return reply;
+        } catch (const muster::timeout_error&) {
+            if (!scope_->expired())
+                throw;
+            throw muster::timeout_error(fmt::format("fewer than {} came within {} (--stall-timeout)",
+                show_size(options_.stall_bytes), show_duration(*options_.stall_time)));
+        }
+    }
+    void received(std::size_t bytes) {
+        received_ += bytes;
+        if (!scope_ || scope_->expired() || received_ < options_.stall_bytes)
+            return;
+        received_ = 0;
+        scope_->reschedule(muster::loop_clock::now() + *options_.stall_time);
+    }
+
+private:
+    const fetch_options& options_;
+    std::optional<muster::timeout_scope> scope_;
+    std::uint64_t received_ = 0;
+};
+
 class fetch_batch final : public batch {
 public:
-    fetch_batch(const fetch_options& options, line_source& source, printed_ledger& ledger, writer& out, job_log* log)
+    fetch_batch(const fetch_options& options, line_source& source, printed_ledger& ledger, writer& out,
+        output_folder& folder, job_log* log)
         : batch("fetch", options, source, ledger, out),
           options_(options),
           maker_(options),
           safe_to_repeat_(maker_.make("http://localhost/").is_idempotent()),
+          folder_(folder),
           log_(log),
           client_(client_options_for(options)) {}
 
@@ -121,13 +173,17 @@ private:
             throw http::url_error(
                 j.line.text.substr(0, 100), fmt::format("the line is longer than {} bytes", line_source::longest_line));
         const auto url = maker_.url(j.line);
-        body_file file(options_.output, options_.output.empty() ? std::string() : maker_.file_name(j.line, url));
+        body_file file(
+            folder_, folder_.is_open() ? maker_.file_name(j.line, url) : std::string(), !options_.name.empty());
         auto ask = maker_.make(url);
+        stall_guard guard(options_);
         ask.body_to([&](std::string_view piece) {
             j.bytes += piece.size();
+            guard.received(piece.size());
             file.write(piece);
         });
-        auto reply = co_await client_.send(std::move(ask));
+        auto sending = guard.run(client_.send(std::move(ask)));
+        auto reply = co_await std::move(sending);
         j.status = reply.status;
         j.bytes = reply.body_size;
         reply.throw_if_error();
@@ -166,6 +222,7 @@ private:
     request_maker maker_;
     bool safe_to_repeat_;
     std::string refused_;
+    output_folder& folder_;
     job_log* log_;
     http::client client_;
 };
@@ -225,7 +282,8 @@ std::unique_ptr<line_source> open_source(const fetch_options& o) {
 
 void fetch_all(const fetch_options& options, line_source& source, printed_ledger& ledger, writer& out,
     stop_signals& signals, std::function<void(const batch&)> at_end) {
-    fetch_batch b(options, source, ledger, out, nullptr);
+    output_folder nowhere({});
+    fetch_batch b(options, source, ledger, out, nowhere, nullptr);
     run_batch(b, signals);
     at_end(b);
     signals.end_listening();
@@ -241,26 +299,31 @@ int fetch(const fetch_options& asked) {
         throw usage_error(nothing_in(*source));
     if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
-    const auto key_of = [&](const input_line& line) { return maker.key(maker.url(line)); };
-    const auto before = options.resume ? earlier_run(options.jsonl, "fetch", "URL or request") : earlier_run();
-    if (options.resume && file != "-" && source->is_finite())
-        source->expect(before.look_ahead(*open_source(options), key_of));
-    // A request has a connection and a file, or looks up a name, which takes more.
-    options.limit = limit_in_reach(options, "requests");
-    if (!options.output.empty())
-        require_folder(options.output);
+    output_folder folder(options.output);
     writer out;
     std::optional<job_log> log;
     if (!options.jsonl.empty())
-        log.emplace(out, options.jsonl, before.whole());
-    if (before.was_cut_off() && !options.quiet)
-        complain(fmt::format("the last line of {} was cut off: that URL is asked for again", options.jsonl));
+        log.emplace(out, options.jsonl);
+    const auto before = options.resume
+                            ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
+                            : earlier_run();
+    // A body that is not where it is to be now is fetched again.
+    const auto is_done = [&](const input_line& line) {
+        const auto url = maker.url(line);
+        return before.succeeded(line, maker.key(url)) &&
+               (!folder.is_open() || folder.has_file(maker.file_name(line, url)));
+    };
+    if (options.resume && file != "-" && source->is_finite())
+        source->expect(before.look_ahead(*open_source(options), is_done));
+    // A request has a connection and a file, or looks up a name, which takes more.
+    options.limit = limit_in_reach(options, "requests");
+    begin_log(log, options, before, "that URL is asked for again");
 
     printed_ledger ledger;
-    fetch_batch b(options, *source, ledger, out, log ? &*log : nullptr);
+    fetch_batch b(options, *source, ledger, out, folder, log ? &*log : nullptr);
     if (options.resume)
-        before.pass_over_what_succeeded(
-            *source, key_of, [](const input_line&) {}, [&](const std::string& why) { b.refuse(why); });
+        pass_over_what_is_done(
+            *source, is_done, [](const input_line&) {}, [&](const std::string& why) { b.refuse(why); });
     // Made last: it refers to the batch and the writer until it is gone.
     stop_signals signals;
     run_batch(b, signals);

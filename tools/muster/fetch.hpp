@@ -23,7 +23,7 @@
 namespace tool {
 
 struct fetch_options : batch_options {
-    fetch_options() { timeout = std::chrono::seconds(30); }
+    fetch_options() {}
 
     std::vector<std::string> urls;                  ///< or "-" alone, or a template
     std::optional<std::vector<std::string>> inputs; ///< for the template
@@ -37,11 +37,12 @@ struct fetch_options : batch_options {
     std::optional<std::string> data;
     std::string data_file; ///< or "-"
 
+    /// A request ends when fewer than so many bytes of its answer come within the time.
+    std::optional<std::chrono::nanoseconds> stall_time = std::chrono::seconds(30);
+    std::uint64_t stall_bytes = 1;
     std::optional<std::uint64_t> max_size;
     std::string output;
     std::string name; ///< of a body's file, a template; empty: after line and URL
-    std::string jsonl;
-    bool resume = false;
 };
 
 /// Fetches what the source gives, without a log, and calls `at_end` when it is over. *Errors*: usage_error, before

@@ -65,7 +65,7 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("-f,--file", file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
         ->type_name("FILE");
     app.add_flag("--no-encode", not_encoded, "put inputs into the URL as they are, not %-encoded");
-    batch_words::describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m, none (30s)",
+    batch_words::describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m (none)",
         "a refused or broken connection, a time-out, a status of 5xx, 429 or 408, if it is safe to repeat the "
         "request; not before the server's Retry-After");
     app.add_option("-X,--method", method, "GET unless there is data: then POST")->type_name("METHOD");
@@ -80,6 +80,9 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--http", http, "1.0, 1.1 or 2; otherwise 2 where a TLS server agrees to it, else 1.1")
         ->type_name("VERSION");
     app.add_option("--connect-timeout", connect_timeout, "time for making a connection (30s)")->type_name("TIME");
+    app.add_option("--stall-timeout", stall_timeout,
+           "end a request of which nothing more comes within TIME (30s), or fewer than SIZE bytes; none: wait for ever")
+        ->type_name("[SIZE/]TIME");
     app.add_option("--max-redirects", max_redirects, "follow at most N (20); 0: a redirect is the answer")
         ->type_name("N");
     app.add_option("--max-size,--max-filesize", max_size, "a larger body is a failure: 1000, 20K, 5M, 1G")
@@ -174,6 +177,15 @@ fetch_options fetch_words::understand() const {
         c.tls(tls);
     } catch (const std::invalid_argument& e) {
         throw usage_error(e.what());
+    }
+    if (stall_timeout == "none") {
+        o.stall_time.reset();
+    } else if (!stall_timeout.empty()) {
+        const auto slash = stall_timeout.find('/');
+        if (slash != std::string::npos)
+            o.stall_bytes = parse_size(stall_timeout.substr(0, slash), "--stall-timeout");
+        o.stall_time = parse_duration(
+            slash == std::string::npos ? stall_timeout : stall_timeout.substr(slash + 1), "--stall-timeout");
     }
     if (!max_size.empty())
         o.max_size = parse_size(max_size, "--max-size");

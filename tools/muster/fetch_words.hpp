@@ -35,6 +35,7 @@ struct fetch_words : batch_words {
     std::string http;
     std::string connect_timeout;
     std::string max_redirects;
+    std::string stall_timeout;
     std::string max_size;
     std::string proxy;
     std::string no_proxy;

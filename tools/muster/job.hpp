@@ -10,11 +10,13 @@
 #include "line_source.hpp"
 
 #include <muster/outcome.hpp>
+#include <muster/sleep.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -33,6 +35,8 @@ struct job {
     int status = 0; ///< of the last answer; 0 if there was none
     std::uint64_t bytes = 0;
     std::chrono::nanoseconds took{0};
+    /// When the last attempt ended, if that is not when attempt() returned.
+    std::optional<muster::loop_clock::time_point> ended;
     std::unique_ptr<job_details> details;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "job_log.hpp"
 
+#include "earlier_run.hpp"
 #include "printed_ledger.hpp"
 #include "units.hpp"
 
@@ -12,9 +13,13 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
+#include <string_view>
 #include <system_error>
+#include <thread>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace tool {
@@ -53,21 +58,94 @@ std::string line_of(const json& o) { return o.dump(-1, ' ', false, json::error_h
 
 } // namespace
 
-job_log::job_log(writer& out, const std::string& file, std::uint64_t keep)
+job_log::job_log(writer& out, const std::string& file)
     : out_(out),
+      path_(file),
       name_(file == "-" ? "standard output" : file) {
-    if (file == "-")
+    if (file == "-") {
+        out_.keep_texts_whole(fd_);
         return;
-    file_ = muster::detail::owned_fd(
-        ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep == 0 ? O_TRUNC : 0), 0666));
-    if (!file_.is_open())
-        throw usage_error(
-            fmt::format("--jsonl: {} can't be written: {}", file, std::generic_category().message(errno)));
+    }
+    struct stat about {};
+    const bool is_new = ::stat(file.c_str(), &about) != 0;
+    is_regular_ = is_new || S_ISREG(about.st_mode);
+    if (!is_regular_) {
+        open_file(O_WRONLY | O_NONBLOCK);
+        // It is ours alone, so that nobody else finds it changed.
+        static_cast<void>(::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) & ~O_NONBLOCK));
+        return;
+    }
+    open_file(O_RDWR | O_CREAT);
+    lock();
+}
+
+void job_log::refuse(const std::string& why) const {
+    throw usage_error(fmt::format("--jsonl: {} can't be written: {}", path_, why));
+}
+
+void job_log::open_file(int flags) {
+    constexpr int tries = 50;
+    for (int i = 1;; ++i) {
+        file_ = muster::detail::owned_fd(::open(path_.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0666));
+        if (file_.is_open())
+            break;
+        if (errno != ENXIO || i == tries)
+            refuse(errno == ENXIO ? "nobody reads this pipe" : std::generic_category().message(errno));
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
     fd_ = file_.get();
-    if (keep != 0 && (::ftruncate(fd_, static_cast<off_t>(keep)) != 0 || ::lseek(fd_, 0, SEEK_END) < 0))
-        throw usage_error(
-            fmt::format("--jsonl: {} can't be written: {}", file, std::generic_category().message(errno)));
     out_.keep_texts_whole(fd_);
+}
+
+/// The lock is the process's: it must not open and close the file a second time, which would end it.
+void job_log::lock() {
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    whole.l_whence = SEEK_SET;
+    if (::fcntl(fd_, F_SETLK, &whole) == 0)
+        return;
+    // A file system without locks is no reason not to write.
+    if (errno != EAGAIN && errno != EACCES)
+        return;
+    const bool known = ::fcntl(fd_, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    throw usage_error(
+        fmt::format("--jsonl: {} is being written by another run{}: wait for its end, or name another file", path_,
+            known ? fmt::format(", process {}", whole.l_pid) : std::string()));
+}
+
+bool job_log::begin_anew() {
+    if (!is_regular_)
+        return false;
+    char beginning[16];
+    const auto count = ::pread(fd_, beginning, sizeof beginning, 0);
+    if (count == 0)
+        return false;
+    if (count < 0)
+        refuse(std::generic_category().message(errno));
+    if (!begins_like_an_entry(std::string_view(beginning, static_cast<std::size_t>(count))))
+        throw usage_error(
+            fmt::format("--jsonl: {} is no log of muster's, and stays as it is: name another file", path_));
+    // The file that a link points to is renamed, and the link goes on pointing to the log.
+    std::error_code failed;
+    const auto real = std::filesystem::canonical(path_, failed);
+    if (!failed)
+        std::filesystem::rename(real, real.string() + ".old", failed);
+    if (failed)
+        refuse(failed.message());
+    open_file(O_RDWR | O_CREAT);
+    lock();
+    return true;
+}
+
+int job_log::descriptor_to_resume() const {
+    if (!is_regular_)
+        throw usage_error(fmt::format("--resume: {} is no file: name the log of the earlier run", name_));
+    return fd_;
+}
+
+void job_log::go_on_behind(std::uint64_t keep) {
+    if (::ftruncate(fd_, static_cast<off_t>(keep)) != 0 || ::lseek(fd_, 0, SEEK_END) < 0)
+        refuse(std::generic_category().message(errno));
 }
 
 void job_log::fail(const std::string& why) {
@@ -123,6 +201,19 @@ void job_log::close() {
         fail(problem);
     if (const auto failed = file_.close())
         fail(failed.message());
+}
+
+void begin_log(
+    std::optional<job_log>& log, const batch_options& options, const earlier_run& before, const char* again) {
+    if (!log)
+        return;
+    if (options.resume) {
+        log->go_on_behind(before.whole());
+        if (before.was_cut_off() && !options.quiet)
+            complain(fmt::format("the last line of {} was cut off: {}", options.jsonl, again));
+    } else if (log->begin_anew() && !options.quiet) {
+        complain(fmt::format("{} was the log of an earlier run: it is {}.old now", options.jsonl, options.jsonl));
+    }
 }
 
 } // namespace tool

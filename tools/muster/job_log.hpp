@@ -8,20 +8,32 @@
 ///     log.add_url(job, verdict);
 ///     if (!log.failure().empty()) ...
 
+#include "batch.hpp"
+#include "earlier_run.hpp"
 #include "job.hpp"
 #include "posix/owned_fd.hpp"
 #include "writer.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace tool {
 
 class job_log {
 public:
-    /// "-" is standard output. Starts anew, or behind the first `keep` bytes of what is there.
-    /// *Errors*: usage_error if it can't be written.
-    job_log(writer& out, const std::string& file, std::uint64_t keep = 0);
+    /// "-" is standard output. Opens the file, and locks it if it is one: two runs would spoil each other's entries. A
+    /// pipe with a name is waited for until somebody reads it, a few seconds at most.
+    /// *Errors*: usage_error if it can't be written, or another run writes it.
+    job_log(writer& out, const std::string& file);
+
+    /// Begins anew. An earlier log is renamed to FILE.old. *Returns* whether it was.
+    /// *Errors*: usage_error if the file is no log of ours.
+    bool begin_anew();
+    /// Goes on behind the first `keep` bytes. *Errors*: usage_error.
+    void go_on_behind(std::uint64_t keep);
+    /// Readable, unless it is standard output. *Errors*: usage_error if it is no file that can be gone back in.
+    [[nodiscard]] int descriptor_to_resume() const;
 
     /// `url` is what the line became; `key` says which request it was, see earlier_run.
     void add_url(const job& j, const verdict& v, const std::string& url, const std::string& key);
@@ -34,14 +46,23 @@ public:
     [[nodiscard]] bool to_standard_output() const noexcept { return fd_ == 1; }
 
 private:
+    [[noreturn]] void refuse(const std::string& why) const;
+    void open_file(int flags);
+    void lock();
     void fail(const std::string& why);
     void write(const std::string& line);
 
     writer& out_;
-    std::string name_;
+    std::string path_;
+    std::string name_; ///< for messages
+    bool is_regular_ = false;
     muster::detail::owned_fd file_; ///< closed for standard output
     int fd_ = 1;
     std::string failure_;
 };
+
+/// Makes the log, if there is one, ready for its first entry and says what became of an earlier one. `again` says what
+/// is done about an entry that was cut off.
+void begin_log(std::optional<job_log>& log, const batch_options& options, const earlier_run& before, const char* again);
 
 } // namespace tool

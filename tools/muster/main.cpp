@@ -35,6 +35,7 @@ constexpr auto exit_statuses =
 struct run_words : tool::batch_words {
     std::string file;
     std::string grace;
+    std::string linger;
     bool nul_separated = false;
     bool keep_order = false;
     bool ungrouped = false;
@@ -62,6 +63,9 @@ void describe_run(CLI::App& app, run_words& w) {
         "time for each attempt: 500ms, 2s, 1m; what takes longer is ended (none)",
         "an exit status other than 0, a signal or a time-out");
     app.add_option("--grace", w.grace, "time between SIGTERM and SIGKILL for what is to be ended (5s)")
+        ->type_name("TIME");
+    app.add_option("--linger", w.linger,
+           "how long to wait for the end of the output once a command has ended (500ms); 0: not at all")
         ->type_name("TIME");
     app.add_flag("-k,--keep-order", w.keep_order, "print outputs in the order of the inputs, not as commands end");
     app.add_flag("-u,--ungroup", w.ungrouped, "commands write where muster does, mixed, and nothing is held back");
@@ -102,6 +106,10 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
     o.jsonl = w.jsonl;
     if (!w.grace.empty())
         o.grace = tool::parse_duration(w.grace, "--grace");
+    if (w.linger == "0")
+        o.linger = std::chrono::nanoseconds(0);
+    else if (!w.linger.empty())
+        o.linger = tool::parse_duration(w.linger, "--linger");
     return o;
 }
 
@@ -147,6 +155,27 @@ std::optional<std::vector<std::string>> take_words_behind_dashes(std::vector<std
     std::vector<std::string> words(at + 1, arguments.end());
     arguments.erase(at, arguments.end());
     return words;
+}
+
+/// *Returns* whether a word is an option of the command: "-f", "-flist", "--file", "--file=list".
+bool is_option_of(const CLI::App& app, const std::string& word) {
+    if (word.size() < 2 || word.front() != '-')
+        return false;
+    return app.get_option_no_throw(word.starts_with("--") ? word.substr(0, word.find('=')) : word.substr(0, 2)) !=
+           nullptr;
+}
+
+/// In `muster run 'echo {}' -f list` the template is a command line of its own, and -f can't be a word of it. *Returns*
+/// the arguments with the template behind the options, or nothing if the words behind it are the command's, as in
+/// `muster run grep -f patterns`.
+std::optional<std::vector<std::string>> with_template_last(
+    const std::vector<std::string>& arguments, const std::vector<std::string>& left, const CLI::App& app) {
+    if (left.size() < 2 || left.front().find_first_of(" \t\n") == std::string::npos || !is_option_of(app, left[1]))
+        return std::nullopt;
+    auto all = arguments;
+    const auto at = all.end() - static_cast<std::ptrdiff_t>(left.size());
+    std::rotate(at, at + 1, all.end());
+    return all;
 }
 
 /// What to do about an option or a command that there is not.
@@ -203,8 +232,10 @@ int run(int argc, char** argv) {
         }
         const auto behind = take_words_behind_dashes(arguments);
         // CLI11 takes them from the back.
-        auto reversed = arguments;
-        std::ranges::reverse(reversed);
+        const auto parse = [&app](std::vector<std::string> words) {
+            std::ranges::reverse(words);
+            app.parse(std::move(words));
+        };
         const auto choose = [&] {
             for (const auto* command : {fetch, run_many, demo, help}) {
                 if (command->parsed()) {
@@ -214,7 +245,15 @@ int run(int argc, char** argv) {
             }
         };
         try {
-            app.parse(std::move(reversed));
+            parse(arguments);
+            if (run_many->parsed() && !behind) {
+                if (const auto all = with_template_last(arguments, run_many->remaining(), *run_many)) {
+                    parse(*all);
+                    if (const auto words = run_many->remaining(); words.size() > 1)
+                        throw usage_error(fmt::format(
+                            "'{}' is no option of muster run, and '{}' is the template", words.front(), words.back()));
+                }
+            }
         } catch (...) {
             choose();
             throw;
@@ -231,7 +270,12 @@ int run(int argc, char** argv) {
                 left.emplace_back("--");
             if (behind)
                 left.insert(left.end(), behind->begin(), behind->end());
-            return tool::run(understand(running, std::move(left)));
+            auto options = understand(running, std::move(left));
+            const auto overlooked = std::ranges::find_if(
+                options.words, [&](const std::string& word) { return is_option_of(*run_many, word); });
+            if (overlooked != options.words.end() && !behind)
+                options.word_like_an_option = *overlooked;
+            return tool::run(options);
         }
         if (chosen == demo)
             return tool::demo(!demo_without_progress);

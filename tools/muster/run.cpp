@@ -77,27 +77,27 @@ int run(const run_options& given) {
                       : options.words.size() == 1 ? command_template::of_line(options.words.front())
                                                   : command_template::of_words(options.words);
     const auto source = open_source(options);
-    const auto before = options.resume ? earlier_run(options.jsonl, "run", "command") : earlier_run();
-    const auto key_of = [&](const input_line& line) { return what.key(line.text); };
-    const bool is_there = !is_standard_input(options) && source->is_finite();
-    if (is_there && (options.resume || (options.show_progress && !options.quiet && ::isatty(STDERR_FILENO) == 1))) {
-        const auto trial = open_source(options);
-        source->expect(before.look_ahead(*trial, key_of));
-    }
     writer out;
     std::optional<job_log> log;
     if (!options.jsonl.empty())
-        log.emplace(out, options.jsonl, before.whole());
-    if (before.was_cut_off() && !options.quiet)
-        complain(fmt::format("the last line of {} was cut off: that command runs again", options.jsonl));
+        log.emplace(out, options.jsonl);
+    const auto before =
+        options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
+    const auto is_done = [&](const input_line& line) { return before.succeeded(line, what.key(line.text)); };
+    const bool is_there = !is_standard_input(options) && source->is_finite();
+    if (is_there && (options.resume || (options.show_progress && !options.quiet && ::isatty(STDERR_FILENO) == 1))) {
+        const auto trial = open_source(options);
+        source->expect(before.look_ahead(*trial, is_done));
+    }
+    begin_log(log, options, before, "that command runs again");
     // Each command has two pipes and a descriptor of its own.
     options.limit = limit_in_reach(options, "commands");
 
     printed_ledger ledger("of output", true);
     command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);
     if (options.resume)
-        before.pass_over_what_succeeded(
-            *source, key_of, [&](const input_line& line) { b.pass_over(line.index); },
+        pass_over_what_is_done(
+            *source, is_done, [&](const input_line& line) { b.pass_over(line.index); },
             [&](const std::string& why) { b.refuse(why); });
     // Made last: it refers to the batch and the writer until it is gone.
     stop_signals signals;
@@ -105,6 +105,11 @@ int run(const run_options& given) {
     out.drain();
     if (log)
         log->close();
+    if (source->taken() == 0 && !options.word_like_an_option.empty())
+        complain(
+            fmt::format("nothing ran, as there were no inputs. {} stands behind the first word of the template and "
+                        "was taken for a word of it: options of muster stand before",
+                options.word_like_an_option));
     return b.status(print_end(b, out, ledger, *source, false, options.quiet,
         {b.failure(), source->failure(), log ? log->failure() : std::string()}));
 }

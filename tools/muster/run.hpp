@@ -24,13 +24,13 @@ struct run_options : batch_options {
     std::vector<std::string> words;                 ///< the template; none: the lines are commands
     std::optional<std::vector<std::string>> inputs; ///< after :::
     std::string file;                               ///< lines from there; empty: standard input
+    std::string word_like_an_option;                ///< a word of the template that may have been meant for muster
     bool nul_separated = false;
     bool keep_order = false;
     bool ungrouped = false;
     bool dry_run = false;
-    bool resume = false;
-    std::string jsonl;
     std::chrono::nanoseconds grace = std::chrono::seconds(5);
+    std::chrono::nanoseconds linger = std::chrono::milliseconds(500); ///< for outputs, once a process has ended
 };
 
 /// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run.

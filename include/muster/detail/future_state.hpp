@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a future refers to: a completable that is ended by whoever sets its result.
+/// The state that a future refers to: a completable that is ended by whoever sets its result.
 ///
 ///     state.result().emplace(42);
 ///     state.finish();

@@ -12,6 +12,7 @@
 
 #include <muster/config.hpp>
 #include <muster/io/address.hpp>
+#include <muster/io/connect_schedule.hpp>
 #include <muster/io/error.hpp>
 #include <muster/io/listener.hpp>
 #include <muster/io/stream.hpp>
@@ -53,13 +54,14 @@ private:
     bool no_delay_ = true;
 };
 
-/// Looks the host up and tries its addresses, one after the other. Small writes are sent at once (TCP_NODELAY).
-/// *Errors*: resolve_error; connect_error with what each address failed with; invalid_state_error on a loop without
-/// I/O. *Cancellation*: as resolve; then ends the attempt. *Source*: asyncio.open_connection. For a time limit, use
-/// muster::timeout around it.
-[[nodiscard]] task<stream> connect(std::string host, std::uint16_t port);
+/// Looks the host up and tries its addresses, by RFC 8305: the families taking turns, each address some time after the
+/// one before or when that has failed, and the first one that answers is taken. Small writes are sent at once
+/// (TCP_NODELAY). *Errors*: resolve_error; connect_error with what each address failed with; invalid_state_error on a
+/// loop without I/O. *Cancellation*: as resolve; then ends the attempts. *Source*: asyncio.open_connection with
+/// happy_eyeballs_delay. For a time limit on all of it, use muster::timeout around it.
+[[nodiscard]] task<stream> connect(std::string host, std::uint16_t port, connect_options options = {});
 /// The same with one address, which may also be a Unix socket's.
-[[nodiscard]] task<stream> connect(address to);
+[[nodiscard]] task<stream> connect(address to, connect_options options = {});
 
 /// Listens on the first of the host's addresses that can be had; an empty host means all of this machine's of IPv4,
 /// "::" those of both kinds. Port 0 has the system choose one: see listener::port(). An address that a server had

@@ -69,6 +69,7 @@ struct command_parts {
     std::chrono::nanoseconds grace = std::chrono::seconds(5);
     std::chrono::nanoseconds linger{0};
     std::function<void(pid_t)> started;
+    std::function<void(int, int)> left_open;
 };
 
 } // namespace detail
@@ -149,6 +150,14 @@ public:
     /// process is ended at once, and run_command throws that.
     command& on_start(std::function<void(pid_t)> call) & noexcept;
     command&& on_start(std::function<void(pid_t)> call) && noexcept { return std::move(on_start(std::move(call))); }
+
+    /// For run_command: called with the number of each output, 1 or 2, that is still open once the process has ended
+    /// and the linger time is over, and with its descriptor, which is the function's from then on: io::stream::adopt()
+    /// reads what still comes. Without such a function it is closed, and what writes to it later gets a SIGPIPE.
+    command& on_open_output(std::function<void(int output, int fd)> call) & noexcept;
+    command&& on_open_output(std::function<void(int output, int fd)> call) && noexcept {
+        return std::move(on_open_output(std::move(call)));
+    }
 
     [[nodiscard]] const std::vector<std::string>& words() const noexcept { return parts_.words; }
     /// The words for a line of text: quoted as a shell wants them, without control characters, shortened.

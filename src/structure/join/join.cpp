@@ -35,12 +35,13 @@ namespace muster::detail {
 
 static_assert(sizeof(join) <= 728, "a frame that awaits a combinator holds a join");
 
-const suspension_kind join::kind_of{.what = "its children", .cancel = &join::cancel, .last_child = &join::last_child};
+const suspension_kind join::kind_of{
+    .what = "its children", .cancel = &join::cancel, .last_child = &join::last_child, .list = &join::list};
 
 join::join(join_options options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
-      fiber_owner(&child_ended, &slot_name),
+      fiber_owner(&child_ended, &slot_name, &slot_site),
       options_(std::move(options)),
       policy_(options_.rules),
       gate_(options_.limit, options_.rate, options_.rate_window) {}
@@ -323,6 +324,7 @@ void join::begin_attempt(join_slot& s) noexcept {
         s.cancel(stop_request_); // the function that made it cancelled the caller
     if (parent_->locals() != nullptr)
         s.share_locals(parent_->locals());
+    s.belongs_to_run_of(*parent_);
     if (attempts_ && !attempts_->begin(s)) {
         s.destroy_unbegun();
         detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
@@ -642,6 +644,21 @@ fiber* join::last_child(suspension& s) noexcept {
         --j.destroy_from_;
     }
     return nullptr;
+}
+
+void join::list(const suspension& s, wait_lister& lister) {
+    const auto& j = static_cast<const join&>(s);
+    for (std::size_t i = 0; i != j.slots_.size(); ++i) {
+        const join_slot& slot = j.slots_[i];
+        if (slot.out_ != nullptr && !slot.ended())
+            lister.child(j.child_name(slot.index_), j.options_.site, &slot, nullptr, true);
+    }
+    for (const join_watch& w : j.watches_)
+        list_completable(w.child(), lister);
+}
+
+std::source_location join::slot_site(const fiber_owner& o) noexcept {
+    return static_cast<const join&>(o).options_.site;
 }
 
 // ---- after the wait ----

@@ -41,6 +41,12 @@ concept handle_like = std::derived_from<A, any_handle> && requires {
     typename A::value_type;
 };
 
+/// Something whose source is at its end once the wait for it was cancelled: a generator's next().
+template <class A>
+concept ends_its_source = requires {
+    typename std::remove_cvref_t<A>::ends_its_source_if_cancelled;
+};
+
 /// Awaits anything as a task, which has no code of its own that could look at a cancellation. Each await is a statement
 /// of its own: g++ 12.
 template <class A>
@@ -101,7 +107,7 @@ struct child_of<A> {
         "the value of this handle can't be copied: give the handle away with `std::move(h)`");
     static constexpr bool is_handle = true;
     static stored store(A&& h) {
-        static_cast<void>(h.required_state());
+        static_cast<void>(h.state_here("awaiting it"));
         return std::forward<A>(h);
     }
 };

@@ -162,9 +162,11 @@ private:
     static const suspension_kind kind_of;
     static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
     static fiber* last_child(suspension& s) noexcept;
+    static void list(const suspension& s, wait_lister& lister);
     static void entry(call_entry& c, bool run) noexcept;
     static void child_ended(fiber_owner& o, fiber& f) noexcept;
     static std::string slot_name(const fiber_owner& o, const fiber& f);
+    static std::source_location slot_site(const fiber_owner& o) noexcept;
 
     void advance(phase to) noexcept;
     [[nodiscard]] bool stopping() const noexcept { return phase_ >= phase::stop_decided; }
