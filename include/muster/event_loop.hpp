@@ -36,6 +36,12 @@ public:
         return detail::run_on(*this, std::move(main), options, site);
     }
 
+    /// Does not compile: says what to write instead.
+    template <detail::no_task A>
+    void run(A&&, const run_options& = {}) {
+        detail::refuse<A>();
+    }
+
     /// For the library's own I/O: the uv_loop_t underneath.
     [[nodiscard]] void* native() noexcept;
     /// For code that libuv calls: it changed which descriptors are polled, and libuv sees that only when it runs again.

@@ -58,7 +58,7 @@ public:
     virtual ~base_exception_group() = default;
 
     [[nodiscard]] const std::string& message() const noexcept;
-    /// What it holds directly: at least one, none of them null. *Lifetime*: as long as any copy of this.
+    /// The exceptions that it holds directly: at least one, none of them null. *Lifetime*: as long as any copy of this.
     [[nodiscard]] const std::vector<std::exception_ptr>& exceptions() const noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return exceptions().size(); }
 

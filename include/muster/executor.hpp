@@ -33,12 +33,44 @@ namespace detail {
 class job_wait;
 } // namespace detail
 
-/// What an executor is given: one call to make, and where to say that it is over. Held by address from submit() to
+class executor_job;
+
+/// An executor makes calls and says when they are over.
+///  - `Ex::job` is what it holds of a call, derived from executor_job.
+///  - `Ex::call<F>` is a call of an F, derived from `Ex::job` and made from an F: it has a `result_type`; `result()`,
+///    the outcome<result_type> that is filled in before finish(); `request_stop()`, which asks a call that has begun to
+///    end early and may do nothing; and `callable()`, the F of a call that was not submitted, to move from.
+///    An executor whose calls leave the process defines it for what it can send.
+///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
+///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
+///  - `leave_behind(job)`, which an executor may do without, hears that nobody waits for a call that has begun.
+template <class Ex>
+concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
+    ex.submit(j);
+    { ex.withdraw(j) }
+    noexcept->std::same_as<bool>;
+};
+
+/// One call, as an executor is given it: to be made, and then to be finished. Held by address from submit() to
 /// finish() or refuse(), or to a withdraw() that succeeded. *Thread safety*: any thread, one at a time.
 class executor_job : private detail::letter {
 public:
     /// From now on it can't be withdrawn: the call is being made.
-    void begin() noexcept { begun_.store(true, std::memory_order_release); }
+    void begin() noexcept { progress_.store(progress::begun, std::memory_order_release); }
+    /// Makes what the executor does until this is destroyed run with the task_locals of the task that made the call. To
+    /// be destroyed before finish().
+    class context {
+    public:
+        explicit context(executor_job& job) noexcept : in_(std::move(job.locals_)) {}
+
+    private:
+        detail::locals_scope in_;
+    };
+    /// Whether nobody waits for the call any more although it had begun: its task was cancelled, and had asked for
+    /// `.abandon()`.
+    [[nodiscard]] bool left_behind() const noexcept {
+        return progress_.load(std::memory_order_acquire) == progress::left_behind;
+    }
     /// The call has been made and its outcome is in place. The job may be gone when this returns.
     void finish() noexcept;
     /// The call was not made and never will be: who waits for it gets a cancelled_error with the reason. The job may be
@@ -51,7 +83,7 @@ protected:
 
 private:
     friend class detail::job_wait;
-    /// What a job has that may be left behind: a life of its own.
+    /// The further members of a job that may be left behind, and then frees itself.
     struct afterlife {
         explicit afterlife(void (*f)(executor_job&) noexcept) noexcept : free(f) {}
         std::atomic<std::uint32_t> owners{1};
@@ -66,30 +98,18 @@ private:
     void drop() noexcept;
     void report_dropped_failure() const noexcept;
 
+    enum class progress : std::uint8_t { waiting, begun, left_behind };
+
     outcome_base* result_;
-    detail::mailbox* inbox_ = nullptr;   ///< there until the job is sent, or else afterlife_ keeps it
-    detail::job_wait* waiter_ = nullptr; ///< the loop's thread only
+    detail::mailbox* inbox_ = nullptr;   ///< lives until the job is sent, or else afterlife_ keeps it
+    detail::job_wait* waiter_ = nullptr; ///< used on the loop's thread only
+    detail::locals_share locals_;        ///< a copy of what the task that made the call had
     std::unique_ptr<afterlife> afterlife_;
-    std::atomic<bool> begun_{false};
+    std::atomic<progress> progress_{progress::waiting};
     bool undelivered_ = false; ///< guarded by a lock of its own: see executor.cpp
 };
 
-/// An executor makes calls and says when they are over.
-///  - `Ex::job` is what it holds of a call, derived from executor_job.
-///  - `Ex::call<F>` is a call of an F, derived from `Ex::job` and made from an F: it has a `result_type`; `result()`,
-///    the outcome<result_type> that is filled in before finish(); `request_stop()`, which asks a call that has begun to
-///    end early and may do nothing; and `callable()`, the F of a call that was not submitted, to move from.
-///    An executor whose calls leave the process defines it for what it can send.
-///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
-///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
-template <class Ex>
-concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
-    ex.submit(j);
-    { ex.withdraw(j) }
-    noexcept->std::same_as<bool>;
-};
-
-/// What a call of an F on an Ex gives.
+/// The type of the result of calling an F on an Ex.
 template <executor Ex, class F>
 using executor_result = typename Ex::template call<F>::result_type;
 
@@ -101,11 +121,12 @@ public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
 protected:
-    /// What depends on the executor and the callable.
+    /// The operations that depend on the executor and the callable.
     struct operations {
         void (*submit)(job_wait&); ///< may throw
         bool (*withdraw)(job_wait&) noexcept;
         void (*request_stop)(job_wait&) noexcept;
+        void (*leave_behind)(job_wait&) noexcept;
     };
 
     job_wait(const operations& ops, std::source_location site) noexcept
@@ -144,8 +165,14 @@ private:
     stage stage_ = stage::made;
 };
 
-template <executor Ex, class F>
+template <template <executor, class> class Call, executor Ex, class F>
 task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site);
+
+template <executor Ex>
+void leave_behind(Ex& ex, typename Ex::job& job) noexcept {
+    if constexpr (requires { ex.leave_behind(job); })
+        ex.leave_behind(job);
+}
 
 /// Waits for a call that may be left behind: it lives on the heap.
 template <executor Ex, class F>
@@ -174,12 +201,20 @@ public:
         return call_->result().take();
     }
 
+    /// The same call as a task: for wait_for, gather, create_task and whatever else takes tasks.
+    [[nodiscard]] task<value_type> as_task()&& {
+        give_away();
+        return call_as_task<abandonable_call>(*executor_, std::move(*call_).callable(), site());
+    }
+    operator task<value_type>()&& { return std::move(*this).as_task(); }
+
 private:
     using call = typename Ex::template call<F>;
     static abandonable_call& self(job_wait & w) noexcept { return static_cast<abandonable_call&>(w); }
     static constexpr operations operations_of{[](job_wait& w) { self(w).executor_->submit(*self(w).call_); },
         [](job_wait& w) noexcept { return self(w).executor_->withdraw(*self(w).call_); },
-        [](job_wait& w) noexcept { self(w).call_->request_stop(); }};
+        [](job_wait& w) noexcept { self(w).call_->request_stop(); },
+        [](job_wait& w) noexcept { detail::leave_behind(*self(w).executor_, *self(w).call_); }};
 
     Ex* executor_;
     call* call_;
@@ -216,7 +251,7 @@ public:
     /// The same call as a task: for gather, create_task and whatever else takes tasks.
     [[nodiscard]] task<value_type> as_task()&& {
         give_away();
-        return call_as_task(*executor_, std::move(call_).callable(), site());
+        return call_as_task<executor_call>(*executor_, std::move(call_).callable(), site());
     }
     operator task<value_type>()&& { return std::move(*this).as_task(); }
 
@@ -225,16 +260,16 @@ private:
     static executor_call& self(job_wait & w) noexcept { return static_cast<executor_call&>(w); }
     static constexpr operations operations_of{[](job_wait& w) { self(w).executor_->submit(self(w).call_); },
         [](job_wait& w) noexcept { return self(w).executor_->withdraw(self(w).call_); },
-        [](job_wait& w) noexcept { self(w).call_.request_stop(); }};
+        [](job_wait& w) noexcept { self(w).call_.request_stop(); }, nullptr};
 
     Ex* executor_;
     call call_;
 };
 
-template <executor Ex, class F>
+template <template <executor, class> class Call, executor Ex, class F>
 task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site) {
     using result = executor_result<Ex, F>;
-    executor_call<Ex, F> call(ex, std::move(f), site);
+    Call<Ex, F> call(ex, std::move(f), site);
     if constexpr (std::is_void_v<result>) {
         co_await call;
     } else if constexpr (std::is_reference_v<result>) {
@@ -248,7 +283,7 @@ task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site
 
 } // namespace detail
 
-/// Awaiting it calls `f` on the executor. Calls wait for their turn in the order in which they were submitted.
+/// Awaiting it calls `f` on the executor. Calls wait for a thread in the order in which they were submitted.
 /// *Returns* what f returns: a value, a reference, or nothing; an exception object that f *returned* is a value.
 /// *Errors*: what f throws, as itself; what the executor throws if it does not take the call.
 /// *Cancellation*: a call that has not begun is taken back, and never made. One that has begun is waited for; then
@@ -269,7 +304,8 @@ template <executor Ex, class F>
 template <executor Ex, class F>
 task_handle<executor_result<Ex, std::decay_t<F>>> start_in_executor(
     Ex& ex, F&& f, std::string name = {}, std::source_location site = std::source_location::current()) {
-    return create_task(detail::call_as_task<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site), std::move(name), site);
+    return create_task(detail::call_as_task<detail::executor_call>(ex, std::decay_t<F>(std::forward<F>(f)), site),
+        std::move(name), site);
 }
 
 } // namespace muster

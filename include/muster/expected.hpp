@@ -17,7 +17,7 @@
 
 namespace muster {
 
-/// What std::expected, tl::expected and their like have in common.
+/// The part that std::expected, tl::expected and their like have in common.
 template <class E>
 concept expected_like = requires(E e) {
     static_cast<bool>(e.has_value());

@@ -169,7 +169,7 @@ public:
     class [[nodiscard("no value is made until it is awaited: co_await g.next()")]] next_awaiter final
         : public detail::library_awaitable {
     public:
-        using ends_its_source_if_cancelled = void; // race refuses it
+        using ends_its_source_if_cancelled = void; // so that race refuses a generator
 
         explicit next_awaiter(generator & g) noexcept : link_(g.link_), no_memory_(g.no_memory_) {}
         next_awaiter(next_awaiter && other) noexcept = default;
@@ -196,7 +196,7 @@ public:
             if (!asks_) {
                 if (!link_ || link_->where() != detail::generator_link::phase::idle)
                     detail::throw_generator_error(link_ ? &*link_ : nullptr, no_memory_);
-                return std::nullopt; // it has ended
+                return std::nullopt; // the coroutine has returned
             }
             asks_ = false;
             link_->end_wait();

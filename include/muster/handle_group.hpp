@@ -24,7 +24,7 @@
 namespace muster {
 
 /// Python's `except*`: calls each handler, in order, with the part of `error` that it is for and that no handler before
-/// it was given; an error that is no group is wrapped in one. What is left, and what the handlers threw, is thrown at
+/// it was given; an error that is no group is wrapped in one. The rest, and what the handlers threw, is thrown at
 /// the end; if all was handled, this returns. A null `error` calls no handler. *Returns* nothing if no handler returns
 /// anything, else a vector of what the handlers that were called returned, in order. *Errors*: the rest as a group of
 /// the original's shape (the error itself if no handler was for it), together with the parts that handlers did not

@@ -32,6 +32,7 @@ enum class report_kind : std::uint8_t {
     callback_failed,      ///< a done callback threw
     ignores_cancellation, ///< a task still runs after run's grace period
     slow_step,            ///< a step kept the loop busy for longer than the limit
+    stray,                ///< a task still ran when main ended, and the run was strict
     wrong_thread,         ///< a destructor ran on a thread that is not the loop's, and did nothing
 };
 

@@ -33,7 +33,14 @@ template <class T>
 T run(task<T> main, const run_options& options = {}, std::source_location site = std::source_location::current()) {
     detail::require_no_loop();
     event_loop loop;
+    loop.reports().handler = options.report_handler_set(); // for the reports of tasks that are destroyed with the loop
     return loop.run(std::move(main), options, site);
+}
+
+/// Does not compile: says what to write instead.
+template <detail::no_task A>
+void run(A&&, const run_options& = {}) {
+    detail::refuse<A>();
 }
 
 namespace detail {
@@ -62,6 +69,13 @@ int run_main(task<T> main, const run_options& options = {},
     } catch (...) {
         return detail::print_failure_of_main(std::current_exception());
     }
+}
+
+/// Does not compile: says what to write instead.
+template <detail::no_task A>
+int run_main(A&&, const run_options& = {}) {
+    detail::refuse<A>();
+    return 1;
 }
 
 } // namespace muster

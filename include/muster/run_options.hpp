@@ -33,17 +33,18 @@ class run_options {
 public:
     run_options() {}
 
-    /// Any report makes run throw strict_error.
+    /// Any report makes run throw strict_error. Tasks that still run when main ends are reported (stray).
     run_options& strict(bool on = true) {
         strict_ = on;
         return *this;
     }
-    /// Where this loop's reports go.
+    /// Where the reports of this run go, and of nothing after it.
     run_options& on_report(report_handler handler) {
         on_report_ = std::move(handler);
         return *this;
     }
-    /// How long tasks left at the end may take to end once cancelled; then they are named and destroyed.
+    /// How long tasks left at the end may take to end once cancelled. Those that take longer are named, are never
+    /// resumed in a later run, and are destroyed with the loop, once no thread uses their frames.
     run_options& grace(std::chrono::nanoseconds time) {
         if (time.count() < 0)
             throw std::invalid_argument("run_options::grace: the time must not be negative");
@@ -88,6 +89,20 @@ namespace detail {
 
 /// Runs until `main` has ended, then until nothing is left. *Errors*: deadlock_error.
 void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& options);
+/// While a run lasts its reports go to its handler and are counted for it.
+class reports_of_run {
+public:
+    /// *Errors*: invalid_state_error for a loop that can't run any more.
+    reports_of_run(scheduler& loop, const run_options& options);
+    ~reports_of_run();
+    reports_of_run(const reports_of_run&) = delete;
+    reports_of_run& operator=(const reports_of_run&) = delete;
+
+private:
+    report_sink& sink_;
+    report_sink before_;
+};
+
 /// Throws strict_error if the run was strict and there were reports.
 void check_strict(scheduler& loop, const run_options& options);
 /// *Errors*: invalid_state_error if a loop runs on this thread.
@@ -96,6 +111,7 @@ void require_no_loop();
 template <class T>
 T run_on(scheduler& loop, task<T> main, const run_options& options, std::source_location site) {
     require_no_loop();
+    const reports_of_run reports(loop, options);
     auto handle = [&] {
         const current_loop_scope scope(loop);
         auto h = spawn(loop, std::move(main), site);

@@ -71,7 +71,7 @@ private:
     Handle handle_;
 };
 
-/// What shield() gives: to be awaited or started.
+/// The result of shield(), to be awaited or started.
 template <class Handle>
 class [[nodiscard("nothing is waited for until it is awaited")]] shield_operation {
 public:

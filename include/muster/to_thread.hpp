@@ -3,57 +3,23 @@
 
 /// \file
 /// The short way to call what blocks: awaits it on a thread of the default pool while the loop goes on.
-/// What holds for run_in_executor holds here.
+/// It differs from run_in_executor only in the pool and in binding arguments.
 ///
 ///     auto text = co_await muster::to_thread(read_file, std::string("notes.txt"));
 ///     auto found = co_await muster::to_thread([](std::stop_token stop) { return search(stop); });
 
 #include <muster/config.hpp>
+#include <muster/detail/bound_call.hpp>
 #include <muster/detail/callable.hpp>
 #include <muster/executor.hpp>
 #include <muster/thread_pool.hpp>
 
 #include <concepts>
-#include <functional>
 #include <source_location>
-#include <stop_token>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
 namespace muster {
-
-namespace detail {
-
-/// A callable and its arguments, called once.
-template <class F, class... Args>
-class bound_call {
-    static constexpr bool with_token = std::is_invocable_v<F, std::stop_token, Args...>;
-    static_assert(with_token || std::is_invocable_v<F, Args...>,
-        "to_thread can't call this with these arguments: they are copied, or moved, and passed as rvalues; "
-        "pass std::ref(x) for a reference");
-
-public:
-    explicit bound_call(F f, Args... args) : f_(std::move(f)), args_(std::move(args)...) {}
-
-    decltype(auto) operator()() && requires(!with_token) {
-        return std::apply(
-            [this](Args&... args) -> decltype(auto) { return std::invoke(std::move(f_), std::move(args)...); }, args_);
-    }
-    decltype(auto) operator()(std::stop_token token) && requires with_token {
-        return std::apply(
-            [&](Args&... args) -> decltype(auto) {
-                return std::invoke(std::move(f_), std::move(token), std::move(args)...);
-            },
-            args_);
-    }
-
-private:
-    F f_;
-    std::tuple<Args...> args_;
-};
-
-} // namespace detail
 
 /// Awaiting `to_thread(f, args...)` calls f on a thread of the default pool. The callable and the arguments are copied
 /// or moved in, and passed on as rvalues; std::ref(x) passes a reference. If f can be called with a std::stop_token
@@ -61,17 +27,20 @@ private:
 /// captures anything but references and numbers before this call.
 /// *Returns*, *Errors*, *Cancellation*: as run_in_executor; `.abandon()` and `.as_task()` too.
 /// *Source*: asyncio.to_thread. It is a class, so that it can know where it was called.
+// clang-format off
 template <class F, class... Args>
 class [[nodiscard("nothing is called until it is awaited")]] to_thread final
-    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>>{public : template <class G>
-        requires std::same_as<std::decay_t<G>, F> explicit to_thread(
-            G && f, Args... args, std::source_location site = std::source_location::current()) :
-            detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(default_pool(),
-                detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...),
-                site){detail::refuse_lambda_in_co_await<G>();
-} // namespace muster
-}
-;
+    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>> {
+public:
+    template <class G>
+        requires std::same_as<std::decay_t<G>, F>
+    explicit to_thread(G&& f, Args... args, std::source_location site = std::source_location::current())
+        : detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(
+              default_pool(), detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...), site) {
+        detail::refuse_lambda_in_co_await<G>();
+    }
+};
+// clang-format on
 
 template <class F, class... Args>
 to_thread(F, Args...) -> to_thread<F, Args...>;

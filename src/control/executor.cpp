@@ -142,6 +142,7 @@ void job_wait::begin(executor_job& job, fiber& f, std::coroutine_handle<> h) noe
         return;
     }
     try {
+        job.locals_ = locals_share::copy_of_current();
         job.inbox_ = loop.inbox().get();
         job.waiter_ = this;
         if (job.afterlife_) {
@@ -171,8 +172,9 @@ void job_wait::arrived(fiber_loop& loop) noexcept {
 }
 
 bool job_wait::withdraw() noexcept {
-    // An executor that has begun the call may be gone when the letter has yet to be opened.
-    if (job_->begun_.load(std::memory_order_acquire) || !operations_->withdraw(*this))
+    // Ask the job first: when its call has begun the executor may be gone already, with the letter still unopened.
+    if (job_->progress_.load(std::memory_order_acquire) != executor_job::progress::waiting ||
+        !operations_->withdraw(*this))
         return false;
     stage_ = stage::withdrawn;
     if (job_->afterlife_)
@@ -196,6 +198,8 @@ cancel_effect job_wait::cancel(suspension& s, const cancel_request&, fiber*&) no
     }
     after->site = self.site_;
     self.job_->waiter_ = nullptr;
+    self.job_->progress_.store(executor_job::progress::left_behind, std::memory_order_release);
+    self.operations_->leave_behind(self);
     self.stage_ = stage::left_behind;
     self.fiber_->loop().end_external_work();
     return cancel_effect::interrupted;
@@ -212,7 +216,8 @@ void job_wait::throw_cancelled() {
             r.detail = "the task that waited for this call had been cancelled";
         });
     }
-    // What somebody said on cancelling goes through as it is.
+    // A message that was given with the cancellation is delivered as it is. Without one, say that the call was not
+    // made.
     if (stage_ == stage::withdrawn && request.text.message().empty()) {
         try {
             request.text = cancel_text_ptr::make(never_ran, std::string(request.text.requested_by()));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The errors of setting a future.
 #include <muster/future.hpp>
 
 #include <stdexcept>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Calls from other threads. A posted call travels as a letter, becomes an entry of the ready queue when the loop opens
+// the letter, and is freed when it has been called or the loop has ended.
 #include <muster/loop_handle.hpp>
 
 #include <muster/report.hpp>
@@ -83,7 +85,7 @@ bool remote_state::wait_for(std::chrono::nanoseconds time) const {
 }
 
 void remote_state::report_if_unseen(const outcome_base& result) const noexcept {
-    if (seen_ || !result.failed())
+    if (taken_ || !result.failed())
         return;
     report r(report_kind::never_retrieved);
     r.site = site_;

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The channel between a promise, on any thread, and its future, on the loop's.
+//
+// Both sides own the channel; the one that lets go last frees it. The promise's side lets go when the channel, which is
+// also a letter, has been opened by the loop, or could not be sent. The loop's side lets go when the future has ended
+// or the loop does.
 #include <muster/promise.hpp>
 
 #include <muster/report.hpp>
@@ -27,7 +32,7 @@ void promise_channel::detach() noexcept {
 }
 
 void promise_channel::target_ended(watcher& w) noexcept {
-    // Whoever ended it holds it, so this is never its last owner.
+    // The code that ended the future holds it, so the channel is never its last owner here.
     auto& self = static_cast<promise_channel&>(w);
     self.inbox_->give_back(self);
     self.detach();

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Handles: done callbacks, cancelling, and the wait for a task or future.
+//
+// A wait for a task passes a cancellation on: the task is asked to stop, and the wait ends when the task has. If the
+// request comes back to the waiting fiber in a circle of tasks that wait for each other, the wait itself is
+// interrupted.
 #include <muster/task_handle.hpp>
 
 #include <muster/report.hpp>
@@ -60,7 +65,7 @@ private:
     detail::completable* state_;
     any_handle held_;
     std::function<void(const any_handle&)> function_;
-    detail::locals_share locals_; ///< of the task that added it
+    detail::locals_share locals_; ///< the values of the task that added it
     std::uint64_t number_;
 };
 
@@ -136,7 +141,8 @@ bool any_handle::remove_done_callback(callback_id id) const {
 
 namespace detail {
 
-const suspension_kind completion_wait::kind_of{.what = "a task or future", .cancel = &pass_on};
+const suspension_kind completion_wait::kind_of{
+    .what = "a task or future", .cancel = &pass_on, .list = &list, .waits_on = &waits_on};
 
 completion_wait::waker::waker(completion_wait& w) noexcept : watcher(&ended, nullptr), wait(w) {}
 
@@ -147,6 +153,10 @@ completion_wait::completion_wait(counted<completable> c) : suspension(kind_of), 
     const auto* f = on_->as_fiber();
     if (f != nullptr && f->running() && !on_->done())
         throw invalid_state_error("task '" + on_->name() + "' can't await itself: it would wait for ever");
+}
+
+void completion_wait::list(const suspension& s, wait_lister& lister) {
+    list_completable(*static_cast<const completion_wait&>(s).on_, lister);
 }
 
 void completion_wait::ended(watcher& w) noexcept { static_cast<waker&>(w).wait.fiber_->wake(); }
@@ -164,10 +174,17 @@ cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& requ
     return cancel_effect::passed_on;
 }
 
+bool completion_wait::waits_on(suspension& s, fiber*& task, cancel_target*& combinator) noexcept {
+    auto& self = static_cast<completion_wait&>(s);
+    task = self.on_->as_fiber();
+    combinator = self.on_->as_target();
+    return true;
+}
+
 void completion_wait::finish() {
     if (fiber_ != nullptr && fiber_->cancellation_due()) {
-        // What was waited for had been cancelled before this task was: as in asyncio, the two are delivered as one,
-        // with the text of the first.
+        // If the awaited task had been cancelled before this one was, then, as in asyncio, the two cancellations are
+        // delivered as one, with the text of the first.
         const bool was_cancelled =
             on_->done() && (on_->ended_as().was_cancelled() || on_->ended_as().failed_with<cancelled_error>());
         if (fiber_->wait_was_interrupted() || !was_cancelled)
@@ -213,7 +230,7 @@ std::vector<any_handle> all_tasks() {
     std::vector<any_handle> all;
     const auto& loop = detail::scheduler::require("all_tasks");
     all.reserve(loop.live_tasks());
-    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t))
+    for (auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t))
         all.push_back(detail_handle_access::make(*t));
     return all;
 }

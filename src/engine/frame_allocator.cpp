@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The slow paths of the frame allocator, and its counts for tests.
+//
+// A thread keeps the frames that it frees in lists, one for each size. The lists are emptied when the thread ends.
+// While a test makes allocations fail, and under an address sanitizer, nothing is kept, so that each frame comes from
+// the heap.
 #include <muster/detail/frame_allocator.hpp>
 
 #include <algorithm>
@@ -12,12 +17,12 @@ constinit thread_local frame_cache this_threads_frames{};
 
 namespace {
 
-/// What one thread may keep of one size class, in bytes: enough for a burst of 100,000 frames of the usual size.
+/// How many bytes of one size class a thread may keep: enough for a burst of 100,000 frames of the usual size.
 constexpr std::size_t kept_bytes_a_class = 32u << 20;
 
 std::atomic<std::int64_t> frames_of_ended_threads{0};
 
-/// Frames that this thread had from the heap, less those that it gave back: alive, or kept.
+/// How many frames this thread had from the heap, less those that it gave back. They are alive, or kept in its lists.
 constinit thread_local std::int64_t from_heap = 0;
 constinit thread_local bool keeping = false;
 
@@ -35,7 +40,7 @@ std::int64_t live_on_this_thread() noexcept {
 constinit thread_local frame_fault_hook fault_hook = nullptr;
 constinit thread_local void* fault_context = nullptr;
 
-/// Gives back what is kept; from now on frames are kept, or not.
+/// Gives the kept frames back to the heap, and says whether frames are kept from now on.
 void begin_keeping(bool allowed) noexcept {
     for (auto& list : this_threads_frames.free) {
         while (auto* node = list) {

@@ -29,7 +29,7 @@ void run_queue::shuffle_batch(random_sequence& random) noexcept {
 }
 
 void run_queue::drop_all() noexcept {
-    // What a dropped call held may queue something else, or take it off the queue, when it is destroyed.
+    // A dropped call may own objects whose destructors queue other entries, or take them off the queue.
     do {
         while (runnable* const dropped = take_next()) {
             if (dropped->kind_ == runnable::kind::call) {

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+// Running a task to its end on a loop.
+//
+//     main runs -> main has ended, or nothing can run any more
+//       -> what is left is cancelled and waited for, round after round, until nothing is left or the grace time is over
+//       -> tasks that ignored that are named and left behind: they are never resumed, and destroyed with the loop
+//
+// In a strict run the tasks that still run when main ends are reported before they are cancelled.
 #include <muster/run.hpp>
 
 #include <muster/detail/completable.hpp>
@@ -36,7 +43,7 @@ namespace muster::detail {
 
 namespace {
 
-/// Says when main has ended, in an entry of its own: what was ready beside it still gets its turn, as in asyncio.
+/// Notes that main has ended, in an entry of its own: what was ready beside main still runs first, as in asyncio.
 class end_of_main final : public watcher {
 public:
     explicit end_of_main(scheduler& loop) noexcept : watcher(&ended, &call), loop_(loop) {}
@@ -129,20 +136,29 @@ void report_failed_shutdown(const any_handle& h) {
     send_report(r, [&] { r.name = h.name(); });
 }
 
-void name_those_that_stay(scheduler& loop) {
-    // All are named before the first report: its handler may create tasks.
-    std::vector<report> reports;
-    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t)) {
-        auto& r = reports.emplace_back(report_kind::ignores_cancellation);
+enum class those { all, not_cancelled };
+
+/// Reports tasks that have not ended: all of them, or those that nobody has asked to stop. They are described before
+/// the first report is sent: its handler may create tasks.
+void report_tasks(scheduler& loop, those which, report_kind kind, const char* before) {
+    struct described {
+        counted<completable> task;
+        report about;
+    };
+    std::vector<described> all;
+    for (auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t)) {
+        if (which == those::not_cancelled && t->cancels() != 0)
+            continue;
+        auto& r = all.emplace_back(described{counted<completable>(t), report(kind)}).about;
         r.name = t->name();
         r.site = t->site();
         r.id = t;
-        const suspension* const wait = t->waits_for();
-        r.detail = wait != nullptr ? std::string("was cancelled and waits for ") + wait->kind_->what
-                                   : std::string("was cancelled and goes on running");
+        r.detail = before + describe_wait(*t);
     }
-    for (const auto& r : reports)
-        send_report(r);
+    for (const auto& each : all) {
+        const locals_scope in(locals_share(retain_locals(each.task->as_fiber()->locals())));
+        send_report(each.about);
+    }
 }
 
 /// The done callbacks of what has just ended are called, and what they wake runs once, as in asyncio.
@@ -160,10 +176,10 @@ void run_last_callbacks(scheduler& loop) {
 }
 
 /// Cancels and awaits the tasks that there are. *Returns* false if it got stuck, or the time was over first.
-/// A failure counts as nobody's only once those that wait for it have had their turn.
+/// Failures are reported at the end, when the tasks that wait for them have run.
 bool end_tasks(scheduler& loop, grace_timer& limit) {
     std::vector<any_handle> left;
-    for (auto* t = loop.tasks().front(); t != nullptr; t = loop.tasks().after(*t))
+    for (auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t))
         left.push_back(detail_handle_access::make(*t));
     const cancel_request request(cancel_reason::shutdown);
     for (const auto& h : left)
@@ -191,12 +207,13 @@ bool end_tasks(scheduler& loop, grace_timer& limit) {
     return ended && !limit.over();
 }
 
-/// Cancels and awaits what is left. *Returns* false if it got stuck, or the grace period ended first.
+/// Cancels and awaits the tasks that are left, round after round. *Returns* false if it got stuck, or the grace period
+/// ended first.
 bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
     grace_timer limit(loop);
     // Tasks that are made while others are cancelled, or by the last callbacks, are cancelled in the next round.
     do {
-        if (!loop.tasks().empty()) {
+        if (loop.first_task() != nullptr) {
             if (!limit.armed())
                 static_cast<void>(loop.arm(limit, loop.now() + clamp_to_nanoseconds(grace)));
             if (!end_tasks(loop, limit))
@@ -204,7 +221,7 @@ bool wind_up(scheduler& loop, std::chrono::nanoseconds grace) {
         } else {
             run_last_callbacks(loop);
         }
-    } while (!loop.tasks().empty());
+    } while (loop.first_task() != nullptr);
     return true;
 }
 
@@ -217,7 +234,6 @@ void require_no_loop() {
 
 void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& options) {
     const current_loop_scope scope(loop);
-    loop.reports().handler = options.report_handler_set();
     loop.report_slow_steps(options.slow_step_limit());
     std::vector<std::string> stuck;
     {
@@ -229,11 +245,24 @@ void run_to_the_end(scheduler& loop, const any_handle& main, const run_options& 
     }
     if (loop.watch() != nullptr && stuck.empty())
         loop.watch()->main_ended(loop);
-    if (!wind_up(loop, options.grace_time()))
-        name_those_that_stay(loop);
+    if (options.is_strict() && stuck.empty())
+        report_tasks(loop, those::not_cancelled, report_kind::stray, "was still running when main ended, and ");
+    if (!wind_up(loop, options.grace_time())) {
+        report_tasks(loop, those::all, report_kind::ignores_cancellation, "was cancelled and ");
+        loop.leave_fibers_behind();
+    }
     if (!stuck.empty())
         throw deadlock_error(std::move(stuck));
 }
+
+reports_of_run::reports_of_run(scheduler& loop, const run_options& options)
+    : sink_(loop.reports()),
+      before_(std::exchange(sink_, report_sink{options.report_handler_set(), 0, {}})) {
+    if (!loop.can_leave_fibers_behind())
+        throw invalid_state_error("too many runs of this loop have left tasks behind: make a new loop");
+}
+
+reports_of_run::~reports_of_run() { sink_ = std::move(before_); }
 
 void check_strict(scheduler& loop, const run_options& options) {
     if (options.is_strict() && loop.reports().reports != 0)
@@ -245,7 +274,7 @@ int print_failure_of_main(const std::exception_ptr& error) noexcept {
     try {
         const auto* group = as_group(error);
         const std::string text = (group != nullptr ? type_name(error) + ": " + group->what() : describe(error)) + '\n';
-        // What the program has printed so far comes first where both end up in one place.
+        // Flush what the program has printed so far, so that it comes first where both streams end up in one file.
         static_cast<void>(std::fflush(stdout));
         static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
     } catch (...) {

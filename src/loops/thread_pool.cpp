@@ -14,7 +14,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
+#include <list>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <stdexcept>
@@ -39,6 +42,9 @@ void pause() noexcept {
 /// not soon.
 constexpr int spins = 64;
 
+/// How long closing a pool waits for calls that were left behind.
+constexpr std::chrono::seconds patience_with_left_behind{1};
+
 thread_local const void* works_for = nullptr; ///< the state of the pool that this thread belongs to
 
 std::size_t cores() noexcept { return std::max<std::size_t>(1, std::thread::hardware_concurrency()); }
@@ -52,10 +58,10 @@ thread_pool_options& thread_pool_options::threads(std::size_t most) {
     return *this;
 }
 
-/// What the pool's threads share.
+/// The part of the pool that its threads share.
 ///
-///     open --shutdown() or stop()--> closing --the threads have been joined--> ended
-class thread_pool::state {
+///     open --shutdown() or stop()--> closing --no call is left to wait for--> joining --threads joined--> ended
+class thread_pool::state : public std::enable_shared_from_this<thread_pool::state> {
 public:
     explicit state(const thread_pool_options& o) : options_(o) {
         if (options_.threads_ == 0)
@@ -64,7 +70,9 @@ public:
 
     void submit(job& j);
     [[nodiscard]] bool withdraw(job& j) noexcept;
-    void close(bool drop_queued);
+    void leave_behind(const job& j) noexcept;
+    /// Waits for calls that were left behind too, but no longer than `patience`.
+    void close(bool drop_queued, std::chrono::milliseconds patience);
 
     /// Whether this is one of the pool's threads.
     [[nodiscard]] bool is_own_thread() const noexcept { return works_for == this; }
@@ -81,7 +89,19 @@ public:
 private:
     /// The pool's lock, held. A function that needs it takes one, so that it can't be called without.
     using held = std::unique_lock<std::mutex>;
-    enum class phase { open, closing, ended };
+    enum class phase { open, closing, joining, ended };
+    /// One of the threads. `gone` has nothing left to do but to return; `joined` is one that is waited for no more.
+    struct worker {
+        enum class stage { idle, making_a_call, making_one_left_behind, gone, joined };
+        pthread_t thread{};
+        job* making = nullptr; ///< may be over already, and freed: only for comparison
+        stage at = stage::idle;
+    };
+    /// The argument of a thread's main function.
+    struct start_of_thread {
+        std::shared_ptr<state> of;
+        worker* self;
+    };
 
     held locked() noexcept;
     [[nodiscard]] bool is(const held& own) const noexcept { return own.mutex() == &lock_ && own.owns_lock(); }
@@ -95,14 +115,17 @@ private:
     }
     /// *Returns* 0, or why no thread could be started.
     int start_thread(const held& own) noexcept;
-    static void* thread_main(void* self) noexcept;
-    void work() noexcept;
-    void run_next(held& own) noexcept;
+    static void* thread_main(void* start) noexcept;
+    void work(worker& self) noexcept;
+    void run_next(held& own, worker& self) noexcept;
+    /// Whether all threads are gone, or make a call that was left behind.
+    [[nodiscard]] bool nobody_to_wait_for(const held& own) const noexcept;
+    [[nodiscard]] bool all_gone(const held& own) const noexcept;
     void stop_running() noexcept;
 
     std::mutex lock_;
     std::condition_variable work_or_end_;
-    std::condition_variable all_ended_;
+    std::condition_variable ended_or_left_; ///< a thread is gone, or makes a call that was left behind
     thread_pool_options options_;
 
     // Guarded by the lock, all of it; waiting_ may also be read without.
@@ -110,7 +133,7 @@ private:
     detail::intrusive_list<job> queue_;
     detail::intrusive_list<job> stoppable_; ///< calls being made that take a stop token
     std::atomic<std::size_t> waiting_{0};   ///< how many are in the queue
-    std::vector<pthread_t> started_;        ///< emptied by the one who joins them
+    std::list<worker> workers_;             ///< all that were started; each thread keeps the address of its own
     std::size_t thread_count_ = 0;
     std::size_t asleep_ = 0;  ///< threads that sleep
     std::size_t woken_ = 0;   ///< threads among those that a wake-up is on its way to
@@ -149,39 +172,47 @@ int thread_pool::state::start_thread(const held& own) noexcept {
         return error;
     int error = 0;
     try {
-        started_.reserve(started_.size() + 1);
+        workers_.emplace_back();
+        auto start = std::make_unique<start_of_thread>(start_of_thread{shared_from_this(), &workers_.back()});
+        if (options_.stack_bytes_ != 0)
+            error = pthread_attr_setstacksize(&attributes, options_.stack_bytes_);
+        // The thread can't look at its own record before it has the lock.
+        if (error == 0)
+            error = pthread_create(&workers_.back().thread, &attributes, &thread_main, start.get());
+        if (error == 0)
+            static_cast<void>(start.release());
+        else
+            workers_.pop_back();
     } catch (const std::bad_alloc&) {
+        if (!workers_.empty() && workers_.back().thread == pthread_t{})
+            workers_.pop_back();
         error = ENOMEM;
     }
-    if (error == 0 && options_.stack_bytes_ != 0)
-        error = pthread_attr_setstacksize(&attributes, options_.stack_bytes_);
-    pthread_t thread{};
-    if (error == 0)
-        error = pthread_create(&thread, &attributes, &thread_main, this);
     pthread_attr_destroy(&attributes);
     if (error != 0)
         return error;
 #if defined(__linux__)
     // A name has room for 15 characters.
+    const pthread_t thread = workers_.back().thread;
     try {
         pthread_setname_np(thread, (options_.name_.substr(0, 11) + '-' + std::to_string(thread_count_)).c_str());
     } catch (const std::bad_alloc&) {
         pthread_setname_np(thread, "pool");
     }
 #endif
-    started_.push_back(thread);
     ++thread_count_;
     ++looking_;
     return 0;
 }
 
-void* thread_pool::state::thread_main(void* self) noexcept {
-    works_for = self;
-    static_cast<state*>(self)->work();
+void* thread_pool::state::thread_main(void* start) noexcept {
+    const std::unique_ptr<start_of_thread> given(static_cast<start_of_thread*>(start));
+    works_for = given->of.get();
+    given->of->work(*given->self);
     return nullptr;
 }
 
-void thread_pool::state::work() noexcept {
+void thread_pool::state::work(worker& self) noexcept {
     auto own = locked(); // the thread has counted as looking for calls since it was started
     for (;;) {
         if (queue_.empty() && looking_ == 1 && phase_ == phase::open) {
@@ -192,12 +223,15 @@ void thread_pool::state::work() noexcept {
             own = locked();
         }
         if (!queue_.empty()) {
-            run_next(own);
+            run_next(own, self);
             continue;
         }
         --looking_;
-        if (phase_ != phase::open)
+        if (phase_ != phase::open) {
+            self.at = worker::stage::gone;
+            ended_or_left_.notify_all();
             return;
+        }
         ++asleep_;
         while (woken_ == 0 && queue_.empty() && phase_ == phase::open)
             work_or_end_.wait(own);
@@ -208,11 +242,13 @@ void thread_pool::state::work() noexcept {
     }
 }
 
-void thread_pool::state::run_next(held& own) noexcept {
+void thread_pool::state::run_next(held& own, worker& self) noexcept {
     auto& j = *queue_.front();
     remove(own, j);
     j.stage_ = job::stage::running;
     j.begin();
+    self.making = &j;
+    self.at = worker::stage::making_a_call;
     --looking_;
     ++at_work_;
     const bool can_be_stopped = j.stop_ != nullptr;
@@ -224,7 +260,10 @@ void thread_pool::state::run_next(held& own) noexcept {
     own.unlock();
     if (wake_another)
         work_or_end_.notify_one();
-    j.run_(j);
+    {
+        const executor_job::context in(j);
+        j.run_(j);
+    }
     if (can_be_stopped) {
         own = locked();
         stoppable_.remove(j);
@@ -232,8 +271,29 @@ void thread_pool::state::run_next(held& own) noexcept {
     }
     j.finish(); // the job may be gone now
     own = locked();
+    self.making = nullptr;
+    if (self.at != worker::stage::joined)
+        self.at = worker::stage::idle;
     --at_work_;
     ++looking_;
+}
+
+void thread_pool::state::leave_behind(const job& j) noexcept {
+    const auto own = locked();
+    for (auto& w : workers_) {
+        if (w.making == &j && w.at == worker::stage::making_a_call) {
+            w.at = worker::stage::making_one_left_behind;
+            ended_or_left_.notify_all();
+        }
+    }
+}
+
+bool thread_pool::state::nobody_to_wait_for(const held& own) const noexcept {
+    MUSTER_ASSERT(is(own));
+    return queue_.empty() && std::all_of(workers_.begin(), workers_.end(), [](const worker& w) {
+        return w.at == worker::stage::gone || w.at == worker::stage::making_one_left_behind ||
+               w.at == worker::stage::joined;
+    });
 }
 
 void thread_pool::state::stop_running() noexcept {
@@ -245,8 +305,8 @@ void thread_pool::state::stop_running() noexcept {
         }
         MUSTER_ASSERT(j->stage_ == job::stage::running);
         j->stage_ = job::stage::asked_to_stop;
-        // What is registered with the token is called without the lock. The call may be over before that has returned,
-        // and the list another one, so it is gone through from its beginning again.
+        // Callbacks that are registered with the token are called without the lock. The call may be over before that
+        // has returned, and the list another one, so it is gone through from its beginning again.
         std::stop_source source = *j->stop_;
         own.unlock();
         source.request_stop();
@@ -255,11 +315,16 @@ void thread_pool::state::stop_running() noexcept {
     }
 }
 
-void thread_pool::state::close(bool drop_queued) {
+bool thread_pool::state::all_gone(const held& own) const noexcept {
+    MUSTER_ASSERT(is(own));
+    return std::all_of(workers_.begin(), workers_.end(),
+        [](const worker& w) { return w.at == worker::stage::gone || w.at == worker::stage::joined; });
+}
+
+void thread_pool::state::close(bool drop_queued, std::chrono::milliseconds patience) {
     if (is_own_thread())
         throw invalid_state_error("a pool's own thread can't wait for the pool to end");
     detail::intrusive_list<job> dropped;
-    std::vector<pthread_t> to_join;
     {
         const auto own = locked();
         if (phase_ == phase::open)
@@ -269,23 +334,35 @@ void thread_pool::state::close(bool drop_queued) {
             remove(own, j);
             dropped.push_back(j);
         }
-        to_join.swap(started_);
         work_or_end_.notify_all();
     }
     while (job* j = dropped.pop_front())
         j->refuse(cancel_reason::shutdown);
     if (drop_queued)
         stop_running();
-    for (const pthread_t t : to_join)
-        pthread_join(t, nullptr);
     auto own = locked();
-    // Two threads may close the pool: the one that found no threads to join waits for the other.
-    if (!to_join.empty() || thread_count_ == 0) {
-        thread_count_ = 0;
-        phase_ = phase::ended;
-        all_ended_.notify_all();
+    ended_or_left_.wait(own, [&] { return nobody_to_wait_for(own); });
+    ended_or_left_.wait_for(own, patience, [&] { return all_gone(own); });
+    if (phase_ != phase::closing) {
+        // Two threads close the pool: the second waits until the first has joined the threads.
+        ended_or_left_.wait(own, [this] { return phase_ == phase::ended; });
+        return;
     }
-    all_ended_.wait(own, [this] { return phase_ == phase::ended; });
+    phase_ = phase::joining;
+    thread_count_ = 0;
+    // This thread's loop is the only one that touches the records of threads that are gone.
+    for (auto& w : workers_) {
+        if (w.at == worker::stage::gone) {
+            own.unlock();
+            pthread_join(w.thread, nullptr);
+            own.lock();
+        } else {
+            pthread_detach(w.thread);
+        }
+        w.at = worker::stage::joined;
+    }
+    phase_ = phase::ended;
+    ended_or_left_.notify_all();
 }
 
 void thread_pool::state::submit(job& j) {
@@ -325,25 +402,26 @@ bool thread_pool::state::withdraw(job& j) noexcept {
     return true;
 }
 
-thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_unique<state>(options)) {}
+thread_pool::thread_pool() : thread_pool(thread_pool_options()) {}
+
+thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_shared<state>(options)) {}
 
 thread_pool::~thread_pool() {
-    if (!state_->is_own_thread()) {
-        state_->close(false);
-        return;
-    }
-    // A call ended the program, and static objects are destroyed on its thread, which can't wait for itself: what the
-    // threads use is never freed.
-    static_cast<void>(state_.release());
+    // If a call ends the program, static objects are destroyed on its thread, which can't wait for itself. The threads
+    // own what they use.
+    if (!state_->is_own_thread())
+        state_->close(false, patience_with_left_behind);
 }
 
-void thread_pool::shutdown() { state_->close(false); }
+void thread_pool::shutdown() { state_->close(false, patience_with_left_behind); }
 
-void thread_pool::stop() { state_->close(true); }
+void thread_pool::stop() { state_->close(true, patience_with_left_behind); }
 
 void thread_pool::submit(job& j) { state_->submit(j); }
 
 bool thread_pool::withdraw(job& j) noexcept { return state_->withdraw(j); }
+
+void thread_pool::leave_behind(job& j) noexcept { state_->leave_behind(j); }
 
 std::size_t thread_pool::threads() const noexcept { return state_->threads(); }
 
@@ -351,9 +429,28 @@ std::size_t thread_pool::queued() const noexcept { return state_->queued(); }
 
 std::size_t thread_pool::running() const noexcept { return state_->running(); }
 
+/// The default pool is shut down with the program and never destroyed: a later call is refused by a pool that exists.
+class program_pool {
+public:
+    program_pool()
+        : pool_(new thread_pool(thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"))) {
+    }
+    ~program_pool() {
+        if (!pool_->state_->is_own_thread()) // a call on one of its threads may have ended the program
+            pool_->state_->close(false, std::chrono::milliseconds(0));
+    }
+    program_pool(const program_pool&) = delete;
+    program_pool& operator=(const program_pool&) = delete;
+
+    [[nodiscard]] thread_pool& pool() const noexcept { return *pool_; }
+
+private:
+    thread_pool* const pool_;
+};
+
 thread_pool& default_pool() {
-    static thread_pool pool(thread_pool_options().threads(std::min<std::size_t>(32, cores() + 4)).name("muster"));
-    return pool;
+    static program_pool the;
+    return the.pool();
 }
 
 } // namespace muster

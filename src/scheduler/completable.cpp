@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What handles and futures refer to: ending, watchers, and requests from other threads.
+// The states behind handles and futures: ending, watchers, and requests from other threads.
 //
 // A completable has owners, counted on the loop's thread: the loop while a task runs, and handles and futures. When the
 // last owner is gone a failure that nobody saw is reported and the state is destroyed - unless a request from another
@@ -88,6 +88,11 @@ void completable::check_awaitable() const {
         throw invalid_state_error("'" + name() +
                                   "' belongs to another loop: have that run what needs it, with "
                                   "loop_handle::submit");
+}
+
+void list_completable(completable& c, wait_lister& lister) {
+    if (!c.done())
+        lister.child(c.name(), c.site(), c.as_fiber(), c.combinator(), c.as_fiber() == nullptr);
 }
 
 void completable::abandon() noexcept {

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+// One thread's loop, without a clock and without I/O.
+//
+// run_until() alternates between the backend's poll(), which may sleep, and run_turn(). A turn reads the clock, opens
+// the letters from other threads, runs the batch of what was ready, and last fires the timers that were due when it
+// began. So a result that is there when a time limit strikes is delivered first, as in asyncio.
+//
+// When the backend is destroyed, destroy_tasks() destroys what never ended, the newest task first.
 #include <muster/detail/scheduler.hpp>
 
 #include <muster/detail/loop_link.hpp>
@@ -64,12 +71,14 @@ void scheduler::run_turn() noexcept {
             c.call_(c, true);
         }
     }
-    // After what was ready, as in asyncio: a result that is there when a time limit strikes goes first.
+    // Timers fire after the batch: a result that is there when a time limit strikes is delivered first.
     timers_.fire_due(began, last_order);
 }
 
 void scheduler::timed_step(fiber& f) noexcept {
     const auto name = f.owners_name();
+    const auto site = f.owners_site();
+    const locals_share locals(retain_locals(f.locals()));
     const auto began = std::chrono::steady_clock::now();
     f.step();
     const auto took = std::chrono::steady_clock::now() - began;
@@ -77,8 +86,10 @@ void scheduler::timed_step(fiber& f) noexcept {
         return;
     report r(report_kind::slow_step);
     r.name = name;
+    r.site = site;
     r.detail = "kept the loop busy for " +
                std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()) + " ms";
+    const locals_scope in(locals_share(retain_locals(locals.get())));
     send_report(r);
 }
 
@@ -130,38 +141,31 @@ void scheduler::delist(task_base& t) noexcept {
     --live_tasks_;
 }
 
-std::vector<std::string> scheduler::describe_waiters() const {
-    std::vector<std::string> lines;
-    for (const task_base* t = tasks_.front(); t != nullptr; t = tasks_.after(*t)) {
-        std::string line = "'" + t->name() + "'";
-        if (t->site().line() != 0) {
-            line += " (created at ";
-            line += t->site().file_name();
-            line += ':';
-            line += std::to_string(t->site().line());
-            line += ')';
-        }
-        if (const suspension* wait = t->waits_for(); wait != nullptr) {
-            line += " waits for ";
-            line += wait->kind_->what;
-        } else {
-            line += " is ready to run";
-        }
-        lines.push_back(std::move(line));
-    }
-    return lines;
+task_base* scheduler::first_task() const noexcept {
+    task_base* t = tasks_.front();
+    while (t != nullptr && t->left_behind())
+        t = tasks_.after(*t);
+    return t;
+}
+
+task_base* scheduler::next_task(const task_base& t) const noexcept {
+    task_base* next = tasks_.after(t);
+    while (next != nullptr && next->left_behind())
+        next = tasks_.after(*next);
+    return next;
 }
 
 void scheduler::destroy_tasks() noexcept {
     const current_loop_scope scope(*this);
-    // What is queued is part of what is destroyed. Newest first: a task's children are younger than it is.
+    // Queued fibers belong to tasks that are destroyed here. The newest tasks go first: a task's children are younger
+    // than it is.
     drop_ready();
     letter* late = inbox()->close();
     while (late != nullptr) {
         letter* opened = std::exchange(late, late->next_);
         opened->open_(*opened, *this);
     }
-    drop_ready(); // what the letters made ready
+    drop_ready(); // the letters may have made something ready
     const auto last_number = numbered_;
     while (!tasks_.empty()) {
         task_base& t = *tasks_.back();
@@ -178,6 +182,7 @@ void scheduler::destroy_tasks() noexcept {
         const suspension* const wait = t.waits_for();
         const char* const waited_for = wait != nullptr ? wait->kind_->what : nullptr;
         destroy_fiber_tree(t);
+        const locals_scope in(locals_share(retain_locals(t.locals())));
         send_report(r, [&] {
             r.name = t.name();
             if (waited_for != nullptr)

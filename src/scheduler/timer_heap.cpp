@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// An 8-ary heap in an array: the children of entry i are entries 8i+1 to 8i+8, and each is due no earlier than its
+// parent. Each timer knows where its entry is, so that it can be disarmed in O(log n).
 #include <muster/detail/timer_heap.hpp>
 
 namespace muster::detail {

@@ -141,23 +141,21 @@ completion_order::next_wait::next_wait(completion_order& order) noexcept : suspe
 completion_order::next_wait::~next_wait() { leave_list(); }
 
 void completion_order::next_wait::leave_list() noexcept {
-    if (order_ == nullptr)
+    if (order_ == nullptr || !std::exchange(listed_, false))
         return;
-    if (order_->waiting_.contains(*this))
-        order_->waiting_.remove(*this);
-    else if (order_->settled_.contains(*this))
-        order_->settled_.remove(*this);
+    (state_ == state::waiting ? order_->waiting_ : order_->settled_).remove(*this);
 }
 
 void completion_order::next_wait::begin(fiber& f, std::coroutine_handle<> h) noexcept {
     order_->waiting_.push_back(*this);
+    listed_ = true;
     f.wait(*this, h);
 }
 
 cancel_effect completion_order::next_wait::cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
     auto& self = static_cast<next_wait&>(s);
     MUSTER_ASSERT(self.state_ == state::waiting);
-    self.order_->waiting_.remove(self);
+    self.leave_list();
     --self.order_->asked_;
     self.state_ = state::cancelled;
     self.order_ = nullptr;

@@ -6,6 +6,8 @@ namespace muster::detail {
 const suspension_kind shielded_wait::kind_of{
     .what = "a shielded task or future",
     .cancel = &shielded_wait::cancel,
+    .list = [](const suspension& s,
+                wait_lister& lister) { list_completable(*static_cast<const shielded_wait&>(s).on_, lister); },
 };
 
 shielded_wait::entry::entry(shielded_wait& w) noexcept
@@ -23,6 +25,7 @@ shielded_wait::entry::entry(shielded_wait& w) noexcept
 shielded_wait::shielded_wait(counted<completable> c) : suspension(kind_of), on_(std::move(c)), watch_(*this) {
     if (!on_)
         throw invalid_state_error("this handle refers to nothing: it was default-made or moved from");
+    on_->require_awaitable();
 }
 
 shielded_wait::~shielded_wait() {

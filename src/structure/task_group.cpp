@@ -36,6 +36,14 @@ using detail::cancel_request;
 const detail::suspension_kind task_group::child_wait::kind_of{
     .what = "the tasks of its group",
     .cancel = &child_wait::cancel,
+    .list =
+        [](const suspension& s, detail::wait_lister& lister) {
+            const task_group* const group = static_cast<const child_wait&>(s).group_;
+            if (group == nullptr)
+                return;
+            for (const member* m = group->members_.front(); m != nullptr; m = group->members_.after(*m))
+                detail::list_completable(*m->task_, lister);
+        },
 };
 
 detail::cancel_effect task_group::child_wait::cancel(suspension& s, const cancel_request&, detail::fiber*&) noexcept {

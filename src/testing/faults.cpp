@@ -91,8 +91,7 @@ public:
     void main_ended(const muster::detail::fiber_loop& of) noexcept override {
         const auto& loop = static_cast<const scheduler&>(of);
         try {
-            using tasks = muster::detail::intrusive_list<muster::detail::task_base>;
-            for (const auto* t = loop.tasks().front(); t != nullptr; t = tasks::after(*t)) {
+            for (const auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t)) {
                 if (t->cancels() != 0)
                     continue; // it was asked to end, and will
                 if (shielded_ != 0)
@@ -159,7 +158,7 @@ private:
 
     void cancel_body(scheduler& loop) noexcept {
         // The body is the loop's first task, as long as it has not ended.
-        if (auto* first = loop.tasks().front(); first != nullptr && first->number() == 1) {
+        if (auto* first = loop.first_task(); first != nullptr && first->number() == 1) {
             first->fiber::cancel(muster::detail::cancel_request(cancel_reason::requested));
             act_ = act::cancelled_the_body;
         }

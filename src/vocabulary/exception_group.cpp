@@ -23,7 +23,7 @@
 namespace muster {
 namespace detail {
 
-/// What the copies of a group share: at least one exception, none of them null.
+/// The state that the copies of a group share: at least one exception, none of them null.
 class group_state {
 public:
     /// *Errors*: std::invalid_argument if `held` is empty or holds a null.

@@ -33,6 +33,8 @@ std::string_view to_string(report_kind kind) noexcept {
         return "ignores cancellation";
     case report_kind::slow_step:
         return "slow step";
+    case report_kind::stray:
+        return "still running";
     case report_kind::wrong_thread:
         return "wrong thread";
     }

@@ -286,3 +286,16 @@ TEST(loop_handle, submissions_race_cancellations_and_the_end_of_the_loop) {
         s.join();
     EXPECT_EQ(ended, 2000);
 }
+
+TEST(loop_handle, submit_keeps_its_callable_as_long_as_the_coroutine_runs) {
+    muster::run([]() -> muster::task<> {
+        std::jthread other([loop = muster::loop_handle::current()] {
+            auto text = loop.submit([captured = std::string(100, 'x')]() -> muster::task<std::string> {
+                co_await muster::sleep_for(1ms);
+                co_return captured;
+            });
+            EXPECT_EQ(text.get(), std::string(100, 'x'));
+        });
+        co_await muster::sleep_for(20ms);
+    }());
+}

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include <muster/thread_pool.hpp>
 
+#include <muster/gather.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
 #include <muster/testing/manual_loop.hpp>
+#include <muster/timeout.hpp>
 #include <muster/to_thread.hpp>
 
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -872,4 +876,79 @@ TEST(thread_pool, goes_on_with_fewer_threads_when_no_more_can_be_started) {
         EXPECT_EQ(pool.threads(), 1u);
         EXPECT_EQ(setrlimit(RLIMIT_AS, &all), 0);
     }(unlimited));
+}
+
+TEST(abandon, is_taken_by_wait_for_and_gather) {
+    muster::run([]() -> muster::task<> {
+        auto value = co_await muster::wait_for(muster::to_thread([] { return 1; }).abandon(), 10s);
+        EXPECT_EQ(value, 1);
+        auto both = co_await muster::gather(
+            muster::to_thread([] { return 2; }).abandon(), muster::to_thread([] { return 3; }).abandon());
+        EXPECT_EQ(std::get<0>(both) + std::get<1>(both), 5);
+    }());
+}
+
+TEST(abandon, a_call_that_outlasts_its_time_limit_is_left_behind) {
+    muster::thread_pool pool;
+    auto go_on = std::make_shared<std::atomic<bool>>(false);
+    muster::run([](muster::thread_pool& on, std::shared_ptr<std::atomic<bool>> flag) -> muster::task<> {
+        auto stuck = [flag] { flag->wait(false); };
+        bool expired = false;
+        try {
+            co_await muster::wait_for(muster::run_in_executor(on, stuck).abandon(), 5ms);
+        } catch (const muster::timeout_error&) {
+            expired = true;
+        }
+        EXPECT_TRUE(expired);
+    }(pool, go_on));
+    pool.shutdown(); // does not wait for the call
+    EXPECT_EQ(pool.running(), 1u);
+    *go_on = true;
+    go_on->notify_all();
+}
+
+TEST(the_program_DeathTest, does_not_wait_for_a_call_that_was_left_behind_and_never_ends) {
+    ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+    EXPECT_EXIT(
+        {
+            muster::run([]() -> muster::task<> {
+                auto stuck = [] {
+                    for (;;)
+                        std::this_thread::sleep_for(1h);
+                };
+                bool expired = false;
+                try {
+                    co_await muster::wait_for(muster::to_thread(stuck).abandon(), 5ms);
+                } catch (const muster::timeout_error&) {
+                    expired = true;
+                }
+                EXPECT_TRUE(expired);
+            }());
+            std::exit(0);
+        },
+        ::testing::ExitedWithCode(0), "");
+}
+
+/// Calls to_thread in its destructor, when the default pool is gone.
+struct calls_when_destroyed {
+    ~calls_when_destroyed() {
+        try {
+            muster::run([]() -> muster::task<> { co_await muster::to_thread([] {}); }());
+        } catch (const muster::invalid_state_error& e) {
+            std::fprintf(stderr, "refused: %s\n", e.what());
+            std::_Exit(3);
+        }
+    }
+};
+
+TEST(the_default_pool_DeathTest, refuses_a_call_after_the_end_of_main) {
+    ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+    EXPECT_EXIT(
+        {
+            static const calls_when_destroyed last;
+            static_cast<void>(&last);
+            muster::run([]() -> muster::task<> { co_await muster::to_thread([] {}); }());
+            std::exit(0);
+        },
+        ::testing::ExitedWithCode(3), "refused: the pool 'muster' was shut down");
 }

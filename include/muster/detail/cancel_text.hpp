@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a cancellation says beyond its reason: a message and the name of the task that asked. Most cancellations
+/// The words of a cancellation beyond its reason: a message, and the name of the task that asked. Most cancellations
 /// say neither and cost nothing; one text is shared by all the tasks that a request reaches.
 /// The count is atomic because a cancelled_error, which holds one, may travel to another thread.
 ///

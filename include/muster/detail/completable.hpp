@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What handles and futures refer to: a counted state that ends once, with an outcome, and then calls its watchers in
-/// the order in which they came. The counts are plain: a completable belongs to its loop's thread.
+/// The state that handles and futures refer to. It is counted, ends once, with an outcome, and then calls its watchers
+/// in the order in which they came. The counts are plain: a completable belongs to its loop's thread.
 ///
 ///     watcher.watch(state);   // its function is called when the state has ended
 
@@ -60,7 +60,9 @@ public:
     /// The task's fiber; null for a future.
     [[nodiscard]] virtual fiber* as_fiber() noexcept { return nullptr; }
     /// The combinator that will end it: only the future of a combinator that was started has one.
-    [[nodiscard]] virtual const cancel_target* as_target() const noexcept { return nullptr; }
+    [[nodiscard]] virtual cancel_target* as_target() noexcept { return nullptr; }
+    /// The wait of the combinator that will end it, for reports; null for any other task or future.
+    [[nodiscard]] virtual const suspension* combinator() const noexcept { return nullptr; }
     /// "task" or "future", for messages.
     [[nodiscard]] virtual const char* what() const noexcept = 0;
 
@@ -142,5 +144,8 @@ private:
     failure_notice failure_ = failure_notice::unseen;
     std::atomic<std::uint32_t> letters_{0}; ///< requests from other threads that are on their way
 };
+
+/// Lists a task or future that something waits for, unless it has ended.
+void list_completable(completable& c, wait_lister& lister);
 
 } // namespace muster::detail

@@ -30,6 +30,7 @@
 
 namespace muster::detail {
 
+class cancel_target;
 class fiber;
 struct suspension;
 
@@ -47,28 +48,32 @@ struct cancel_request {
 struct cancel_hold {
     cancel_hold* outer_ = nullptr;
     cancel_request request_{cancel_reason::none};
-    std::uint32_t count_ = 0; ///< how many requests came meanwhile
+    std::uint32_t count_ = 0; ///< how many requests came while it lasted
     bool pending_ = false;
 };
 
-/// What a wait does when the fiber that waits is cancelled.
+/// How a wait answers when the fiber that waits is cancelled.
 enum class cancel_effect : std::uint8_t {
     interrupted, ///< it is off all lists; the fiber goes on with a cancelled_error
     passed_on,   ///< it asked others to stop, and ends when they have
     held,        ///< it can't stop now; the fiber hears of it when the wait has ended
 };
 
-/// Receives what a wait waits for, for reports of who is stuck.
+/// Receives the tasks, futures and children that a wait waits for, for reports of stuck tasks.
 class wait_lister {
 public:
-    /// One task, future or child. `runs` is null for what has no fiber, such as a future.
-    virtual void child(std::string name, std::source_location site, const fiber* runs) = 0;
+    /// One task, future or child. `runs` is its fiber. A future has none, but may be that of a combinator that was
+    /// started: `waits` is what the combinator waits for. `go_into` says whether what it waits for is listed, too:
+    /// false for a task, which has a place of its own in the report.
+    virtual void child(
+        std::string name, std::source_location site, const fiber* runs, const suspension* waits, bool go_into) = 0;
 
 protected:
     ~wait_lister() = default;
 };
 
-/// What one kind of wait can do. Written with designated initialisers: `{.what = "sleep", .cancel = &interrupt}`.
+/// The functions and properties of one kind of wait. Written with designated initialisers: `{.what = "sleep", .cancel =
+/// &interrupt}`.
 struct suspension_kind {
     const char* what; ///< for messages: "sleep", "mutex::lock"
     /// May name another fiber that the same request goes on to. Such a wait is called again, with its own fiber named,
@@ -81,12 +86,15 @@ struct suspension_kind {
     bool can_be_dropped = false;
     /// Lists what has not ended of all that the wait waits for; null if it waits for no task, future or child.
     void (*list)(const suspension&, wait_lister&) = nullptr;
+    /// For waits that pass a cancellation on: the task, or the combinator, that this one waits for. *Returns* true if
+    /// the wait can be ended by itself to cut a circle; the children of a combinator are cut off one by one instead.
+    bool (*waits_on)(suspension&, fiber*& task, cancel_target*& combinator) noexcept = nullptr;
 };
 
 /// Marks what may be awaited in a task as it is: an awaiter that knows fibers.
 struct library_awaitable {};
 
-/// What a waiting fiber waits for. Part of an awaiter, so it lives in the waiting coroutine's frame.
+/// One wait of a fiber. Part of an awaiter, so it lives in the waiting coroutine's frame.
 struct suspension {
     explicit suspension(const suspension_kind& kind) noexcept : kind_(&kind) {}
     suspension(const suspension&) = delete;
@@ -96,7 +104,7 @@ struct suspension {
     fiber* fiber_ = nullptr;
 };
 
-/// Who holds a fiber: it is called when the fiber has ended, and knows its name and where it was created.
+/// The object that holds a fiber: it is called when the fiber has ended, and knows its name and where it was created.
 struct fiber_owner {
     using ended_function = void (*)(fiber_owner&, fiber&) noexcept;
     using name_function = std::string (*)(const fiber_owner&, const fiber&);
@@ -135,7 +143,7 @@ struct promise_links {
 
     union {
         fiber* fiber_ = nullptr;
-        void* next_dropped_; ///< of a frame that is destroyed before it was started
+        void* next_dropped_; ///< the next frame in the list of those to destroy that were never started
     };
     outcome_base* out_ = nullptr; ///< where the result goes; null until it is started
     union {
@@ -249,6 +257,8 @@ public:
     [[nodiscard]] cancel_request take_cancellation() noexcept;
     /// The same; where a test watches the loop it may throw something else instead.
     [[nodiscard]] cancel_request take_for_throw();
+    /// It waits, in a circle, for itself: its wait, which passed the cancellation on, ends with it.
+    void cut_circle(const cancel_request& request) noexcept;
     /// A delivered cancellation is put back: it comes again at the next wait.
     void put_back(const cancel_request& request) noexcept;
     /// The fiber is used again for another coroutine: nobody has asked that one to stop.
@@ -280,7 +290,7 @@ public:
     [[nodiscard]] bool running() const noexcept { return loop_ != nullptr && loop_->running() == this; }
     /// Null if it does not wait.
     [[nodiscard]] suspension* waits_for() const noexcept { return state_ == fiber_state::waiting ? op_ : nullptr; }
-    /// What its owner calls it.
+    /// The name that its owner gives it.
     [[nodiscard]] std::string owners_name() const;
     /// Where its owner says that it was created; line 0 if that is not known.
     [[nodiscard]] std::source_location owners_site() const noexcept;
@@ -320,7 +330,6 @@ private:
 
     bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
     fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
-    void cut_circle(const cancel_request& request) noexcept;
     void end_cancelled() noexcept;
 
     /// Every change of its state, as the picture above has them.

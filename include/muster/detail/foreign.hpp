@@ -24,8 +24,8 @@ namespace muster::detail {
 
 class foreign_wait;
 
-/// What a foreign awaitable resumes: it does nothing but post its wait, once it is suspended for good. Then the loop
-/// may destroy it while the thread that resumed it is on its way back.
+/// The coroutine that a foreign awaitable resumes: it does nothing but post its wait, once it is suspended for good.
+/// Then the loop may destroy it while the thread that resumed it is on its way back.
 class foreign_bridge {
 public:
     struct promise_type {

@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// What tasks and futures keep of their loop, and which outlives the loop: whether it still runs, and its mailbox.
+/// The link from tasks and futures to their loop. It outlives the loop, and knows whether that still exists, and its
+/// mailbox.
 ///
 ///     if (scheduler* loop = link.loop()) loop->post(call);
 

@@ -32,7 +32,8 @@ struct letter {
     function open_; ///< called on the loop's thread
 };
 
-/// What a loop holds on behalf of others and gives back when it ends. Held by address; the loop's thread only.
+/// Something that a loop holds on behalf of others and gives back when it ends. Held by address; the loop's thread
+/// only.
 class loop_share : public list_hook<loop_share> {
 public:
     using function = void (*)(loop_share&) noexcept;
@@ -89,7 +90,8 @@ public:
     void keep(loop_share& s) noexcept { shares_.push_front(s); }
     void give_back(loop_share& s) noexcept { shares_.remove(s); }
     void give_back_all() noexcept {
-        // What is given back may be the last to know of the loop, which leads here again: a loop, not a recursion.
+        // A share that is given back may be the last owner of the link, which calls this again: so this is a loop and
+        // not a recursion.
         if (giving_back_)
             return;
         giving_back_ = true;
@@ -98,8 +100,8 @@ public:
         giving_back_ = false;
     }
 
-    /// What lives outside and may still post (promises, loop handles, guards) enters, and leaves in the end. The loop
-    /// is woken when the last one leaves, so that it can see a deadlock. *Thread safety*: any thread.
+    /// Objects that live outside and may still post (promises, loop handles, guards) enter, and leave in the end. The
+    /// loop is woken when the last one leaves, so that it can see a deadlock. *Thread safety*: any thread.
     void enter() noexcept { outside_.fetch_add(1, std::memory_order_relaxed); }
     void leave() noexcept {
         if (outside_.fetch_sub(1, std::memory_order_acq_rel) == 1) {

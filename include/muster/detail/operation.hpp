@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// What the library's functions return to be awaited: the arguments of an awaiter that is made when the await begins.
-/// An awaiter is part of lists and heaps and can't move; an operation can, so that it can be given to gather,
-/// wait_for and the like.
+/// The type that the library's functions return to be awaited: it holds the arguments of an awaiter that is made when
+/// the await begins. An awaiter is part of lists and heaps and can't move; an operation can, so that it can be given to
+/// gather, wait_for and the like.
 ///
 ///     operation<sleep_awaiter, nanoseconds> sleep_for(nanoseconds d) { return operation<...>(d); }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a loop has to run: fibers to go on with and calls to make, first in, first out. One iteration of the loop
+/// The queue of a loop: fibers to go on with and calls to make, first in, first out. One iteration of the loop
 /// takes a batch, which is all that is queued when it begins; what is queued while the batch runs belongs to the next
 /// iteration, as in asyncio.
 ///
@@ -21,7 +21,7 @@ namespace muster::detail {
 class random_sequence;
 struct suspension;
 
-/// What the ready queue holds: a fiber to go on with, or a call to make.
+/// An entry of the ready queue: a fiber to go on with, or a call to make.
 struct runnable {
     enum class kind : std::uint8_t { fiber, call };
     explicit runnable(kind k) noexcept : kind_(k) {}
@@ -86,7 +86,7 @@ public:
             unlink(c);
     }
 
-    /// What is queued now becomes the batch. The last batch must have been run to its end.
+    /// Makes everything that is queued now the batch. The last batch must have been run to its end.
     void begin_batch() noexcept {
         MUSTER_ASSERT(batch_ == nullptr);
         batch_ = head_;

@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// What runs fibers on one thread: the ready queue, a heap of timers, a mailbox for other threads, and the tasks.
-/// A backend, event_loop or manual_loop, says what the time is and how to wait for the outside world.
-/// One iteration ("turn") runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in
+/// The loop of one thread, which runs fibers: the ready queue, a heap of timers, a mailbox for other threads, and the
+/// tasks. A backend, event_loop or manual_loop, says what the time is and how to wait for the outside world. One
+/// iteration ("turn") runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in
 /// asyncio.
 ///
 ///     scheduler.post(call);
@@ -67,7 +67,11 @@ public:
     // ---- the tasks that the loop owns, in order of creation ----
     void enlist(task_base& t) noexcept;
     void delist(task_base& t) noexcept;
-    [[nodiscard]] const intrusive_list<task_base>& tasks() const noexcept { return tasks_; }
+    /// The first of those that may still run, and the next one; null at the end. Tasks that an earlier run has left
+    /// behind are passed over.
+    [[nodiscard]] task_base* first_task() const noexcept;
+    [[nodiscard]] task_base* next_task(const task_base& t) const noexcept;
+    /// How many there are, those that were left behind too.
     [[nodiscard]] std::size_t live_tasks() const noexcept { return live_tasks_; }
     [[nodiscard]] std::uint64_t next_number() noexcept { return ++numbered_; }
     /// Steps that take longer are reported; zero, the default, measures nothing.
@@ -109,7 +113,7 @@ protected:
     }
     /// Reads the clock again within a turn. For clocks that are set by hand.
     void look_at_clock() noexcept { now_ = read_clock(); }
-    /// What the clock says, for the start of a turn.
+    /// *Returns* the time of the clock, for the start of a turn.
     [[nodiscard]] virtual nanoseconds read_clock() noexcept = 0;
     /// Looks for events. If `may_wait`, waits for one, or until `until`. *Returns* false if nothing can ever happen.
     virtual bool poll(bool may_wait, std::optional<nanoseconds> until) = 0;
@@ -138,6 +142,10 @@ private:
     std::optional<random_sequence> shuffle_; ///< for tests
     report_sink reports_;
 };
+
+/// *Returns* "waits for sleep" or "is ready to run"; below it, indented, a line for each task, future or child that it
+/// waits for. At most some dozens of lines, and then how many more there are.
+[[nodiscard]] std::string describe_wait(const fiber& f);
 
 /// The name of the task whose step this is; empty outside.
 [[nodiscard]] std::string running_task_name();

@@ -69,7 +69,7 @@ public:
             release_locals(list_);
     }
 
-    /// What runs now, for something that runs later on this thread.
+    /// *Returns* a share of the current list, for something that runs later on this thread.
     [[nodiscard]] static locals_share of_current() noexcept { return locals_share(retain_locals(current_locals())); }
     /// The same for something that runs on another thread.
     [[nodiscard]] static locals_share copy_of_current() {

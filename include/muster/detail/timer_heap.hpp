@@ -27,7 +27,7 @@ public:
     using fire_function = void (*)(timer&) noexcept;
 
     explicit timer(fire_function fire) noexcept : fire_(fire) {}
-    /// One that keeps a duration for its owner until it is told what to call. It must not be armed before.
+    /// A timer that keeps a duration for its owner until call_when_due() is called. It must not be armed before that.
     explicit timer(nanoseconds kept) noexcept : kept_(kept) {}
     timer(const timer&) = delete;
     timer& operator=(const timer&) = delete;
@@ -62,24 +62,25 @@ public:
 
     /// *Errors*: std::bad_alloc if the array can't grow; the timer is then not armed.
     void push(timer& t, nanoseconds when) { push(t, when, take_order()); }
-    /// The same with a place among equals that was taken before.
+    /// The same with an order among equals that was taken before.
     void push(timer& t, nanoseconds when, std::uint64_t order);
     [[nodiscard]] std::uint64_t take_order() noexcept { return ++orders_; }
 
     void remove(timer& t) noexcept;
 
-    /// Grows with each place that is taken.
+    /// The latest order that was taken.
     [[nodiscard]] std::uint64_t last_order() const noexcept { return orders_; }
 
-    /// Lets happen what is due at `now` and was armed up to `last`. What is armed meanwhile is left for the next turn,
-    /// or timers that arm others at no delay would keep this one from ending.
+    /// Fires the timers that are due at `now` and whose order is at most `last`. Timers that are armed meanwhile are
+    /// left for the next turn, or those that arm others without a delay would keep this one from ending.
     void fire_due(nanoseconds now, std::uint64_t last) noexcept;
 
 private:
-    /// An entry that moves writes its place into its timer, which is in no cache if there are many: a flat heap moves
-    /// few.
+    /// An entry that moves writes its index into its timer, a cache miss if there are many timers. In a flat heap few
+    /// entries move.
     static constexpr std::size_t arity = 8;
-    /// What is due at different times is let happen in portions that a cache holds: what a timer wakes runs soon after.
+    /// Timers that are due at different times fire in portions that fit into a cache, because the fibers that they wake
+    /// run soon after.
     static constexpr std::size_t most_at_once = 256;
 
     struct entry {

@@ -35,6 +35,12 @@ public:
         return detail::run_on(*this, std::move(main), options, site);
     }
 
+    /// Does not compile: says what to write instead.
+    template <detail::no_task A>
+    void run(A&&, const run_options& = {}) {
+        detail::refuse<A>();
+    }
+
     /// Makes a task of this loop from plain code; it runs in run_ready or advance.
     template <class T>
     task_handle<T> start(

@@ -107,7 +107,7 @@ struct child_of<A> {
         "the value of this handle can't be copied: give the handle away with `std::move(h)`");
     static constexpr bool is_handle = true;
     static stored store(A&& h) {
-        static_cast<void>(h.required_state());
+        static_cast<void>(h.state_here("awaiting it"));
         return std::forward<A>(h);
     }
 };

@@ -80,6 +80,7 @@ private:
     }
 
     void set_result() noexcept {
+        const locals_scope in(std::move(locals_));
         try {
             if constexpr (std::is_void_v<decltype(wired_->result())>) {
                 wired_->result();
@@ -116,12 +117,15 @@ private:
         wired_->get_join().ask_to_stop(request);
         return true;
     }
-    [[nodiscard]] const cancel_target* as_target() const noexcept override {
+    [[nodiscard]] cancel_target* as_target() noexcept override { return wired_ ? &wired_->get_join() : nullptr; }
+
+    [[nodiscard]] const suspension* combinator() const noexcept override {
         return wired_ ? &wired_->get_join() : nullptr;
     }
 
     std::optional<wired> wired_; ///< until it has ended
     Then then_;
+    locals_share locals_ = locals_share::of_current(); ///< for then_: the values of the task that started it
 };
 
 /// *Errors*: invalid_state_error if no loop runs on this thread, or for a task that was awaited before.
