@@ -33,6 +33,24 @@ namespace detail {
 class job_wait;
 } // namespace detail
 
+class executor_job;
+
+/// An executor makes calls and says when they are over.
+///  - `Ex::job` is what it holds of a call, derived from executor_job.
+///  - `Ex::call<F>` is a call of an F, derived from `Ex::job` and made from an F: it has a `result_type`; `result()`,
+///    the outcome<result_type> that is filled in before finish(); `request_stop()`, which asks a call that has begun to
+///    end early and may do nothing; and `callable()`, the F of a call that was not submitted, to move from.
+///    An executor whose calls leave the process defines it for what it can send.
+///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
+///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
+///  - `leave_behind(job)`, which an executor may do without, hears that nobody waits for a call that has begun.
+template <class Ex>
+concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
+    ex.submit(j);
+    { ex.withdraw(j) }
+    noexcept->std::same_as<bool>;
+};
+
 /// One call, as an executor is given it: to be made, and then to be finished. Held by address from submit() to
 /// finish() or refuse(), or to a withdraw() that succeeded. *Thread safety*: any thread, one at a time.
 class executor_job : private detail::letter {
@@ -89,22 +107,6 @@ private:
     std::unique_ptr<afterlife> afterlife_;
     std::atomic<progress> progress_{progress::waiting};
     bool undelivered_ = false; ///< guarded by a lock of its own: see executor.cpp
-};
-
-/// An executor makes calls and says when they are over.
-///  - `Ex::job` is what it holds of a call, derived from executor_job.
-///  - `Ex::call<F>` is a call of an F, derived from `Ex::job` and made from an F: it has a `result_type`; `result()`,
-///    the outcome<result_type> that is filled in before finish(); `request_stop()`, which asks a call that has begun to
-///    end early and may do nothing; and `callable()`, the F of a call that was not submitted, to move from.
-///    An executor whose calls leave the process defines it for what it can send.
-///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
-///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
-///  - `leave_behind(job)`, which an executor may do without, hears that nobody waits for a call that has begun.
-template <class Ex>
-concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
-    ex.submit(j);
-    { ex.withdraw(j) }
-    noexcept->std::same_as<bool>;
 };
 
 /// The type of the result of calling an F on an Ex.
@@ -240,7 +242,8 @@ public:
     }
 
     /// The same call, which a cancellation leaves behind once it has begun: the task goes on at once, the call ends
-    /// when it ends. It must own what it uses. What it returns then is dropped, what it throws is reported.
+    /// when it ends. It must own what it uses. A value that it returns then is dropped, an exception is
+    /// reported.
     [[nodiscard]] abandonable_call<Ex, F> abandon()&& {
         give_away();
         return abandonable_call<Ex, F>(*executor_, std::move(call_).callable(), site());

@@ -20,50 +20,11 @@
 #include <concepts>
 #include <exception>
 #include <source_location>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 namespace muster {
-
-namespace detail {
-
-/// *Errors*: invalid_state_error if it has ended.
-void require_settable(const completable& future);
-/// *Errors*: std::invalid_argument if it is null or a cancellation.
-void require_error(const std::exception_ptr& error);
-
-/// Holds if a T can be made from the arguments, as the value of a future or promise.
-template <class T, class... Args>
-concept gives_value = (std::is_void_v<T> && sizeof...(Args) == 0) ||
-                      (std::is_reference_v<T> && sizeof...(Args) == 1 && (std::is_convertible_v<Args, T> && ...)) ||
-                      (!std::is_void_v<T> && !std::is_reference_v<T> && std::is_constructible_v<T, Args...>);
-
-/// `to` holds no value. What moving the value throws is the error then.
-template <class T>
-void move_outcome(outcome<T>& from, outcome<T>& to) noexcept {
-    if (from.succeeded()) {
-        try {
-            if constexpr (std::is_void_v<T>) {
-                to.emplace();
-            } else if constexpr (std::is_reference_v<T>) {
-                T value = from.take();
-                to.emplace(value);
-            } else {
-                to.emplace(from.take());
-            }
-        } catch (...) {
-            detail_outcome_access::set_error(to, std::current_exception());
-        }
-    } else if (from.failed()) {
-        detail_outcome_access::set_error(to, from.error());
-    } else {
-        detail_outcome_access::set_cancelled(to, from.state(), from.reason(), detail_outcome_access::text(from));
-    }
-}
-
-} // namespace detail
 
 /// `T` may be void, a reference, or move-only. Copies refer to the same result.
 /// *Lifetime*: of its own; may be read and set after its loop has ended. A failure that nobody looked at is reported

@@ -3,7 +3,7 @@
 
 /// \file
 /// When and how often a child of map is tried again. Waits take loop time; a child that waits for its next attempt
-/// keeps its place among those that run.
+/// leaves its place among those that run to another, and no new ones begin while four times the limit wait so.
 ///
 ///     co_await muster::map(urls, call)
 ///         .retry(muster::retry_policy(3).first_delay(100ms).jitter(0.5).when_failed_with<http_error>())

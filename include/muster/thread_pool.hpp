@@ -10,6 +10,7 @@
 ///     auto rows = co_await muster::run_in_executor(pool, read_rows);
 
 #include <muster/config.hpp>
+#include <muster/detail/call_traits.hpp>
 #include <muster/detail/intrusive_list.hpp>
 #include <muster/executor.hpp>
 #include <muster/outcome.hpp>
@@ -25,31 +26,47 @@
 
 namespace muster {
 
-namespace detail {
+class thread_pool_options;
 
-template <class F>
-inline constexpr bool takes_stop_token = std::is_invocable_v<F, std::stop_token>;
+/// *Errors* of a call: invalid_state_error once the pool is shut down; queue_full, see queue_limit();
+/// std::system_error if no thread could be started at all - while there is one, the pool goes on with fewer.
+/// *Thread safety*: any thread. *Source*: concurrent.futures.ThreadPoolExecutor.
+class thread_pool {
+public:
+    class job;
+    template <class F>
+    class call;
 
-template <class F>
-struct call_traits {
-    static_assert(takes_stop_token<F> || std::is_invocable_v<F>,
-        "this can't be called on a thread: pass something that is called without arguments, or with a "
-        "std::stop_token; to_thread(f, args...) binds arguments");
+    thread_pool();
+    explicit thread_pool(const thread_pool_options& options);
+    /// As shutdown().
+    ~thread_pool();
+    thread_pool(const thread_pool&) = delete;
+    thread_pool& operator=(const thread_pool&) = delete;
+
+    /// Takes no more calls, makes those that wait, and returns when all are over and the threads have ended: all but
+    /// calls that were left behind (`.abandon()`), for which it waits a second at most. Blocks. *Errors*:
+    /// invalid_state_error on one of the pool's own threads, which can't wait for itself.
+    void shutdown();
+    /// The same, but calls that have not begun are not made: who waits for one gets cancelled_error{shutdown}. Those
+    /// that are being made are asked to stop if they take a std::stop_token, and waited for in any case.
+    void stop();
+
+    /// Threads started, calls that wait for one, calls being made.
+    [[nodiscard]] std::size_t threads() const noexcept;
+    [[nodiscard]] std::size_t queued() const noexcept;
+    [[nodiscard]] std::size_t running() const noexcept;
+
+    // ---- an executor: see executor.hpp ----
+    void submit(job& j);
+    [[nodiscard]] bool withdraw(job& j) noexcept;
+    void leave_behind(job& j) noexcept;
+
+private:
+    friend class program_pool;
+    class state;
+    std::shared_ptr<state> state_; ///< shared with the threads: one may be left behind
 };
-template <class F>
-    requires takes_stop_token<F>
-struct call_traits<F> {
-    using returned = std::invoke_result_t<F, std::stop_token>;
-};
-template <class F>
-    requires(!takes_stop_token<F> && std::is_invocable_v<F>)
-struct call_traits<F> {
-    using returned = std::invoke_result_t<F>;
-};
-
-struct nothing_to_stop {};
-
-} // namespace detail
 
 /// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.
 class thread_pool_options {
@@ -81,45 +98,6 @@ private:
     std::size_t queue_limit_ = 0;
     std::size_t stack_bytes_ = 0;
     std::string name_ = "pool";
-};
-
-/// *Errors* of a call: invalid_state_error once the pool is shut down; queue_full, see queue_limit();
-/// std::system_error if no thread could be started at all - while there is one, the pool goes on with fewer.
-/// *Thread safety*: any thread. *Source*: concurrent.futures.ThreadPoolExecutor.
-class thread_pool {
-public:
-    class job;
-    template <class F>
-    class call;
-
-    explicit thread_pool(const thread_pool_options& options = {});
-    /// As shutdown().
-    ~thread_pool();
-    thread_pool(const thread_pool&) = delete;
-    thread_pool& operator=(const thread_pool&) = delete;
-
-    /// Takes no more calls, makes those that wait, and returns when all are over and the threads have ended: all but
-    /// calls that were left behind (`.abandon()`), for which it waits a second at most. Blocks. *Errors*:
-    /// invalid_state_error on one of the pool's own threads, which can't wait for itself.
-    void shutdown();
-    /// The same, but calls that have not begun are not made: who waits for one gets cancelled_error{shutdown}. Those
-    /// that are being made are asked to stop if they take a std::stop_token, and waited for in any case.
-    void stop();
-
-    /// Threads started, calls that wait for one, calls being made.
-    [[nodiscard]] std::size_t threads() const noexcept;
-    [[nodiscard]] std::size_t queued() const noexcept;
-    [[nodiscard]] std::size_t running() const noexcept;
-
-    // ---- an executor: see executor.hpp ----
-    void submit(job& j);
-    [[nodiscard]] bool withdraw(job& j) noexcept;
-    void leave_behind(job& j) noexcept;
-
-private:
-    friend class program_pool;
-    class state;
-    std::shared_ptr<state> state_; ///< shared with the threads: one may be left behind
 };
 
 class thread_pool::job : public executor_job, public detail::list_hook<thread_pool::job> {

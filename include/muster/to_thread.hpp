@@ -9,51 +9,17 @@
 ///     auto found = co_await muster::to_thread([](std::stop_token stop) { return search(stop); });
 
 #include <muster/config.hpp>
+#include <muster/detail/bound_call.hpp>
 #include <muster/detail/callable.hpp>
 #include <muster/executor.hpp>
 #include <muster/thread_pool.hpp>
 
 #include <concepts>
-#include <functional>
 #include <source_location>
-#include <stop_token>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
 namespace muster {
-
-namespace detail {
-
-/// A callable and its arguments, called once.
-template <class F, class... Args>
-class bound_call {
-    static constexpr bool with_token = std::is_invocable_v<F, std::stop_token, Args...>;
-    static_assert(with_token || std::is_invocable_v<F, Args...>,
-        "to_thread can't call this with these arguments: they are copied, or moved, and passed as rvalues; "
-        "pass std::ref(x) for a reference");
-
-public:
-    explicit bound_call(F f, Args... args) : f_(std::move(f)), args_(std::move(args)...) {}
-
-    decltype(auto) operator()() && requires(!with_token) {
-        return std::apply(
-            [this](Args&... args) -> decltype(auto) { return std::invoke(std::move(f_), std::move(args)...); }, args_);
-    }
-    decltype(auto) operator()(std::stop_token token) && requires with_token {
-        return std::apply(
-            [&](Args&... args) -> decltype(auto) {
-                return std::invoke(std::move(f_), std::move(token), std::move(args)...);
-            },
-            args_);
-    }
-
-private:
-    F f_;
-    std::tuple<Args...> args_;
-};
-
-} // namespace detail
 
 /// Awaiting `to_thread(f, args...)` calls f on a thread of the default pool. The callable and the arguments are copied
 /// or moved in, and passed on as rvalues; std::ref(x) passes a reference. If f can be called with a std::stop_token

@@ -402,6 +402,8 @@ bool thread_pool::state::withdraw(job& j) noexcept {
     return true;
 }
 
+thread_pool::thread_pool() : thread_pool(thread_pool_options()) {}
+
 thread_pool::thread_pool(const thread_pool_options& options) : state_(std::make_shared<state>(options)) {}
 
 thread_pool::~thread_pool() {

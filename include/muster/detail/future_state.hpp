@@ -10,10 +10,14 @@
 #include <muster/config.hpp>
 #include <muster/detail/completable.hpp>
 #include <muster/detail/mailbox.hpp>
+#include <muster/error.hpp>
 #include <muster/outcome.hpp>
 
 #include <cstdint>
+#include <exception>
 #include <source_location>
+#include <type_traits>
+#include <utility>
 
 namespace muster::detail {
 
@@ -68,5 +72,39 @@ protected:
 private:
     mailbox* inbox_; // lives as long as the link, of which this is an owner
 };
+
+/// *Errors*: invalid_state_error if it has ended.
+void require_settable(const completable& future);
+/// *Errors*: std::invalid_argument if it is null or a cancellation.
+void require_error(const std::exception_ptr& error);
+
+/// Holds if a T can be made from the arguments, as the value of a future or promise.
+template <class T, class... Args>
+concept gives_value = (std::is_void_v<T> && sizeof...(Args) == 0) ||
+                      (std::is_reference_v<T> && sizeof...(Args) == 1 && (std::is_convertible_v<Args, T> && ...)) ||
+                      (!std::is_void_v<T> && !std::is_reference_v<T> && std::is_constructible_v<T, Args...>);
+
+/// `to` holds no value yet. If moving the value throws, that exception becomes the error of `to`.
+template <class T>
+void move_outcome(outcome<T>& from, outcome<T>& to) noexcept {
+    if (from.succeeded()) {
+        try {
+            if constexpr (std::is_void_v<T>) {
+                to.emplace();
+            } else if constexpr (std::is_reference_v<T>) {
+                T value = from.take();
+                to.emplace(value);
+            } else {
+                to.emplace(from.take());
+            }
+        } catch (...) {
+            detail_outcome_access::set_error(to, std::current_exception());
+        }
+    } else if (from.failed()) {
+        detail_outcome_access::set_error(to, from.error());
+    } else {
+        detail_outcome_access::set_cancelled(to, from.state(), from.reason(), detail_outcome_access::text(from));
+    }
+}
 
 } // namespace muster::detail

@@ -6,6 +6,7 @@
 /// bound the memory. Results are collected by index, or handed to a sink as they come.
 
 #include <muster/config.hpp>
+#include <muster/detail/join/awaited_elements.hpp>
 #include <muster/detail/join/children.hpp>
 #include <muster/detail/join/elements.hpp>
 #include <muster/detail/join/result.hpp>
@@ -16,6 +17,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -29,6 +31,17 @@ template <class Elements, class F>
 class wired_map;
 template <class Elements, class F, class Sink>
 class streamed_map;
+
+/// The elements of an input that was given as `Range`.
+template <class Range>
+struct elements_of {
+    using type = range_elements<std::views::all_t<Range>>;
+};
+template <class Range>
+    requires(!std::ranges::range<Range> && awaited_source<Range>)
+struct elements_of<Range> {
+    using type = awaited_elements<Range>;
+};
 
 template <class Elements, class F>
 struct map_types {

@@ -29,7 +29,8 @@ namespace detail {
 template <class Self>
 class join_words {
 public:
-    /// At most n children run at once. *Errors*: std::invalid_argument if n is 0.
+    /// At most n children run at once; one that waits for its next attempt does not count. *Errors*:
+    /// std::invalid_argument if n is 0.
     Self limit(std::size_t n) && {
         if (n == 0)
             throw_bad_option("limit(0) would start nothing: give at least 1, or leave it out for no limit");
@@ -53,7 +54,7 @@ public:
         options_.within = clamp_to_nanoseconds(d);
         return self();
     }
-    /// At most n children start in any stretch of `window`.
+    /// At most n attempts, retries included, begin in any stretch of `window`.
     template <class Rep, class Period>
     Self rate(std::size_t n, std::chrono::duration<Rep, Period> window) && {
         if (n == 0)

@@ -178,9 +178,12 @@ public:
     }
     [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
         if constexpr (of_handles)
-            return watches_[i].outcome();
+            return watches_[i].was_cut() ? &out_[i] : watches_[i].outcome();
         else
             return &out_[i];
+    }
+    void give_up_on(std::size_t i, const cancel_request& request) noexcept override {
+        detail_outcome_access::set_cancelled(out_[i], outcome_state::cancelled, request.reason, request.text);
     }
     [[nodiscard]] bool has_value_to_lose(std::size_t) const noexcept override {
         return !of_handles && !std::is_void_v<value_type>;

@@ -121,7 +121,9 @@ template <class Wired, class Result>
 class join_awaiter final : public library_awaitable {
 public:
     template <class Input>
-    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {}
+    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {
+        wired_.get_join().refuse_own_task();
+    }
 
     [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }
     template <std::derived_from<promise_links> Promise>

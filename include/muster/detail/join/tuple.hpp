@@ -103,6 +103,15 @@ public:
     [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
         return outcome_pointer(i, std::make_index_sequence<count>());
     }
+    void give_up_on(std::size_t i, const cancel_request& request) noexcept override {
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            ((I == i ? detail_outcome_access::set_cancelled(
+                           std::get<I>(out_), outcome_state::cancelled, request.reason, request.text)
+                     : void()),
+                ...);
+        }
+        (std::make_index_sequence<count>());
+    }
     [[nodiscard]] bool has_value_to_lose(std::size_t i) const noexcept override {
         constexpr bool has_value[count + 1] = {
             (!child_of<As>::is_handle && !std::is_void_v<typename child_of<As>::value_type>)..., false};
@@ -162,7 +171,7 @@ private:
     template <std::size_t... I>
     const outcome_base* outcome_pointer(std::size_t i, std::index_sequence<I...>) const noexcept {
         if constexpr (handles != 0)
-            if (is_handle_at[i])
+            if (is_handle_at[i] && !watches_[place(i)].was_cut())
                 return watches_[place(i)].outcome();
         const outcome_base* found = nullptr;
         ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);
