@@ -24,9 +24,9 @@ namespace muster::testing {
 /// are none. *Thread safety*: one thread.
 class failure_book {
 public:
-    /// The failure was caught, or read in an outcome: may be said of the same failure more than once.
+    /// Somebody caught it, or read it in an outcome: may be said of the same failure more than once.
     void delivered(const std::exception_ptr& error);
-    /// The report handler was called with `r`. Reports without an error are only counted.
+    /// Writes down a call of the report handler. Reports without an error are only counted.
     void reported(const report& r);
 
     [[nodiscard]] bool was_delivered(const std::exception_ptr& error) const;
