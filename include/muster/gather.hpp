@@ -91,8 +91,8 @@ public:
         guard_.disarm();
         return detail::pending_join<input_type, detail::as_outcomes>(std::move(input_), std::move(this->options_));
     }
-    /// End when k have succeeded: the others are cancelled (race_lost). Gives the k, with their index; throws an
-    /// exception_group if so many have failed that k can't be reached.
+    /// End when k have succeeded: the others are cancelled at once (race_lost), and no more begin. Gives the k, with
+    /// their index; throws an exception_group if so many have failed that k can't be reached.
     [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k)&& {
         guard_.disarm();
         this->options_.rules.quorum = detail::checked_quorum(k);

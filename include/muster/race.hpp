@@ -19,7 +19,11 @@ namespace muster {
 
 /// *Returns*, awaited: the winner, with its index. *Errors*: exception_group of all failures if nobody succeeded;
 /// failures of those that lost are reported (suppressed) unless the race is settled.
-/// *Cancellation*: as gather. `.settle()` gives every outcome and why it lost. *Source*: trio's and tokio's select.
+/// The race is decided at once: no child begins after the winner's end (it is not started, race_lost), and those that
+/// wait are cancelled in the same instant, so an item, a permit or bytes that they were just handed go back. The value
+/// of a loser that refused to be cancelled is reported (suppressed) unless the race is settled. *Cancellation*: as
+/// gather, but a winner that is known already is delivered, and the cancellation comes at the caller's next wait.
+/// `.settle()` gives every outcome and why it lost. *Source*: trio's and tokio's select.
 template <class... As>
 class [[nodiscard("nothing runs until it is awaited: co_await muster::race(...)")]] race
     : public detail::join_words<race<As...>> {

@@ -413,10 +413,12 @@ void join::child_is_over(join_slot& s) noexcept {
     slots_.give_back(s);
     if (filling_)
         return;
-    if (input_ == input::ended || stopping())
-        settle_if_done();
-    else
+    // The place that is free now is for a child whose next attempt is due, or for one that has not begun.
+    const bool more_may_begin = !stopping() && (input_ == input::goes_on || (attempts_ && attempts_->has_due()));
+    if (more_may_begin)
         loop_->post(static_cast<call_entry&>(*this));
+    else
+        settle_if_done();
 }
 
 void join_watch::told(watcher& w) noexcept {
