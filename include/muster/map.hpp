@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// Runs a function that gives a task over a range of inputs, pulled lazily: at most `limit` children are alive, and
-/// the memory is theirs, not the input's. Retries, rate and time limits, early stops; every outcome collected, or
-/// streamed with memory that does not grow.
+/// Runs a function that gives a task over a range of inputs, a generator or a queue, pulled lazily: at most `limit`
+/// children are alive at once, whatever the length of the input. Retries, rate and time limits, early stops; every
+/// outcome collected, or streamed with memory that does not grow.
 ///
 ///     auto outcomes = co_await muster::map(urls, call).limit(100).each_within(2s).retry(3).settle();
 ///     auto summary  = co_await muster::map(lines, call).limit(100).for_each(sink);
@@ -26,21 +26,26 @@
 
 namespace muster {
 
+/// The input is a range, or something whose `next()` is awaited and gives an optional: a generator, a queue until it is
+/// shut down. Such an input needs `.limit(n)`; its next element is asked for when there is room for a child, one at a
+/// time, and what stops the map cancels that wait. A queue then keeps its element; an element that a generator yields
+/// all the same is counted as not started.
+///
 /// How it runs is said in a chain, each word once: `.limit(n)` at most n at once, `.each_within(d)` a child's own
-/// limit, `.within(d)` everybody's, `.rate(n, window)` starts in a stretch of time, `.retry(policy)`,
+/// limit, `.within(d)` everybody's, `.rate(n, window)` attempts in a stretch of time, `.retry(policy)`,
 /// `.stop_after_failures(k)`, `.named(text)`.
 /// *Returns*, awaited: the vector of values in input order (nothing for void).
 /// *Errors*: the first failure, as itself, after the others were cancelled and have ended; other forms as they say.
-/// What the input range throws ends the map with that error. std::invalid_argument for a bad option.
+/// An error of the input ends the map with that error. std::invalid_argument for a bad option.
 /// *Cancellation*: cancels the children, waits for them; what was not pulled is not started.
-/// *Lifetime*: a range given as an lvalue is referred to and must outlive the await; an rvalue is kept. The function
+/// *Lifetime*: an input given as an lvalue is referred to and must outlive the await; an rvalue is kept. The function
 /// is taken by value. *Complexity*: memory in the limit for the streamed forms, in the results for the others.
 /// *Source*: none in asyncio; a pool that keeps the ledger.
 template <class Range, class F>
 class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")]] map
     : public detail::join_words<map<Range, F>> {
     using words = detail::join_words<map<Range, F>>;
-    using elements_type = detail::range_elements<std::views::all_t<Range>>;
+    using elements_type = typename detail::elements_of<Range>::type;
     using input_type = detail::map_input<elements_type, std::decay_t<F>>;
     using value_type = typename detail::map_types<elements_type, std::decay_t<F>>::value_type;
 
@@ -92,6 +97,10 @@ public:
         requires std::invocable < std::decay_t<Sink>
     &, std::size_t,
         outcome<value_type>&& > [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink && sink)&& {
+        static_assert(
+            !detail::can_be_awaited<std::invoke_result_t<std::decay_t<Sink>&, std::size_t, outcome<value_type>&&>>,
+            "the sink of for_each is called and not awaited: write a plain function, and wait in the function of the "
+            "map");
         detail::refuse_lambda_in_co_await<Sink>();
         guard_.disarm();
         using streamed = detail::streamed_input<elements_type, std::decay_t<F>, std::decay_t<Sink>>;

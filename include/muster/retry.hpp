@@ -3,7 +3,7 @@
 
 /// \file
 /// When and how often a child of map is tried again. Waits take loop time; a child that waits for its next attempt
-/// keeps its place among those that run.
+/// leaves its place among those that run to another, and no new ones begin while four times the limit wait so.
 ///
 ///     co_await muster::map(urls, call)
 ///         .retry(muster::retry_policy(3).first_delay(100ms).jitter(0.5).when_failed_with<http_error>())
@@ -52,7 +52,7 @@ public:
         rule_.pauses.jitter = part;
         return *this;
     }
-    /// Only errors for which this says true are tried again. What it throws ends the combinator with that error.
+    /// Only errors for which this says true are tried again. An error that it throws ends the combinator.
     retry_policy& when(std::function<bool(const std::exception_ptr&)> retries) {
         rule_.retries = std::move(retries);
         return *this;
@@ -68,7 +68,7 @@ public:
 private:
     template <class Rep, class Period>
     static detail::nanoseconds checked(std::chrono::duration<Rep, Period> d, const char* what) {
-        if (d.count() < 0)
+        if (!(d.count() >= 0)) // NaN is no duration
             throw std::invalid_argument(std::string("retry_policy::") + what + " must not be negative");
         return detail::clamp_to_nanoseconds(d);
     }

@@ -141,7 +141,8 @@ bool any_handle::remove_done_callback(callback_id id) const {
 
 namespace detail {
 
-const suspension_kind completion_wait::kind_of{.what = "a task or future", .cancel = &pass_on, .list = &list};
+const suspension_kind completion_wait::kind_of{
+    .what = "a task or future", .cancel = &pass_on, .list = &list, .waits_on = &waits_on};
 
 completion_wait::waker::waker(completion_wait& w) noexcept : watcher(&ended, nullptr), wait(w) {}
 
@@ -171,6 +172,13 @@ cancel_effect completion_wait::pass_on(suspension& s, const cancel_request& requ
     if (goes_on_to == nullptr && !self.on_->cancel(request))
         return cancel_effect::held;
     return cancel_effect::passed_on;
+}
+
+bool completion_wait::waits_on(suspension& s, fiber*& task, cancel_target*& combinator) noexcept {
+    auto& self = static_cast<completion_wait&>(s);
+    task = self.on_->as_fiber();
+    combinator = self.on_->as_target();
+    return true;
 }
 
 void completion_wait::finish() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <muster/http/client_options.hpp>
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -46,6 +48,16 @@ client_options& client_options::user_agent(std::string name) {
 
 client_options& client_options::redirects(std::size_t n) noexcept {
     redirects_ = n;
+    return *this;
+}
+
+client_options& client_options::redirect_strips(std::vector<std::string> headers) {
+    redirect_strips_ = std::move(headers);
+    return *this;
+}
+
+client_options& client_options::https_only() noexcept {
+    https_only_ = true;
     return *this;
 }
 
@@ -100,6 +112,13 @@ client_options& client_options::compression(bool allowed) noexcept {
 }
 
 client_options& client_options::proxy(std::string url) {
+    const auto scheme = url.find("://");
+    if (scheme != std::string::npos) {
+        const std::string_view named = std::string_view(url).substr(0, scheme);
+        constexpr std::array<std::string_view, 6> known{"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
+        if (std::ranges::find(known, named) == known.end())
+            throw std::invalid_argument("client_options::proxy: '" + std::string(named) + "' is no scheme of a proxy");
+    }
     proxy_ = one_line(std::move(url), "client_options::proxy");
     return *this;
 }

@@ -55,6 +55,11 @@ resend_policy& resend_policy::statuses(std::vector<int> which) {
     return *this;
 }
 
+resend_policy& resend_policy::when(std::function<bool(const std::exception_ptr&)> also) {
+    should_ = std::move(also);
+    return *this;
+}
+
 bool resend_policy::worth_another(int status) const noexcept {
     return std::ranges::find(statuses_, status) != statuses_.end();
 }
@@ -62,6 +67,11 @@ bool resend_policy::worth_another(int status) const noexcept {
 bool resend_policy::worth_another(const std::exception_ptr& error) const noexcept {
     if (const auto* e = muster::get_if<status_error>(error))
         return worth_another(e->status());
+    // A proxy that refuses will refuse again, but for those of its statuses that are worth it.
+    if (const auto* e = muster::get_if<proxy_error>(error))
+        return worth_another(e->status());
+    if (should_ && should_(error))
+        return true;
     return muster::is_a<connect_error>(error) || muster::is_a<reset_error>(error) ||
            muster::is_a<muster::timeout_error>(error);
 }

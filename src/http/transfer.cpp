@@ -22,6 +22,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <utility>
 
 namespace muster::http {
@@ -46,6 +47,24 @@ std::chrono::microseconds time_of(CURL* easy, CURLINFO what) noexcept {
     curl_easy_getinfo(easy, what, &microseconds);
     return std::chrono::microseconds(microseconds);
 }
+
+} // namespace
+
+/// libcurl takes a Retry-After that is neither a number nor a date for 0.
+std::optional<std::chrono::seconds> retry_after_of(const header_list& headers) {
+    const std::string* said = headers.find("Retry-After");
+    if (said == nullptr || said->empty())
+        return std::nullopt;
+    constexpr std::size_t most_digits = 9;
+    if (said->find_first_not_of("0123456789") == std::string::npos)
+        return std::chrono::seconds(said->size() > most_digits ? 999'999'999 : std::stol(*said));
+    const std::time_t when = curl_getdate(said->c_str(), nullptr);
+    if (when == -1)
+        return std::nullopt;
+    return std::chrono::seconds(std::max<std::time_t>(when - std::time(nullptr), 0));
+}
+
+namespace {
 
 /// How often a request is sent again by ourselves. A server that refuses it for ever must not keep it for ever.
 constexpr std::size_t most_times_again = 32;
@@ -239,11 +258,7 @@ void transfer::read_head() {
     const char* where = nullptr;
     curl_easy_getinfo(h, CURLINFO_EFFECTIVE_URL, &where);
     answer_.effective_url = where != nullptr ? where : hop_.url;
-    curl_off_t seconds = 0;
-    answer_.retry_after.reset();
-    if (answer_.headers.find("Retry-After") != nullptr &&
-        curl_easy_getinfo(h, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK)
-        answer_.retry_after = std::chrono::seconds(std::max<curl_off_t>(seconds, 0));
+    answer_.retry_after = retry_after_of(answer_.headers);
     answer_.timing.redirects = redirects_;
     const auto since_start = [&](CURLINFO what) {
         const auto d = time_of(h, what);

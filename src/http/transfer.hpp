@@ -80,6 +80,9 @@ struct shared_by_transfers {
 };
 
 /// Each transfer is in one of the engine's lists by its phase; and beside that perhaps in the list of the noted ones.
+/// *Returns* how long the server asks to be left alone; nothing if it does not, or says what is no number and no date.
+[[nodiscard]] std::optional<std::chrono::seconds> retry_after_of(const header_list& headers);
+
 class transfer : public muster::detail::list_hook<transfer>, public muster::detail::list_hook<transfer, is_noted> {
 public:
     explicit transfer(shared_by_transfers& shared);
@@ -209,6 +212,7 @@ private:
     void leave_connection(bool succeeded) noexcept;
     [[nodiscard]] bool may_be_sent_again() const noexcept;
     bool take_header(std::string_view line);
+    void take_proxy_header(std::string_view line);
     bool end_of_headers();
     void begin_redirect(const std::string& location);
     bool begin_body();
@@ -286,6 +290,7 @@ private:
     exchange* waiter_ = nullptr;  ///< waits for the answer, or for more of it; null if no task does
     body_wait* feeder_ = nullptr; ///< waits until more of the request's body is wanted; null if no task does
     response answer_;
+    header_list proxy_headers_; ///< of a proxy's answer to a CONNECT
     body_frame frame_;
     body_decoder decoder_;
     std::uint64_t came_ = 0; ///< bytes of the body as they were sent

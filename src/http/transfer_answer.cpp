@@ -172,6 +172,11 @@ bool transfer::take_header(std::string_view line) {
             options_->header_limit_));
         return false;
     }
+    if (times_sent_ == 0) {
+        // A proxy answers a CONNECT.
+        take_proxy_header(line);
+        return true;
+    }
     // The trailers of a redirect.
     if (resend_ != resend::no)
         return true;
@@ -192,6 +197,15 @@ bool transfer::take_header(std::string_view line) {
         list.add(
             std::string(without_blanks(line.substr(0, colon))), std::string(without_blanks(line.substr(colon + 1))));
     return true;
+}
+
+void transfer::take_proxy_header(std::string_view line) {
+    const auto colon = line.find(':');
+    if (line.starts_with("HTTP/"))
+        proxy_headers_.clear();
+    else if (colon != std::string_view::npos && colon != 0)
+        proxy_headers_.add(
+            std::string(without_blanks(line.substr(0, colon))), std::string(without_blanks(line.substr(colon + 1))));
 }
 
 /// A request may have several answers: 1xx and redirects come before the last one, for which the waiter waits.
@@ -221,6 +235,8 @@ void transfer::begin_redirect(const std::string& location) {
     if (redirects_ == options_->redirects_)
         throw protocol_error(answer_.url, "there are more than " + std::to_string(options_->redirects_) + " redirects");
     hop next = after_redirect(hop_, answer_.status, location, answer_.url);
+    if (options_->https_only_ && !next.url.starts_with("https"))
+        throw protocol_error(answer_.url, "the server redirects from https to http (https_only): " + next.url);
     if (next.sends_body && upload_.was_asked())
         throw transfer_error(answer_.url, "the body would have to be sent again, but it can't be read a second time");
     next_hop_ = std::move(next);

@@ -68,7 +68,10 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     long tunnel = 0;
     if (code == CURLE_RECV_ERROR && curl_easy_getinfo(easy_.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel) == CURLE_OK &&
         tunnel >= 300)
-        return std::make_exception_ptr(connect_error(url, "the proxy refuses: " + text));
+        return std::make_exception_ptr(
+            proxy_error(url, "the proxy refuses: " + text, static_cast<int>(tunnel), retry_after_of(proxy_headers_)));
+    if (text.find("Unsupported proxy") != std::string::npos)
+        return std::make_exception_ptr(proxy_error(url, text, 0, std::nullopt));
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:

@@ -3,6 +3,7 @@
 // plain GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the
 // next one (see transfer::settings).
 #include "transfer.hpp"
+#include "url.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -18,13 +19,13 @@ namespace muster::http {
 namespace {
 
 /// Refuses what libcurl would refuse later, or worse, understand as something else.
-void require_url(const std::string& url) {
+void require_url(const std::string& url, const std::string& on_wire) {
     if (url.find('\0') != std::string::npos)
         throw url_error(url.substr(0, url.find('\0')), "there is a NUL character in the URL");
     const url_handle parsed(curl_url());
     if (!parsed)
         throw std::bad_alloc();
-    const CURLUcode status = curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0);
+    const CURLUcode status = curl_url_set(parsed.get(), CURLUPART_URL, on_wire.c_str(), 0);
     if (status == CURLUE_OUT_OF_MEMORY)
         throw std::bad_alloc();
     if (status == CURLUE_UNSUPPORTED_SCHEME)
@@ -79,9 +80,9 @@ bool same_word(std::string_view a, std::string_view b) noexcept {
 }
 
 /// A header that must not go to another server than the one that it was meant for.
-bool is_secret(std::string_view header_name) noexcept {
+bool is_secret(std::string_view header_name, const std::vector<std::string>& others) noexcept {
     return same_word(header_name, "Authorization") || same_word(header_name, "Cookie") ||
-           same_word(header_name, "Proxy-Authorization");
+           std::ranges::any_of(others, [&](const std::string& one) { return same_word(header_name, one); });
 }
 
 /// Refuses a Content-Length or a Transfer-Encoding that is not the body's: the server would read the next request on
@@ -124,6 +125,7 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     answer_.url = what.url();
     failure_ = nullptr;
     header_bytes_ = 0;
+    proxy_headers_.clear();
     body_limit_ = what.body_limit().value_or(options.body_limit_);
     options_ = &options;
     delivery_ = how;
@@ -135,9 +137,11 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     sent_before_ = 0;
     time_before_ = std::chrono::microseconds(0);
     set_limits(what);
-    require_url(what.url());
+    hop_.url = wire_url(what.url());
+    require_url(what.url(), hop_.url);
+    if (options.https_only_ && !hop_.url.starts_with("https"))
+        throw url_error(what.url(), "only https is allowed here (https_only)");
     request_ = &what;
-    hop_.url = what.url();
     hop_.method = what.method();
     hop_.sends_body = has_body();
     hop_.is_elsewhere = false;
@@ -222,7 +226,6 @@ void transfer::set_client(const client_options& options) {
     // A cancelled look-up is left to its thread, which owns all it uses, instead of being waited for.
     set(CURLOPT_QUICK_EXIT, 1L);
 #endif
-    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     // Bodies are unpacked by body_decoder.
     set(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     if (options.compression_)
@@ -322,7 +325,7 @@ void transfer::set_request(const request& what) {
 void transfer::set_headers(const request& what) {
     std::string cookies;
     for (const auto& h : what.headers()) {
-        if (hop_.is_elsewhere && is_secret(h.name))
+        if (hop_.is_elsewhere && is_secret(h.name, options_->redirect_strips_))
             continue;
         // libcurl announces the body itself; and what described a body goes where the body went.
         const bool announces = same_word(h.name, "Content-Length") || same_word(h.name, "Transfer-Encoding");

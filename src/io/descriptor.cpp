@@ -12,11 +12,13 @@
 #include "posix/quiet_write.hpp"
 #include "posix/system_error.hpp"
 
+#include <muster/detail/wait_list.hpp>
 #include <muster/io/error.hpp>
 #include <muster/sleep.hpp>
 
 #include <uv.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <new>
@@ -88,6 +90,7 @@ void descriptor::reset(int fd) noexcept {
 void descriptor::close() noexcept {
     if (!is_open())
         return;
+    MUSTER_ASSERT(is_here());
     // libuv must let go of the number before another descriptor can get it.
     unwatch();
     if (blocks_again_) {
@@ -149,8 +152,8 @@ std::error_code descriptor::begin_wait(waiter& w, side s, event_loop& loop) noex
     if (!is_open())
         return system_code(ECANCELED);
     if (loop_ != nullptr && loop_ != &loop) {
-        // A handle can't be taken from a loop that may be running on another thread.
-        if (wanted() != 0 || thread_ != std::this_thread::get_id())
+        // A handle can't be taken from a loop that runs on another thread, or for which a task waits.
+        if (wanted() != 0 || !is_here())
             return system_code(EBUSY);
         unwatch();
     }
@@ -192,10 +195,10 @@ std::error_code descriptor::watch(event_loop& loop) noexcept {
         poll->data = this;
         poll_ = poll;
         loop_ = &loop;
-        thread_ = std::this_thread::get_id();
+        home_ = current_loop_id;
         loop.add(loop_end_);
     }
-    MUSTER_ASSERT(loop_ == &loop && thread_ == std::this_thread::get_id());
+    MUSTER_ASSERT(loop_ == &loop && is_here());
     const int events = wanted();
     if ((watched_ & events) != events) {
         if (const int status = uv_poll_start(poll_, events, &on_events); status < 0)
@@ -212,6 +215,7 @@ void descriptor::unwatch() noexcept {
     if (loop_ != nullptr)
         loop_->remove(loop_end_);
     loop_ = nullptr;
+    home_ = 0;
     watched_ = 0;
     uv_close(reinterpret_cast<uv_handle_t*>(std::exchange(poll_, nullptr)),
         [](uv_handle_t* h) { delete reinterpret_cast<uv_poll_t*>(h); });
@@ -256,6 +260,7 @@ void descriptor::wake_all() noexcept {
 
 one_at_a_time& descriptor::free_side(descriptor& d, side s, const char* what) {
     require_event_loop(what);
+    d.require_here(what);
     if (!d.is_open())
         throw_system_error(EBADF, std::string(what) + ": it is closed");
     return d.used_[index(s)];
@@ -312,6 +317,28 @@ task<> write_all(std::shared_ptr<descriptor> d, std::span<const std::byte> bytes
 task<> write_text(std::shared_ptr<descriptor> d, std::string text) {
     auto writing = write_all(std::move(d), std::as_bytes(std::span<const char>(text)));
     co_await std::move(writing);
+}
+
+void keep_for_good(std::shared_ptr<void> object) noexcept {
+    struct node {
+        std::shared_ptr<void> object;
+        node* next;
+    };
+    static std::atomic<node*> first{nullptr};
+    auto* const made = new (std::nothrow) node{std::move(object), first.load()};
+    while (made != nullptr && !first.compare_exchange_weak(made->next, made)) {}
+}
+
+void close_or_report(const std::shared_ptr<descriptor>& d, const char* what) noexcept {
+    if (d == nullptr || !d->is_open())
+        return;
+    if (d->is_here()) {
+        d->close();
+        return;
+    }
+    // Without an owner it would close itself.
+    keep_for_good(d);
+    report_wrong_thread(what, "its descriptor stays open");
 }
 
 std::shared_ptr<descriptor> make_socket(int family) {

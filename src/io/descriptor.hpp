@@ -14,6 +14,7 @@
 #include "vocabulary/one_at_a_time.hpp"
 
 #include <muster/detail/fiber.hpp>
+#include <muster/detail/loop_thread.hpp>
 #include <muster/event_loop.hpp>
 #include <muster/io/address.hpp>
 #include <muster/task.hpp>
@@ -27,7 +28,6 @@
 #include <span>
 #include <string>
 #include <system_error>
-#include <thread>
 
 #include <sys/types.h>
 
@@ -57,8 +57,16 @@ public:
     [[nodiscard]] bool in_use(side s) const noexcept { return used_[index(s)].in_use(); }
     /// Whether a readiness or another waiter waits for this side.
     [[nodiscard]] bool has_waiter(side s) const noexcept { return waiting_[index(s)] != nullptr; }
+    /// On its loop's thread: see is_here().
     void close() noexcept;
     [[nodiscard]] int release() noexcept;
+    /// False while it is watched by a loop that lives and belongs to another thread.
+    [[nodiscard]] bool is_here() const noexcept { return is_loop_thread(home_); }
+    /// *Errors*: invalid_state_error, which begins with `what`, unless it is here.
+    void require_here(const char* what) const {
+        require_loop_thread(home_, what,
+            "do it on the loop's thread, with loop_handle::post, or give the descriptor away there with release()");
+    }
     /// For one that was made non-blocking although other programs share it: close() makes it blocking again.
     void block_again_when_closed() noexcept { blocks_again_ = true; }
 
@@ -114,7 +122,7 @@ private:
     // until that side becomes ready: a task that reads and waits in a loop then costs no system call but the read.
     uv_poll_s* poll_ = nullptr;
     event_loop* loop_ = nullptr; ///< the loop that poll_ belongs to
-    std::thread::id thread_;     ///< the thread of that loop
+    loop_id home_ = 0;           ///< the id of that loop; 0 without one
     int watched_ = 0;            ///< the events that libuv watches for, in its own bits
     loop_end loop_end_;
 };
@@ -187,6 +195,12 @@ private:
 [[nodiscard]] task<std::size_t> read_some(std::shared_ptr<descriptor> d, std::span<std::byte> into);
 [[nodiscard]] task<> write_all(std::shared_ptr<descriptor> d, std::span<const std::byte> bytes);
 [[nodiscard]] task<> write_text(std::shared_ptr<descriptor> d, std::string text);
+
+/// For destructors: closes it, or, on a thread that is not its loop's, reports that and leaves it open: closing it
+/// there would damage the loop. `what` names the object that was destroyed.
+void close_or_report(const std::shared_ptr<descriptor>& d, const char* what) noexcept;
+/// The object is never destroyed, as it could be only on a thread that must not.
+void keep_for_good(std::shared_ptr<void> object) noexcept;
 
 /// Makes a non-blocking socket. *Errors*: std::system_error.
 [[nodiscard]] std::shared_ptr<descriptor> make_socket(int family);

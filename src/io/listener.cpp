@@ -88,6 +88,18 @@ io::stream listening::try_accept(const std::shared_ptr<descriptor>& made) noexce
     return io::stream(made);
 }
 
+/// For destructors, as that of a descriptor.
+void close_or_report(const std::shared_ptr<listening>& l) noexcept {
+    if (!is_open(l.get()))
+        return;
+    if (l->socket().is_here()) {
+        l->close();
+        return;
+    }
+    keep_for_good(l);
+    close_or_report(l->shared_socket(), "listener::~listener");
+}
+
 bool is_open(const listening* l) noexcept { return l != nullptr && l->socket().is_open(); }
 
 task<io::stream> accept_on(std::shared_ptr<listening> l) {
@@ -126,11 +138,13 @@ listener::listener(std::shared_ptr<detail::listening> l) noexcept : listening_(s
 
 listener& listener::operator=(listener&& other) noexcept {
     if (this != &other) {
-        close();
+        detail::close_or_report(listening_);
         listening_ = std::move(other.listening_);
     }
     return *this;
 }
+
+listener::~listener() { detail::close_or_report(listening_); }
 
 task<stream> listener::accept() { return detail::accept_on(listening_); }
 
@@ -150,9 +164,11 @@ std::uint16_t listener::port() const noexcept {
     return address(&name, bytes).port();
 }
 
-void listener::close() noexcept {
-    if (listening_)
-        listening_->close();
+void listener::close() {
+    if (!is_open())
+        return;
+    listening_->socket().require_here("listener::close");
+    listening_->close();
 }
 
 bool listener::is_open() const noexcept { return detail::is_open(listening_.get()); }

@@ -28,6 +28,7 @@ public:
     listening& operator=(const listening&) = delete;
 
     [[nodiscard]] descriptor& socket() noexcept { return *socket_; }
+    [[nodiscard]] const std::shared_ptr<descriptor>& shared_socket() const noexcept { return socket_; }
     [[nodiscard]] const descriptor& socket() const noexcept { return *socket_; }
     /// Accepts in flight end with operation_canceled.
     void close() noexcept;

@@ -52,11 +52,13 @@ stream stream::adopt(int fd) {
 
 stream& stream::operator=(stream&& other) noexcept {
     if (this != &other) {
-        close();
+        detail::close_or_report(descriptor_, "stream::~stream");
         descriptor_ = std::move(other.descriptor_);
     }
     return *this;
 }
+
+stream::~stream() { detail::close_or_report(descriptor_, "stream::~stream"); }
 
 task<std::size_t> stream::read_some(std::span<std::byte> into) {
     return detail::read_some(descriptor_ ? descriptor_ : closed(), into);
@@ -73,6 +75,7 @@ task<> stream::write(std::string text) {
 void stream::shutdown_write() {
     if (!is_open())
         throw_system_error(EBADF, "shutting down: the stream is closed");
+    descriptor_->require_here("stream::shutdown_write");
     if (descriptor_->in_use(descriptor::side::writing))
         throw invalid_state_error("shutting down: a write is in flight; await it first");
     if (descriptor_->is_socket()) {
@@ -87,9 +90,11 @@ void stream::shutdown_write() {
     close();
 }
 
-void stream::close() noexcept {
-    if (descriptor_)
-        descriptor_->close();
+void stream::close() {
+    if (!is_open())
+        return;
+    descriptor_->require_here("stream::close");
+    descriptor_->close();
 }
 
 bool stream::is_open() const noexcept { return descriptor_ && descriptor_->is_open(); }
@@ -109,6 +114,7 @@ int stream::release() {
         return -1;
     if (descriptor_->in_use(descriptor::side::reading) || descriptor_->in_use(descriptor::side::writing))
         throw invalid_state_error("stream::release: something is in flight; await it first");
+    descriptor_->require_here("stream::release");
     return descriptor_->release();
 }
 

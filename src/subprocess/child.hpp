@@ -51,6 +51,8 @@ public:
     child& operator=(const child&) = delete;
 
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+    /// False while a loop on another thread watches for its end.
+    [[nodiscard]] bool is_here() const noexcept { return pidfd_.is_here(); }
     [[nodiscard]] bool reaped() const noexcept { return phase_ != phase::running; }
 
     /// `l` is called once when the process has ended. It must not have ended yet, or not have been reaped. *Returns*

@@ -12,6 +12,7 @@
 #include "subprocess/output_collector.hpp"
 #include "subprocess/process_wait.hpp"
 
+#include <muster/detail/wait_list.hpp>
 #include <muster/error.hpp>
 
 #include <array>
@@ -165,22 +166,30 @@ task<completed_process> end_politely(state_ptr s) {
     co_return child.result();
 }
 
+void drop(state_ptr s) noexcept {
+    if (s == nullptr)
+        return;
+    if (s->child().is_here()) {
+        s->give_up();
+        return;
+    }
+    // A task waits for it on another thread, where it can't be told from here. The process is killed all the same.
+    s->child().signal_group(SIGKILL);
+    detail::keep_for_good(std::move(s));
+    detail::report_wrong_thread("process::~process", "the process was killed, and is not reaped");
+}
+
 } // namespace
 
 process::process(std::shared_ptr<state> s) noexcept : state_(std::move(s)) {}
 
 process& process::operator=(process&& other) noexcept {
-    if (this != &other) {
-        if (const auto old = std::exchange(state_, std::move(other.state_)))
-            old->give_up();
-    }
+    if (this != &other)
+        drop(std::exchange(state_, std::move(other.state_)));
     return *this;
 }
 
-process::~process() {
-    if (state_)
-        state_->give_up();
-}
+process::~process() { drop(std::move(state_)); }
 
 pid_t process::pid() const noexcept { return state_ ? state_->child().pid() : -1; }
 

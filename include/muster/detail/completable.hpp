@@ -60,7 +60,7 @@ public:
     /// The task's fiber; null for a future.
     [[nodiscard]] virtual fiber* as_fiber() noexcept { return nullptr; }
     /// The combinator that will end it: only the future of a combinator that was started has one.
-    [[nodiscard]] virtual const cancel_target* as_target() const noexcept { return nullptr; }
+    [[nodiscard]] virtual cancel_target* as_target() noexcept { return nullptr; }
     /// The wait of the combinator that will end it, for reports; null for any other task or future.
     [[nodiscard]] virtual const suspension* combinator() const noexcept { return nullptr; }
     /// "task" or "future", for messages.

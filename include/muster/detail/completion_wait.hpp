@@ -43,6 +43,7 @@ private:
     static cancel_effect pass_on(suspension& s, const cancel_request& request, fiber*& goes_on_to) noexcept;
     static void ended(watcher& w) noexcept;
     static void list(const suspension& s, wait_lister& lister);
+    static bool waits_on(suspension& s, fiber*& task, cancel_target*& combinator) noexcept;
     static const suspension_kind kind_of;
 
     struct waker : watcher {

@@ -30,6 +30,7 @@
 
 namespace muster::detail {
 
+class cancel_target;
 class fiber;
 struct suspension;
 
@@ -85,6 +86,9 @@ struct suspension_kind {
     bool can_be_dropped = false;
     /// Lists what has not ended of all that the wait waits for; null if it waits for no task, future or child.
     void (*list)(const suspension&, wait_lister&) = nullptr;
+    /// For waits that pass a cancellation on: the task, or the combinator, that this one waits for. *Returns* true if
+    /// the wait can be ended by itself to cut a circle; the children of a combinator are cut off one by one instead.
+    bool (*waits_on)(suspension&, fiber*& task, cancel_target*& combinator) noexcept = nullptr;
 };
 
 /// Marks what may be awaited in a task as it is: an awaiter that knows fibers.
@@ -253,6 +257,8 @@ public:
     [[nodiscard]] cancel_request take_cancellation() noexcept;
     /// The same; where a test watches the loop it may throw something else instead.
     [[nodiscard]] cancel_request take_for_throw();
+    /// It waits, in a circle, for itself: its wait, which passed the cancellation on, ends with it.
+    void cut_circle(const cancel_request& request) noexcept;
     /// A delivered cancellation is put back: it comes again at the next wait.
     void put_back(const cancel_request& request) noexcept;
     /// The fiber is used again for another coroutine: nobody has asked that one to stop.
@@ -324,7 +330,6 @@ private:
 
     bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
     fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
-    void cut_circle(const cancel_request& request) noexcept;
     void end_cancelled() noexcept;
 
     /// Every change of its state, as the picture above has them.

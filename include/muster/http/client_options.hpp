@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace muster::http {
 
@@ -36,6 +37,11 @@ public:
     /// How many redirects are followed, 20 unless it is set; one more is a protocol_error. With 0 none is, and the
     /// answer that redirects is the response.
     client_options& redirects(std::size_t n) noexcept;
+    /// Headers that do not go along where a redirect leads to another server, beside Authorization and Cookie. Unless
+    /// it is set: Proxy-Authorization, X-Api-Key, X-Auth-Token, X-Csrf-Token.
+    client_options& redirect_strips(std::vector<std::string> headers);
+    /// Refuses URLs of http, with a url_error, and redirects there, with a protocol_error.
+    client_options& https_only() noexcept;
     /// The largest body, unpacked; a larger one is a too_large_error. 64 MiB unless it is set; see no_limit.
     client_options& body_limit(std::uint64_t bytes) noexcept;
     /// The most that all headers of a request's answers may be, 256 KiB unless it is set.
@@ -61,7 +67,7 @@ public:
     client_options& compression(bool allowed) noexcept;
     /// Where requests go instead of to their servers: "http://proxy:3128", "socks5h://proxy"; with a name and password
     /// if it wants them. Empty: none. Unless it is set the environment decides, by libcurl's rules: http_proxy,
-    /// https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY.
+    /// https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY. *Errors*: std::invalid_argument for a scheme that is no proxy's.
     client_options& proxy(std::string url);
     /// The hosts for which no proxy is used, separated by commas; "*" is all. Unless it is set: no_proxy, NO_PROXY.
     client_options& no_proxy(std::string hosts);
@@ -78,6 +84,7 @@ private:
     std::size_t connections_ = 0;
     std::string user_agent_;
     std::size_t redirects_ = 20;
+    std::vector<std::string> redirect_strips_{"Proxy-Authorization", "X-Api-Key", "X-Auth-Token", "X-Csrf-Token"};
     std::uint64_t body_limit_ = std::uint64_t{64} << 20;
     std::uint64_t header_limit_ = std::uint64_t{256} << 10;
     std::chrono::nanoseconds connect_timeout_ = std::chrono::seconds(30);
@@ -89,6 +96,7 @@ private:
     http_version version_ = http_version::automatic;
     bool compression_ = true;
     bool cookies_ = false;
+    bool https_only_ = false;
     std::optional<std::string> proxy_;
     std::optional<std::string> no_proxy_;
     tls_options tls_;

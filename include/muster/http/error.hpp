@@ -78,7 +78,7 @@ public:
 };
 
 /// No connection could be made.
-class connect_error final : public error_that_is<std::runtime_error> {
+class connect_error : public error_that_is<std::runtime_error> {
 public:
     connect_error(std::string url, std::string problem, std::error_code code = {})
         : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
@@ -88,6 +88,23 @@ public:
 
 private:
     std::error_code code_;
+};
+
+/// The proxy refused to connect; or the environment names a proxy that is none.
+class proxy_error final : public connect_error {
+public:
+    proxy_error(std::string url, std::string problem, int status, std::optional<std::chrono::seconds> retry_after)
+        : connect_error(std::move(url), std::move(problem)),
+          status_(status),
+          retry_after_(retry_after) {}
+    /// *Returns* the proxy's status, such as 403 or 407; 0 if it was not asked.
+    [[nodiscard]] int status() const noexcept { return status_; }
+    /// How long the proxy asks to be left alone before another attempt.
+    [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept { return retry_after_; }
+
+private:
+    int status_;
+    std::optional<std::chrono::seconds> retry_after_;
 };
 
 /// The TLS handshake failed, or the certificate is not to be trusted.

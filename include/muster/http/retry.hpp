@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ public:
     /// The statuses that are worth another attempt, instead of those above.
     resend_policy& statuses(std::vector<int> which);
 
+    /// Errors that are worth another attempt beside those above: those for which this returns true.
+    resend_policy& when(std::function<bool(const std::exception_ptr&)> also);
+
     [[nodiscard]] std::size_t times() const noexcept { return times_; }
     [[nodiscard]] bool worth_another(int status) const noexcept;
     /// The same for what a request failed with: connect_error, reset_error, any muster::timeout_error, and a
@@ -61,6 +65,7 @@ private:
     muster::detail::backoff pauses_{
         .first = std::chrono::milliseconds(200), .longest = std::chrono::seconds(10), .factor = 2, .jitter = 0.5};
     std::chrono::seconds longest_retry_after_ = std::chrono::minutes(2);
+    std::function<bool(const std::exception_ptr&)> should_;
     std::vector<int> statuses_{408, 429, 502, 503, 504};
 };
 

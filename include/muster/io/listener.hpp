@@ -39,12 +39,13 @@ public:
     [[nodiscard]] std::uint16_t port() const noexcept;
 
     /// Peers that connect from now on, or have not been accepted yet, are refused. Accepted connections go on.
-    void close() noexcept;
+    /// *Errors*: invalid_state_error on another thread than that of the loop on which it has waited.
+    void close();
     [[nodiscard]] bool is_open() const noexcept;
 
     listener(listener && other) noexcept = default;
     listener& operator=(listener&& other) noexcept;
-    ~listener() { close(); }
+    ~listener();
 
     /// For the library.
     explicit listener(std::shared_ptr<detail::listening> l) noexcept;

@@ -31,7 +31,8 @@ namespace muster::io {
 /// *Lifetime*: it may be moved and destroyed while operations are in flight; they then end with
 /// std::errc::operation_canceled. It may be used on one loop after the other.
 /// *Thread safety*: one thread. Once it has waited, another thread's loop can have it when its loop has ended; before
-/// that through release() and adopt(). *Source*: asyncio's StreamReader and StreamWriter, as one.
+/// that through release() and adopt(). On another thread its functions throw invalid_state_error, and its destructor
+/// reports and leaves it open. *Source*: asyncio's StreamReader and StreamWriter, as one.
 class [[nodiscard("it is closed at once if this is dropped")]] stream {
 public:
     /// A closed one.
@@ -56,7 +57,8 @@ public:
     /// with ENOTSOCK for what has no halves; invalid_state_error while a write is in flight.
     void shutdown_write();
     /// Closes it; operations in flight end with std::errc::operation_canceled. Does nothing if it is closed.
-    void close() noexcept;
+    /// *Errors*: invalid_state_error on another thread than that of the loop on which it has waited.
+    void close();
     [[nodiscard]] bool is_open() const noexcept;
 
     /// How much has been read and written since it was made.
@@ -75,7 +77,7 @@ public:
 
     stream(stream && other) noexcept = default;
     stream& operator=(stream&& other) noexcept;
-    ~stream() { close(); }
+    ~stream();
 
     /// For the library.
     explicit stream(std::shared_ptr<detail::descriptor> d) noexcept;

@@ -35,8 +35,11 @@ namespace muster::detail {
 
 static_assert(sizeof(join) <= 728, "a frame that awaits a combinator holds a join");
 
-const suspension_kind join::kind_of{
-    .what = "its children", .cancel = &join::cancel, .last_child = &join::last_child, .list = &join::list};
+const suspension_kind join::kind_of{.what = "its children",
+    .cancel = &join::cancel,
+    .last_child = &join::last_child,
+    .list = &join::list,
+    .waits_on = &join::waits_on};
 
 join::join(join_options options) noexcept
     : suspension(kind_of),
@@ -128,6 +131,13 @@ void join::begin_watches() noexcept {
         w.join_ = this;
 }
 
+void join::refuse_own_task() const {
+    for (const join_watch& w : watches_)
+        if (const auto* f = w.child().as_fiber(); f != nullptr && f->running() && !w.child().done())
+            throw invalid_state_error("task '" + w.child().name() + "' can't be a child of a " + name() +
+                                      " that it awaits: it would wait for itself");
+}
+
 void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     if (!has_tasks() && options_.children == children_are::owned) {
         // Only handles and futures. If those that have ended decide, the caller goes on without a wait, as in asyncio,
@@ -194,7 +204,7 @@ void join::act() noexcept {
     if (is_over())
         return;
     if (!stopping()) {
-        // What is decided while children start is carried out in the next entry.
+        // A decision that falls while children start is carried out in the next entry.
         fill();
     } else if (phase_ < phase::accounted) {
         if (phase_ == phase::stop_decided)
@@ -209,6 +219,7 @@ void join::input_came() noexcept {
     if (phase_ == phase::running)
         fill();
     settle_if_done();
+    tell_if_over();
 }
 
 void join::fill() noexcept {
@@ -221,7 +232,7 @@ void join::fill() noexcept {
 
 bool join::may_start() noexcept {
     // Without limits all children that are given start in one go, even if the first fails at once, as asyncio's do,
-    // unless one of them cancels the caller. What is pulled from an input stops at once.
+    // unless one of them cancels the caller. Children that are pulled from an input stop at once.
     const bool all_at_once = !source_->is_pulled() && gate_.is_open();
     if (all_at_once ? phase_ >= phase::children_told : stopping())
         return false;
@@ -322,9 +333,7 @@ void join::begin_attempt(join_slot& s) noexcept {
     }
     if (phase_ >= phase::children_told) [[unlikely]]
         s.cancel(stop_request_); // the function that made it cancelled the caller
-    if (parent_->locals() != nullptr)
-        s.share_locals(parent_->locals());
-    s.belongs_to_run_of(*parent_);
+    share_context(s);
     if (attempts_ && !attempts_->begin(s)) {
         s.destroy_unbegun();
         detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
@@ -424,9 +433,9 @@ void join_watch::entry(call_entry& c, bool run) noexcept {
 }
 
 void join::watch_ended(join_watch& w) noexcept {
-    if (w.counted_ || is_over())
+    if (w.state_ != join_watch::state::watched || is_over())
         return;
-    w.counted_ = true;
+    w.state_ = join_watch::state::counted;
     last_watch_ = w.index_;
     MUSTER_ASSERT(watching_ != 0);
     --watching_;
@@ -592,18 +601,20 @@ void join::cancel_children() noexcept {
     if (fiber* const puller = source_ != nullptr ? source_->waiting_for_input() : nullptr)
         puller->cancel(request);
     for (join_watch& w : watches_)
-        if (!w.counted_)
+        if (w.state_ == join_watch::state::watched)
             w.child().cancel(request);
 }
 
-bool join::has_child_to_stop(const cancel_target*& also) const noexcept {
+bool join::has_child_to_stop(cancel_target*& also) noexcept {
     MUSTER_ASSERT(!has_tasks());
-    for (const join_watch& w : watches_) {
-        const auto& child = w.child();
-        if (child.done())
+    if (is_over())
+        return false; // the caller has been let go, and is about to be told
+    for (join_watch& w : watches_) {
+        auto& watched = w.child();
+        if (watched.done() || w.was_cut())
             continue;
         // The last of several targets is left to the caller, so that a chain of them takes no native stack.
-        const cancel_target* const next = child.as_target();
+        cancel_target* const next = watched.as_target();
         if (next == nullptr || (also != nullptr && cancel_wave::would_stop_something(*also)))
             return true;
         also = next;
@@ -611,8 +622,50 @@ bool join::has_child_to_stop(const cancel_target*& also) const noexcept {
     return false;
 }
 
+bool join::waits_on(suspension& s, fiber*&, cancel_target*& combinator) noexcept {
+    combinator = &static_cast<join&>(s);
+    return false;
+}
+
+bool join::child_at(std::uint32_t i, child& found) noexcept {
+    if (i < slots_.size()) {
+        if (auto& s = slots_[i]; s.out_ != nullptr && !s.ended())
+            found.task = &s;
+        return true;
+    }
+    const std::size_t after_slots = i - slots_.size();
+    if (after_slots < watches_.size()) {
+        if (const auto& w = watches_[after_slots]; w.state_ == join_watch::state::watched && !w.child().done()) {
+            found.task = w.child().as_fiber();
+            found.combinator = w.child().as_target();
+            found.can_be_cut = true;
+        }
+        return true;
+    }
+    if (after_slots != watches_.size())
+        return false;
+    found.task = source_ != nullptr ? source_->waiting_for_input() : nullptr;
+    return true;
+}
+
+void join::cut(std::uint32_t i) noexcept {
+    MUSTER_ASSERT(phase_ >= phase::children_told && !is_over() && i >= slots_.size());
+    join_watch& w = watches_[i - slots_.size()];
+    MUSTER_ASSERT(w.state_ == join_watch::state::watched && watching_ != 0);
+    w.unwatch();
+    loop_->unpost(w);
+    w.state_ = join_watch::state::cut;
+    --watching_;
+    outcome<void> cancelled;
+    detail_outcome_access::set_cancelled(cancelled, outcome_state::cancelled, stop_request_.reason, stop_request_.text);
+    if (source_ != nullptr)
+        source_->give_up_on(w.index_, stop_request_);
+    count(cancelled, w.index_);
+    loop_->post(static_cast<call_entry&>(*this));
+}
+
 /// Children that are given and never began were cancelled, as asyncio's are; those of a race that has been decided are
-/// not started. What is pulled from an input stays there.
+/// not started. Elements that were not pulled stay in their input.
 void join::account_for_unbegun() noexcept {
     if (!has_tasks() || source_->is_pulled())
         return;
@@ -654,7 +707,10 @@ void join::list(const suspension& s, wait_lister& lister) {
             lister.child(j.child_name(slot.index_), j.options_.site, &slot, nullptr, true);
     }
     for (const join_watch& w : j.watches_)
-        list_completable(w.child(), lister);
+        if (!w.was_cut())
+            list_completable(w.child(), lister);
+    if (const fiber* const puller = j.source_ != nullptr ? j.source_->waiting_for_input() : nullptr)
+        lister.child(puller->owners_name(), j.options_.site, puller, nullptr, true);
 }
 
 std::source_location join::slot_site(const fiber_owner& o) noexcept {
@@ -741,7 +797,7 @@ void join::throw_group() {
             std::to_string(failures.size()) + " of " + std::to_string(total()) + " failed in " + name();
         group.emplace(std::move(message), std::move(failures));
     } catch (const std::bad_alloc&) {
-        // That there was no memory for the group is thrown instead.
+        // The lack of memory is thrown instead of the group.
         suppress_failures(unlimited, losses::why::another_delivered);
         throw;
     }
@@ -785,7 +841,7 @@ void join::conclude() {
         decided->rethrow();
     }
     if (policy_.rules().quorum != 0 && what == conclusion::values) {
-        // What the winners brought is not lost to a cancellation that came as late as this.
+        // The winners' values are not lost to a cancellation that came as late as this.
         report_lost_values(false);
         keep_own_cancellation();
         return;

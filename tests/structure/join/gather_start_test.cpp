@@ -479,7 +479,7 @@ TEST(gather_start, tasks_that_wait_for_each_other_in_a_circle_are_a_deadlock) {
     const auto before = muster::set_report_handler([](const muster::report&) {});
     for (const auto how : {by::await, by::gather, by::started_gather}) {
         for (const std::size_t length : {1u, 2u, 3u, 7u, 100u}) {
-            if (how == by::await && length == 1)
+            if (how != by::started_gather && length == 1)
                 continue; // refused by the await
             muster::testing::manual_loop loop;
             EXPECT_THROW(loop.run(wait_in_a_circle(how, length)), muster::deadlock_error) << length;

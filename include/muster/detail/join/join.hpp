@@ -6,8 +6,8 @@
 /// what its policy decides, and wakes its caller when all have ended. It knows no value type: a child writes its
 /// outcome where its source put it, and the source and the classes in result.hpp make the result.
 ///
-/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). What a policy decides is carried out in
-/// the join's next entry of the loop, so that children that are started together all run their first step, as in
+/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). The decisions of a policy are carried
+/// out in the join's next entry of the loop, so that children that are started together all run their first step, as in
 /// asyncio; only races and quorums stop the others at once.
 
 #include <muster/config.hpp>
@@ -69,7 +69,11 @@ public:
     [[nodiscard]] completable& child() const noexcept { return *on_; }
     [[nodiscard]] std::size_t index() const noexcept { return index_; }
     /// How it ended; null if it has not.
-    [[nodiscard]] const outcome_base* outcome() const noexcept { return on_->done() ? &on_->ended_as() : nullptr; }
+    [[nodiscard]] const outcome_base* outcome() const noexcept {
+        return on_->done() && !was_cut() ? &on_->ended_as() : nullptr;
+    }
+    /// It waited, in a circle, for the join, and counted as cancelled before it had ended.
+    [[nodiscard]] bool was_cut() const noexcept { return state_ == state::cut; }
 
 private:
     friend class join;
@@ -79,7 +83,8 @@ private:
     counted<completable> on_;
     join* join_ = nullptr;
     std::size_t index_ = 0;
-    bool counted_ = false;
+    enum class state : std::uint8_t { watched, counted, cut };
+    state state_ = state::watched;
 };
 
 class join final : public suspension, public call_entry, public fiber_owner, public cancel_target {
@@ -99,6 +104,8 @@ public:
     void record_durations();
 
     // ---- beginning ----
+    /// *Errors*: invalid_state_error if the task that runs is a child: it would wait for itself.
+    void refuse_own_task() const;
     /// The children start after `h`'s fiber has suspended.
     void begin(fiber& parent, std::coroutine_handle<> h) noexcept;
     /// The same where no fiber waits and all children are watches: looks at once at those that have ended. `over` is
@@ -108,7 +115,7 @@ public:
 
     /// The source can say more than pulled::later. It may start children before it returns.
     void input_came() noexcept;
-    /// The wait for the input's next element failed, which ends the join.
+    /// The input or the sink has failed, which ends the join.
     void input_failed(std::exception_ptr error) noexcept;
 
     /// Asks the children to stop on behalf of the caller, which ends with a cancellation then.
@@ -125,6 +132,14 @@ public:
     void conclude_settled();
 
     [[nodiscard]] phase now_in() const noexcept { return phase_; }
+    [[nodiscard]] bool stopping() const noexcept { return phase_ >= phase::stop_decided; }
+    [[nodiscard]] scheduler& loop() const noexcept { return *loop_; }
+    /// A fiber that works for this join shares its caller's task-locals, and ends with its caller's run.
+    void share_context(fiber& f) const noexcept {
+        if (parent_->locals() != nullptr)
+            f.share_locals(parent_->locals());
+        f.belongs_to_run_of(*parent_);
+    }
     [[nodiscard]] bool begun() const noexcept { return phase_ != phase::built; }
     [[nodiscard]] const join_options& options() const noexcept { return options_; }
     [[nodiscard]] const ledger& counts() const noexcept { return policy_.counts(); }
@@ -161,6 +176,7 @@ private:
 
     static const suspension_kind kind_of;
     static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
+    static bool waits_on(suspension& s, fiber*& task, cancel_target*& combinator) noexcept;
     static fiber* last_child(suspension& s) noexcept;
     static void list(const suspension& s, wait_lister& lister);
     static void entry(call_entry& c, bool run) noexcept;
@@ -169,7 +185,6 @@ private:
     static std::source_location slot_site(const fiber_owner& o) noexcept;
 
     void advance(phase to) noexcept;
-    [[nodiscard]] bool stopping() const noexcept { return phase_ >= phase::stop_decided; }
     [[nodiscard]] bool is_over() const noexcept { return phase_ >= phase::over; }
     [[nodiscard]] bool has_tasks() const noexcept { return source_ != nullptr && source_->tasks() != 0; }
 
@@ -197,7 +212,10 @@ private:
     void stop(cancel_reason reason, cancel_text_ptr text = {}) noexcept;
     void tell_children() noexcept;
     void cancel_children() noexcept override;
-    [[nodiscard]] bool has_child_to_stop(const cancel_target*& also) const noexcept override;
+    [[nodiscard]] const cancel_request& request() const noexcept override { return stop_request_; }
+    [[nodiscard]] bool child_at(std::uint32_t i, child& found) noexcept override;
+    void cut(std::uint32_t i) noexcept override;
+    [[nodiscard]] bool has_child_to_stop(cancel_target*& also) noexcept override;
     void account_for_unbegun() noexcept;
     void strike_deadline() noexcept;
     void settle_if_done() noexcept;

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a combinator gives when it is awaited: values, outcomes, or the winners of a race. And the awaiter that all
+/// The results of a combinator when it is awaited: values, outcomes, or the winners of a race. And the awaiter that all
 /// of them share: it wires an input's children to a join, waits, and hands the result over.
 
 #include <muster/config.hpp>
@@ -47,7 +47,7 @@ inline std::size_t checked_quorum(std::size_t k) {
     return k;
 }
 
-/// What `outcomes` keep of a join that has ended.
+/// The facts that `outcomes` keep of a join that has ended.
 inline outcomes_info info_of(join& j) {
     outcomes_info info;
     info.counts = j.counts();
@@ -121,7 +121,9 @@ template <class Wired, class Result>
 class join_awaiter final : public library_awaitable {
 public:
     template <class Input>
-    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {}
+    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {
+        wired_.get_join().refuse_own_task();
+    }
 
     [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }
     template <std::derived_from<promise_links> Promise>

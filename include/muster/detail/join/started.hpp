@@ -117,9 +117,7 @@ private:
         wired_->get_join().ask_to_stop(request);
         return true;
     }
-    [[nodiscard]] const cancel_target* as_target() const noexcept override {
-        return wired_ ? &wired_->get_join() : nullptr;
-    }
+    [[nodiscard]] cancel_target* as_target() noexcept override { return wired_ ? &wired_->get_join() : nullptr; }
 
     [[nodiscard]] const suspension* combinator() const noexcept override {
         return wired_ ? &wired_->get_join() : nullptr;

@@ -20,6 +20,13 @@ namespace muster::detail {
 template <class... As>
 class wired_tuple;
 
+template <class... As>
+inline constexpr bool have_one_type_of_value = true;
+template <class A, class... As>
+inline constexpr bool have_one_type_of_value<A, As...> =
+    (std::is_same_v<or_nothing<typename child_of<A>::value_type>, or_nothing<typename child_of<As>::value_type>> &&
+        ...);
+
 /// The arguments, until they are awaited.
 template <class... As>
 class tuple_input {
@@ -44,7 +51,12 @@ public:
     void discard() noexcept {
         std::apply([](auto&... c) { (discard_child(c), ...); }, children_);
     }
+    template <std::size_t I>
+    [[nodiscard]] auto& child() noexcept {
+        return std::get<I>(children_);
+    }
 
+private:
     std::tuple<typename child_of<As>::stored...> children_;
 };
 
@@ -103,6 +115,15 @@ public:
     [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
         return outcome_pointer(i, std::make_index_sequence<count>());
     }
+    void give_up_on(std::size_t i, const cancel_request& request) noexcept override {
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            ((I == i ? detail_outcome_access::set_cancelled(
+                           std::get<I>(out_), outcome_state::cancelled, request.reason, request.text)
+                     : void()),
+                ...);
+        }
+        (std::make_index_sequence<count>());
+    }
     [[nodiscard]] bool has_value_to_lose(std::size_t i) const noexcept override {
         constexpr bool has_value[count + 1] = {
             (!child_of<As>::is_handle && !std::is_void_v<typename child_of<As>::value_type>)..., false};
@@ -124,9 +145,9 @@ public:
         (std::make_index_sequence<count>());
     }
     auto give(as_winners) {
+        static_assert(have_one_type_of_value<As...>,
+            "the children of a quorum have one type of value: wrap them to return a std::variant, or use settle");
         using first = or_nothing<value_at<0>>;
-        static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
-            "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
         std::vector<winner<first>> winners;
         for (const std::size_t w : join_.policy().winners()) {
             [&]<std::size_t... I>(std::index_sequence<I...>) {
@@ -148,21 +169,21 @@ private:
     template <std::size_t I>
     void watch() noexcept {
         if constexpr (is_handle_at[I]) {
-            watches_[place(I)].refer_to(I, std::get<I>(input_.children_).state());
+            watches_[place(I)].refer_to(I, input_.template child<I>().state());
         }
     }
     template <std::size_t I>
     void adopt(join_slot& s) noexcept {
         if constexpr (!is_handle_at[I]) {
             s.index_ = I;
-            adopt_child(s, std::move(std::get<I>(input_.children_)), std::get<I>(out_));
+            adopt_child(s, std::move(input_.template child<I>()), std::get<I>(out_));
         }
     }
 
     template <std::size_t... I>
     const outcome_base* outcome_pointer(std::size_t i, std::index_sequence<I...>) const noexcept {
         if constexpr (handles != 0)
-            if (is_handle_at[i])
+            if (is_handle_at[i] && !watches_[place(i)].was_cut())
                 return watches_[place(i)].outcome();
         const outcome_base* found = nullptr;
         ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include <muster/detail/join/awaited_elements.hpp>
+
+namespace muster::detail {
+
+input_puller::input_puller() noexcept : fiber_owner(&ended, &name_of) {}
+
+input_puller::~input_puller() {
+    if (fiber_)
+        fiber_->release_locals();
+}
+
+bool input_puller::begin(join& j, std::coroutine_handle<> root, outcome_base& out) noexcept {
+    MUSTER_ASSERT(state_ == state::idle || state_ == state::used);
+    join_ = &j;
+    out_ = &out;
+    state_ = state::beginning;
+    fiber_.emplace(j.loop(), *this);
+    fiber_->adopt(root, out);
+    j.share_context(*fiber_);
+    fiber_->step();
+    if (state_ == state::arrived)
+        return true;
+    state_ = state::waiting;
+    return false;
+}
+
+void input_puller::use() noexcept {
+    MUSTER_ASSERT(state_ == state::arrived);
+    state_ = state::used;
+}
+
+void input_puller::ended(fiber_owner& o, fiber& f) noexcept {
+    auto& self = static_cast<input_puller&>(o);
+    MUSTER_ASSERT(self.state_ == state::beginning || self.state_ == state::waiting);
+    f.release_locals();
+    const bool at_once = self.state_ == state::beginning;
+    self.state_ = state::arrived;
+    if (at_once)
+        return;
+    // A join that stops asks for no more children, and would not see that the input has failed.
+    if (self.join_->stopping() && self.out_->failed())
+        self.join_->input_failed(self.out_->error());
+    self.join_->input_came();
+}
+
+std::string input_puller::name_of(const fiber_owner& o, const fiber&) {
+    return "the input of " + static_cast<const input_puller&>(o).join_->name();
+}
+
+} // namespace muster::detail
