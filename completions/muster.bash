@@ -28,15 +28,15 @@ _muster() {
         fi
     done
     case $before in
-    -o | --output | --output-dir)
+    -o | --output | --output-dir | --results)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    -f | -a | --file | --jsonl | --data-file | --cacert | --cert | --key | --config)
+    -f | -a | --file | --jsonl | --joblog | --failed | --data-file | --cacert | --cert | --key | --config)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name) return ;;
     esac

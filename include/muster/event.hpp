@@ -63,12 +63,14 @@ public:
     void set() {
         home_.require_thread("event::set");
         if (!set_) {
+            detail::about_to(detail::sync_act::used, this, &state_of);
             set_ = true;
             waiters_.grant_all();
         }
     }
     void clear() {
         home_.require_thread("event::clear");
+        detail::about_to(detail::sync_act::used, this, &state_of);
         set_ = false;
     }
     [[nodiscard]] bool is_set() const noexcept { return set_; }

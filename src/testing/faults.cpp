@@ -14,6 +14,7 @@
 #include <muster/testing/join_audit.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <new>
@@ -41,6 +42,9 @@ using muster::detail::scheduler;
 namespace {
 
 using disturbance = fault_driver::disturbance;
+
+/// Real time: a promise that no other thread keeps within it, no thread will.
+constexpr std::chrono::seconds promise_limit{3};
 
 /// Counts the points of one run and disturbs the one that it was made for; none if that is 0.
 class disturber final : public join_audit {
@@ -192,6 +196,8 @@ struct run_record {
     ending how = ending::value;
     std::string error; ///< the failure, or the tasks that wait in a deadlock
     std::vector<const char*> points;
+    std::chrono::nanoseconds elapsed{0};
+    std::size_t swallowed = 0;
     bool used_threads = false;
     bool has_no_end = false;
     sync_audit primitives;
@@ -237,6 +243,7 @@ void run_series::make_run(disturber& d, run_record& r, failure_book& book) {
     const muster::detail::sync_watch_scope scope(r.primitives);
     manual_loop loop;
     loop.set_watch(&d);
+    loop.limit_waits_for_promises(promise_limit);
     loop.shuffle_ready(options_.shuffle_seed());
     try {
         run_(loop, run_options().on_report(note), book);
@@ -251,6 +258,7 @@ void run_series::make_run(disturber& d, run_record& r, failure_book& book) {
         book.delivered(std::current_exception());
     }
     r.primitives.stop();
+    r.elapsed = loop.elapsed();
     r.points = d.points();
     r.used_threads = d.used_threads();
     r.has_no_end = d.has_no_end();
@@ -263,19 +271,22 @@ bool run_series::run_and_look(std::size_t point, run_record& r) {
     const auto note = [&book](const report& rep) { book.reported(rep); };
     const auto handler_before = set_report_handler(note);
     bool reached = false;
-    bool ended_in_spite_of_cancellation = false;
+    bool body_was_cancelled = false;
     {
         disturber d(how_, point, options_);
         make_run(d, r, book);
         reached = d.reached();
-        ended_in_spite_of_cancellation = d.what_was_done() == disturber::act::cancelled_the_body;
+        body_was_cancelled = d.what_was_done() == disturber::act::cancelled_the_body;
         result_.combinators += d.audited();
         for (const auto& mistake : d.mistakes())
             find(mistake);
         if (!options_.left_tasks_are_meant())
             for (const auto& task : d.left_running())
                 find("a task still ran when the body had ended: " + task);
-        if (d.swallowed() != 0 && !options_.value_is_meant())
+        r.swallowed = d.swallowed();
+        // A body that ends tasks of its own by a cancellation, which they take for a wish and end well, means that.
+        const bool is_new = point != 0 && undisturbed_.swallowed == 0;
+        if (d.swallowed() != 0 && is_new && !options_.value_is_meant())
             find("a task or child was cancelled and ended with a value: something has swallowed the cancellation");
         look_at_book(d, book);
     }
@@ -286,8 +297,10 @@ bool run_series::run_and_look(std::size_t point, run_record& r) {
         find(mistake);
     if (r.how == ending::deadlock)
         ++result_.deadlocks;
-    if (!ended_in_spite_of_cancellation)
+    if (!body_was_cancelled)
         return reached;
+    if (point != 0 && r.how == ending::value && undisturbed_.swallowed != 0 && !options_.value_is_meant())
+        find("the body was cancelled and ended with a value: something has swallowed the cancellation");
     if (r.how == ending::deadlock)
         find("the body was cancelled and waited for ever: " + r.error);
     return reached;
@@ -310,7 +323,7 @@ void run_series::look_at_book(const disturber& d, const failure_book& book) {
 
 /// Until its disturbance a run goes the same way as the undisturbed one; without one, to its end.
 void run_series::look_at_the_way(const run_record& r, bool disturbed) {
-    if (r.used_threads || undisturbed_.used_threads)
+    if (r.used_threads || undisturbed_.used_threads || r.primitives.has_other_signals(undisturbed_.primitives))
         return;
     static constexpr const char* why = ": an earlier run has left something behind";
     const auto& expected = undisturbed_.points;
@@ -325,6 +338,11 @@ void run_series::look_at_the_way(const run_record& r, bool disturbed) {
     }
     if (!disturbed && r.how != undisturbed_.how)
         find(std::string("without a disturbance the body ended in another way than in the first run") + why);
+    else if (!disturbed && r.elapsed != undisturbed_.elapsed)
+        find(std::string("without a disturbance the body took another time than in the first run") + why);
+    if (!disturbed)
+        for (const auto& difference : r.primitives.differences(undisturbed_.primitives))
+            find(difference + why);
 }
 
 bool run_series::run_undisturbed() {

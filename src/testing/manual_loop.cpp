@@ -17,10 +17,17 @@ manual_loop::manual_loop()
 
 manual_loop::~manual_loop() { destroy_tasks(); }
 
-void manual_loop::wait_for_letter() {
+bool manual_loop::wait_for_letter(std::optional<std::chrono::nanoseconds> limit) {
     std::unique_lock lock(lock_);
-    woken_.wait(lock, [this] { return wake_; });
+    const auto is_woken = [this] { return wake_; };
+    if (limit) {
+        if (!woken_.wait_for(lock, *limit, is_woken))
+            return false;
+    } else {
+        woken_.wait(lock, is_woken);
+    }
     wake_ = false;
+    return true;
 }
 
 bool manual_loop::poll(bool may_wait, std::optional<detail::nanoseconds> until) {
@@ -28,10 +35,10 @@ bool manual_loop::poll(bool may_wait, std::optional<detail::nanoseconds> until) 
         return true;
     // A job on another thread takes no virtual time: it is waited for before the clock moves. A promise that
     // somebody holds, which may never be kept, is waited for only when there is no timer.
-    if (external_work_in_progress() || (!until && external_work_left())) {
-        wait_for_letter();
-        return true;
-    }
+    if (external_work_in_progress())
+        return wait_for_letter(std::nullopt);
+    if (!until && external_work_left())
+        return wait_for_letter(promise_limit_);
     if (!until)
         return false;
     clock_ = std::max(clock_, *until);

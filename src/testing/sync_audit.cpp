@@ -115,6 +115,8 @@ std::string sync_audit::mistake_in(const record& r, const sync_audit* undisturbe
         return mistake_in_semaphore(r, undisturbed);
     if (is_a(r.last, "queue"))
         return mistake_in_queue(r, undisturbed);
+    if (is_a(r.last, "event"))
+        return mistake_in_event(r, undisturbed);
     return {};
 }
 
@@ -129,6 +131,41 @@ std::string sync_audit::mistake_in_semaphore(const record& r, const sync_audit* 
     return r.last.value < r.first.value
                ? "a permit of a semaphore was not given back: " + left_of(r.last, r.first)
                : "a permit of a semaphore was given back that was not taken: " + left_of(r.last, r.first);
+}
+
+/// An event that the body sets and clears again has to be clear after a cancellation, too.
+std::string sync_audit::mistake_in_event(const record& r, const sync_audit* undisturbed) {
+    if (undisturbed == nullptr || r.end != fate::outlived_the_run || r.last.value == 0 ||
+        !undisturbed->counterparts(r, [](const record& c) { return c.first.value == 0 && c.last.value == 0; }))
+        return {};
+    return "an event that outlives the run was left set";
+}
+
+template <class Visit>
+void sync_audit::for_each_pair(const sync_audit& first, Visit visit) const {
+    for (const auto& mine : records_)
+        for (const auto& before : first.records_)
+            if (mine.address == before.address && mine.end == fate::outlived_the_run && before.end == mine.end)
+                visit(mine, before);
+}
+
+std::vector<std::string> sync_audit::differences(const sync_audit& first) const {
+    std::vector<std::string> all;
+    for_each_pair(first, [&all](const record& mine, const record& before) {
+        if (mine.last.value != before.last.value && !mine.is_signal && !before.is_signal)
+            all.push_back(std::string("a ") + mine.last.kind + " that outlives the run holds " +
+                          std::to_string(mine.last.value) + " at its end, and held " +
+                          std::to_string(before.last.value) + " at the end of the first");
+    });
+    return all;
+}
+
+bool sync_audit::has_other_signals(const sync_audit& first) const {
+    bool has = false;
+    for_each_pair(first, [&has](const record& mine, const record& before) {
+        has = has || (before.is_signal && is_a(mine.first, "semaphore") && mine.first.value != before.first.value);
+    });
+    return has;
 }
 
 std::string sync_audit::mistake_in_queue(const record& r, const sync_audit* undisturbed) {

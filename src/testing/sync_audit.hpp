@@ -27,6 +27,12 @@ public:
     /// *Returns* a line for each mistake. `undisturbed` is the run without a disturbance, which shows how the body uses
     /// its semaphores and queues; null for that run itself.
     [[nodiscard]] std::vector<std::string> mistakes(const sync_audit* undisturbed) const;
+    /// *Returns* a line for each primitive that outlives the runs and is not as it was at the end of `first`, which
+    /// went the same way.
+    [[nodiscard]] std::vector<std::string> differences(const sync_audit& first) const;
+    /// Whether a semaphore that is a signal and outlives the runs began otherwise than in `first`: how many permits of
+    /// such a one are left is no mistake, but may change the way that a body goes.
+    [[nodiscard]] bool has_other_signals(const sync_audit& first) const;
 
 private:
     enum class fate { alive, destroyed, outlived_the_run };
@@ -54,6 +60,10 @@ private:
     [[nodiscard]] std::string mistake_in(const record& r, const sync_audit* undisturbed) const;
     [[nodiscard]] static std::string mistake_in_semaphore(const record& r, const sync_audit* undisturbed);
     [[nodiscard]] static std::string mistake_in_queue(const record& r, const sync_audit* undisturbed);
+    [[nodiscard]] static std::string mistake_in_event(const record& r, const sync_audit* undisturbed);
+    /// Calls `visit(mine, first's)` for each primitive that outlived both runs.
+    template <class Visit>
+    void for_each_pair(const sync_audit& first, Visit visit) const;
 
     std::vector<record> records_;
     std::map<const void*, std::size_t> alive_; ///< by address

@@ -118,6 +118,8 @@ TEST_F(muster_help, a_mistake_gets_a_suggestion) {
         {{"run", "--keep-oder", "echo", ":::", "a"}, "did you mean --keep-order?"},
         {{"run", "--dryrun", "echo", ":::", "a"}, "did you mean --dry-run?"},
         {{"run", "--zzzzzz", "echo", ":::", "a"}, "there is no option '--zzzzzz'\nSee muster run --help"},
+        {{"run", "-z", "echo", ":::", "a"}, "there is no option '-z'\nSee muster run --help"},
+        {{"fetch", "-4", "http://x/"}, "there is no option '-4'"},
         {{"--verison"}, "did you mean --version?"},
         {{"zzzzzz"}, "there is no command 'zzzzzz'\nSee muster --help"},
     };
@@ -132,7 +134,7 @@ TEST_F(muster_help, bash_completes_commands_options_and_files) {
         GTEST_SKIP() << "there is no bash here";
     EXPECT_EQ(completions({"r"}), (std::set<std::string>{"run"}));
     EXPECT_EQ(completions({"help", ""}), (std::set<std::string>{"run", "fetch", "demo"}));
-    EXPECT_EQ(completions({"run", "--ret"}), (std::set<std::string>{"--retries"}));
+    EXPECT_EQ(completions({"run", "--retri"}), (std::set<std::string>{"--retries"}));
     for (const std::string command : {"run", "fetch"})
         EXPECT_EQ(completions({command, "-"}), options_in(said({command, "--help"}))) << command;
     EXPECT_TRUE(completions({"run", "--limit", ""}).empty());

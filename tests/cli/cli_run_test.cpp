@@ -354,6 +354,32 @@ TEST_F(muster_run, an_output_that_is_still_open_at_the_end_is_said) {
     expect_words(d.err, {"still open and not read any more", "that of line 1"});
 }
 
+TEST_F(muster_run, a_tag_begins_each_line_of_both_outputs) {
+    const auto d = run({"-q", "-k", "--tag", "echo 1{}; echo 2{}; printf end; echo err >&2", ":::", "a", "b"});
+    EXPECT_EQ(d.out, "a\t1a\na\t2a\na\tendb\t1b\nb\t2b\nb\tend");
+    expect_words(d.err, {"a\terr\n", "b\terr\n"});
+    EXPECT_EQ(run({"-q", "--tagstring", "<{#}:{/}>", "echo x; true {}", ":::", "d/a"}).out, "<1:a>\tx\n");
+}
+
+TEST_F(muster_run, with_line_buffer_whole_lines_are_printed_as_they_come) {
+    program p({"run", "-q", "--line-buffer", "printf 'a{}'; sleep 0.2; echo b; sleep 2; printf c", ":::", "1"});
+    p.read_for(1s);
+    EXPECT_EQ(p.out, "a1b\n");
+    EXPECT_EQ(p.wait(), 0);
+    EXPECT_EQ(p.out, "a1b\nc");
+}
+
+TEST_F(muster_run, results_are_files_of_their_own) {
+    EXPECT_EQ(
+        run({"-q", "--results", path("results"), "--retries", "1",
+                "echo o{}; echo e{} >&2; echo x >> " + path("tries") + "; test $(wc -l < " + path("tries") + ") != 1",
+                ":::", "a/b"})
+            .status,
+        0);
+    EXPECT_EQ(read(path("results/000001-a_b.out")), "oa/b\n");
+    EXPECT_EQ(read(path("results/000001-a_b.err")), "ea/b\n");
+}
+
 // ---- failures ----
 
 TEST_F(muster_run, failures_are_grouped_by_status_and_signal_with_the_tail_of_what_they_said) {
@@ -378,7 +404,7 @@ TEST_F(muster_run, failures_are_grouped_by_status_and_signal_with_the_tail_of_wh
 TEST_F(muster_run, a_command_that_is_not_there_is_a_failure_that_says_so) {
     const auto d = run({"no-such-command-here {}", ":::", "a"});
     EXPECT_EQ(d.status, 1);
-    expect_words(d.err, {"command_not_found_error", "there is no such command in PATH"});
+    expect_words(d.err, {"no such command", "no-such-command-here: there is no such command in PATH"});
 }
 
 TEST_F(muster_run, a_time_limit_ends_the_command_and_what_it_started) {
@@ -386,7 +412,7 @@ TEST_F(muster_run, a_time_limit_ends_the_command_and_what_it_started) {
         run({"--timeout", "300ms", ": {}; sleep 1000 & echo $! > " + path("pid") + "; echo said; wait", ":::", "a"});
     EXPECT_EQ(d.status, 1);
     EXPECT_EQ(d.out, "said\n");
-    expect_words(d.err, {"timeout_error", "had not ended after 0.300 s"});
+    expect_words(d.err, {"time limit", "had not ended after 0.300 s"});
     EXPECT_TRUE(is_gone(std::stoi(read(path("pid")))));
 }
 
@@ -454,6 +480,52 @@ TEST_F(muster_run, it_stops_after_failures_as_it_is_told) {
     EXPECT_EQ(ledger_of(e.err).failed, 2u);
     const auto f = run({"-j1", "--keep-going", "test {} -lt 3", ":::", "1", "2", "3", "4", "5"});
     EXPECT_EQ(ledger_of(f.err).failed, 3u);
+}
+
+TEST_F(muster_run, halt_stops_soon_or_now_at_failures_successes_and_ends) {
+    const auto counted = [&](const std::string& when, const std::string& what) {
+        const auto d = run({"-j2", "--halt", when, what, ":::", "1", "2", "3", "4", "5", "6", "7", "8"});
+        EXPECT_EQ(d.status, 1) << d.err;
+        return ledger_of(d.err);
+    };
+    // The second one goes on, or is cancelled.
+    const std::string one_fails = "case {} in 1) sleep 0.1; false;; 2) sleep 0.6;; esac";
+    auto c = counted("soon,fail=1", one_fails);
+    EXPECT_EQ(c.succeeded, 1u);
+    EXPECT_EQ(c.failed, 1u);
+    EXPECT_EQ(c.cancelled, 0u);
+    c = counted("now,fail=1", one_fails);
+    EXPECT_EQ(c.cancelled, 1u);
+    EXPECT_GE(counted("now,success=2", "true {}").succeeded, 2u);
+    EXPECT_GE(counted("soon,done=3", "test {} = 1").not_started, 3u);
+    c = counted("soon,fail=50%", "false {}");
+    EXPECT_GE(c.failed, 3u);
+    EXPECT_LE(c.failed, 4u);
+    EXPECT_EQ(run({"-q", "--halt", "never", "false", ":::", "1"}).status, 1);
+    refused({"--halt", "later", "true", ":::", "a"}, "soon,fail=1");
+    refused({"--halt", "now,fail=0", "true", ":::", "a"}, "--halt");
+    refused({"--halt", "now,fail=1", "--fail-fast", "true", ":::", "a"}, "exclude each other");
+}
+
+TEST_F(muster_run, the_inputs_that_did_not_succeed_can_be_given_back) {
+    const std::vector<std::string> begin{"-j1", "--failed", path("failed")};
+    const auto d = run({"-j1", "--failed", path("failed"), "test {} != b", ":::", "a", "b", "c d", "b"});
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(read(path("failed")), "b\nb\n");
+    const auto e = run({"-q", "-k", "echo again", "-f", path("failed")});
+    EXPECT_EQ(e.out, "again b\nagain b\n");
+    EXPECT_EQ(
+        run({"-q", "-j1", "--fail-fast", "-0", "--failed", path("failed"), "false"}, input(std::string("a\nb\0c\0", 6)))
+            .status,
+        1);
+    EXPECT_EQ(read(path("failed")), std::string("a\nb\0c\0", 6));
+    refused({"--failed", "/no/such/folder/f", "true", ":::", "a"}, "--failed");
+}
+
+TEST_F(muster_run, a_delay_stands_between_the_beginnings) {
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(run({"-q", "-j4", "--delay", "200ms", "true", ":::", "1", "2", "3"}).status, 0);
+    EXPECT_GE(std::chrono::steady_clock::now() - began, 400ms);
 }
 
 TEST_F(muster_run, a_deadline_cancels_what_has_not_ended) {
@@ -604,6 +676,24 @@ TEST_F(muster_run, an_interrupt_ends_what_runs_and_counts_everything) {
     }
 }
 
+TEST_F(muster_run, with_drain_the_first_interrupt_lets_what_runs_go_on) {
+    program p({"run", "-j1", "--drain", "echo x > " + path("began") + "; sleep 0.4; echo {}", ":::", "a", "b"});
+    ASSERT_NE(appearance_of("began"), "");
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130);
+    EXPECT_EQ(p.out, "a\n");
+    const auto c = ledger_of(p.err.substr(p.err.find("2 submitted")));
+    EXPECT_EQ(c.succeeded, 1u);
+    EXPECT_EQ(c.not_started, 1u);
+    program q({"run", "-j1", "--drain", "echo y > " + path("began2") + "; sleep 100; echo {}", ":::", "a", "b"});
+    ASSERT_NE(appearance_of("began2"), "");
+    q.signal(SIGINT);
+    std::this_thread::sleep_for(100ms);
+    q.signal(SIGINT);
+    EXPECT_EQ(q.wait(), 130);
+    EXPECT_EQ(ledger_of(q.err.substr(q.err.find("2 submitted"))).cancelled, 1u);
+}
+
 TEST_F(muster_run, a_second_interrupt_kills_what_ignores_the_first) {
     program p({"run", "--grace", "1h",
         ": {}; trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done", ":::", "a"});
@@ -681,6 +771,26 @@ TEST_F(muster_run, bad_usage_is_refused_with_what_to_do) {
     refused({"", ":::", "b"}, "template is empty");
     refused({"", "x", ":::", "b"}, "can't be empty");
     refused({"echo {}", ":::", "a", ":::", "b"}, "is not supported");
+}
+
+TEST_F(muster_run, quiet_does_not_hide_why_nothing_ran) {
+    const auto d = run({"-q", "no-such-command-here {}", ":::", "a", "b"});
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(std::ranges::count(d.err, '\n'), 1) << d.err;
+    expect_words(d.err, {"no-such-command-here", "there is no such command in PATH"});
+    EXPECT_EQ(run({"-q", "false", ":::", "a"}).err, "");
+}
+
+TEST_F(muster_run, of_a_repeated_option_the_last_counts) {
+    EXPECT_EQ(run({"-q", "-j2", "-j1", "--timeout", "1ms", "--timeout", "10s", "echo", ":::", "a"}).out, "a\n");
+}
+
+TEST_F(muster_run, the_limit_is_the_processors_that_it_may_use) {
+    if (std::system("taskset -V > /dev/null 2>&1") != 0)
+        GTEST_SKIP() << "there is no taskset here";
+    const auto d = run({"-q", "-u", "sh", "-c",
+        "seq 4 | taskset -c 0 " MUSTER_PROGRAM " run -q -k 'echo {%}; sleep 0.05'", ":::", "x"});
+    EXPECT_EQ(d.out, "1\n1\n1\n1\n");
 }
 
 TEST_F(muster_run, a_template_without_inputs_at_a_terminal_says_what_is_missing) {

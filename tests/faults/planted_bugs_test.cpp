@@ -13,6 +13,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -312,6 +314,13 @@ const std::vector<body_case>& planted() {
                 });
             },
             "a task still ran when the body had ended"},
+        {"a gather that is started and never awaited",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto both = muster::gather(nothing_after(5ms), nothing_after(6ms)).start();
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
         {"a task that is awaited only where nothing goes wrong",
             [] {
                 return cancelled([]() -> task<> {
@@ -429,6 +438,43 @@ const std::vector<body_case>& planted() {
                 });
             },
             "it waits for ever: deadlock"},
+        {"a promise that nobody keeps",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto [kept, reply] = muster::make_promise<int>();
+                    auto value = co_await reply;
+                    static_cast<void>(value);
+                });
+            },
+            "it waits for ever"},
+        {"a queue that nobody puts into",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::queue<int> q;
+                    auto item = co_await q.get();
+                    static_cast<void>(item);
+                });
+            },
+            "it waits for ever"},
+        {"a condition that goes before the task that waits for it",
+            [] {
+                return cancelled(
+                    []() -> task<> {
+                        auto waits = [](muster::condition& c) -> task<> {
+                            auto guard = co_await c.scoped_lock();
+                            co_await c.wait();
+                        };
+                        muster::condition c;
+                        auto other = muster::create_task(waits(c));
+                        co_await muster::sleep_for(1ms);
+                        auto guard = co_await c.scoped_lock();
+                        c.notify_all();
+                        guard.unlock();
+                        co_await std::move(other);
+                    },
+                    fault_options().may_leave_tasks());
+            },
+            "a condition was destroyed while a task waited for it"},
         {"two children that wait for each other",
             [] {
                 return cancelled([]() -> task<> {
@@ -521,6 +567,31 @@ const std::vector<body_case>& planted() {
                 });
             },
             "an earlier run has left something behind"},
+        {"an event outside that a cancellation leaves set",
+            [] {
+                muster::event busy;
+                return cancelled([&busy]() -> task<> {
+                    busy.set();
+                    co_await muster::sleep_for(1ms);
+                    busy.clear();
+                });
+            },
+            "an event that outlives the run was left set"},
+        {"a queue outside that grows with each run",
+            [] {
+                muster::queue<int> results;
+                return cancelled([&results]() -> task<> {
+                    co_await muster::sleep_for(1ms);
+                    co_await results.put(1);
+                });
+            },
+            "a queue that outlives the run holds"},
+        {"a pause that grows with each run",
+            [] {
+                int runs = 0;
+                return cancelled([&runs]() -> task<> { co_await muster::sleep_for(milliseconds(++runs)); });
+            },
+            "took another time"},
         {"a counter that a cancellation leaves too high",
             [] {
                 int inside = 0;
@@ -854,6 +925,73 @@ const std::vector<body_case>& correct() {
                         static_cast<void>(place);
                     };
                     co_await muster::gather(comes(1ms), comes(2ms));
+                });
+            }},
+        {"a semaphore as a signal, outside",
+            [] {
+                muster::semaphore ready(0);
+                return try_all([&ready]() -> task<> {
+                    auto gives = [&ready]() -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        ready.release();
+                    };
+                    auto takes = [&ready]() -> task<> { co_await ready.acquire(); };
+                    co_await muster::gather(gives(), takes());
+                });
+            }},
+        {"a background task that ends well when its owner cancels it",
+            [] {
+                return try_all([]() -> task<> {
+                    auto beats = []() -> task<> {
+                        try {
+                            while (true)
+                                co_await muster::sleep_for(1ms);
+                        } catch (const muster::cancelled_error&) {}
+                    };
+                    struct owner {
+                        muster::task_handle<void> handle;
+                        ~owner() { handle.cancel(); }
+                    };
+                    owner background{muster::create_task(beats())};
+                    co_await muster::sleep_for(3ms);
+                });
+            }},
+        {"a group that fails and is caught",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto body = [](muster::task_group& group) -> task<> {
+                        group.create_task(fail_void_after(1ms));
+                        co_await muster::sleep_for(5ms);
+                    };
+                    int n = 0;
+                    try {
+                        co_await muster::with_task_group(muster::take(body));
+                    } catch (const std::exception&) {
+                        n = 1;
+                    }
+                    co_return n;
+                });
+            }},
+        {"a gather that settles",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto all_of_them = co_await muster::settle(value_after(1ms, 1), fail_after(2ms));
+                    int n = 0;
+                    for (const auto& f : all_of_them.failures())
+                        n += f.error() ? 1 : 0;
+                    co_return n;
+                });
+            }},
+        {"a promise that another thread keeps",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto [promised, reply] = muster::make_promise<int>();
+                    std::thread keeper([p = std::move(promised)]() mutable { p.set_value(7); });
+                    auto ended = co_await ending(std::move(reply));
+                    keeper.join();
+                    if (!ended.succeeded())
+                        ended.rethrow();
+                    co_return 7;
                 });
             }},
         {"a time limit that strikes",

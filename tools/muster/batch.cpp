@@ -9,9 +9,12 @@
 
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <limits>
+#include <system_error>
 #include <utility>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace tool {
@@ -46,7 +49,27 @@ batch::batch(const char* name, const batch_options& options, line_source& source
       out_(out),
       places_(options.limit),
       window_(options.at_most.count, options.at_most.window),
-      backoff_(pauses_of_retries()) {}
+      backoff_(pauses_of_retries()) {
+    const auto& file = options.failed_file;
+    if (file.empty())
+        return;
+    failed_inputs_ =
+        muster::detail::owned_fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+    if (!failed_inputs_.is_open())
+        throw usage_error(
+            fmt::format("--failed: {} can't be written: {}", file, std::generic_category().message(errno)));
+}
+
+void batch::count(const job& j, const verdict& v) {
+    ledger_.add(j, v);
+    if (failed_inputs_.is_open() && v.state != muster::outcome_state::value)
+        out_.write(failed_inputs_.get(), j.line.text + options_.failed_end);
+}
+
+std::string batch::list_problem() const {
+    const auto problem = failed_inputs_.is_open() ? out_.problem_of(failed_inputs_.get()) : std::string();
+    return problem.empty() ? problem : fmt::format("writing {} failed: {}", options_.failed_file, problem);
+}
 
 void batch::enter(phase next) {
     switch (next) {
@@ -73,15 +96,11 @@ void batch::enter(phase next) {
 muster::task<> batch::run(stop_signals& signals) {
     loop_.emplace(muster::loop_handle::current());
     began_ = muster::loop_clock::now();
-    signals.listen(
-        [this](int signal, int count) {
-            if (count == 1) {
-                signal_ = signal;
-                stop("interrupted");
-            }
-            interrupted(signal, count);
-        },
-        [this] { out_.hurry(); });
+    signals.listen([this](int signal, int count) { on_signal(signal, count); },
+        [this](int count) {
+            if (count > (options_.drain ? 1 : 0))
+                out_.hurry();
+        });
     muster::task_handle<void> showing;
     if (options_.show_progress && !options_.quiet && ::isatty(STDERR_FILENO) == 1)
         showing = muster::create_task(keep_showing_progress(), "progress");
@@ -165,6 +184,19 @@ void batch::cancel_jobs() {
     }
     for (const auto index : unstarted)
         end_job(index, verdict::not_started(stop_reason_));
+}
+
+void batch::on_signal(int signal, int count) {
+    if (count == 1)
+        signal_ = signal;
+    if (count == 1 && options_.drain) {
+        drain("interrupted");
+        if (!options_.quiet)
+            complain("nothing more is started, and what runs goes on; once more ends it");
+        return;
+    }
+    stop("interrupted");
+    interrupted(signal, options_.drain ? count - 1 : count);
 }
 
 void batch::interrupted(int, int) {}
@@ -305,11 +337,31 @@ muster::task<> batch::keep_pace() {
 void batch::end_job(std::uint64_t index, verdict&& v) {
     auto r = jobs_.extract(index);
     MUSTER_ASSERT(!r.empty());
-    const bool failed = v.state == muster::outcome_state::error;
+    jobs_ended_.submit();
+    jobs_ended_.count(v.state);
     job_over(std::move(r.mapped().what), std::move(v));
     look_whether_idle();
-    if (failed && options_.max_failures && ++failures_ >= *options_.max_failures)
-        stop("stopped after failures");
+    look_whether_to_halt();
+}
+
+void batch::look_whether_to_halt() {
+    const auto& rule = options_.halt;
+    if (rule.how == halt_rule::when::never)
+        return;
+    const auto ended = jobs_ended_.succeeded() + jobs_ended_.failed();
+    const auto counted = rule.what == halt_rule::counted::failed      ? jobs_ended_.failed()
+                         : rule.what == halt_rule::counted::succeeded ? jobs_ended_.succeeded()
+                                                                      : ended;
+    constexpr std::uint64_t least_for_a_percentage = 3;
+    const bool reached = rule.is_percentage ? counted >= least_for_a_percentage && counted * 100 >= rule.least * ended
+                                            : counted >= rule.least;
+    if (!reached)
+        return;
+    const char* why = rule.what == halt_rule::counted::failed ? "stopped after failures" : "stopped by --halt";
+    if (rule.how == halt_rule::when::now)
+        stop(why);
+    else
+        drain(why);
 }
 
 void batch::delivered() noexcept {
@@ -374,7 +426,12 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
             all_well = false;
         }
     }
-    for (const auto& problem : problems) {
+    // -q asks for no ledger; but that nothing could be run at all must not be silent.
+    if (const auto why = ledger.why_nothing_ran(); quiet && !why.empty())
+        complain(why);
+    auto all = problems;
+    all.push_back(b.list_problem());
+    for (const auto& problem : all) {
         if (problem.empty())
             continue;
         complain(problem);

@@ -39,6 +39,17 @@ namespace tool {
 /// What main returns; or 128 and a signal.
 enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2 };
 
+/// --halt: when a batch stops by itself, and how.
+struct halt_rule {
+    halt_rule() noexcept {}
+    enum class when { never, soon, now }; ///< soon: what runs goes on; now: it is cancelled
+    enum class counted { failed, succeeded, ended };
+    when how = when::never;
+    counted what = counted::failed;
+    std::uint64_t least = 1;
+    bool is_percentage = false; ///< `least` is of what has ended so far, once three of those that count have
+};
+
 struct batch_options {
     batch_options() {}
 
@@ -47,9 +58,12 @@ struct batch_options {
     std::optional<std::chrono::nanoseconds> deadline; ///< everything
     std::size_t retries = 0;
     rate at_most;
-    std::optional<std::size_t> max_failures; ///< stop after so many
-    std::string jsonl;                       ///< the log's file, or none
-    bool resume = false;                     ///< go on where the log ends
+    halt_rule halt;
+    bool drain = false;      ///< the first signal starts nothing more and lets what runs go on
+    std::string failed_file; ///< the inputs that did not succeed, or none
+    char failed_end = '\n';
+    std::string jsonl;   ///< the log's file, or none
+    bool resume = false; ///< go on where the log ends
     std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
     bool show_progress = true;
@@ -79,6 +93,8 @@ public:
     /// Starts nothing more and lets what runs go on; there are no more retries.
     void drain(std::string why);
 
+    /// Why the list of failed inputs is not complete; empty if it is. Known once the writer is drained.
+    [[nodiscard]] std::string list_problem() const;
     /// What interrupted it, or 0.
     [[nodiscard]] int signal() const noexcept { return signal_; }
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return elapsed_; }
@@ -103,7 +119,8 @@ protected:
     /// Called once all jobs are over.
     virtual muster::task<> close_what_is_left();
 
-    [[nodiscard]] printed_ledger& ledger() noexcept { return ledger_; }
+    /// Counts a job that has ended, and keeps its input for --failed if it did not succeed.
+    void count(const job& j, const verdict& v);
     [[nodiscard]] writer& out() noexcept { return out_; }
     [[nodiscard]] const muster::loop_handle& loop() const noexcept { return *loop_; }
     [[nodiscard]] bool stopping() const noexcept { return phase_ == phase::stopping; }
@@ -140,6 +157,8 @@ private:
     void cancel_jobs();
     void end_job(std::uint64_t index, verdict&& v);
     void look_whether_idle() noexcept;
+    void look_whether_to_halt();
+    void on_signal(int signal, int count);
 
     const char* name_;
     const batch_options& options_;
@@ -158,7 +177,8 @@ private:
     std::optional<input_line> next_line_;                 ///< was taken and waits for a place
     std::size_t retrying_ = 0;                            ///< jobs that wait for their next attempt
     std::size_t undelivered_ = 0; ///< jobs that are over and wait for their output to be written
-    std::size_t failures_ = 0;
+    muster::ledger jobs_ended_;   ///< printed or not
+    muster::detail::owned_fd failed_inputs_;
     muster::event retries_begun_; ///< set when retrying_ has become smaller
     muster::event idle_;          ///< set when there is neither a job nor a delivery
     bool said_that_it_waits_ = false;

@@ -25,17 +25,40 @@ namespace {
 
 constexpr std::size_t tail_kept = 2000;
 
+/// *Returns* the lines, each behind the tag.
+std::string with_tag(const std::string& tag, std::string_view lines) {
+    if (tag.empty())
+        return std::string(lines);
+    std::string tagged;
+    while (!lines.empty()) {
+        const auto size = std::min(lines.find('\n'), lines.size() - 1) + 1;
+        tagged += tag;
+        tagged += lines.substr(0, size);
+        lines.remove_prefix(size);
+    }
+    return tagged;
+}
+
 } // namespace
 
 /// A command on its way: where it is, and what it has said.
 struct command_batch::details final : job_details {
     explicit details(spool_file& file) : out(file), err(file) {}
 
+    /// An output of this attempt, beside what is printed.
+    struct output {
+        std::string begun_line; ///< with --line-buffer and --tag: printed when it is whole
+        std::unique_ptr<body_file> file;
+    };
+    [[nodiscard]] spool& printed(int number) noexcept { return number == 1 ? out : err; }
+
     std::string shown; ///< the command, for the log
     pid_t pid = 0;     ///< while it runs
     spool out;
     spool err;
-    std::string tail;                       ///< the last of its standard error
+    std::string tail; ///< the last of its standard error
+    std::string tag;  ///< what each line begins with
+    std::array<output, 2> outputs;
     std::array<muster::io::stream, 2> open; ///< outputs that something keeps open although the process has ended
 };
 
@@ -54,7 +77,8 @@ command_batch::command_batch(const run_options& options, const command_template&
     : batch("run", options, source, ledger, out),
       options_(options),
       template_(what),
-      log_(log) {}
+      log_(log),
+      results_(options.results) {}
 
 std::size_t command_batch::slot_numbers::take() {
     if (free_.empty())
@@ -89,11 +113,25 @@ muster::task<> command_batch::attempt(job& j) {
         d.out.append(d.shown + '\n');
         co_return;
     }
+    if (options_.tag)
+        d.tag = command_template::fill_in(*options_.tag, j.line.text, j.line.index + 1, slot.number()) + '\t';
+    for (const int output : {1, 2}) {
+        auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
+        o.begun_line.clear();
+        o.file.reset();
+        if (results_.is_open())
+            o.file = std::make_unique<body_file>(results_,
+                fmt::format("{:06}-{}.{}", j.line.index + 1, safe_text(j.line.text.substr(0, 100)),
+                    output == 1 ? "out" : "err"),
+                false);
+    }
     auto what = template_.make(j.line.text, j.line.index + 1, slot.number());
     prepare(what, j, d);
     auto running = within_time_limit(std::move(what));
     auto ended = co_await muster::as_outcome(std::move(running));
     d.pid = 0;
+    if (!ended.succeeded())
+        finish_outputs(d);
     auto done = std::move(ended).value();
     // Time limits and the job's seconds end with the process. The job keeps its place until its outputs end, too.
     j.ended = muster::loop_clock::now();
@@ -103,6 +141,7 @@ muster::task<> command_batch::attempt(job& j) {
         static_cast<void>(co_await muster::as_outcome(std::move(lingering)));
         keep_open(d, j);
     }
+    finish_outputs(d);
     done.err = std::move(d.tail);
     done.throw_if_failed();
 }
@@ -123,18 +162,46 @@ void command_batch::prepare(muster::command& what, job& j, details& d) {
 
 /// Where the pieces of an output go, 1 or 2.
 muster::output_sink command_batch::sink_of(details& d, job& j, int output) {
-    if (output == 1)
-        return [&d, &j](std::string_view piece) {
-            j.bytes += piece.size();
-            d.out.append(piece);
-        };
-    return [&d, &j](std::string_view piece) {
-        j.bytes += piece.size();
-        d.err.append(piece);
+    return [this, &d, &j, output](std::string_view piece) { take_piece(d, j, output, piece); };
+}
+
+void command_batch::take_piece(details& d, job& j, int output, std::string_view piece) {
+    j.bytes += piece.size();
+    auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
+    if (o.file)
+        o.file->write(piece);
+    if (output == 2) {
         d.tail.append(piece.substr(piece.size() - std::min(piece.size(), tail_kept)));
         if (d.tail.size() > 2 * tail_kept)
             d.tail.erase(0, d.tail.size() - tail_kept);
-    };
+    }
+    if (!options_.line_buffered && !options_.tag) {
+        d.printed(output).append(piece);
+        return;
+    }
+    const auto whole = piece.rfind('\n') + 1;
+    if (whole == 0) {
+        o.begun_line += piece;
+        return;
+    }
+    const auto lines = with_tag(d.tag, std::exchange(o.begun_line, {}) + std::string(piece.substr(0, whole)));
+    o.begun_line = piece.substr(whole);
+    if (options_.line_buffered)
+        out().write(output == 1 ? STDOUT_FILENO : STDERR_FILENO, lines);
+    else
+        d.printed(output).append(lines);
+}
+
+/// The process has ended: what it has said is all.
+void command_batch::finish_outputs(details& d) {
+    for (const int output : {1, 2}) {
+        auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
+        if (!o.begun_line.empty())
+            d.printed(output).append(with_tag(d.tag, std::exchange(o.begun_line, {})));
+        if (o.file)
+            o.file->finish();
+        o.file.reset();
+    }
 }
 
 // ---- outputs that stay open ----
@@ -170,6 +237,7 @@ void command_batch::keep_open(details& d, const job& j) {
             continue;
         const auto late =
             late_.emplace(late_.end(), std::move(from), output == 1 ? STDOUT_FILENO : STDERR_FILENO, j.line.number);
+        late->tag = d.tag;
         late->reading = muster::create_task(print_late(late), "late output");
     }
 }
@@ -181,12 +249,12 @@ muster::task<> command_batch::print_late(std::list<late_output>::iterator late) 
         const auto whole =
             late->rest.size() > line_source::longest_line ? late->rest.size() : late->rest.rfind('\n') + 1;
         if (whole != 0)
-            out().write(late->fd, std::string_view(late->rest).substr(0, whole));
+            out().write(late->fd, with_tag(late->tag, std::string_view(late->rest).substr(0, whole)));
         late->rest.erase(0, whole);
     });
     co_await std::move(reading);
     if (!late->rest.empty())
-        out().write(late->fd, late->rest);
+        out().write(late->fd, with_tag(late->tag, late->rest));
     late_.erase(late);
 }
 
@@ -196,7 +264,7 @@ muster::task<> command_batch::close_what_is_left() {
         late.reading.cancel();
         lines.insert(late.line);
         if (!late.rest.empty())
-            out().write(late.fd, late.rest);
+            out().write(late.fd, with_tag(late.tag, late.rest));
     }
     // A task that is cancelled runs once more before its stream may go.
     while (!late_.empty()) {
@@ -321,7 +389,7 @@ void command_batch::printed(job& j, verdict& v, const std::string& problem) {
     }
     if (!problem.empty() && v.state == muster::outcome_state::value)
         v = verdict::failed(std::make_exception_ptr(std::runtime_error(problem)));
-    ledger().add(j, v);
+    count(j, v);
     if (log_ == nullptr)
         return;
     const auto* d = static_cast<const details*>(j.details.get());

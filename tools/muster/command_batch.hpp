@@ -9,6 +9,7 @@
 ///     run_batch(b, signals);
 
 #include "batch.hpp"
+#include "body_file.hpp"
 #include "command_template.hpp"
 #include "job_log.hpp"
 #include "run.hpp"
@@ -55,6 +56,7 @@ private:
         muster::io::stream from;
         int fd;             ///< where it is printed
         std::uint64_t line; ///< of the input whose command has left it
+        std::string tag;    ///< what each line begins with
         std::string rest;   ///< the beginning of a line, which is printed when it is whole
         muster::task_handle<void> reading;
     };
@@ -88,7 +90,9 @@ private:
 
     void prepare(muster::command& what, job& j, details& d);
     muster::task<muster::completed_process> within_time_limit(muster::command what);
-    [[nodiscard]] static muster::output_sink sink_of(details& d, job& j, int output);
+    void take_piece(details& d, job& j, int output, std::string_view piece);
+    [[nodiscard]] muster::output_sink sink_of(details& d, job& j, int output);
+    void finish_outputs(details& d);
     muster::task<> linger(details& d, job& j);
     muster::task<> read_to_end(muster::io::stream& from, muster::output_sink sink);
     muster::task<> print_late(std::list<late_output>::iterator late);
@@ -105,6 +109,7 @@ private:
     std::map<std::uint64_t, std::pair<job, verdict>> held_; ///< with --keep-order: over before one that stands before
     std::set<std::uint64_t> passed_over_;                   ///< with --keep-order: the indexes that do not come
     std::uint64_t next_ = 0;                                ///< with --keep-order: the index to be printed next
+    output_folder results_;
     std::list<late_output> late_;
     std::string refused_;
     std::string failure_;

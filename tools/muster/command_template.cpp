@@ -269,6 +269,14 @@ std::string command_template::value(part what, const std::string& input, std::ui
     return {};
 }
 
+std::string command_template::fill_in(
+    const std::string& text, const std::string& input, std::uint64_t number, std::size_t slot) {
+    std::string filled;
+    for (const auto& p : parse_word(text))
+        filled += p.what == part::text ? p.text : value(p.what, input, number, slot);
+    return filled;
+}
+
 muster::command command_template::make(const std::string& input, std::uint64_t number, std::size_t slot) const {
     std::vector<std::string> words;
     switch (form_) {

@@ -30,6 +30,9 @@ public:
     /// *Errors*, of the two: usage_error.
     [[nodiscard]] static command_template of_words(const std::vector<std::string>& words);
     [[nodiscard]] static command_template of_line(const std::string& line);
+    /// *Returns* a text with the placeholders of `text` put in, for people.
+    [[nodiscard]] static std::string fill_in(
+        const std::string& text, const std::string& input, std::uint64_t number, std::size_t slot);
     /// The inputs are command lines themselves.
     [[nodiscard]] static command_template of_nothing();
 

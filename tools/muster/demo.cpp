@@ -37,14 +37,14 @@ std::vector<share> shares(const muster::testing::faulty_server& server) {
         share(20, server.url("/slow/150?#"), ""),
         share(25, server.url("/flaky/#/1"), ""),
         share(15, server.url("/redirect/3?#"), ""),
-        share(10, server.url("/reset?#"), "reset_error"),
-        share(10, server.url("/truncated/1000?#"), "truncated_error"),
-        share(10, server.url("/garbage?#"), "protocol_error"),
-        share(6, server.url("/never?#"), "timeout_error"),
-        share(5, server.url("/status/404?#"), "status_error 404"),
-        share(4, server.url("/redirect-loop?#"), "protocol_error"),
-        share(3, "htp:/not-a-url-#", "url_error"),
-        share(2, refused + "?#", "connect_error"),
+        share(10, server.url("/reset?#"), "connection reset"),
+        share(10, server.url("/truncated/1000?#"), "answer cut off"),
+        share(10, server.url("/garbage?#"), "garbage answer"),
+        share(6, server.url("/never?#"), "time limit"),
+        share(5, server.url("/status/404?#"), "status 404"),
+        share(4, server.url("/redirect-loop?#"), "garbage answer"),
+        share(3, "htp:/not-a-url-#", "bad URL"),
+        share(2, refused + "?#", "no connection"),
     };
 }
 

@@ -193,7 +193,7 @@ private:
     /// Only what is safe to repeat is repeated.
     [[nodiscard]] bool worth_a_retry(const std::exception_ptr& error) const override {
         // Nothing of it was sent.
-        if (muster::is_a<http::connect_error>(error))
+        if (muster::is_a<http::connect_error>(error) || muster::is_a<http::resolve_error>(error))
             return true;
         if (!safe_to_repeat_)
             return false;
@@ -208,7 +208,7 @@ private:
     }
 
     void job_over(job&& j, verdict&& v) override {
-        ledger().add(j, v);
+        count(j, v);
         // Entries of another list would spoil the log for its own.
         if (log_ == nullptr || (!refused_.empty() && v.state != muster::outcome_state::value))
             return;
@@ -239,6 +239,10 @@ std::string nothing_in(const line_source& source) {
 }
 
 void check(const fetch_options& o) {
+    for (const auto& url : o.urls) {
+        if (url.size() > 1 && url.front() == '-')
+            throw usage_error(fmt::format("there is no option '{}'\nSee muster fetch --help", url));
+    }
     const bool from_input = o.urls == std::vector<std::string>{"-"};
     if (o.urls.empty() && o.file.empty())
         throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");

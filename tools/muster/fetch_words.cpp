@@ -66,7 +66,8 @@ void fetch_words::describe(CLI::App& app) {
         ->type_name("FILE");
     app.add_flag("--no-encode", not_encoded, "put inputs into the URL as they are, not %-encoded");
     batch_words::describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m (none)",
-        "a refused or broken connection, a time-out, a status of 5xx, 429 or 408, if it is safe to repeat the "
+        "a failed look-up, a refused or broken connection, an answer that is cut off, a time-out, a status of 5xx, "
+        "429 or 408, if it is safe to repeat the "
         "request; not before the server's Retry-After");
     app.add_option("-X,--method", method, "GET unless there is data: then POST")->type_name("METHOD");
     app.add_option("-H,--header", headers, "'Name: value', as often as there are some")
@@ -98,15 +99,13 @@ void fetch_words::describe(CLI::App& app) {
         ->type_name("DIR");
     app.add_option("--name", name, "name them so instead: {#} is the number of the input, {} the input")
         ->type_name("TEMPLATE");
-    app.add_option("--jsonl", jsonl, "write one JSON object for each URL to FILE, as they end; - is standard output")
+    app.add_option(
+           "--jsonl,--joblog", jsonl, "write one JSON object for each URL to FILE, as they end; - is standard output")
         ->type_name("FILE");
     app.add_flag("--resume", resume, "do not get again what has succeeded according to the --jsonl FILE; add to it");
     app.add_option("--config", config, "read options from FILE: limit = 100, header = [\"A: b\"], quiet = true")
         ->type_name("FILE");
-    // What comes later replaces what was said before: a command line its configuration.
-    for (auto* option : app.get_options())
-        if (option->get_items_expected_max() == 1 && option->get_lnames() != std::vector<std::string>{"header"})
-            option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    take_last_of_repeated(app);
     app.footer("One URL may be a template for inputs, given behind ::: or one a line with -f: {} is the input,\n"
                "%-encoded, {#} its number. A status of 400 or more is a failure. At the end the ledger is printed:\n"
                "what became of every URL, failures by type, the slowest. Ctrl-C and SIGTERM cancel, clean up and\n"

@@ -16,6 +16,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <clocale>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -23,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include <langinfo.h>
 #include <unistd.h>
 
 namespace {
@@ -39,6 +41,10 @@ struct run_words : tool::batch_words {
     bool nul_separated = false;
     bool keep_order = false;
     bool ungrouped = false;
+    bool tag = false;
+    bool line_buffered = false;
+    std::string tag_template;
+    std::string results;
     bool dry_run = false;
     bool resume = false;
     std::optional<std::vector<std::string>> inputs; ///< what stands behind :::
@@ -69,10 +75,17 @@ void describe_run(CLI::App& app, run_words& w) {
         ->type_name("TIME");
     app.add_flag("-k,--keep-order", w.keep_order, "print outputs in the order of the inputs, not as commands end");
     app.add_flag("-u,--ungroup", w.ungrouped, "commands write where muster does, mixed, and nothing is held back");
-    app.add_option("--jsonl", w.jsonl, "write one JSON object for each command to FILE, as they end")
+    app.add_flag("--line-buffer", w.line_buffered, "print whole lines as they come, those of several commands mixed");
+    app.add_flag("--tag", w.tag, "begin each line of output with the input and a tabulator");
+    app.add_option("--tagstring", w.tag_template, "begin it with this, in which {} and the like are put in")
+        ->type_name("TEMPLATE");
+    app.add_option("--results", w.results, "keep the outputs of each command in DIR, as NUMBER-INPUT.out and .err, too")
+        ->type_name("DIR");
+    app.add_option("--jsonl,--joblog", w.jsonl, "write one JSON object for each command to FILE, as they end")
         ->type_name("FILE");
     app.add_flag("--resume", w.resume, "do not run again what has succeeded according to the --jsonl FILE; add to it");
     app.add_flag("--dry-run", w.dry_run, "print the commands and run none");
+    tool::take_last_of_repeated(app);
     app.footer(std::string(
         "In the template {} is the input, {.} the input without extension, {/} its last component, {//} its\n"
         "directory, {/.} its last component without extension, {#} its number, {%} the place it runs in, from 1\n"
@@ -102,6 +115,12 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
     o.keep_order = w.keep_order;
     o.ungrouped = w.ungrouped;
     o.dry_run = w.dry_run;
+    if (w.tag || !w.tag_template.empty())
+        o.tag = w.tag_template.empty() ? "{}" : w.tag_template;
+    o.line_buffered = w.line_buffered;
+    o.results = w.results;
+    if (w.nul_separated)
+        o.failed_end = '\0';
     o.resume = w.resume;
     o.jsonl = w.jsonl;
     if (!w.grace.empty())
@@ -188,7 +207,9 @@ std::string about_unknown(const CLI::App& app, const std::string& word, std::str
         for (const auto* command : app.get_subcommands(nullptr))
             known.push_back(command->get_name());
     }
-    const auto meant = tool::nearest(word.substr(0, word.find('=')), known);
+    // One letter is as far from any other: there is no nearest one.
+    const bool is_letter = is_option && !word.starts_with("--");
+    const auto meant = is_letter ? std::nullopt : tool::nearest(word.substr(0, word.find('=')), known);
     return fmt::format("there is no {} '{}'{}\nSee {}", is_option ? "option" : "command", word,
         meant ? fmt::format(": did you mean {}?", *meant) : "", see);
 }
@@ -308,6 +329,9 @@ int run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+    // International host names are read in the locale's encoding, which is UTF-8 whatever else it says.
+    if (std::setlocale(LC_CTYPE, "") == nullptr || std::string_view(::nl_langinfo(CODESET)) != "UTF-8")
+        std::setlocale(LC_CTYPE, "C.UTF-8");
     tool::prepare_process();
     try {
         return run(argc, argv);

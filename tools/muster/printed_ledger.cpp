@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <ranges>
 #include <string_view>
 #include <utility>
 
@@ -30,17 +31,32 @@ std::string for_reading(std::string_view text, std::size_t most = 100) {
 
 std::string kind_of(const std::exception_ptr& error) {
     if (const auto* e = muster::get_if<muster::http::status_error>(error))
-        return fmt::format("{} {}", short_type(error), e->status());
+        return fmt::format("status {}", e->status());
     if (const auto* e = muster::get_if<muster::exit_error>(error))
         return fmt::format("exit status {}", e->status());
     if (const auto* e = muster::get_if<muster::signal_error>(error))
         return muster::signal_name(e->signal());
-    return short_type(error);
+    // What users call it, instead of the name of a type.
+    constexpr std::pair<std::string_view, const char*> names[] = {{"connect_error", "no connection"},
+        {"resolve_error", "unknown host"}, {"reset_error", "connection reset"}, {"truncated_error", "answer cut off"},
+        {"protocol_error", "garbage answer"}, {"tls_error", "TLS failed"}, {"url_error", "bad URL"},
+        {"timeout_error", "time limit"}, {"too_large_error", "answer too large"}, {"output_error", "file not written"},
+        {"body_error", "body not sent"}, {"command_not_found_error", "no such command"},
+        {"spawn_error", "can't be started"}};
+    const auto type = short_type(error);
+    const auto* named = std::ranges::find(names, type, &std::pair<std::string_view, const char*>::first);
+    if (named != std::ranges::end(names))
+        return named->second;
+    return type.find("std::") != std::string::npos ? "can't be run" : type;
 }
 
 /// A few lines at most: what a command complained last, or the problem itself.
 std::vector<std::string> lines_about(const std::exception_ptr& error) {
     constexpr std::size_t most = 5;
+    if (const auto* start = muster::get_if<muster::spawn_error>(error)) {
+        const auto& command = start->command();
+        return {for_reading(command.substr(0, command.find(' ')), 60) + ": " + for_reading(problem_of(error), 200)};
+    }
     const auto* e = muster::get_if<muster::process_error>(error);
     if (e == nullptr || e->error_output().empty())
         return {for_reading(problem_of(error), 200)};
@@ -55,6 +71,14 @@ std::vector<std::string> lines_about(const std::exception_ptr& error) {
         left = left.substr(0, begin);
     }
     return lines;
+}
+
+/// Whether two problems differ in nothing but numbers, such as times and ports.
+bool are_alike(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+    const auto is_no_digit = [](char c) { return c < '0' || c > '9'; };
+    return std::ranges::equal(a, b, [&](const std::string& one, const std::string& other) {
+        return std::ranges::equal(one | std::views::filter(is_no_digit), other | std::views::filter(is_no_digit));
+    });
 }
 
 std::string bytes_for_reading(std::uint64_t bytes) {
@@ -103,9 +127,21 @@ void printed_ledger::add(const job& j, const verdict& v) {
         bytes_ += j.bytes;
     if (v.state == muster::outcome_state::error) {
         const auto name = kind_of(v.error);
-        auto at = std::ranges::find(kinds_, name, &kind::name);
-        if (at == kinds_.end())
-            at = kinds_.emplace(at, name, for_reading(j.line.text, 200), j.line.number, lines_about(v.error));
+        auto problem = lines_about(v.error);
+        // Failures of one name that are told apart by their texts are kinds of their own, as far as there are few.
+        std::size_t of_that_name = 0;
+        auto at = kinds_.end();
+        for (auto k = kinds_.begin(); k != kinds_.end(); ++k) {
+            if (k->name != name)
+                continue;
+            ++of_that_name;
+            if (at == kinds_.end() || are_alike(k->problem, problem))
+                at = k;
+        }
+        const bool has_own_texts = muster::is_a<muster::process_error>(v.error);
+        if (at == kinds_.end() ||
+            (!are_alike(at->problem, problem) && !has_own_texts && of_that_name < examples_of_a_kind))
+            at = kinds_.emplace(kinds_.end(), name, for_reading(j.line.text, 200), j.line.number, std::move(problem));
         ++at->count;
     }
     if (slowest_.size() == slowest_kept && slowest_.back().took >= j.took)
@@ -117,8 +153,18 @@ void printed_ledger::add(const job& j, const verdict& v) {
 }
 
 std::uint64_t printed_ledger::failed_with(const std::string& name) const noexcept {
-    const auto at = std::ranges::find(kinds_, name, &kind::name);
-    return at != kinds_.end() ? at->count : 0;
+    std::uint64_t count = 0;
+    for (const auto& k : kinds_)
+        count += k.name == name ? k.count : 0;
+    return count;
+}
+
+std::string printed_ledger::why_nothing_ran() const {
+    const auto unstarted = failed_with("no such command") + failed_with("can't be started");
+    if (unstarted == 0 || unstarted != counts_.submitted() - counts_.not_started())
+        return {};
+    const auto& first = kinds_.front();
+    return first.problem.empty() ? first.name : first.problem.front();
 }
 
 std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
@@ -129,7 +175,7 @@ std::string printed_ledger::text(const line_source& from, std::chrono::nanosecon
     text += fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), bytes_are_, show_duration(elapsed),
         c.retries(), c.retries() == 1 ? "retry" : "retries");
     if (!kinds_.empty()) {
-        text += "failures by type, with the first of each:\n";
+        text += "failures by kind, with the first of each:\n";
         auto kinds = kinds_;
         std::ranges::sort(kinds,
             [](const kind& a, const kind& b) { return a.count != b.count ? a.count > b.count : a.line < b.line; });

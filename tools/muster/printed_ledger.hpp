@@ -33,6 +33,8 @@ namespace tool {
 class printed_ledger {
 public:
     static constexpr std::size_t slowest_kept = 3;
+    /// So many different texts of one kind of failure are shown.
+    static constexpr std::size_t examples_of_a_kind = 5;
 
     /// `bytes_are` says what the bytes are. Those of jobs that did not succeed count only if `of_all`.
     explicit printed_ledger(std::string bytes_are = "received", bool of_all = false)
@@ -45,6 +47,8 @@ public:
     [[nodiscard]] const muster::ledger& counts() const noexcept { return counts_; }
     [[nodiscard]] std::uint64_t failed_with(const std::string& kind) const noexcept;
 
+    /// *Returns* the first problem if every job failed because its command could not be started; otherwise nothing.
+    [[nodiscard]] std::string why_nothing_ran() const;
     /// *Returns* the ledger for people, in some lines.
     [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
 

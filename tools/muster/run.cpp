@@ -6,6 +6,7 @@
 #include "earlier_run.hpp"
 #include "job_log.hpp"
 #include "stop_signals.hpp"
+#include "streams.hpp"
 #include "writer.hpp"
 
 #include <fmt/core.h>
@@ -15,7 +16,6 @@
 #include <memory>
 #include <optional>
 #include <system_error>
-#include <thread>
 
 #include <unistd.h>
 
@@ -52,6 +52,10 @@ void check(const run_options& o) {
                   "with -f FILE or on standard input, one a line");
     if (o.ungrouped && o.keep_order)
         throw usage_error("--ungroup and --keep-order exclude each other: what is not held back has no order");
+    if (o.line_buffered && o.keep_order)
+        throw usage_error("--line-buffer and --keep-order exclude each other: lines that come at once have no order");
+    if (o.ungrouped && (o.line_buffered || o.tag || !o.results.empty()))
+        throw usage_error("--ungroup lets commands write themselves: that excludes --line-buffer, --tag and --results");
     if (o.jsonl == "-")
         throw usage_error("--jsonl: standard output is for the output of the commands: name a file");
     if (o.resume && o.jsonl.empty())
@@ -62,7 +66,7 @@ void check(const run_options& o) {
 
 } // namespace
 
-run_options::run_options() { limit = std::max(1u, std::thread::hardware_concurrency()); }
+run_options::run_options() { limit = processors(); }
 
 int run(const run_options& given) {
     run_options options = given;

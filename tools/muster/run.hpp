@@ -29,6 +29,9 @@ struct run_options : batch_options {
     bool keep_order = false;
     bool ungrouped = false;
     bool dry_run = false;
+    std::optional<std::string> tag; ///< a template: what each line of output begins with, and a tabulator
+    bool line_buffered = false;     ///< whole lines are printed as they come
+    std::string results;            ///< a folder: each command's outputs in files of their own
     std::chrono::nanoseconds grace = std::chrono::seconds(5);
     std::chrono::nanoseconds linger = std::chrono::milliseconds(500); ///< for outputs, once a process has ended
 };

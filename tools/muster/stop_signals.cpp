@@ -42,7 +42,7 @@ void stop_signals::end_listening() {
     thread_.join();
 }
 
-void stop_signals::listen(std::function<void(int, int)> on_signal, std::function<void()> right_away) {
+void stop_signals::listen(std::function<void(int, int)> on_signal, std::function<void(int)> right_away) {
     const auto loop = muster::loop_handle::current();
     thread_ = std::jthread([this, loop, call = std::move(on_signal), now = std::move(right_away)] {
         for (int count = 0;;) {
@@ -57,7 +57,7 @@ void stop_signals::listen(std::function<void(int, int)> on_signal, std::function
             const int signal = static_cast<int>(info.ssi_signo);
             if (++count == 3)
                 ::_exit(128 + signal);
-            now();
+            now(count);
             loop.post([call, signal, count] { call(signal, count); });
         }
     });

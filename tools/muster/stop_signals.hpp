@@ -6,7 +6,7 @@
 /// waits for them, so that they arrive whatever the loop is doing; at the third the program ends at once.
 ///
 ///     stop_signals signals;                                        // before there are other threads
-///     signals.listen(on_signal, [&] { out.hurry(); });   // in a task
+///     signals.listen(on_signal, [&](int) { out.hurry(); });   // in a task
 
 #include "posix/owned_fd.hpp"
 
@@ -27,7 +27,7 @@ public:
 
     /// For each signal calls `right_away` on the thread that waits for signals, and then `on_signal` on the calling
     /// task's loop, with how many there have been. A signal that came before is not lost. To be called once.
-    void listen(std::function<void(int signal, int count)> on_signal, std::function<void()> right_away);
+    void listen(std::function<void(int signal, int count)> on_signal, std::function<void(int count)> right_away);
     /// After this neither is called; the destructor does it, too. What they refer to must live until then.
     void end_listening();
 

@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <csignal>
 #include <limits>
+#include <thread>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -44,6 +46,14 @@ void require_descriptors(std::size_t count) noexcept {
         limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, count);
         ::setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+std::size_t processors() noexcept {
+    cpu_set_t mine;
+    CPU_ZERO(&mine);
+    if (::sched_getaffinity(0, sizeof mine, &mine) == 0)
+        return std::max<std::size_t>(1, static_cast<std::size_t>(CPU_COUNT(&mine)));
+    return std::max(1u, std::thread::hardware_concurrency());
 }
 
 std::size_t most_open_files() noexcept {

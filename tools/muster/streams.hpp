@@ -26,6 +26,8 @@ void prepare_process() noexcept;
 /// Raises the limit of open descriptors to at least so many, if that is allowed. What is started afterwards inherits
 /// it, and not every program likes a high one, so it is only raised when it must be.
 void require_descriptors(std::size_t count) noexcept;
+/// How many processors this process may use, as taskset and containers say.
+[[nodiscard]] std::size_t processors() noexcept;
 /// How many descriptors may be open at a time.
 [[nodiscard]] std::size_t most_open_files() noexcept;
 

@@ -3,6 +3,8 @@
 
 #include "units.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -37,11 +39,18 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
     app.add_option("--timeout", timeout, timeout_text)->type_name("TIME");
     app.add_option("--deadline", deadline, "time for everything; what has not ended then is cancelled")
         ->type_name("TIME");
-    app.add_option("--retries", retries, "up to N further attempts after " + retried + " (0)")->type_name("N");
+    app.add_option("--retries,--retry", retries, "up to N further attempts after " + retried + " (0)")->type_name("N");
     app.add_option("--rate", rate, "at most N " + each + "s a second, or N/m a minute")->type_name("N[/s|/m]");
     auto* fast = app.add_flag("--fail-fast", fail_fast, "stop at the first failure");
     auto* going = app.add_flag("--keep-going", keep_going, "go on whatever fails (the default)");
     auto* some = app.add_option("--max-failures", max_failures, "stop after N failures")->type_name("N");
+    app.add_option("--halt", halt,
+           "stop at soon,fail=N: what runs goes on; now,fail=N: it is cancelled; also N%, success=N, done=N, never")
+        ->type_name("WHEN");
+    app.add_flag("--drain", drain, "the first Ctrl-C starts nothing more and lets what runs go on; the second ends it");
+    app.add_option("--failed", failed, "write the inputs that did not succeed to FILE, to be given back with -f")
+        ->type_name("FILE");
+    app.add_option("--delay", delay, "begin one at most every TIME")->type_name("TIME");
     fast->excludes(going)->excludes(some);
     going->excludes(some);
     app.add_option("--spool-limit", spool_limit,
@@ -63,14 +72,56 @@ void batch_words::understand(batch_options& o) const {
     o.retries = parse_count(retries, "--retries", 0, 1000);
     if (!rate.empty())
         o.at_most = parse_rate(rate, "--rate");
-    if (fail_fast)
-        o.max_failures = 1;
+    if (!delay.empty()) {
+        if (!rate.empty())
+            throw usage_error("--rate and --delay exclude each other");
+        o.at_most = tool::rate(1, parse_duration(delay, "--delay"));
+    }
+    if (!halt.empty()) {
+        if (fail_fast || !max_failures.empty())
+            throw usage_error("--halt and --fail-fast or --max-failures exclude each other");
+        o.halt = parse_halt(halt);
+    }
+    if (fail_fast || !max_failures.empty())
+        o.halt.how = halt_rule::when::now;
     if (!max_failures.empty())
-        o.max_failures = parse_count(max_failures, "--max-failures", 1, 1'000'000'000);
+        o.halt.least = parse_count(max_failures, "--max-failures", 1, 1'000'000'000);
+    o.drain = drain;
+    o.failed_file = failed;
     if (!spool_limit.empty())
         o.spool_limit = parse_size(spool_limit, "--spool-limit");
     o.quiet = quiet;
     o.show_progress = !no_progress;
+}
+
+halt_rule parse_halt(const std::string& text) {
+    halt_rule rule;
+    if (text == "never" || text == "0")
+        return rule;
+    const auto comma = text.find(',');
+    const auto equals = text.find('=');
+    const auto how = text.substr(0, comma);
+    const auto what = comma < equals ? text.substr(comma + 1, equals - comma - 1) : std::string();
+    auto number = equals != std::string::npos ? text.substr(equals + 1) : std::string();
+    const bool is_known = (how == "soon" || how == "now") && (what == "fail" || what == "success" || what == "done");
+    if (!is_known || number.empty())
+        throw usage_error(fmt::format(
+            "--halt: '{}' will not do: write never, soon,fail=1, now,fail=10%, now,success=1 or soon,done=100", text));
+    rule.how = how == "soon" ? halt_rule::when::soon : halt_rule::when::now;
+    rule.what = what == "fail"      ? halt_rule::counted::failed
+                : what == "success" ? halt_rule::counted::succeeded
+                                    : halt_rule::counted::ended;
+    rule.is_percentage = number.ends_with('%');
+    if (rule.is_percentage)
+        number.pop_back();
+    rule.least = parse_count(number, "--halt", 1, rule.is_percentage ? 100 : 1'000'000'000);
+    return rule;
+}
+
+void take_last_of_repeated(CLI::App& app) {
+    for (auto* option : app.get_options())
+        if (option->get_items_expected_max() == 1 && option->get_lnames() != std::vector<std::string>{"header"})
+            option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known) {

@@ -29,6 +29,10 @@ struct batch_words {
     std::string rate;
     std::string max_failures;
     std::string spool_limit;
+    std::string halt;
+    std::string failed;
+    std::string delay;
+    bool drain = false;
     std::string jsonl;
     bool fail_fast = false;
     bool keep_going = false;
@@ -41,6 +45,13 @@ struct batch_words {
     /// *Errors*: usage_error.
     void understand(batch_options& options) const;
 };
+
+/// "soon,fail=10%", "now,success=1", "never". *Errors*: usage_error.
+[[nodiscard]] halt_rule parse_halt(const std::string& text);
+
+/// Of an option that is given again the last value counts, so a command line replaces what a configuration says.
+/// Headers add up.
+void take_last_of_repeated(CLI::App& app);
 
 /// *Returns* the one of `known` that somebody who wrote `word` most probably meant; nothing if none is near.
 [[nodiscard]] std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known);

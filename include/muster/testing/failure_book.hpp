@@ -26,7 +26,7 @@ class failure_book {
 public:
     /// Somebody caught it, or read it in an outcome: may be said of the same failure more than once.
     void delivered(const std::exception_ptr& error);
-    /// What the report handler was called with. Reports without an error are only counted.
+    /// Writes down a call of the report handler. Reports without an error are only counted.
     void reported(const report& r);
 
     [[nodiscard]] bool was_delivered(const std::exception_ptr& error) const;

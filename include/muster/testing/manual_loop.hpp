@@ -66,6 +66,10 @@ public:
     /// each became ready: a program must be right in each. 0 brings that order back. The same seed gives the same run.
     void shuffle_ready(std::uint64_t seed) noexcept { shuffle_turns(seed); }
 
+    /// A promise that is alive may be kept by another thread, so the loop waits for it, for ever unless a limit is set
+    /// here, in real time: then a run that has nothing else to do ends with a deadlock_error.
+    void limit_waits_for_promises(std::chrono::nanoseconds real_time) noexcept { promise_limit_ = real_time; }
+
     /// Virtual time since the loop was made.
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return clock_; }
     /// "'NAME' (created at FILE:LINE) waits for WHAT" for each task that has not ended.
@@ -77,12 +81,14 @@ public:
 private:
     detail::nanoseconds read_clock() noexcept override { return clock_; }
     bool poll(bool may_wait, std::optional<detail::nanoseconds> until) override;
-    void wait_for_letter();
+    /// *Returns* false if the limit, if there is one, came first.
+    [[nodiscard]] bool wait_for_letter(std::optional<std::chrono::nanoseconds> limit);
 
     detail::nanoseconds clock_{0};
     std::mutex lock_;
     std::condition_variable woken_;
     bool wake_ = false;
+    std::optional<std::chrono::nanoseconds> promise_limit_;
 };
 
 /// *Returns* how many coroutine frames are alive: a test ends with as many as it began with.
