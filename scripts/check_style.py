@@ -26,7 +26,8 @@ NO_MEMBER = re.compile(r"^(?:using|typedef|friend|static_assert|template|enum|st
 BOOLEAN = re.compile(r"\bbool\b|\batomic_bool\b|\batomic<bool>")
 ONE_BIT = re.compile(r":\s*1\s*(?:=|\{|,|$)")
 OPEN_SENTENCE = re.compile(r"(?:^|[.!?] )(What|Who|That|Nobody)\b")
-FRAGMENT = re.compile(r"\b(its|theirs|ours|his|hers|there|both|them|they|it|same|those|these|that)\b", re.I)
+# "theirs", "of both", "the same": nothing but a pronoun, or ending in one.
+FRAGMENT = re.compile(r"(?:^|\s)(?:its|theirs|ours|his|hers|there|both|them|it|same|those|these|that)\W*$", re.I)
 TEST = re.compile(r"^(?:TEST|TEST_F|TEST_P)\((\w+),\s*(\w+)\)", re.M)
 # Public headers that are tables of contents, or named after a topic: connect() and listen() in tcp.hpp, resolve() in dns.hpp.
 NO_SUBJECT = {"muster.hpp", "http.hpp", "io.hpp", "asio.hpp", "config.hpp", "message.hpp", "dns.hpp", "tcp.hpp",
@@ -208,7 +209,7 @@ def check(root):
     for path in sorted((root / "tests").rglob("*_test.cpp")):
         text = path.read_text(encoding="utf-8")
         for match in TEST.finditer(text):
-            if not re.fullmatch(r"[a-z0-9_]+", match[1]) or not re.fullmatch(r"[a-z0-9_]+", match[2]):
+            if not re.fullmatch(r"[a-z0-9_]+(_DeathTest)?", match[1]) or not re.fullmatch(r"[a-z0-9_]+", match[2]):
                 line = text[: match.start()].count("\n") + 1
                 errors.append(("test-name", path.relative_to(root).as_posix(), match[2], line, f"{match[1]}.{match[2]} is no sentence in snake_case"))
     return errors

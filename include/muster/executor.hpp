@@ -242,7 +242,8 @@ public:
     }
 
     /// The same call, which a cancellation leaves behind once it has begun: the task goes on at once, the call ends
-    /// when it ends. It must own what it uses. What it returns then is dropped, what it throws is reported.
+    /// when it ends. It must own what it uses. A value that it returns then is dropped, an exception is
+    /// reported.
     [[nodiscard]] abandonable_call<Ex, F> abandon()&& {
         give_away();
         return abandonable_call<Ex, F>(*executor_, std::move(call_).callable(), site());

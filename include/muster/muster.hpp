@@ -7,7 +7,7 @@
 ///     #include <muster/muster.hpp>
 ///     int main() { return muster::run(my_main()); }
 
-// What a coroutine returns, and what becomes of it.
+// The type of a coroutine, and the ways in which it may end.
 #include <muster/droppable_task.hpp>  // a task that a cancellation ends without a throw
 #include <muster/error.hpp>           // cancelled_error, timeout_error and the other errors
 #include <muster/exception_group.hpp> // many failures as one throwable tree

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The untyped half of awaiting another library's awaitable. That is given the handle of a small coroutine, the bridge.
-// Whichever thread resumes the bridge posts the wait to the task's loop as a letter, and opening the letter wakes the
-// task.
+// The untyped half of awaiting another library's awaitable. The awaitable is given the handle of a small coroutine, the
+// bridge. Whichever thread resumes the bridge posts the wait to the task's loop as a letter, and opening the letter
+// wakes the task.
 #include <muster/detail/foreign.hpp>
 
 #include <muster/task.hpp>

@@ -84,7 +84,7 @@ concept gives_value = (std::is_void_v<T> && sizeof...(Args) == 0) ||
                       (std::is_reference_v<T> && sizeof...(Args) == 1 && (std::is_convertible_v<Args, T> && ...)) ||
                       (!std::is_void_v<T> && !std::is_reference_v<T> && std::is_constructible_v<T, Args...>);
 
-/// `to` holds no value. What moving the value throws is the error then.
+/// `to` holds no value yet. If moving the value throws, that exception becomes the error of `to`.
 template <class T>
 void move_outcome(outcome<T>& from, outcome<T>& to) noexcept {
     if (from.succeeded()) {
