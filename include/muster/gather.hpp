@@ -3,7 +3,7 @@
 
 /// \file
 /// Runs many at once and waits for all: tasks, handles, futures and other awaitables, several arguments or a range.
-/// What the first failure does is the policy. By default the others are cancelled and waited for, and it is thrown
+/// The policy says what the first failure does. By default the others are cancelled and waited for, and it is thrown
 /// as itself: nothing outlives the call.
 ///
 ///     auto [user, cart] = co_await muster::gather(load_user(id), load_cart(id));

@@ -36,7 +36,7 @@ namespace muster {
 /// `.stop_after_failures(k)`, `.named(text)`.
 /// *Returns*, awaited: the vector of values in input order (nothing for void).
 /// *Errors*: the first failure, as itself, after the others were cancelled and have ended; other forms as they say.
-/// What the input throws ends the map with that error. std::invalid_argument for a bad option.
+/// An error of the input ends the map with that error. std::invalid_argument for a bad option.
 /// *Cancellation*: cancels the children, waits for them; what was not pulled is not started.
 /// *Lifetime*: an input given as an lvalue is referred to and must outlive the await; an rvalue is kept. The function
 /// is taken by value. *Complexity*: memory in the limit for the streamed forms, in the results for the others.
@@ -97,6 +97,10 @@ public:
         requires std::invocable < std::decay_t<Sink>
     &, std::size_t,
         outcome<value_type>&& > [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink && sink)&& {
+        static_assert(
+            !detail::can_be_awaited<std::invoke_result_t<std::decay_t<Sink>&, std::size_t, outcome<value_type>&&>>,
+            "the sink of for_each is called and not awaited: write a plain function, and wait in the function of the "
+            "map");
         detail::refuse_lambda_in_co_await<Sink>();
         guard_.disarm();
         using streamed = detail::streamed_input<elements_type, std::decay_t<F>, std::decay_t<Sink>>;

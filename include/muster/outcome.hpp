@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What became of one thing that was submitted: a value, an error, a cancellation (why, by whom), or that it was
+/// How one thing that was submitted has ended: a value, an error, a cancellation (why, by whom), or that it was
 /// never started. Asking costs no throw; `value()` throws what happened if it was not a value. An exception object
 /// that was *returned* is a value.
 ///
@@ -52,7 +52,7 @@ public:
 
     /// Why it was cancelled or not started; cancel_reason::none otherwise.
     [[nodiscard]] cancel_reason reason() const noexcept { return reason_; }
-    /// What the one who cancelled it said, and its name. *Lifetime*: as long as this outcome.
+    /// The message of whoever cancelled it, and its name. *Lifetime*: as long as this outcome.
     [[nodiscard]] std::string_view message() const noexcept {
         return has_text() ? std::string_view(stored_text()->message) : std::string_view();
     }
@@ -144,7 +144,7 @@ struct detail_outcome_access {
     static void set_cancelled(outcome_base& o, const cancelled_error& e) noexcept {
         set_cancelled(o, outcome_state::cancelled, e.reason(), e.text());
     }
-    /// What a coroutine threw: a cancelled_error is a cancellation, anything else an error.
+    /// For a thrown exception: a cancelled_error is a cancellation, anything else an error.
     static void set_thrown(outcome_base& o, std::exception_ptr thrown) noexcept {
         if (const auto* cancelled = detail::get_if<cancelled_error>(thrown))
             set_cancelled(o, *cancelled);

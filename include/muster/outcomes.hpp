@@ -32,7 +32,7 @@
 
 namespace muster {
 
-/// What an outcomes object knows beside the outcomes.
+/// The facts that an outcomes object knows beside the outcomes.
 struct outcomes_info {
     ledger counts;
     bool exhausted = true;        ///< the whole input was pulled

@@ -52,8 +52,16 @@ public:
     }
 
     auto operator co_await()&& {
-        guard_.disarm();
-        return typename input_type::template awaiter<detail::as_first>(std::move(input_), std::move(this->options_));
+        constexpr bool one_type = detail::is_one_range<As...> || detail::have_one_type_of_value<As...>;
+        static_assert(one_type,
+            "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
+        if constexpr (one_type) {
+            guard_.disarm();
+            return
+                typename input_type::template awaiter<detail::as_first>(std::move(input_), std::move(this->options_));
+        } else {
+            return detail::never_made<task<winner<int>>>().operator co_await();
+        }
     }
 
 private:

@@ -52,7 +52,7 @@ public:
         rule_.pauses.jitter = part;
         return *this;
     }
-    /// Only errors for which this says true are tried again. What it throws ends the combinator with that error.
+    /// Only errors for which this says true are tried again. An error that it throws ends the combinator.
     retry_policy& when(std::function<bool(const std::exception_ptr&)> retries) {
         rule_.retries = std::move(retries);
         return *this;
@@ -68,7 +68,7 @@ public:
 private:
     template <class Rep, class Period>
     static detail::nanoseconds checked(std::chrono::duration<Rep, Period> d, const char* what) {
-        if (d.count() < 0)
+        if (!(d.count() >= 0)) // NaN is no duration
             throw std::invalid_argument(std::string("retry_policy::") + what + " must not be negative");
         return detail::clamp_to_nanoseconds(d);
     }

@@ -204,7 +204,7 @@ void join::act() noexcept {
     if (is_over())
         return;
     if (!stopping()) {
-        // What is decided while children start is carried out in the next entry.
+        // A decision that falls while children start is carried out in the next entry.
         fill();
     } else if (phase_ < phase::accounted) {
         if (phase_ == phase::stop_decided)
@@ -232,7 +232,7 @@ void join::fill() noexcept {
 
 bool join::may_start() noexcept {
     // Without limits all children that are given start in one go, even if the first fails at once, as asyncio's do,
-    // unless one of them cancels the caller. What is pulled from an input stops at once.
+    // unless one of them cancels the caller. Children that are pulled from an input stop at once.
     const bool all_at_once = !source_->is_pulled() && gate_.is_open();
     if (all_at_once ? phase_ >= phase::children_told : stopping())
         return false;
@@ -665,7 +665,7 @@ void join::cut(std::uint32_t i) noexcept {
 }
 
 /// Children that are given and never began were cancelled, as asyncio's are; those of a race that has been decided are
-/// not started. What is pulled from an input stays there.
+/// not started. Elements that were not pulled stay in their input.
 void join::account_for_unbegun() noexcept {
     if (!has_tasks() || source_->is_pulled())
         return;
@@ -797,7 +797,7 @@ void join::throw_group() {
             std::to_string(failures.size()) + " of " + std::to_string(total()) + " failed in " + name();
         group.emplace(std::move(message), std::move(failures));
     } catch (const std::bad_alloc&) {
-        // That there was no memory for the group is thrown instead.
+        // The lack of memory is thrown instead of the group.
         suppress_failures(unlimited, losses::why::another_delivered);
         throw;
     }
@@ -841,7 +841,7 @@ void join::conclude() {
         decided->rethrow();
     }
     if (policy_.rules().quorum != 0 && what == conclusion::values) {
-        // What the winners brought is not lost to a cancellation that came as late as this.
+        // The winners' values are not lost to a cancellation that came as late as this.
         report_lost_values(false);
         keep_own_cancellation();
         return;

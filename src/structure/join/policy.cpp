@@ -12,8 +12,8 @@
 //    with a quorum   | stop now: race_lost, | stop, once the quorum can't | the same
 //                    | at the quorum        | be reached                  |
 //
-// What ends after the join has stopped decides nothing, but for a failure under cancel_siblings: it is thrown if no
-// other child has decided before.
+// A child that ends after the join has stopped decides nothing, but for a failure under cancel_siblings: it is thrown
+// if no other child has decided before.
 #include <muster/detail/assert.hpp>
 #include <muster/detail/join/policy.hpp>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a child with a time limit of its own or with retries has beside its slot: when its attempt's time is up, how
+/// The part of a child that only time limits and retries need, beside its slot: when its attempt's time is up, how
 /// often it was tried, and the pause before it is tried again.
 ///
 ///     if (!attempts.begin(slot)) ...           // an attempt begins

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What may be a child of a combinator: a task, which it starts; a handle or future, which it watches; any other
-/// awaitable, for which a task is made that awaits it.
+/// The things that may be children of a combinator: a task, which it starts; a handle or future, which it watches; any
+/// other awaitable, for which a task is made that awaits it.
 ///
 ///     using stored = child_of<muster::task<int>>::stored;
 
@@ -27,14 +27,32 @@
 
 namespace muster {
 
-/// What stands for the value of a child that has none, in a tuple.
+/// Stands in a tuple for the value of a child that has none.
 using nothing = std::monostate;
 
 namespace detail {
 
-/// What `co_await a` gives.
+/// The type of `co_await a`.
 template <class A>
 using awaited_t = decltype(std::declval<promise_base&>().await_transform(std::declval<A>()).await_resume());
+
+template <class A>
+concept may_be_awaited = is_task<std::remove_cvref_t<A>> || has_member_co_await<A> ||
+    has_member_co_await<std::remove_cvref_t<A>> || requires(A&& a) {
+    operator co_await(static_cast<A&&>(a));
+} || requires(std::remove_cvref_t<A>& a) {
+    a.await_ready();
+} || requires(A&& a) {
+    static_cast<A&&>(a).as_task();
+};
+
+/// The same as a value: a static_assert of it lists no constraints.
+template <class A>
+inline constexpr bool can_be_awaited = may_be_awaited<A>;
+
+/// Stands for an awaitable where the real one was refused by a static_assert. It is never called.
+template <class T>
+T never_made();
 
 template <class A>
 concept handle_like = std::derived_from<A, any_handle> && requires {
@@ -151,7 +169,7 @@ void discard_child(task<T>& t) noexcept {
 template <handle_like H>
 void discard_child(H&) noexcept {}
 
-/// What a child is once the loop owns it: a handle.
+/// A child once the loop owns it: a handle.
 template <class Stored>
 struct spawned_child {
     using type = Stored; // a handle or future

@@ -6,8 +6,8 @@
 /// what its policy decides, and wakes its caller when all have ended. It knows no value type: a child writes its
 /// outcome where its source put it, and the source and the classes in result.hpp make the result.
 ///
-/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). What a policy decides is carried out in
-/// the join's next entry of the loop, so that children that are started together all run their first step, as in
+/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). The decisions of a policy are carried
+/// out in the join's next entry of the loop, so that children that are started together all run their first step, as in
 /// asyncio; only races and quorums stop the others at once.
 
 #include <muster/config.hpp>

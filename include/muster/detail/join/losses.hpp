@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What a combinator does not deliver, and reports instead: failures beside the one that it throws, failures of the
-/// input and the sink after the first, values that come home after a race was won.
+/// Everything that a combinator does not deliver, and reports instead: failures beside the one that it throws, failures
+/// of the input and the sink after the first, values that come home after a race was won.
 ///
 ///     losses.report_failure(options, index, error, losses::why::another_delivered);
 

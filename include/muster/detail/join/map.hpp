@@ -48,7 +48,9 @@ struct map_types {
     using argument = typename Elements::argument;
     static_assert(std::is_invocable_v<F&, argument>, "the function of a map takes one element of the input range");
     using made = std::invoke_result_t<F&, argument>;
-    using child = child_of<made>;
+    static_assert(can_be_awaited<made>,
+        "the function of a map gives a task: write `muster::task<T> f(...)` with `co_return value;` in it");
+    using child = child_of<std::conditional_t<can_be_awaited<made>, made, task<int>>>;
     using value_type = typename child::value_type;
 };
 
@@ -61,13 +63,17 @@ public:
     using awaiter = join_awaiter<wired_map<Elements, F>, Result>;
 
     void discard() noexcept {}
+    [[nodiscard]] Elements& elements() noexcept { return elements_; }
+    [[nodiscard]] const Elements& elements() const noexcept { return elements_; }
+    [[nodiscard]] F& function() noexcept { return function_; }
 
+private:
     Elements elements_;
     F function_;
 };
 
-/// What the collected and the streamed form have in common: children are made from elements, in slots that are used
-/// again.
+/// The part that the collected and the streamed form have in common: children are made from elements, in slots that are
+/// used again.
 template <class Elements, class F>
 class wired_map_base : public child_source {
 protected:
@@ -79,7 +85,7 @@ public:
         const auto& chosen = join_.options();
         if (chosen.rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
-        pull_children(in_.elements_.size());
+        pull_children(in_.elements().size());
         if (!is_sized() && chosen.limit == unlimited)
             throw_bad_option("an input of unknown length needs limit(n): how many children may run at once");
         if (chosen.retry && !Elements::repeatable)
@@ -91,23 +97,23 @@ public:
     [[nodiscard]] const join& get_join() const noexcept { return join_; }
 
     [[nodiscard]] pulled next(join_slot& s) override {
-        const pulled found = in_.elements_.look(join_);
+        const pulled found = in_.elements().look(join_);
         if (found != pulled::child)
             return found;
-        auto& element = in_.elements_.take();
+        auto& element = in_.elements().take();
         if constexpr (Elements::repeatable)
             if (!at_.empty())
                 at_[s.place_] = element;
         make_child(s, element);
         return pulled::child;
     }
-    [[nodiscard]] bool has_next() override { return is_sized() || in_.elements_.has_next(join_); }
-    [[nodiscard]] bool looked_ahead() const noexcept override { return !is_sized() && in_.elements_.looked_ahead(); }
+    [[nodiscard]] bool has_next() override { return is_sized() || in_.elements().has_next(join_); }
+    [[nodiscard]] bool looked_ahead() const noexcept override { return !is_sized() && in_.elements().looked_ahead(); }
     void again(join_slot& s) override {
         if constexpr (Elements::repeatable)
             make_child(s, at_[s.place_]);
     }
-    [[nodiscard]] fiber* waiting_for_input() noexcept override { return in_.elements_.waiting(); }
+    [[nodiscard]] fiber* waiting_for_input() noexcept override { return in_.elements().waiting(); }
 
 protected:
     ~wired_map_base() = default;
@@ -127,11 +133,13 @@ protected:
         auto& out = outcome_of(s);
         out.clear();
         s.out_ = &out;
-        // What the input range throws ends the map; what the function throws is this child's failure.
+        // An error of the input ends the map; an error of the function is this child's failure.
         auto&& element = *element_at;
         try {
-            adopt_child(s,
-                types::child::store(std::invoke(in_.function_, static_cast<typename types::argument>(element))), out);
+            if constexpr (can_be_awaited<typename types::made>) // it was refused otherwise
+                adopt_child(s,
+                    types::child::store(std::invoke(in_.function(), static_cast<typename types::argument>(element))),
+                    out);
         } catch (...) {
             s.set_ended();
             detail_outcome_access::set_thrown(out, std::current_exception());

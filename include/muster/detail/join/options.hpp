@@ -40,7 +40,7 @@ public:
     /// Each child, and each attempt of it, has this long; then it fails with timeout_error.
     template <class Rep, class Period>
     Self each_within(std::chrono::duration<Rep, Period> d) && {
-        if (d.count() < 0)
+        if (!(d.count() >= 0)) // NaN is no duration
             throw_bad_option("each_within: the time must not be negative");
         options_.each_within = clamp_to_nanoseconds(d);
         return self();
@@ -49,7 +49,7 @@ public:
     /// throwing forms throw timeout_error; settle keeps what was finished.
     template <class Rep, class Period>
     Self within(std::chrono::duration<Rep, Period> d) && {
-        if (d.count() < 0)
+        if (!(d.count() >= 0))
             throw_bad_option("within: the time must not be negative");
         options_.within = clamp_to_nanoseconds(d);
         return self();
@@ -59,7 +59,7 @@ public:
     Self rate(std::size_t n, std::chrono::duration<Rep, Period> window) && {
         if (n == 0)
             throw_bad_option("rate(0, ...) would start nothing: give at least 1");
-        if (window.count() <= 0)
+        if (!(window.count() > 0))
             throw_bad_option("rate: the window must be longer than zero");
         options_.rate = n;
         options_.rate_window = clamp_to_nanoseconds(window);
@@ -72,7 +72,7 @@ public:
         options_.rules.max_failures = k;
         return self();
     }
-    /// What names and reports call it; its children are "NAME[0]", "NAME[1]"...
+    /// The name that reports call it by; its children are "NAME[0]", "NAME[1]"...
     Self named(std::string name) && {
         options_.name = std::move(name);
         return self();

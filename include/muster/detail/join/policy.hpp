@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a combinator decides when one of its children has ended: whether the others go on, and at the end what is
+/// The decisions of a combinator when one of its children has ended: whether the others go on, and at the end what is
 /// thrown. It counts, and knows no loop, no fiber and no value, so that every policy is a table in policy_test.cpp.
 ///
 ///     join_policy policy(rules, input_length::known);
@@ -22,7 +22,7 @@ namespace muster::detail {
 
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
-/// What the first failure does.
+/// How the first failure is treated.
 enum class on_failure : std::uint8_t {
     cancel_siblings, ///< the others are cancelled and waited for; the failure is thrown as itself
     leave_siblings,  ///< the failure is thrown at once; the others go on
@@ -55,7 +55,7 @@ public:
         verdict what = verdict::go_on;
         cancel_reason reason = cancel_reason::none; ///< of a stop, for those that are stopped
     };
-    /// What awaiting the combinator comes to, if its caller was not cancelled and its input and sink did not fail.
+    /// How awaiting the combinator ends, if its caller was not cancelled and its input and sink did not fail.
     enum class conclusion : std::uint8_t {
         values,
         group,             ///< all failures in one exception_group

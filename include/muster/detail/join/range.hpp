@@ -122,6 +122,11 @@ public:
             discard_child(c);
     }
 
+    [[nodiscard]] std::vector<typename child::stored>& children() noexcept { return children_; }
+    [[nodiscard]] const std::vector<typename child::stored>& children() const noexcept { return children_; }
+    [[nodiscard]] std::vector<typename shape::key>& keys() noexcept { return keys_; }
+
+private:
     std::vector<typename child::stored> children_;
     std::vector<typename shape::key> keys_;
 };
@@ -148,29 +153,29 @@ public:
     wired_range(const wired_range&) = delete;
     wired_range& operator=(const wired_range&) = delete;
 
-    [[nodiscard]] bool empty() const noexcept { return input_.children_.empty(); }
+    [[nodiscard]] bool empty() const noexcept { return input_.children().empty(); }
 
     static constexpr bool wants_durations = true;
     [[nodiscard]] join& get_join() noexcept { return join_; }
     [[nodiscard]] const join& get_join() const noexcept { return join_; }
 
     void wire() {
-        const std::size_t count = input_.children_.size();
+        const std::size_t count = input_.children().size();
         out_.resize(count);
         give_children(count, of_handles ? 0 : count);
         if constexpr (of_handles) {
             watches_ = std::make_unique<join_watch[]>(count);
             for (std::size_t i = 0; i != count; ++i)
-                watches_[i].refer_to(i, input_.children_[i].state());
+                watches_[i].refer_to(i, input_.children()[i].state());
         }
         join_.take_children(this, std::span<join_watch>(watches_.get(), of_handles ? count : 0));
     }
 
     [[nodiscard]] pulled next(join_slot& s) override {
         if constexpr (!of_handles) {
-            adopt_child(s, std::move(input_.children_[s.index_]), out_[s.index_]);
+            adopt_child(s, std::move(input_.children()[s.index_]), out_[s.index_]);
             if (s.index_ + 1 == tasks())
-                input_.children_ = decltype(input_.children_)();
+                static_cast<void>(std::exchange(input_.children(), {}));
             return pulled::child;
         } else {
             return pulled::end;
@@ -196,7 +201,7 @@ public:
                 typename same_map<typename input::bare_range, typename shape::key, or_nothing<value_type>>::type;
             values all;
             for (std::size_t i = 0; i != out_.size(); ++i)
-                all.emplace(std::move(input_.keys_[i]), take_or_nothing(out_[i]));
+                all.emplace(std::move(input_.keys()[i]), take_or_nothing(out_[i]));
             return all;
         } else if constexpr (!std::is_void_v<value_type>) {
             using kept = std::conditional_t<std::is_reference_v<value_type>,
@@ -212,7 +217,7 @@ public:
         take_from_handles();
         outcomes<value_type> all(info_of(join_), std::move(out_));
         if constexpr (shape::keyed)
-            return keyed_outcomes<typename shape::key, value_type>(std::move(all), std::move(input_.keys_));
+            return keyed_outcomes<typename shape::key, value_type>(std::move(all), std::move(input_.keys()));
         else
             return all;
     }

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a combinator gives when it is awaited: values, outcomes, or the winners of a race. And the awaiter that all
+/// The results of a combinator when it is awaited: values, outcomes, or the winners of a race. And the awaiter that all
 /// of them share: it wires an input's children to a join, waits, and hands the result over.
 
 #include <muster/config.hpp>
@@ -47,7 +47,7 @@ inline std::size_t checked_quorum(std::size_t k) {
     return k;
 }
 
-/// What `outcomes` keep of a join that has ended.
+/// The facts that `outcomes` keep of a join that has ended.
 inline outcomes_info info_of(join& j) {
     outcomes_info info;
     info.counts = j.counts();

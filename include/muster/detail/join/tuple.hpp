@@ -20,6 +20,13 @@ namespace muster::detail {
 template <class... As>
 class wired_tuple;
 
+template <class... As>
+inline constexpr bool have_one_type_of_value = true;
+template <class A, class... As>
+inline constexpr bool have_one_type_of_value<A, As...> =
+    (std::is_same_v<or_nothing<typename child_of<A>::value_type>, or_nothing<typename child_of<As>::value_type>> &&
+        ...);
+
 /// The arguments, until they are awaited.
 template <class... As>
 class tuple_input {
@@ -44,7 +51,12 @@ public:
     void discard() noexcept {
         std::apply([](auto&... c) { (discard_child(c), ...); }, children_);
     }
+    template <std::size_t I>
+    [[nodiscard]] auto& child() noexcept {
+        return std::get<I>(children_);
+    }
 
+private:
     std::tuple<typename child_of<As>::stored...> children_;
 };
 
@@ -133,9 +145,9 @@ public:
         (std::make_index_sequence<count>());
     }
     auto give(as_winners) {
+        static_assert(have_one_type_of_value<As...>,
+            "the children of a quorum have one type of value: wrap them to return a std::variant, or use settle");
         using first = or_nothing<value_at<0>>;
-        static_assert((std::is_same_v<first, or_nothing<typename child_of<As>::value_type>> && ...),
-            "the children of a race have one type of value: wrap them to return a std::variant, or use settle");
         std::vector<winner<first>> winners;
         for (const std::size_t w : join_.policy().winners()) {
             [&]<std::size_t... I>(std::index_sequence<I...>) {
@@ -157,14 +169,14 @@ private:
     template <std::size_t I>
     void watch() noexcept {
         if constexpr (is_handle_at[I]) {
-            watches_[place(I)].refer_to(I, std::get<I>(input_.children_).state());
+            watches_[place(I)].refer_to(I, input_.template child<I>().state());
         }
     }
     template <std::size_t I>
     void adopt(join_slot& s) noexcept {
         if constexpr (!is_handle_at[I]) {
             s.index_ = I;
-            adopt_child(s, std::move(std::get<I>(input_.children_)), std::get<I>(out_));
+            adopt_child(s, std::move(input_.template child<I>()), std::get<I>(out_));
         }
     }
 
