@@ -17,12 +17,19 @@
 #include <muster/http/response_stream.hpp>
 #include <muster/task.hpp>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
 namespace muster::http {
 
 class engine;
+
+/// A client's requests at a moment.
+struct client_statistics {
+    std::size_t waiting = 0;   ///< until client_options::connections and connections_per_host let them go
+    std::size_t under_way = 0; ///< each with a connection or a stream, or making one
+};
 
 /// Keeps connections open for the next request to the same server. Make one and use it for everything.
 /// Immovable. *Lifetime*: may outlive its loop, and serve one loop after another. When it is destroyed, requests that
@@ -46,6 +53,8 @@ public:
     /// of whoever reads it. Retries, if there are any, are over then. *Errors*: as get; std::invalid_argument if the
     /// request has a body_to.
     [[nodiscard]] task<response_stream> open(request what);
+
+    [[nodiscard]] client_statistics statistics() const noexcept;
 
 private:
     std::shared_ptr<engine> engine_;

@@ -138,6 +138,7 @@ task<Answer> repeat(std::shared_ptr<engine> by, request what, resend_policy poli
             set_attempts(ended.value(), attempts);
             co_return std::move(ended).value();
         }
+        policy.tell_retry(attempts, *pause, ended.succeeded() ? nullptr : ended.error());
         ended.clear();
         co_await sleep_for(*pause);
     }
@@ -146,6 +147,8 @@ task<Answer> repeat(std::shared_ptr<engine> by, request what, resend_policy poli
 } // namespace
 
 client::client(const client_options& options) : engine_(std::make_shared<engine>(options)) {}
+
+client_statistics client::statistics() const noexcept { return engine_->statistics(); }
 
 client::~client() { engine_->close(); }
 

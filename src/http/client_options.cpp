@@ -123,6 +123,11 @@ client_options& client_options::proxy(std::string url) {
     return *this;
 }
 
+client_options& client_options::unix_socket(std::string path) {
+    unix_socket_ = one_line(std::move(path), "client_options::unix_socket");
+    return *this;
+}
+
 client_options& client_options::no_proxy(std::string hosts) {
     no_proxy_ = one_line(std::move(hosts), "client_options::no_proxy");
     return *this;

@@ -44,6 +44,9 @@ public:
     /// Ends the transfer with that error, unless it has ended.
     void fail(transfer& t, std::exception_ptr error) noexcept;
     [[nodiscard]] const client_options& options() const noexcept { return options_; }
+    [[nodiscard]] client_statistics statistics() const noexcept {
+        return {.waiting = admission_.waiting(), .under_way = admission_.admitted()};
+    }
     /// Fails whatever is under way, and closes the connections.
     void close() noexcept;
 

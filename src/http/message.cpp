@@ -139,6 +139,11 @@ request& request::body_to(body_sink sink) {
     return *this;
 }
 
+request& request::compression(bool allowed) noexcept {
+    compression_ = allowed;
+    return *this;
+}
+
 request& request::body_limit(std::uint64_t bytes) noexcept {
     body_limit_ = bytes;
     return *this;

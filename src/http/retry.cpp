@@ -60,6 +60,12 @@ resend_policy& resend_policy::when(std::function<bool(const std::exception_ptr&)
     return *this;
 }
 
+resend_policy& resend_policy::on_retry(
+    std::function<void(std::size_t, std::chrono::nanoseconds, const std::exception_ptr&)> hook) {
+    on_retry_ = std::move(hook);
+    return *this;
+}
+
 bool resend_policy::worth_another(int status) const noexcept {
     return std::ranges::find(statuses_, status) != statuses_.end();
 }

@@ -86,6 +86,8 @@ bool transfer::may_be_sent_again() const noexcept {
 /// be taken for this request's answer.
 bool transfer::connection_is_fit(connection_ports ports) {
     ports_ = ports;
+    if (ports.local == 0)
+        return true; // a Unix socket
     long connects = 0;
     curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &connects);
     if (std::exchange(connects_, connects) != connects) {
@@ -253,7 +255,8 @@ bool transfer::begin_body() {
     progress_ = answer_progress::body;
     const auto encodings = answer_.headers.find_all("Content-Encoding");
     decoder_.begin_plain();
-    if (frame_.kind != framing::none && options_->compression_ && !encodings.empty()) {
+    if (frame_.kind != framing::none && request_->compression().value_or(options_->compression_) &&
+        !encodings.empty()) {
         std::string all;
         for (const auto& e : encodings)
             all.append(all.empty() ? "" : ", ").append(e);

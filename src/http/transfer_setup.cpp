@@ -241,6 +241,8 @@ void transfer::set_client(const client_options& options) {
         set(CURLOPT_PIPEWAIT, 1L);
     if (options.cookies_)
         set(CURLOPT_COOKIEFILE, ""); // no file, but it turns cookies on
+    if (!options.unix_socket_.empty())
+        set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket_.c_str());
     if (options.proxy_)
         set(CURLOPT_PROXY, options.proxy_->c_str());
     if (options.no_proxy_)
@@ -284,10 +286,13 @@ void transfer::set_tls(const tls_options& options) {
 void transfer::set_request(const request& what) {
     const std::string& method = hop_.method;
     const bool asks_plainly = method.empty() && !hop_.sends_body;
-    if (asks_plainly && what.headers().empty() && !what.basic_auth() && what.bearer_auth().empty())
+    if (asks_plainly && what.headers().empty() && !what.compression() && !what.basic_auth() &&
+        what.bearer_auth().empty())
         return;
     settings_ = settings::request;
     lines_.reset();
+    if (what.compression())
+        set(CURLOPT_ACCEPT_ENCODING, *what.compression() ? accepted_encodings() : nullptr);
     if (hop_.sends_body && what.body()) {
         set(CURLOPT_POST, 1L);
         set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body()->size()));

@@ -18,6 +18,11 @@ const suspension_kind completion_order::next_wait::kind_of{
     .what = "the next of as_completed",
     .cancel = &next_wait::cancel,
     .can_fail = true,
+    .list =
+        [](const suspension& s, wait_lister& lister) {
+            if (const auto* order = static_cast<const next_wait&>(s).order_)
+                order->list(lister);
+        },
 };
 
 completion_order::watched::watched() noexcept
@@ -75,6 +80,12 @@ void completion_order::watch(std::size_t i, completable& c) {
     watched_[i].index_ = i;
     watched_[i].on_ = counted<completable>(&c);
     watched_[i].watch(c);
+}
+
+void completion_order::list(wait_lister& lister) const {
+    for (std::size_t i = 0; i != count_; ++i)
+        if (watched_[i].on_)
+            list_completable(*watched_[i].on_, lister);
 }
 
 void completion_order::one_ended(std::size_t index) noexcept {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// The wait of asyncio's shield watches its task and passes no cancellation on; a cancellation of the waiter only takes
+// the watcher off. The structured hold is a stretch of the waiter's own code, which the fiber keeps: see cancel_hold.
 #include <muster/shield.hpp>
 
 namespace muster::detail {
@@ -12,8 +14,8 @@ const suspension_kind shielded_wait::kind_of{
 
 shielded_wait::entry::entry(shielded_wait& w) noexcept
     : watcher(
-          [](watcher& told) noexcept {
-              auto& self = static_cast<entry&>(told);
+          [](watcher& watched) noexcept {
+              auto& self = static_cast<entry&>(watched);
               self.wait->fiber_->loop().post(static_cast<call_entry&>(self));
           },
           [](call_entry& c, bool run) noexcept {

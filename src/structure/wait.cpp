@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// wait() is a join that owns no child: it watches the handles, lets its caller go when the mode or the time limit says
+// so, and cancels nothing.
 #include <muster/wait.hpp>
 
 #include <span>

@@ -9,6 +9,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/experimental/channel.hpp>
+#include <boost/asio/experimental/concurrent_channel.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
@@ -387,6 +388,36 @@ TEST(use_task, every_code_by_which_asio_says_cancelled_is_a_cancellation_if_we_c
     EXPECT_FALSE(muster::detail::says_cancelled(std::make_error_code(std::errc::timed_out)));
     EXPECT_TRUE(muster::detail::says_cancelled(
         std::make_exception_ptr(std::system_error(std::make_error_code(std::errc::operation_canceled)))));
+}
+
+TEST(use_task, a_race_of_channels_that_both_have_a_value_loses_none_unseen) {
+    for (const bool elsewhere : {false, true}) {
+        collected c;
+        auto body = [](asio::io_context& io, std::size_t& seen) -> muster::task<> {
+            using channel = asio::experimental::concurrent_channel<void(error_code, int)>;
+            channel a(io, 1);
+            channel b(io, 1);
+            EXPECT_TRUE(a.try_send(error_code(), 1));
+            EXPECT_TRUE(b.try_send(error_code(), 2));
+            auto racing = muster::race(a.async_receive(use_task).as_task(), b.async_receive(use_task).as_task());
+            static_cast<void>(co_await std::move(racing));
+            ++seen;
+            // Received values are the winner's, or are reported; the others are still in their channels.
+            co_await muster::sleep_for(5ms);
+            const auto take = [&seen](error_code, int) { ++seen; };
+            a.try_receive(take);
+            b.try_receive(take);
+        };
+        std::size_t seen = 0;
+        if (elsewhere) {
+            muster::asio_thread net;
+            muster::run(body(net.context(), seen), c.options());
+        } else {
+            muster::asio_loop loop;
+            loop.run(body(loop.context(), seen), c.options());
+        }
+        EXPECT_EQ(seen + c.reports.size(), 2U) << (elsewhere ? "on a thread of its own" : "on an asio_loop");
+    }
 }
 
 TEST(use_task, a_channel_that_somebody_else_cancels_is_an_error) {

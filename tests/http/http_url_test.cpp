@@ -156,6 +156,27 @@ TEST_F(http_client, a_proxy_that_refuses_is_not_asked_again) {
     EXPECT_THROW(options.proxy("ftp://proxy"), std::invalid_argument);
 }
 
+TEST_F(http_client, a_request_may_refuse_compression_and_a_retry_is_told) {
+    const scripted_server server([](const asked& a) {
+        return a.number == 0 ? scripted_server::text("503 Busy", "") : scripted_server::text("200 OK", a.head);
+    });
+    std::size_t told = 0;
+    const auto body = [&](http::client& client) -> muster::task<> {
+        auto ask = http::request(server.url()).compression(false);
+        auto reply = co_await client.send(std::move(ask));
+        EXPECT_EQ(reply.body.find("Accept-Encoding"), std::string::npos) << reply.body;
+        auto next = co_await client.get(server.url());
+        EXPECT_NE(next.body.find("Accept-Encoding"), std::string::npos) << next.body;
+    };
+    auto policy = http::resend_policy(1).first_delay(1ms);
+    policy.on_retry([&](std::size_t attempt, std::chrono::nanoseconds, const std::exception_ptr& error) {
+        told += attempt;
+        EXPECT_EQ(error, nullptr);
+    });
+    run(body, http::client_options().retry(policy));
+    EXPECT_EQ(told, 1u);
+}
+
 TEST_F(http_client, https_only_refuses_http_and_other_secrets_stay_at_home) {
     const scripted_server other([](const asked& a) { return scripted_server::text("200 OK", a.head); });
     const scripted_server first(

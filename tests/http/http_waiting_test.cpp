@@ -167,6 +167,8 @@ TEST_F(http_waiting, a_request_that_is_cancelled_while_it_waits_leaves_its_place
         auto second = muster::create_task(client.get(url("/ok")));
         auto third = muster::create_task(client.get(url("/ok")));
         co_await muster::sleep_for(20ms);
+        EXPECT_EQ(client.statistics().waiting, 2u);
+        EXPECT_EQ(client.statistics().under_way, 1u);
         second.cancel();
         std::vector<muster::task_handle<http::response>> all{first, second, third};
         auto ended = co_await muster::settle(all);

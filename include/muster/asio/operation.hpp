@@ -634,6 +634,31 @@ private:
     std::exception_ptr error_;
 };
 
+/// Whether the value that the awaiting coroutine returns next is lost: a task that returns while a cancellation has not
+/// been delivered is cancelled, and a coroutine inside a task gives its value to the one that awaits it.
+class asio_value_is_lost final : public library_awaitable {
+public:
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <std::derived_from<promise_links> Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        fiber& f = *h.promise().fiber_;
+        lost_ = h.promise().link_ == nullptr && f.cancellation_due();
+        f.transfer(h);
+    }
+    [[nodiscard]] bool await_resume() const noexcept { return lost_; }
+
+private:
+    bool lost_ = false;
+};
+
+inline void report_lost_asio_value() noexcept {
+    report r(report_kind::suppressed);
+    send_report(r, [&] {
+        r.name = "Asio operation";
+        r.detail = "it completed although it was cancelled, and its value is lost";
+    });
+}
+
 /// An Asio function that is called with use_task returns one: a movable description of the operation, which begins when
 /// it is awaited.
 template <class Signature, class Initiation, class... Args>
@@ -660,6 +685,9 @@ private:
             co_await std::move(operation);
         } else {
             auto value = co_await std::move(operation);
+            const bool lost = co_await asio_value_is_lost();
+            if (lost)
+                report_lost_asio_value();
             co_return value;
         }
     }

@@ -88,6 +88,7 @@ private:
         completion_order* order_;
     };
 
+    void list(wait_lister& lister) const;
     void one_ended(std::size_t index) noexcept;
     void time_is_up() noexcept;
     void serve() noexcept;

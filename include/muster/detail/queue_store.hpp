@@ -2,14 +2,15 @@
 #pragma once
 
 /// \file
-/// In which order a queue's items are taken: three stores with the same two functions, insert and take.
-/// Taking from an empty store is not allowed.
+/// The items of a queue, in the order in which they are taken: three stores with the same two functions, insert and
+/// take. The caller sees to it that no item is taken from an empty store.
 ///
 ///     muster::detail::lifo_store<int> items;
 ///     items.insert(1);
 ///     int last = items.take();
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -26,6 +27,7 @@ public:
         items_.push_back(std::forward<U>(item));
     }
     T take() {
+        MUSTER_ASSERT(!items_.empty());
         T item = std::move(items_.front());
         items_.pop_front();
         return item;
@@ -43,6 +45,7 @@ public:
         items_.push_back(std::forward<U>(item));
     }
     T take() {
+        MUSTER_ASSERT(!items_.empty());
         T item = std::move(items_.back());
         items_.pop_back();
         return item;
@@ -62,6 +65,7 @@ public:
         std::push_heap(items_.begin(), items_.end(), larger());
     }
     T take() {
+        MUSTER_ASSERT(!items_.empty());
         std::pop_heap(items_.begin(), items_.end(), larger());
         T item = std::move(items_.back());
         items_.pop_back();

@@ -69,6 +69,8 @@ public:
     /// if it wants them. Empty: none. Unless it is set the environment decides, by libcurl's rules: http_proxy,
     /// https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY. *Errors*: std::invalid_argument for a scheme that is no proxy's.
     client_options& proxy(std::string url);
+    /// Connects to a Unix socket instead of to the servers of the URLs: "/run/docker.sock".
+    client_options& unix_socket(std::string path);
     /// The hosts for which no proxy is used, separated by commas; "*" is all. Unless it is set: no_proxy, NO_PROXY.
     client_options& no_proxy(std::string hosts);
     client_options& tls(tls_options options);
@@ -97,6 +99,7 @@ private:
     bool compression_ = true;
     bool cookies_ = false;
     bool https_only_ = false;
+    std::string unix_socket_;
     std::optional<std::string> proxy_;
     std::optional<std::string> no_proxy_;
     tls_options tls_;

@@ -130,6 +130,8 @@ public:
     /// Where the body goes piece by piece, instead of response::body. The body of a status of 400 or more does not go
     /// there: the first 64 KiB of it are in response::body.
     request& body_to(body_sink sink);
+    /// As client_options::compression, for this request.
+    request& compression(bool allowed) noexcept;
     /// As client_options::body_limit, for this request.
     request& body_limit(std::uint64_t bytes) noexcept;
 
@@ -150,6 +152,7 @@ public:
     [[nodiscard]] std::optional<std::chrono::nanoseconds> timeout() const noexcept { return timeout_; }
     [[nodiscard]] std::optional<std::chrono::nanoseconds> expect_continue() const noexcept { return expect_continue_; }
     [[nodiscard]] const body_sink& sink() const noexcept { return sink_; }
+    [[nodiscard]] std::optional<bool> compression() const noexcept { return compression_; }
     [[nodiscard]] std::optional<std::uint64_t> body_limit() const noexcept { return body_limit_; }
 
 private:
@@ -167,6 +170,7 @@ private:
     std::optional<std::chrono::nanoseconds> expect_continue_;
     bool idempotent_ = false;
     body_sink sink_;
+    std::optional<bool> compression_;
     std::optional<std::uint64_t> body_limit_;
 };
 

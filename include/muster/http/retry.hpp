@@ -50,6 +50,15 @@ public:
     /// Errors that are worth another attempt beside those above: those for which this returns true.
     resend_policy& when(std::function<bool(const std::exception_ptr&)> also);
 
+    /// Called before each pause, with the number of the attempt that failed (from 1), the pause, and the error; that is
+    /// null if there was an answer, with a status that is worth another attempt. It must not throw.
+    resend_policy& on_retry(
+        std::function<void(std::size_t attempt, std::chrono::nanoseconds pause, const std::exception_ptr& error)> hook);
+    void tell_retry(std::size_t attempt, std::chrono::nanoseconds pause, const std::exception_ptr& error) const {
+        if (on_retry_)
+            on_retry_(attempt, pause, error);
+    }
+
     [[nodiscard]] std::size_t times() const noexcept { return times_; }
     [[nodiscard]] bool worth_another(int status) const noexcept;
     /// The same for what a request failed with: connect_error, reset_error, any muster::timeout_error, and a
@@ -66,6 +75,7 @@ private:
         .first = std::chrono::milliseconds(200), .longest = std::chrono::seconds(10), .factor = 2, .jitter = 0.5};
     std::chrono::seconds longest_retry_after_ = std::chrono::minutes(2);
     std::function<bool(const std::exception_ptr&)> should_;
+    std::function<void(std::size_t, std::chrono::nanoseconds, const std::exception_ptr&)> on_retry_;
     std::vector<int> statuses_{408, 429, 502, 503, 504};
 };
 
