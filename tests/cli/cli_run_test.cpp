@@ -578,6 +578,21 @@ TEST_F(muster_run, resume_runs_what_has_not_succeeded_and_adds_to_the_log) {
     expect_words(e.err, {"had succeeded before: 3"});
 }
 
+TEST_F(muster_run, resume_takes_no_index_that_is_no_number_of_a_line) {
+    const std::vector<std::string> arguments = {"--jsonl", path("log"), "--resume", "true", ":::", "a"};
+    EXPECT_EQ(run(arguments).status, 0);
+    const auto log = read(path("log"));
+    const auto at = log.find("\"index\":");
+    ASSERT_NE(at, std::string::npos) << log;
+    const auto end = log.find_first_of(",}", at);
+    for (const std::string index : {"184467440737095516150", "0.5", "1e300", "-1", "true"}) {
+        write("log", log.substr(0, at) + "\"index\":" + index + log.substr(end));
+        const auto d = run(arguments);
+        EXPECT_NE(d.status, 0) << index;
+        expect_words(d.err, {"is no entry of a log"});
+    }
+}
+
 TEST_F(muster_run, a_log_that_was_cut_off_is_taken_up_where_it_is_whole) {
     const std::vector<std::string> arguments = {
         "-j1", "--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "b", "c"};
