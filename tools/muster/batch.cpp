@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 
 /// So many times the limit may wait for their next attempt; then no further job starts.
 constexpr std::size_t most_retrying = 4;
-/// What a job that waits for its output to be written takes beside that output, about.
+/// The memory that a job takes, beside its output, while that waits to be written, about.
 constexpr std::uint64_t size_of_delivery = 1024;
 
 muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What the commands that work on many lines have in common: at most so many jobs at once, retries, limits, progress,
+/// The base of the commands that work on many lines: at most so many jobs at once, retries, limits, progress,
 /// and each line of the input in exactly one count at the end. A derived class says what is done with a line.
 ///
 ///     class fetch_batch : public batch { muster::task<> attempt(job&) override; ... };
@@ -36,7 +36,7 @@
 
 namespace tool {
 
-/// What main returns; or 128 and a signal.
+/// The values that main returns, beside 128 and a signal.
 enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2 };
 
 /// --halt: when a batch stops by itself, and how.
@@ -95,10 +95,10 @@ public:
 
     /// Why the list of failed inputs is not complete; empty if it is. Known once the writer is drained.
     [[nodiscard]] std::string list_problem() const;
-    /// What interrupted it, or 0.
+    /// *Returns* the signal that interrupted it, or 0.
     [[nodiscard]] int signal() const noexcept { return signal_; }
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return elapsed_; }
-    /// What main returns.
+    /// *Returns* the value that main returns.
     [[nodiscard]] int status(bool all_well) const noexcept {
         return signal_ != 0 ? 128 + signal_ : all_well ? all_succeeded : some_failed;
     }
@@ -187,7 +187,7 @@ private:
     muster::loop_clock::time_point began_{};
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     std::chrono::nanoseconds elapsed_{0};
-    std::optional<muster::loop_handle> loop_; ///< while it runs
+    std::optional<muster::loop_handle> loop_; ///< the loop that run() runs on, as long as it does
 };
 
 /// Runs it on a loop of its own.

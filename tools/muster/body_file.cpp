@@ -99,8 +99,7 @@ void body_file::require_open() {
             folder_.folder_.get(), partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
         return file_.is_open();
     };
-    // What is there is left over from a run that was killed, or planted: it goes, whatever it is, and is not written
-    // to.
+    // A file of that name is left over from a run that was killed, or was planted: it is removed and not written to.
     if (!make() && (errno != EEXIST || ::unlinkat(folder_.folder_.get(), partial_.c_str(), 0) != 0 || !make()))
         throw output_error(path_of(partial_), last_error());
     phase_ = phase::partial;

@@ -53,7 +53,8 @@ private:
 /// "000017-example.org_a_b.html": letters, digits, dots, dashes and underscores, never a path.
 [[nodiscard]] std::string safe_name(std::uint64_t index, std::string_view url);
 
-/// What is planted in the folder is neither followed nor written to: a file is new, or it is an error.
+/// The file of one body, or of one output. It is always a new file: links and pipes that were planted in the folder are
+/// neither followed nor written to.
 class body_file {
 public:
     /// In a folder that is not open what is written goes nowhere. `may_clash` says that another input of this run may

@@ -53,7 +53,7 @@ struct command_batch::details final : job_details {
     [[nodiscard]] spool& printed(int number) noexcept { return number == 1 ? out : err; }
 
     std::string shown; ///< the command, for the log
-    pid_t pid = 0;     ///< while it runs
+    pid_t pid = 0;     ///< of the process, as long as it runs
     spool out;
     spool err;
     std::string tail; ///< the last of its standard error
@@ -137,7 +137,7 @@ muster::task<> command_batch::attempt(job& j) {
     j.ended = muster::loop_clock::now();
     if (d.open[0].is_open() || d.open[1].is_open()) {
         auto lingering = linger(d, j);
-        // What cancels the wait for its outputs does not change how the process ended.
+        // A cancellation of this wait does not change how the process ended.
         static_cast<void>(co_await muster::as_outcome(std::move(lingering)));
         keep_open(d, j);
     }
@@ -380,11 +380,11 @@ void command_batch::hand_over(std::shared_ptr<parcel> p, int fd, const char* nam
     out().write(fd, std::move(text), std::move(part_written));
 }
 
-/// What a command said is printed, and only then does it count.
+/// Called when the outputs of a command are printed: only then does it count.
 void command_batch::printed(job& j, verdict& v, const std::string& problem) {
     if (!problem.empty() && failure_.empty()) {
         failure_ = problem;
-        // What would be run from now on would be run for nothing.
+        // The outputs of further commands could not be printed either.
         stop(problem);
     }
     if (!problem.empty() && v.state == muster::outcome_state::value)

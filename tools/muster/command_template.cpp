@@ -13,7 +13,7 @@ namespace tool {
 
 namespace {
 
-/// What a shell knows and the system does not, or where the two mean different things.
+/// Words that a shell knows and the system does not, or where the two mean different things.
 constexpr std::string_view words_of_shell[] = {".", ":", "alias", "bg", "break", "case", "cd", "command", "continue",
     "do", "done", "elif", "else", "esac", "eval", "exec", "exit", "export", "fc", "fg", "fi", "for", "function",
     "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "select", "set", "shift", "source",

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What muster run makes of its template and an input: a command. A template of several words is executed as it is; one
+/// The template of muster run, which makes a command of an input. A template of several words is executed as it is; one
 /// of a single word is a command line, given to a shell only if it needs one. An input never becomes part of what a
 /// shell reads: it is passed as an argument, so nothing in it is ever interpreted.
 ///

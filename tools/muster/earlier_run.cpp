@@ -72,8 +72,8 @@ earlier_run::earlier_run(int fd, const std::string& file, std::string command, s
         if (buffer.size() > longest_entry)
             refuse_line(number);
     }
-    // Without its line feed it may be the half of a line: that command runs again. What can't be half an entry of ours
-    // is somebody else's, and is not cut off.
+    // A last line without a line feed may be half an entry: that command runs again. A text that can't be half an entry
+    // is another program's, and is not cut off.
     cut_off_ = !buffer.empty();
     if (!begins_like_an_entry(buffer))
         refuse_line(number);

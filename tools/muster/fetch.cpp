@@ -44,7 +44,7 @@ http::client_options client_options_for(const fetch_options& o) {
 
 std::string as_it_is(std::string_view input) { return std::string(input); }
 
-/// What becomes of a line: its URL, its request, its file.
+/// Makes of a line its URL, its request, and the name of its file.
 class request_maker {
 public:
     /// *Errors*: usage_error if the options say what is no request.
@@ -53,7 +53,7 @@ public:
             template_.emplace(o.urls.front());
         if (!o.name.empty())
             name_.emplace(o.name);
-        // What all requests have in common makes the difference to another run, beside the URL.
+        // The key of a request in the log: another run must have the same in common, beside the URL.
         common_ = o.method + '\n' + o.data.value_or("") + '\n' + o.data_file;
         for (const auto& [name, value] : o.headers)
             common_ += '\n' + name + ':' + value;

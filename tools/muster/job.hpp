@@ -22,7 +22,7 @@
 
 namespace tool {
 
-/// What a command knows of a job beyond what all commands know.
+/// The part of a job that only one of the commands knows.
 struct job_details {
     virtual ~job_details() = default;
 };

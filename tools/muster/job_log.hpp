@@ -39,7 +39,7 @@ public:
     void add_url(const job& j, const verdict& v, const std::string& url, const std::string& key);
     /// `key` says which command it was, whatever its text may be: see earlier_run.
     void add_command(const job& j, const verdict& v, const std::string& key, const std::string& command);
-    /// Closes the file, once the writer is drained. What went wrong is in failure() then.
+    /// Closes the file, once the writer is drained. After that failure() says whether all was well.
     void close();
     /// Why writing it failed; empty if it did not. Known after close().
     [[nodiscard]] const std::string& failure() const noexcept { return failure_; }

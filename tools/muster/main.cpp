@@ -197,7 +197,7 @@ std::optional<std::vector<std::string>> with_template_last(
     return all;
 }
 
-/// What to do about an option or a command that there is not.
+/// *Returns* a message about an option or a command that there is not, with the one that was probably meant.
 std::string about_unknown(const CLI::App& app, const std::string& word, std::string_view see) {
     const bool is_option = word.starts_with('-');
     std::vector<std::string> known;

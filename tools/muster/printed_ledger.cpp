@@ -36,7 +36,7 @@ std::string kind_of(const std::exception_ptr& error) {
         return fmt::format("exit status {}", e->status());
     if (const auto* e = muster::get_if<muster::signal_error>(error))
         return muster::signal_name(e->signal());
-    // What users call it, instead of the name of a type.
+    // The words of users, instead of the names of types.
     constexpr std::pair<std::string_view, const char*> names[] = {{"connect_error", "no connection"},
         {"resolve_error", "unknown host"}, {"reset_error", "connection reset"}, {"truncated_error", "answer cut off"},
         {"protocol_error", "garbage answer"}, {"tls_error", "TLS failed"}, {"url_error", "bad URL"},

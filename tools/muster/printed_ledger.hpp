@@ -27,7 +27,7 @@ namespace tool {
 
 /// "connect_error", "status_error": without the namespaces that all of them share.
 [[nodiscard]] std::string short_type(const std::exception_ptr& error);
-/// What went wrong, without the URL or the command.
+/// *Returns* the problem, without the URL or the command.
 [[nodiscard]] std::string problem_of(const std::exception_ptr& error);
 
 class printed_ledger {

@@ -28,7 +28,7 @@ public:
     /// For each signal calls `right_away` on the thread that waits for signals, and then `on_signal` on the calling
     /// task's loop, with how many there have been. A signal that came before is not lost. To be called once.
     void listen(std::function<void(int signal, int count)> on_signal, std::function<void(int count)> right_away);
-    /// After this neither is called; the destructor does it, too. What they refer to must live until then.
+    /// After this neither is called; the destructor does it, too. Everything that they refer to must live until then.
     void end_listening();
 
 private:

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a program does with the descriptors that it was started with: errors of writing are neither dropped nor fatal,
+/// The care for the descriptors that the program was started with: errors of writing are neither dropped nor fatal,
 /// closed standard descriptors do no harm, and there are enough for what is to run at once.
 ///
 ///     if (const auto failed = write_all(1, text)) complain(failed->message());
@@ -23,8 +23,8 @@ namespace tool {
 /// reading or writing them still fails. Ignores the signals that stand for errors which are seen anyway.
 void prepare_process() noexcept;
 
-/// Raises the limit of open descriptors to at least so many, if that is allowed. What is started afterwards inherits
-/// it, and not every program likes a high one, so it is only raised when it must be.
+/// Raises the limit of open descriptors to at least so many, if that is allowed. Programs that are started afterwards
+/// inherit it, and not every program likes a high one, so it is only raised when it must be.
 void require_descriptors(std::size_t count) noexcept;
 /// How many processors this process may use, as taskset and containers say.
 [[nodiscard]] std::size_t processors() noexcept;

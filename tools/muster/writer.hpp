@@ -3,7 +3,8 @@
 
 /// \file
 /// The one thread that writes what the command writes: outputs, the log, messages, the ledger and the line that shows
-/// progress. The loop hands texts over and never waits for a reader. What a reader does not take waits in a spool.
+/// progress. The loop hands texts over and never waits for a reader. The rest, which a reader does not take yet, waits
+/// in a spool.
 ///
 ///     writer out;
 ///     out.write(STDOUT_FILENO, std::move(output), [](const std::string& problem) { ... });
@@ -93,7 +94,7 @@ private:
         std::deque<item> items;
         std::string problem;
     };
-    /// What stands in the last line of the terminal.
+    /// The content of the last line of the terminal.
     enum class last_line { empty, output, status };
     /// How long a reader may take nothing: as long as it likes; a moment, once there was an interrupt; no time.
     enum class patience { with_readers, for_a_moment, over };
