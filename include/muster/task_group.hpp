@@ -110,7 +110,7 @@ private:
             ended.rethrow();
         here.group().leave_body(ended);
         while (here.group().running() != 0) {
-            auto cancelled = co_await here.group().wait_for_children();
+            auto cancelled = co_await child_wait(here);
             here.group().note_cancellation(cancelled);
         }
         here.group().conclude();
@@ -138,12 +138,12 @@ private:
 
     class [[nodiscard]] child_wait final : public detail::library_awaitable, public detail::suspension {
     public:
-        explicit child_wait(task_group& g) noexcept : suspension(kind_of), group_(&g) {}
+        explicit child_wait(const stay& here) noexcept : suspension(kind_of), here_(&here) {}
         ~child_wait() { forget(); }
-        [[nodiscard]] bool await_ready() const noexcept { return group_->running_ == 0; }
+        [[nodiscard]] bool await_ready() const noexcept { return here_->group_->running_ == 0; }
         template <std::derived_from<detail::promise_links> Promise>
         void await_suspend(std::coroutine_handle<Promise> h) noexcept {
-            group_->waiting_ = this;
+            here_->group_->waiting_ = this;
             h.promise().fiber_->wait(*this, h);
         }
         /// Gives true if the wait was ended by a cancellation of the caller.
@@ -154,10 +154,10 @@ private:
         static detail::cancel_effect cancel(suspension& s, const detail::cancel_request&, detail::fiber*&) noexcept;
         static const detail::suspension_kind kind_of;
         void forget() noexcept {
-            if (group_ != nullptr && group_->waiting_ == this)
-                group_->waiting_ = nullptr;
+            if (here_->group_ != nullptr && here_->group_->waiting_ == this)
+                here_->group_->waiting_ = nullptr;
         }
-        task_group* group_; ///< null once the group was destroyed
+        const stay* here_; ///< knows whether the group was destroyed
     };
 
     enum class phase : std::uint8_t { made, body_runs, tasks_run, over };
@@ -190,7 +190,6 @@ private:
     void member_ended(member& m) noexcept;
     [[nodiscard]] bool has_failure() const noexcept { return body_error_ || !errors_.empty(); }
 
-    child_wait wait_for_children() noexcept { return child_wait(*this); }
     void note_cancellation(bool cancelled) noexcept;
 
     std::source_location site_;

@@ -38,7 +38,7 @@ const detail::suspension_kind task_group::child_wait::kind_of{
     .cancel = &child_wait::cancel,
     .list =
         [](const suspension& s, detail::wait_lister& lister) {
-            const task_group* const group = static_cast<const child_wait&>(s).group_;
+            const task_group* const group = static_cast<const child_wait&>(s).here_->group_;
             if (group == nullptr)
                 return;
             for (const member* m = group->members_.front(); m != nullptr; m = group->members_.after(*m))
@@ -53,14 +53,15 @@ detail::cancel_effect task_group::child_wait::cancel(suspension& s, const cancel
 
 bool task_group::child_wait::await_resume() noexcept {
     // Without a group run() throws that it was destroyed; a cancellation that is due comes at the caller's next wait.
-    if (group_ == nullptr || fiber_ == nullptr || !fiber_->cancellation_due())
+    task_group* const group = here_->group_;
+    if (group == nullptr || fiber_ == nullptr || !fiber_->cancellation_due())
         return false;
     forget();
     auto request = fiber_->take_cancellation();
-    const bool first_to_stop = group_->stop_ == stop::none;
-    const bool stopped_without_failure = group_->stop_ == stop::tasks && !group_->has_failure();
-    if (first_to_stop || (stopped_without_failure && !group_->own_cancellation_))
-        group_->own_cancellation_ = std::move(request);
+    const bool first_to_stop = group->stop_ == stop::none;
+    const bool stopped_without_failure = group->stop_ == stop::tasks && !group->has_failure();
+    if (first_to_stop || (stopped_without_failure && !group->own_cancellation_))
+        group->own_cancellation_ = std::move(request);
     return true;
 }
 
@@ -88,10 +89,8 @@ task_group::~task_group() {
     stop_tasks(cancel_request(cancel_reason::parent_cancelled));
     report_undelivered();
     let_tasks_go();
-    if (waiting_ != nullptr) {
-        waiting_->group_ = nullptr;
+    if (waiting_ != nullptr)
         waiting_->fiber_->wake();
-    }
 }
 
 task_group::stay::stay(task_group& g) : group_(&g) { g.enter(*this); }
