@@ -24,7 +24,7 @@ namespace muster {
 /// Names a callback that was added, to remove it.
 enum class callback_id : std::uint64_t {};
 
-/// A handle whose type of value is forgotten: what sets of handles hold, and what a done callback receives.
+/// A handle that does not know the type of its task's value. Sets of handles hold it, and a done callback receives it.
 /// Two handles are equal if they refer to the same task.
 /// *Errors* of each function but valid(), id() and comparison: invalid_state_error for a handle that refers to nothing,
 /// and, except of request_cancel(), on a thread that is not the loop's.

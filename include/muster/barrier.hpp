@@ -29,8 +29,8 @@ public:
     barrier(const barrier&) = delete;
     barrier& operator=(const barrier&) = delete;
 
-    /// Waits until as many tasks wait as there are parties. While the tasks of one round leave, those of the next
-    /// are held up. *Returns* its place in the round: how many had come before it and still
+    /// Waits until as many tasks wait as there are parties. While the tasks of one round leave, tasks that
+    /// arrive for the next round are held up. *Returns* its place in the round: how many had come before it and still
     /// wait. Each of 0 to n-1 is given once. *Errors*: broken_barrier_error if the barrier is or
     /// becomes broken, or is reset meanwhile. *Cancellation*: ends the wait; the task no longer counts.
     [[nodiscard]] task<std::size_t> wait();

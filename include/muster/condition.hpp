@@ -49,7 +49,8 @@ public:
     /// Gives the mutex back, waits for a notification, and waits for the mutex. It may end although nothing has
     /// changed: ask again what was waited for, or use the form with a predicate.
     /// *Errors*: invalid_state_error if the mutex is not locked. *Cancellation*: ends the wait for the notification,
-    /// not the wait for the mutex; if it had been notified, another one is in its place.
+    /// not the wait for the mutex; if it had been notified already, the notification goes on to the task that has
+    /// waited longest.
     [[nodiscard]] task<> wait();
 
     /// Waits until `predicate()` is true, which is asked with the mutex held, first of all before any wait.

@@ -40,7 +40,7 @@ class executor_job;
 ///  - `Ex::call<F>` is a call of an F, derived from `Ex::job` and made from an F: it has a `result_type`; `result()`,
 ///    the outcome<result_type> that is filled in before finish(); `request_stop()`, which asks a call that has begun to
 ///    end early and may do nothing; and `callable()`, the F of a call that was not submitted, to move from.
-///    An executor whose calls leave the process defines it for what it can send.
+///    An executor whose calls leave the process defines `call<F>` only for those F that it can send.
 ///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
 ///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
 ///  - `leave_behind(job)`, which an executor may do without, hears that nobody waits for a call that has begun.

@@ -100,12 +100,12 @@ public:
         return detail::pending_join<input_type, detail::as_winners>(std::move(input_), std::move(this->options_));
     }
 
-    /// Runs without being awaited: at once, tasks are given to the loop and what has ended is looked at.
-    /// *Returns* a future of what awaiting would give; of what `then` makes of it, if that is given, which is called
-    /// when the last child has ended and before anybody is told. Dropping the future stops nothing.
+    /// Runs without being awaited: this call gives the tasks to the loop, and counts the handles that have ended.
+    /// *Returns* a future of the result that awaiting would give. If `then` is given, it is called with that result
+    /// when the last child has ended, and the future has what `then` returns. Dropping the future stops nothing.
     /// *Errors*: invalid_state_error if no loop runs on this thread, or for a task that was awaited before;
     /// std::invalid_argument for an option that needs somebody who waits. The future fails as awaiting would, in the
-    /// turn in which the deciding child tells of its end.
+    /// turn of the loop in which the join counts the child that decides.
     /// *Cancellation*: cancel() asks all children and does not end the future; it gives false if all have ended. The
     /// future then fails with a cancelled_error, also if the children went on to values; it does not count as
     /// cancelled. *Source*: asyncio.gather that is not awaited yet, with leave_siblings().

@@ -19,7 +19,7 @@
 namespace muster {
 
 /// Only counts: the outcomes themselves are kept by `outcomes`, the first few failures of each type by `summary`.
-/// *Thread safety*: as an int.
+/// *Thread safety*: one thread at a time.
 class ledger {
 public:
     /// `n` more were submitted.
@@ -54,7 +54,7 @@ public:
     /// How many attempts were made beyond the first ones.
     [[nodiscard]] std::size_t retries() const noexcept { return retries_; }
 
-    /// How many have been counted, as whatever.
+    /// How many have been counted: the sum of the four.
     [[nodiscard]] std::size_t ended() const noexcept { return succeeded_ + failed_ + cancelled_ + not_started_; }
     [[nodiscard]] bool all_succeeded() const noexcept { return succeeded_ == submitted_; }
     /// True at the end of everything: each that was submitted was counted once.

@@ -93,10 +93,8 @@ public:
 
     /// The streamed form: `sink(index, outcome<T>&&)` is called as each child ends; awaited, it gives a summary.
     /// Failures count as delivered to the sink. *Errors*: what the sink throws ends the map with that error.
-    template <class Sink>
-        requires std::invocable < std::decay_t<Sink>
-    &, std::size_t,
-        outcome<value_type>&& > [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink && sink)&& {
+    template <detail::outcome_sink<value_type> Sink>
+    [[nodiscard("nothing runs until it is awaited")]] auto for_each(Sink && sink)&& {
         static_assert(
             !detail::can_be_awaited<std::invoke_result_t<std::decay_t<Sink>&, std::size_t, outcome<value_type>&&>>,
             "the sink of for_each is called and not awaited: write a plain function, and wait in the function of the "

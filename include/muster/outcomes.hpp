@@ -44,7 +44,7 @@ struct outcomes_info {
 
 class outcomes_base;
 
-/// One failure in a ledger. *Lifetime*: refers to the ledger.
+/// One failure of `outcomes`. *Lifetime*: refers to them; valid as long as they are.
 class failure_ref {
 public:
     failure_ref(const outcomes_base& all, std::size_t index) noexcept : all_(&all), index_(index) {}
@@ -62,7 +62,7 @@ private:
     std::size_t index_;
 };
 
-/// One failure of a known type. *Lifetime*: refers to the ledger.
+/// One failure of a known type. *Lifetime*: as of failure_ref.
 template <class E>
 class typed_failure : public failure_ref {
 public:

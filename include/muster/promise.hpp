@@ -3,7 +3,7 @@
 
 /// \file
 /// The setter of a future for any thread: made together on the loop, then moved to whoever will know the result.
-/// While it lives the loop waits for it; a promise that is destroyed without having been kept fails its future, so
+/// While it lives the loop waits for it; a promise that is destroyed before it was set fails its future, so
 /// nobody waits for ever.
 ///
 ///     auto [promised, reply] = muster::make_promise<int>();

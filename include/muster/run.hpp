@@ -50,8 +50,8 @@ int print_failure_of_main(const std::exception_ptr& error) noexcept;
 
 } // namespace detail
 
-/// For a `main` that has nobody to throw to: run(), and whatever comes out of it that nobody handled is printed as the
-/// last of standard error, type first. Locals are destroyed and the loop has wound up: nothing aborts.
+/// For a program's `main`, which has no caller to throw to. Calls run(); an exception that leaves it is printed as the
+/// last line of standard error, its type first. Locals are destroyed and the loop has wound up: nothing aborts.
 /// *Returns* the program's exit status: the task's int, or 0 for a task of void; 1 after a failure or a cancellation.
 /// *Source*: the interpreter's way with an exception that leaves asyncio.run.
 template <class T>

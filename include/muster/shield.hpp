@@ -80,9 +80,9 @@ public:
     shield_awaiter<Handle> operator co_await()&& { return shield_awaiter<Handle>(std::move(handle_)); }
 
     /// Waits without being awaited. *Returns* a future that ends as what is shielded does, with a copy of its value, or
-    /// the value itself where it can't be copied; a failure is the future's then. Cancelling the future ends it at once
-    /// and leaves what is shielded alone. *Errors*: invalid_state_error if no loop runs on this thread. *Source*:
-    /// asyncio.shield that is not awaited yet.
+    /// the value itself where it can't be copied. A failure is then reported if nobody looks at the future. Cancelling
+    /// the future ends it at once and leaves what is shielded alone. *Errors*: invalid_state_error if no loop runs on
+    /// this thread. *Source*: asyncio.shield that is not awaited yet.
     future<typename Handle::value_type> start()&& {
         using value_type = typename Handle::value_type;
         auto& loop = scheduler::require("start");

@@ -31,8 +31,8 @@ namespace muster {
 /// (never_awaited, with the coroutine function's line) unless an exception is unwinding.
 /// *Errors*: awaiting throws what the coroutine threw, as itself; std::bad_alloc if its frame could not be made;
 /// invalid_state_error if it was awaited or moved from before.
-/// *Cancellation*: awaiting is none of its own; what the task awaits is interrupted.
-/// *Thread safety*: one thread at a time. *Complexity*: an await costs no allocation beyond the frame and no native
+/// *Cancellation*: awaiting a task is no wait of its own. A cancellation interrupts the wait in which the task itself
+/// is. *Thread safety*: one thread at a time. *Complexity*: an await costs no allocation beyond the frame and no native
 /// stack, however deep. *Source*: asyncio's coroutine objects.
 template <class T>
 class [[nodiscard("a task does nothing until it is awaited")]] task {

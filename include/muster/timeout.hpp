@@ -167,7 +167,7 @@ task<awaited_t<A>> await_kept(const A& handle) {
     }
 }
 
-/// However it ends.
+/// Waits until the task of `handle` has ended, whether with a value, an error or a cancellation.
 task<> until_it_has_ended(any_handle handle);
 
 template <bool Keep, class A>

@@ -6,7 +6,8 @@
 // coroutine ever resumes another.
 //
 // A cancellation finds a fiber in one of three situations. If a stretch of its code holds cancellation back, the
-// request waits at that hold. If the fiber runs, or is queued, the request is kept for its next wait. If the fiber
+// request waits at that hold. If the fiber runs, the request is kept for its next wait; if it was woken and is queued,
+// the wait that woke it throws the cancellation when the fiber goes on, and gives back what it was given. If the fiber
 // waits, the wait decides (cancel_effect): it ends, it passes the request on to what it waits for, or it can't stop.
 #include <muster/detail/fiber.hpp>
 

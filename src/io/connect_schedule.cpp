@@ -81,17 +81,17 @@ std::vector<address> with_alternating_families(std::vector<address> all) {
     if (all.empty())
         return all;
     const int first_family = all.front().family();
-    const auto others =
-        std::ranges::stable_partition(all, [&](const address& a) { return a.family() == first_family; });
+    std::vector<address> first;
+    std::vector<address> other;
+    for (address& a : all)
+        (a.family() == first_family ? first : other).push_back(a);
     std::vector<address> ordered;
     ordered.reserve(all.size());
-    auto first = all.begin();
-    auto other = others.begin();
-    while (first != others.begin() || other != all.end()) {
-        if (first != others.begin())
-            ordered.push_back(*first++);
-        if (other != all.end())
-            ordered.push_back(*other++);
+    for (std::size_t i = 0; i != std::max(first.size(), other.size()); ++i) {
+        if (i < first.size())
+            ordered.push_back(first[i]);
+        if (i < other.size())
+            ordered.push_back(other[i]);
     }
     return ordered;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <muster/loop_handle.hpp>
 
+#include <muster/future.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
 #include <muster/testing/manual_loop.hpp>

@@ -96,7 +96,8 @@ public:
     request& method(std::string name);
     /// *Errors*: std::invalid_argument for a name that is none, or a value with a line break or a NUL in it.
     request& header(std::string name, std::string value);
-    /// Sends this along; the method becomes POST if it was not set. The last of the three bodies counts.
+    /// Sends this along; the method becomes POST if it was not set. Of body(), body_file() and a source the one that
+    /// was set last counts.
     request& body(std::string bytes);
     /// Sends a file along, read while it is sent: one on disk, as large as it is then; what can't be is a body_error.
     request& body_file(std::string path);

@@ -33,7 +33,7 @@ public:
     /// (TLS's close_notify): some old servers never do. An attacker can cut such a body short unnoticed; without this
     /// it is a failure.
     tls_options& allow_missing_close_notify() noexcept;
-    /// Any server, and whoever stands between, is believed to be the right one. For tests only.
+    /// Accepts every certificate, so that anybody on the way can pretend to be the server. For tests only.
     tls_options& accept_any_certificate() noexcept;
 
 private:

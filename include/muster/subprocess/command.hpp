@@ -146,8 +146,8 @@ public:
     command& linger(std::chrono::nanoseconds time) &;
     command&& linger(std::chrono::nanoseconds time) && { return std::move(linger(time)); }
 
-    /// Called with the process's number once it has been started: it is also its group's. If it throws, the
-    /// process is ended at once, and run_command throws that.
+    /// Called with the process's number, which is also the number of its process group, once it has been started. If it
+    /// throws, the process is ended at once, and run_command throws that.
     command& on_start(std::function<void(pid_t)> call) & noexcept;
     command&& on_start(std::function<void(pid_t)> call) && noexcept { return std::move(on_start(std::move(call))); }
 

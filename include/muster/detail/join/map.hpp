@@ -24,6 +24,11 @@
 
 namespace muster::detail {
 
+/// A function that is given each outcome of a map, with the index of its child.
+template <class Sink, class T>
+concept outcome_sink = std::invocable < std::decay_t<Sink>
+&, std::size_t, outcome<T>&& > ;
+
 /// Only the summary is wanted.
 struct no_sink {};
 

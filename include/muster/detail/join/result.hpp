@@ -116,7 +116,8 @@ private:
     Wired wired_;
 };
 
-/// Waits for it.
+/// The awaiter of a combinator. `Wired` holds its children, wired up to a join: it is the child_source from which the
+/// join takes them, and it has the join itself.
 template <class Wired, class Result>
 class join_awaiter final : public library_awaitable {
 public:
