@@ -94,6 +94,10 @@ public:
     /// End when k have succeeded: the others are cancelled at once (race_lost), and no more begin. Gives the k, with
     /// their index; throws an exception_group if so many have failed that k can't be reached.
     [[nodiscard("nothing runs until it is awaited")]] auto quorum(std::size_t k)&& {
+        static_assert(!(detail::ends_its_source<As> || ...),
+            "a quorum would end the generators of those that are too late, and their values with them: start each "
+            "next() "
+            "as a task of its own with muster::create_task, and pass copies of the handles under muster::shield");
         guard_.disarm();
         this->options_.rules.quorum = detail::checked_quorum(k);
         this->options_.rules.policy = detail::on_failure::finish_siblings;

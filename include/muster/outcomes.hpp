@@ -369,3 +369,23 @@ template <std::size_t I, class... Ts>
 struct std::tuple_element<I, muster::outcome_tuple<Ts...>> {
     using type = muster::outcome<std::tuple_element_t<I, std::tuple<Ts...>>>;
 };
+
+// `std::get<0>(co_await settle(f(), g()))` is the first thing that people try, and std::get finds nothing but functions
+// in std. The standard allows no new function there; the two compilers take it, and without it the error has 291 lines.
+namespace std {
+
+/// The same as `all.get<I>()`: the outcome counts as looked at.
+template <size_t I, class... Ts>
+[[nodiscard]] const auto& get(const muster::outcome_tuple<Ts...>& all) noexcept {
+    return all.template get<I>();
+}
+template <size_t I, class... Ts>
+[[nodiscard]] auto& get(muster::outcome_tuple<Ts...>& all) noexcept {
+    return all.template get<I>();
+}
+template <size_t I, class... Ts>
+[[nodiscard]] auto get(muster::outcome_tuple<Ts...>&& all) noexcept {
+    return std::move(all).template get<I>();
+}
+
+} // namespace std

@@ -9,6 +9,8 @@ muster::task<> first(muster::generator<int> a, muster::generator<int> b) {
 #ifdef MUSTER_CONTROL
     auto value = co_await a.next();
     auto other = co_await b.next();
+    static_cast<void>(value);
+    static_cast<void>(other);
 #else
     auto winner = co_await muster::race(a.next(), b.next());
 #endif

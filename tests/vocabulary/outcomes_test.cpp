@@ -50,6 +50,18 @@ TEST(outcomes, of_void_references_what_can_only_be_moved_and_an_exception_type) 
         1ms);
 }
 
+TEST(outcomes, std_get_gives_the_outcome_and_counts_as_looking_at_it) {
+    expect_run(
+        []() -> muster::task<> {
+            auto all = co_await muster::settle(value_after(1ms, 1), fail_void_after(1ms));
+            EXPECT_EQ(*std::get<0>(all), 1);
+            EXPECT_TRUE(std::get<1>(std::as_const(all)).failed()); // or it would be reported as never retrieved
+            auto failed = std::get<1>(co_await muster::settle(value_after(1ms, 1), fail_void_after(1ms)));
+            EXPECT_TRUE(failed.failed());
+        },
+        2ms);
+}
+
 TEST(outcomes, any_type_that_is_thrown_is_an_error_int_included) {
     expect_run(
         []() -> muster::task<> {
