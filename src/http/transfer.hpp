@@ -207,6 +207,7 @@ private:
     static int on_seek(void* self, curl_off_t offset, int origin) noexcept;
     static int on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept;
     static int on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept;
+    static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept;
     [[nodiscard]] bool connection_is_fit(connection_ports ports);
     void leave_connection(bool succeeded) noexcept;
@@ -280,11 +281,12 @@ private:
     std::size_t redirects_ = 0;                       ///< how many were followed
     std::size_t sent_again_ = 0;                      ///< by ourselves and for other reasons than redirects
     std::size_t times_sent_ = 0;                      ///< of this hop, by libcurl
-    long connects_ = 0;                               ///< made for this hop
-    connection_ports ports_;                          ///< of the connection that this hop was last sent on
-    std::uint64_t header_bytes_when_sent_ = 0;        ///< as header_bytes_ was when the request was last sent
-    std::uint64_t sent_before_ = 0;                   ///< bytes of requests, on earlier hops
-    std::chrono::microseconds time_before_{0};        ///< spent on earlier hops
+    std::error_code no_socket_; ///< of this hop: why the system gave no socket, which libcurl does not pass on
+    long connects_ = 0;         ///< made for this hop
+    connection_ports ports_;    ///< of the connection that this hop was last sent on
+    std::uint64_t header_bytes_when_sent_ = 0; ///< as header_bytes_ was when the request was last sent
+    std::uint64_t sent_before_ = 0;            ///< bytes of requests, on earlier hops
+    std::chrono::microseconds time_before_{0}; ///< spent on earlier hops
 
     // ---- what comes ----
     exchange* waiter_ = nullptr;  ///< waits for the answer, or for more of it; null if no task does

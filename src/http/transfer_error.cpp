@@ -62,7 +62,7 @@ std::string transfer::problem(CURLcode code) const {
 }
 
 std::exception_ptr transfer::error_for(CURLcode code) const {
-    const std::error_code system = system_error_of(easy_.get());
+    const std::error_code system = no_socket_ ? no_socket_ : system_error_of(easy_.get());
     const std::string& url = answer_.url;
     const std::string text = problem(code);
     long tunnel = 0;

@@ -6,13 +6,17 @@
 #include "url.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <limits>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <utility>
+
+#include <sys/socket.h>
 
 namespace muster::http {
 
@@ -183,6 +187,7 @@ void transfer::apply() {
     receiving_is_paused_ = false;
     tls_end_ = tls_end::no_matter;
     times_sent_ = 0;
+    no_socket_.clear();
     connects_ = 0;
     ports_ = {};
     header_bytes_when_sent_ = header_bytes_;
@@ -197,6 +202,13 @@ void transfer::apply() {
     set(CURLOPT_VERBOSE, 0L);
     set(CURLOPT_NOPROGRESS, 1L);
     set_request(*request_);
+}
+
+/// As libcurl's own, but the error is kept: without descriptors libcurl says only that it could not connect.
+curl_socket_t transfer::open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
+    const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    static_cast<transfer*>(self)->no_socket_.assign(fd < 0 ? errno : 0, std::generic_category());
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 void transfer::set_client(const client_options& options) {
@@ -216,6 +228,8 @@ void transfer::set_client(const client_options& options) {
     set(CURLOPT_HEADERDATA, this);
     set(CURLOPT_WRITEFUNCTION, &on_body);
     set(CURLOPT_WRITEDATA, this);
+    set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+    set(CURLOPT_OPENSOCKETDATA, this);
     set(CURLOPT_DEBUGFUNCTION, &on_debug);
     set(CURLOPT_DEBUGDATA, this);
     set(CURLOPT_XFERINFOFUNCTION, &on_progress);

@@ -38,7 +38,13 @@ TEST(http_resources, a_request_without_descriptors_fails_and_its_siblings_go_on)
                 const short_supply::few_descriptors none(0);
                 auto outcomes = co_await muster::gather(client.get(url), number_after(1ms, 3)).settle();
                 auto& [refused, sibling] = outcomes;
-                EXPECT_TRUE(refused.failed_with<http::error>()) << muster::to_string(refused);
+                const auto* error = refused.error_as<http::connect_error>();
+                EXPECT_NE(error, nullptr) << muster::to_string(refused);
+                if (error != nullptr) {
+                    EXPECT_EQ(error->code(), std::errc::too_many_files_open);
+                    EXPECT_NE(std::string(error->what()).find("Too many open files"), std::string::npos)
+                        << error->what();
+                }
                 EXPECT_EQ(*sibling, 3);
             }
             auto next = co_await client.get(url);
