@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// This file moves a process_wait from phase to phase. begin() watches the process and its pipes; cancel() and fail()
+// move a running wait to asked, time_is_up() an asked one to killed, and on_end() moves it to lingering or sweeping,
+// according to whether the process had been asked to end. A cancellation while lingering leads to sweeping if the group
+// lives on. finish() ends the wait and wakes the task; stop() ends it without waking. The timers are armed from calls
+// posted to the loop.
 #include "subprocess/process_wait.hpp"
 
 #include "posix/system_error.hpp"

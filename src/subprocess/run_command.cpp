@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file defines run_command and the errors of a completed_process. run_command starts a child, lets a process_wait
+// feed its input and collect both outputs until it ends, and makes the result of both. An output that something else
+// still holds open by then is handed to the command's on_open_output. An error carries the last lines of standard
+// error.
 #include <muster/subprocess.hpp>
 
 #include "loops/require_event_loop.hpp"

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file starts processes by clone() with CLONE_VM and CLONE_VFORK. The parent first makes a plan of all that the
+// child needs, because the child may not allocate. The child follows the plan with plain system calls: process group,
+// streams, directory, signals, then execve. If a step fails, the child writes the step and the error into the plan, and
+// the parent, which was suspended meanwhile, reaps the child and throws.
 #include "subprocess/spawn.hpp"
 
 #include "posix/signal_actions.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file holds the parts of event that need not be inline: state_of() describes an event, and wait_kind describes a
+// wait for one. Two functions that the primitives share are here as well: report_wrong_thread reports a call on a
+// foreign thread, and throw_lost ends a wait whose primitive was destroyed.
 #include <muster/event.hpp>
 
 #include <muster/report.hpp>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file keeps the entries of a failure_book, one for each exception object. The key of an entry is the object's
+// address, which is read out of the exception_ptr; the entry keeps the exception_ptr, so no other object can get that
+// address meanwhile. mistakes() goes through the entries and writes a line for each failure that was reported twice, or
+// both delivered and reported.
 #include <muster/testing/failure_book.hpp>
 
 #include <muster/error.hpp>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file is the public face of the faulty server: each call goes to the server's thread, faulty::server_thread,
+// which does the work. unused_port() is done here: it draws random ports outside the range that the system hands out by
+// itself until one is free on both loopback addresses, or many tries have failed.
 #include <muster/testing/faulty_server.hpp>
 
 #include "testing/faulty_server/server_thread.hpp"

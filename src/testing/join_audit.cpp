@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file makes join_audit's check when a join ends. The loop tells the audit, as its watch, of the join; the audit
+// compares the join's counts with its children, with how many of them began, and with the outcomes where they are kept.
+// Each contradiction becomes a line of text that names the join. A join that leaves siblings running or does not own
+// its children is only counted.
 #include <muster/testing/join_audit.hpp>
 
 #include <muster/detail/join/join.hpp>

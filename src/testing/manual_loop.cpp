@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file drives the virtual clock of a manual_loop. When no task is ready, poll() sets the clock to the next timer
+// instead of sleeping; it waits only while another thread works for the loop, or while a promise is open and there is
+// no timer, on a condition variable that the scheduler's wake function notifies. advance() goes from timer to timer up
+// to the given time and runs what each makes ready.
 #include <muster/testing/manual_loop.hpp>
 
 #include <muster/detail/frame_allocator.hpp>

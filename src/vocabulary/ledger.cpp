@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// This file writes the counts of a ledger as one line of text.
 #include <muster/ledger.hpp>
 
 namespace muster {

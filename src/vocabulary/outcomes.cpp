@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file holds the parts of outcomes that do not depend on the type of the values: texts, the group of all errors,
+// and reports. If any outcome is a failure, the object begins as unread and has a flag for each outcome, which look()
+// sets. Once all were handed out together, or were reported at destruction, the object is no longer unread.
 #include <muster/outcomes.hpp>
 
 #include <muster/detail/assert.hpp>

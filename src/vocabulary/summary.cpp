@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file takes outcomes into a summary: add() counts each one, keeps the first few failures of each type, and
+// inserts the duration into the sorted list of the slowest. A lack of memory costs an example, never a count. The
+// failures begin as unread; they become looked_at when they are read, given to a sink or moved away, and the destructor
+// reports the first of them if they are still unread. close() replaces the counts by the join's own.
 #include <muster/summary.hpp>
 
 #include <muster/detail/assert.hpp>

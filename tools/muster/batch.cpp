@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// This file runs a batch through its phases: run() leads from built to feeding; the end of the input, or drain(), leads
+// to drained, in which no further job starts; stop() leads to stopping, in which the jobs are cancelled; and run()
+// enters over when all jobs have ended and are delivered. feed() takes a line and a place and starts a task for it;
+// serve() makes the attempts and pauses of one line, and gives the place back during a pause. Lines that were never
+// started are counted at the end.
 #include "batch.hpp"
 
 #include "progress.hpp"

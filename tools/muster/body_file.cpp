@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file brings a body into its file. A body_file begins as unmade; the first write(), or finish() for an empty
+// body, makes NAME.part and enters partial; finish() closes and renames the file and enters complete. The destructor of
+// a partial one removes the file. safe_text() and safe_name() make file names of any text, and no link is followed.
 #include "body_file.hpp"
 
 #include "streams.hpp"

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file takes a command from its attempt to its entry in the log. attempt() runs the command and collects both
+// outputs in spools; print() hands these to the writer as a parcel, and when both parts are written, printed() counts
+// the job. With --keep-order, jobs that are over are held until all before them are printed. An output that stays open
+// after its process has ended is read by a task of its own until the batch ends.
 #include "command_batch.hpp"
 
 #include <muster/gather.hpp>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file parses templates and fills them in. A template is split into pieces, each a text or a placeholder. For a
+// shell, the script is made once: each placeholder becomes a parameter such as ${1}, quoted according to the quotes
+// that it stands in, and the values are passed as arguments. parse_script() reads as much of the shell's syntax as is
+// needed to know those quotes.
 #include "command_template.hpp"
 
 #include "units.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file makes the list of the demo's URLs, with how each must end, fetches all of them from a faulty server in this
+// process, and compares the ledger with the list. The URLs are mixed in the same way each time, so two runs can be
+// compared.
 #include "demo.hpp"
 
 #include "fetch.hpp"

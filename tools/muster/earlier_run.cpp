@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file reads the log of an earlier run: each line is parsed as JSON and reduced to a key and whether it succeeded.
+// A line that is no entry is a usage error. Only a last line without a line feed may be half an entry; it is left out,
+// and the job it was about runs again.
 #include "earlier_run.hpp"
 
 #include "units.hpp"

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file defines the jobs of muster fetch and the order of things in that command. request_maker turns a line into a
+// URL, a request and a file name; stall_guard puts off its time limit as bytes arrive; fetch_batch makes the attempts
+// and decides which failures are worth another. fetch() checks the options, opens the input, the log and the folder,
+// runs the batch and prints the end.
 #include "fetch.hpp"
 
 #include "body_file.hpp"

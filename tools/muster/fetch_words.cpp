@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file reads the options of muster fetch: describe() declares them to CLI11, and understand() turns the words into
+// fetch_options and refuses those that make no sense. expand_config() reads a --config file as TOML and puts its
+// options in front of those that were typed, so that the typed ones win.
 #include "fetch_words.hpp"
 
 #include "streams.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file opens the log and makes its entries. A regular file is locked while this process writes it. An earlier log
+// is either renamed, or, with --resume, cut after its last whole line and continued; a file that is no log is left as
+// it is. Each entry is built as one line of JSON and given to the writer.
 #include "job_log.hpp"
 
 #include "earlier_run.hpp"

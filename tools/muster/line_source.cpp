@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file reads the input and cuts it into lines. try_take() gives the next line that counts, from the arguments or
+// from a buffer, and reads more only if that can't block; when there is nothing yet, next() waits on a thread of the
+// pool. Of a line that is too long only the beginning is kept, and the rest is skipped.
 #include "line_source.hpp"
 
 #include "streams.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file names, groups and prints failures. A failure's kind is a short name for users, such as "status 404".
+// Failures of one kind whose texts differ in more than numbers become entries of their own, up to a few; failures that
+// commands explained themselves do not. text() writes the whole ledger, the most frequent failures first.
 #include "printed_ledger.hpp"
 
 #include "units.hpp"

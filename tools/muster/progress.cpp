@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file writes the progress line, with the counts, the rate so far and the time left at that rate, and cuts it to
+// the terminal's width.
 #include "progress.hpp"
 
 #include "units.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file holds the order of things in muster run: it checks the options, makes the template, opens the input and the
+// log, reads the earlier run for --resume, runs a command_batch and prints the end. A dry run is the same with one job
+// at a time and without a log.
 #include "run.hpp"
 
 #include "command_batch.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file moves text from memory to the temporary file and back. append() collects text in memory and puts it into
+// the file as an extent when the piece is large enough, or when all spools together hold too much. clear() gives the
+// extents back: the file system frees the room of each, and the file is emptied after the last.
 #include "spool.hpp"
 
 #include <fmt/core.h>

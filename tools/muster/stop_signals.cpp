@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file catches the signals: the constructor blocks them and makes a signalfd, and the thread that listen() starts
+// reads it. Each signal is counted and passed on; the third ends the program. end_listening() wakes the thread through
+// an eventfd and joins it.
 #include "stop_signals.hpp"
 
 #include <muster/loop_handle.hpp>

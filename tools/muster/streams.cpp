@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file makes the system calls for the program's descriptors and limits: write_all writes until all is written,
+// prepare_process fills closed standard descriptors with /dev/null opened the wrong way round, and the rest asks for or
+// raises the limit of open files and counts the processors that this process may use.
 #include "streams.hpp"
 
 #include <algorithm>

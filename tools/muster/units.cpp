@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file parses numbers with a unit, with a usage_error that shows how to write the value, and prints sizes and
+// durations.
 #include "units.hpp"
 
 #include <fmt/core.h>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file splits a URL template into pieces of text and placeholders, puts an input into these, and percent-encodes
+// text.
 #include "url_template.hpp"
 
 #include <fmt/core.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file reads the options that fetch and run share: describe() declares them to CLI11, and understand() turns the
+// words into batch_options, with --fail-fast and --max-failures as short forms of --halt. nearest() finds the known
+// word with the smallest edit distance to a mistyped one.
 #include "words.hpp"
 
 #include "units.hpp"

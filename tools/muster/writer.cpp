@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file is the loop of the writer's thread: work() polls the files that have texts waiting and writes a piece to
+// each that has room. Its patience goes from with_readers to for_a_moment at hurry(), after which readers that take
+// nothing are given up, and to over in the destructor, where the thread fails all that is left and ends. last_line says
+// what the terminal's last line holds: nothing, the status, or the beginning of an output.
 #include "writer.hpp"
 
 #include "posix/signal_actions.hpp"

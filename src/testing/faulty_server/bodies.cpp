@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file makes the texts that the faulty server's bodies repeat, and the gzip bomb. The bomb is one deflate block
+// with trees of its own, in which a copy of 258 zeros takes two zero bits. So all of its middle is zero bytes, of which
+// only the number is kept, and the checksum is computed without the data.
 #include "testing/faulty_server/bodies.hpp"
 
 #include <array>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file parses the head of a request. read_head splits the request line, then goes through the header fields and
+// notes those that decide where the body ends and whether the connection is kept. The first thing that is malformed or
+// not supported ends the parsing with a refusal, which holds the status to answer.
 #include "testing/faulty_server/request.hpp"
 
 #include "testing/faulty_server/texts.hpp"

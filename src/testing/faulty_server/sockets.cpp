@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file makes the faulty server's system calls for sockets: it listens on loopback, finds out the port, resets a
+// connection and tries whether a port is free by binding to it. An error of the system becomes a std::system_error
+// whose text names the server.
 #include "testing/faulty_server/sockets.hpp"
 
 #include <cerrno>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file has small functions for the text of HTTP messages, none of which depends on the locale, and the reason
+// phrase for each status code.
 #include "testing/faulty_server/texts.hpp"
 
 #include <algorithm>
