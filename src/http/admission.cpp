@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The class admission decides which request of a client may go next, by its limits on connections. Each server has a
+// queue of its own; the servers that could let one more request go are in the list `open_`, sorted by how long the
+// first one in each queue has waited. enter() takes a ticket from outside to admitted or waiting, admit_next() takes
+// the first one of the first open server from waiting to admitted, and leave() puts either outside again. A server is
+// taken out of the list before its queue or its count changes, and is sorted in anew afterwards.
 #include "admission.hpp"
 
 #include <utility>

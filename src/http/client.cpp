@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// This file implements the client's send() and open(): one coroutine makes a single attempt, and repeat() makes
+// attempts until one is good or the policy gives up. After each attempt pause_for() weighs how it ended, whether the
+// request can safely be sent a second time, and how many attempts there were. send() takes the short way,
+// send_plain(), for a request without retries and without a body source; that needs no clean-up and no shared copy of
+// the request.
 #include <muster/http.hpp>
 
 #include "exchange_state.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file has the setters of client_options and tls_options. A value that makes no sense is refused when it is
+// given, so that a mistake shows where it was made and not at the first request. one_line() refuses a line break,
+// which could add a header to a request, and a NUL, at which libcurl would stop reading.
 #include <muster/http/client_options.hpp>
 
 #include <algorithm>

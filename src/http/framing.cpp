@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// frame_of() finds out from an answer's headers how its body ends: without one, after a length, after the last chunk,
+// or when the connection closes. Every Content-Length field is read digit by digit, and two different lengths are an
+// error even where the body is framed otherwise. In HTTP/1 a Transfer-Encoding goes before a Content-Length.
 #include "framing.hpp"
 
 #include <algorithm>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file implements requests and responses apart from their sending: the look-up of headers, the checked setters of
+// a request, and the phrases of statuses. A setter refuses what would break the lines of HTTP/1, such as a line break
+// in a header. The last of body(), body_file() and body_from() counts, as each clears the other two.
 #include <muster/http.hpp>
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// The clock computes when a request's next time limit is due, and words the error of a limit that was reached. enter()
+// takes a request through four phases: its turn, a connection, the first byte, and more of the answer. next() is the
+// earlier one of the limit on the whole request and the limit on the phase that it is in; text() names the phase, the
+// time and the option that set the limit.
 #include "phase_clock.hpp"
 
 #include <algorithm>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A resend_policy decides here which statuses and errors are worth another attempt, and how long to wait before it. A
+// refused tunnel of a proxy is judged by its status, like a server's answer. This file knows nothing of whether a
+// request may be sent twice except is_idempotent(); client.cpp puts the two together.
 #include <muster/http/retry.hpp>
 
 #include <muster/error.hpp>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// error_for() turns the way in which libcurl says that a transfer failed into one of the exceptions of muster::http.
+// The code of libcurl decides in most cases; where one code stands for several kinds of failure, the text, the
+// system's error and whether an answer had begun tell them apart. without_password() removes the user name and the
+// password from a URL.
 #include "transfer.hpp"
 
 #include <cerrno>

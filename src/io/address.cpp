@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// An address reads the parts of a socket address out of its raw bytes and writes them as text. The bytes are copied
+// into the system's structure for their family each time, because reading them through a cast pointer would be
+// undefined.
 #include <muster/io/address.hpp>
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A connect_schedule decides which address a connect() tries next and when. next() first makes each running attempt
+// timed_out whose limit has passed; then it makes the next address's attempt run, if there is one, when no other runs
+// or the delay since the last beginning is over. Otherwise it says until when to wait, or that all have failed.
+// failed() takes an attempt from running to failed and lets the next one begin at once.
 #include <muster/io/connect_schedule.hpp>
 
 #include <muster/detail/assert.hpp>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file defines the two error categories of muster::io, one for its own codes and one for those of getaddrinfo(),
+// and the text of a connect_error, which lists each address with the reason why it failed.
 #include <muster/io/error.hpp>
 
 #include <netdb.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file makes pipes, and streams for standard input, output and error. A standard stream that is a pipe or a
+// terminal is opened a second time through /proc/self/fd, since the non-blocking mode belongs to the open file and
+// other programs may share it. Otherwise the descriptor is duplicated and, unless it is a file, made non-blocking
+// until the stream is closed.
 #include <muster/io/pipe.hpp>
 
 #include "io/descriptor.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file has the parts of serve() that do not depend on the handler's type: the name of a connection in reports,
+// and the way of its failure to the failure handler or, without one, to a report. If the handler itself throws, both
+// the connection's failure and the handler's are reported.
 #include <muster/io/serve.hpp>
 
 #include <muster/report.hpp>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A stream is an owner of a shared descriptor, and most of its functions pass the call on to that. An operation in
+// flight holds the descriptor too, so it may outlive the stream. A stream that was moved from has no descriptor; its
+// reads and writes are given a closed one and fail in the usual way.
 #include <muster/io/stream.hpp>
 
 #include "io/descriptor.hpp"

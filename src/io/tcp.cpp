@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file puts connect() and listen() together from their parts: the look-up of a name, the order of the addresses,
+// the race of attempts, and the set-up of a listening socket. listen() tries one address after the other, and if none
+// can be had it throws the error of the first.
 #include <muster/io/tcp.hpp>
 
 #include "io/connecting.hpp"

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// These functions ask the system whether a descriptor is a terminal and how large its window is; a size of zero counts
+// as unknown.
 #include <muster/io/terminal.hpp>
 
 #include <sys/ioctl.h>

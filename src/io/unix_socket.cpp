@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file connects to Unix sockets, listens on them, and asks who is at the other end. A path becomes an address
+// here, with the zero byte in front that marks an abstract name. A stale socket is one that refuses a connection. A
+// mode that is set before bind() keeps the file from ever being more open than asked for, and chmod() afterwards gives
+// back the bits that the umask took.
 #include <muster/io/unix_socket.hpp>
 
 #include "io/descriptor.hpp"

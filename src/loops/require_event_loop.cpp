@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file finds this thread's event loop for an operation that needs I/O, or throws an error that names the
+// operation.
 #include "loops/require_event_loop.hpp"
 
 #include <muster/error.hpp>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// assertion_failed() prints the message of an assertion that failed, which is a fault of the library itself, and
+// aborts.
 #include <muster/detail/assert.hpp>
 
 #include <cstdio>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// quiet_write() writes to a descriptor while a guard holds SIGPIPE back, and tells the guard when no such signal can
+// have been raised.
 #include "posix/quiet_write.hpp"
 
 #include "posix/sigpipe_guard.hpp"

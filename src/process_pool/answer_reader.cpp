@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// An answer_reader runs the thread that decodes the answers of a pool's workers. A worker goes through two lists: the
+// supervisor puts it on `to_read_`, the thread takes it from there, reads its answer, puts it on `read_`, and wakes
+// the supervisor. If the answer can be read, the thread also finishes the call; if it is damaged, the call is left to
+// the supervisor.
 #include "process_pool/answer_reader.hpp"
 
 #include "process_pool/ends.hpp"

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A call_queue keeps the calls that wait, the counts of waiting and running calls, and the list of live processes, all
+// under one lock; a function that touches them asserts that it is held. close() takes the intake from open to draining
+// or stopping, or from draining to stopping, and never back. wake() writes to the eventfd only if the supervisor was
+// not woken already, and is_awake() takes that mark away.
 #include "process_pool/call_queue.hpp"
 
 #include <muster/error.hpp>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file words every way in which a worker process can end, and makes the exceptions that its call fails with.
+// Building a text may need memory that is not there, so each function that makes an exception returns std::bad_alloc
+// in that case instead of throwing.
 #include "process_pool/ends.hpp"
 
 #include <muster/detail/exception_type.hpp>

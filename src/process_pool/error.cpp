@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// This file puts together the text of a remote_error: its type, its message, its causes, and where it was thrown.
 #include <muster/process_pool/error.hpp>
 
 #include <string>

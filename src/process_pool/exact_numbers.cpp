@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file compares the numbers in a JSON value with those that a user's type writes after it was read from that
+// value. Both are walked side by side, and a pair is refused if a number became a bool or a bool a number, a
+// floating-point number became an integer or infinite, or an integer lost its sign or its upper bits.
 #include <muster/process_pool/exact_numbers.hpp>
 
 #include <muster/process_pool/error.hpp>

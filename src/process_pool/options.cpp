@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// This file has the setters of process_pool_options, which refuse a value with which no pool could work.
 #include <muster/process_pool/options.hpp>
 
 #include <stdexcept>

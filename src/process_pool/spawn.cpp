@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file starts a worker with posix_spawn(), kills it, and takes its end. The worker gets one end of a socket pair
+// as a fixed descriptor, and the pool keeps the other. A child_process is listed by the system until reap() makes it
+// reaped; kill() does nothing from then on, because the number may be another process's. A pidfd tells of the end
+// where the system has one, and without it the supervisor looks from time to time.
 #include "process_pool/spawn.hpp"
 
 #include "process_pool/wire.hpp"

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This file writes and checks the messages between a pool and its workers: a header of fixed size, then a value in
+// CBOR. Before any value is built, item_reader walks the bytes once, in constant memory, and refuses those that are
+// cut short, too deep, of unknown length or of too many values. It counts, for each level that it is in, how many
+// values are still to come.
 #include "process_pool/wire.hpp"
 
 #include <muster/process_pool/error.hpp>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// A worker_handle sends messages to one worker, cuts its bytes into messages, and guards its phases. become() alone
+// changes the phase: a worker goes from starting to idle, from idle to calling when it is sent a call, to decoding
+// when its answer has come, and back to idle or, with a damaged answer, to calling until it is killed. An idle one may
+// exit, and any but one that is decoding may die. hang_up() takes its stream from open to hung_up, and distrust()
+// makes the stream distrusted.
 #include "process_pool/worker_handle.hpp"
 
 #include <muster/detail/assert.hpp>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file reports the failure of a body whose clean-up failed too, because with_cleanup can throw only one of the
+// two.
 #include <muster/cleanup.hpp>
 
 namespace muster::detail {

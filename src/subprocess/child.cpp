@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// A child starts a process with its pipes, watches for its end through a pidfd, and signals it or its whole group. It
+// is running until take_end() has waited for the process; then it is reaped, or lost if another part of the program
+// took its end. signal() and signal_group() reach only a running child, since the number of a reaped one may be a
+// stranger's. Listeners are called once, when the end was taken or the child was given up. /proc tells whether others
+// of its group still live.
 #include "subprocess/child.hpp"
 
 #include "posix/system_error.hpp"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// This file has the checked setters of a command, and makes its text for messages. A setter refuses what can't be
+// handed to a process, such as a NUL in a word. describe() quotes the words as a shell would, replaces control
+// characters, and cuts the text between two characters if it gets too long.
 #include <muster/subprocess/command.hpp>
 
 #include <algorithm>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file words the errors of commands that ended badly: a status or a signal's name with the last line of standard
+// error, or the limit that an output exceeded.
 #include <muster/subprocess/error.hpp>
 
 #include <csignal>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// An output_collector takes the pieces of one output of a process and gives them to a sink, keeps them up to a limit,
+// or keeps the tail. A tail may grow by its own size, and by 64 KiB at least, before its front is cut off, as each cut
+// moves the whole tail; finish() cuts it to size.
 #include "subprocess/output_collector.hpp"
 
 #include <muster/subprocess/error.hpp>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// This file keeps the time limits and the retries of a join's children. All children have the same limit, so those
+// that began first expire first: one timer, armed for the front of a list, serves them all. A child with a limit is
+// limited until it ends and is idle again; if the timer strikes first, it is expired and cancelled, and end() makes a
+// timeout_error of the cancellation. Between attempts it is pausing, then due; next_due() makes it idle for the next
+// one, and give_up() for good.
 #include <muster/detail/join/attempts.hpp>
 
 #include <muster/detail/assert.hpp>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// An input_puller runs the fiber that fetches the next element of an awaited input for a join. begin() steps the fiber
+// at once, so the puller goes from idle or used to beginning; if the fiber ends within that step, the puller is
+// arrived, and otherwise it is waiting until the fiber ends and the join is told. use() makes it used, ready for the
+// next element.
 #include <muster/detail/join/awaited_elements.hpp>
 
 namespace muster::detail {

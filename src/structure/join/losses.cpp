@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file sends the reports about results that a combinator can't deliver. Several failures become one report with
+// an exception group; if there is no memory for the group, each failure is reported by itself.
 #include <muster/detail/join/losses.hpp>
 
 #include <muster/detail/join/join.hpp>

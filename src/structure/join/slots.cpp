@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// This file hands out the slots in which a join's children run. A slot that was given back goes to the front of a
+// linked list of free ones, and take() makes a new slot only if that list is empty.
 #include <muster/detail/join/slots.hpp>
 
 #include <muster/detail/assert.hpp>
