@@ -116,7 +116,7 @@ TEST(droppable_task, is_a_cancelled_error_to_an_ordinary_task_that_awaits_it) {
         5ms);
 }
 
-TEST(droppable_task, is_an_outcome_to_who_asks_for_one) {
+TEST(droppable_task, an_outcome_of_a_child_does_not_use_up_the_callers_own_cancellation) {
     expect_run(
         []() -> muster::task<> {
             lines log;
@@ -127,9 +127,10 @@ TEST(droppable_task, is_an_outcome_to_who_asks_for_one) {
             };
             auto h = muster::create_task(around());
             co_await muster::sleep_for(5ms);
-            h.cancel();
-            auto value = co_await h;
-            EXPECT_EQ(value, 5) << "the cancellation was delivered, and somebody took it";
+            h.cancel("enough");
+            auto ended = co_await ending(h);
+            EXPECT_TRUE(ended.was_cancelled()) << "it returned while its own cancellation was still due";
+            EXPECT_EQ(ended.message(), "enough");
         },
         5ms);
 }

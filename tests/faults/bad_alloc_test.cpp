@@ -127,6 +127,8 @@ void fail_each_allocation(Body body, std::source_location at = std::source_locat
     muster::detail::set_frame_fault_hook([](void*) noexcept { return true; }, nullptr);
     // The program's handler is made once and stays.
     static_cast<void>(muster::set_report_handler(muster::set_report_handler({})));
+    // So is the table of living loops, by the first loop of the program.
+    { const muster::testing::manual_loop first; }
     std::size_t n = 1;
     std::size_t unseen = 0;
     for (;; ++n) {
