@@ -880,6 +880,7 @@ void join::conclude_settled() {
             losses::report_together(options_, *source_, total(), why);
         else
             suppress_failures(unlimited, why);
+        report_lost_values(true);
         if (losses_.input_error()) {
             keep_own_cancellation();
             std::rethrow_exception(losses_.input_error());

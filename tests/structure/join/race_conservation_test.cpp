@@ -169,6 +169,21 @@ TEST(race_conservation, a_time_limit_that_strikes_with_the_item_loses_nothing) {
     }
 }
 
+TEST(race_conservation, a_settled_race_that_is_cancelled_reports_the_value_that_it_had) {
+    expect_run(
+        []() -> muster::task<> {
+            auto settling = muster::create_task([]() -> muster::task<> {
+                auto all = co_await muster::race(value_after(5ms, 1), tidy_up(50ms, 10ms)).settle();
+                ADD_FAILURE() << "its outcomes were delivered: " << all.submitted();
+            }());
+            co_await muster::sleep_for(10ms);
+            settling.cancel();
+            auto outcome = co_await ending(std::move(settling));
+            EXPECT_TRUE(outcome.was_cancelled());
+        },
+        10ms, {"suppressed: race[0]"});
+}
+
 TEST(race_conservation, many_random_races_give_out_what_was_put_in) {
     expect_run(
         []() -> muster::task<> {
