@@ -123,7 +123,7 @@ TEST_F(http_protocols, an_answer_that_comes_before_the_body_was_sent_is_the_answ
         GTEST_SKIP() << nginx_server::how_to_get_it;
     const nginx_server nginx(1, true);
     const auto body = [&](http::client& client) -> muster::task<> {
-        for (const std::size_t size : {70'000, 3'000'000}) {
+        for (const std::size_t size : {std::size_t{70'000}, std::size_t{3'000'000}}) {
             for (const bool from_source : {false, true}) {
                 // More than nginx lets through is refused (413), while the body is on its way.
                 for (const auto* path : {"/logged", "/gone/x", "/small"}) {

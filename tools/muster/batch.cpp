@@ -52,7 +52,7 @@ batch::batch(const char* name, const batch_options& options, line_source& source
       source_(source),
       ledger_(ledger),
       out_(out),
-      places_(options.limit),
+      places_(static_cast<std::ptrdiff_t>(options.limit)),
       window_(options.at_most.count, options.at_most.window),
       backoff_(pauses_of_retries()) {
     const auto& file = options.failed_file;

@@ -89,7 +89,7 @@ void join::advance(phase to) noexcept {
         MUSTER_ASSERT(phase_ == phase::over);
         break;
     case phase::built:
-        MUSTER_ASSERT(!"a join is built once");
+        MUSTER_ASSERT(to != phase::built); // a join is built once
         break;
     }
     phase_ = to;
