@@ -51,7 +51,7 @@ void destroy(std::shared_ptr<void>& object) { object.reset(); }
 
 template <class Wait>
 muster::task<> after(Wait wait) {
-    co_await std::move(wait);
+    static_cast<void>(co_await std::move(wait));
 }
 muster::task<> locks(muster::mutex& m) {
     auto guard = co_await m.scoped_lock();
