@@ -282,11 +282,12 @@ TEST_F(muster_run, ungrouped_commands_write_where_it_does) {
 TEST_F(muster_run, standard_output_that_is_closed_stops_it_and_fails) {
     setting s;
     s.output_file = "/dev/full";
-    const auto d = run({"-j1", "--jsonl", path("log"), "echo {}", ":::", "a", "b", "c"}, s);
+    const auto d =
+        run({"-j1", "--jsonl", path("log"), "echo {}; sleep 0.2", ":::", "a", "b", "c", "d", "e", "f", "g", "h"}, s);
     EXPECT_EQ(d.status, 1);
     expect_words(d.err, {"writing to standard output failed", "No space left"});
     const auto c = ledger_of(d.err);
-    EXPECT_EQ(c.submitted, 3u);
+    EXPECT_EQ(c.submitted, 8u);
     EXPECT_EQ(c.succeeded, 0u);
     EXPECT_GE(c.not_started, 1u);
     expect_same(lines_of(read(path("log"))), c);

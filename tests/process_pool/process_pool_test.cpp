@@ -51,6 +51,16 @@ using muster::testing::live_frames;
 namespace {
 
 #if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+constexpr bool is_stopped_by_ubsan = true;
+#else
+constexpr bool is_stopped_by_ubsan = false;
+#endif
+#else
+constexpr bool is_stopped_by_ubsan = false;
+#endif
+
+#if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 constexpr bool sanitized = true;
 #else
@@ -1081,7 +1091,9 @@ TEST(process_pool_numbers, of_another_kind_or_range_are_wire_errors) {
         EXPECT_NE((problem_with<std::pair<std::string, int>>({"a", value})), "") << value;
         EXPECT_NE((problem_with<std::map<std::string, std::vector<int>>>({{"a", {value}}})), "") << value;
         EXPECT_NE((problem_with<std::map<int, int>>({{1, value}})), "") << value;
-        if (!value.is_null()) {
+        // nlohmann's own conversion of a number that no int holds is undefined, and UBSan stops it.
+        const bool undefined = value.is_number_float() && !(std::abs(value.get<double>()) < 0x1p31);
+        if (!value.is_null() && !(undefined && is_stopped_by_ubsan)) {
             // Only its own from_json knows what a class holds: it is compared with what was sent.
             EXPECT_NE(problem_with<point>({{"x", value}, {"label", ""}}), "") << value;
             EXPECT_NE(problem_with<std::vector<point>>({{{"x", value}, {"label", ""}}}), "") << value;

@@ -723,6 +723,8 @@ std::source_location join::slot_site(const fiber_owner& o) noexcept {
 
 void join::throw_own_cancellation(const outcome_base* decided) {
     if (parent_ == nullptr) {
+        if (own_cancellation_ && last_watch_ == unlimited) // every child was cut out of a circle, and none has ended
+            throw cancelled_error(own_cancellation_->reason, own_cancellation_->text);
         // As in asyncio, with what the last child to end was told, if it ended so.
         const auto* last = own_cancellation_ ? outcome_at(last_watch_) : nullptr;
         if (last != nullptr)
