@@ -12,7 +12,8 @@
 
 namespace muster::http {
 
-/// A request as it goes to one server: the first hop is what was asked for, and each redirect makes another.
+/// One request as it is sent to one server. The first hop is the caller's request; each redirect that is followed
+/// makes another hop: a URL, a method, and whether the body and the secrets of the request go along.
 struct hop {
     std::string url;
     std::string method;        ///< empty: GET, or POST where there is a body

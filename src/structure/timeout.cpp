@@ -22,7 +22,9 @@ timeout_scope::~timeout_scope() {
     disarm();
     if (inside_ == nullptr)
         return;
-    // It is destroyed while run() is on its way. A limit that has struck already stands for nothing any more.
+    // The scope is destroyed while its run() still waits, which must not look at the scope again. If the limit had
+    // struck, the scope has cancelled the body and would take that request back at its end: the request is taken back
+    // here, and run() is told that a cancelled body was cancelled by the limit and by nobody else.
     inside_->scope_ = nullptr;
     inside_->was_expiring_ = state_ == state::expiring;
     if (state_ == state::expiring)

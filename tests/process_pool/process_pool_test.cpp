@@ -1093,10 +1093,12 @@ TEST(process_pool_numbers, of_another_kind_or_range_are_wire_errors) {
         EXPECT_NE((problem_with<std::pair<std::string, int>>({"a", value})), "") << value;
         EXPECT_NE((problem_with<std::map<std::string, std::vector<int>>>({{"a", {value}}})), "") << value;
         EXPECT_NE((problem_with<std::map<int, int>>({{1, value}})), "") << value;
-        // nlohmann's own conversion of a number that no int holds is undefined, and UBSan stops it.
+        // nlohmann's own conversion to int is undefined for a number that no int holds, and UBSan ends the program
+        // there.
         const bool undefined = value.is_number_float() && !(std::abs(value.get<double>()) < 0x1p31);
         if (!value.is_null() && !(undefined && is_stopped_by_ubsan)) {
-            // Only its own from_json knows what a class holds: it is compared with what was sent.
+            // The members of a class are known to its from_json only. So the pool writes the class back to JSON and
+            // compares the two texts, which shows a number that was changed on the way.
             EXPECT_NE(problem_with<point>({{"x", value}, {"label", ""}}), "") << value;
             EXPECT_NE(problem_with<std::vector<point>>({{{"x", value}, {"label", ""}}}), "") << value;
         }

@@ -3,7 +3,7 @@
 
 /// \file
 /// The base of the commands that work on many lines: at most so many jobs at once, retries, limits, progress,
-/// and each line of the input in exactly one count at the end. A derived class says what is done with a line.
+/// and a ledger in which each line of the input is counted exactly once. A derived class does the work for a line.
 ///
 ///     class fetch_batch : public batch { muster::task<> attempt(job&) override; ... };
 ///     run_batch(b, signals);

@@ -2,8 +2,9 @@
 #pragma once
 
 /// \file
-/// Where the URLs, commands or inputs come from: arguments, a file or standard input, one a line, read as they are
-/// needed. Blank lines and comments are counted and passed over. Reading a pipe never holds up the loop.
+/// A line_source gives the URLs, commands or inputs of a run, one a line: from the arguments, a file or standard input.
+/// They are read as they are needed. Blank lines and comments are counted and passed over. Reading a pipe never holds
+/// up the loop.
 ///
 ///     auto line = co_await source.next();      // empty at the end
 

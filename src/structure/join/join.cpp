@@ -483,7 +483,8 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
     }
 }
 
-/// For the ledger of the others, which were stopped because of this child. Without memory the name is left out.
+/// The name of the child that made the join stop. The outcomes of its siblings keep the name, as the one who asked for
+/// their cancellation. Without memory for it the name is left out.
 cancel_text_ptr join::name_of_child(std::size_t index) const noexcept {
     try {
         for (const join_watch& w : watches_)
