@@ -319,15 +319,18 @@ TEST_F(muster_run, what_a_reader_does_not_take_is_spooled_up_to_a_limit_and_then
 }
 
 TEST_F(muster_run, an_interrupt_counts_what_a_stalled_reader_did_not_take_as_not_printed) {
-    program p({"run", "-j1", "--jsonl", path("log"), "head -c 300000 /dev/zero; echo {} >> " + path("ran"), ":::", "1",
-        "2", "3"});
-    for (int i = 0; i != 1000 && std::ranges::count(read(path("ran")), '\n') != 3; ++i)
+    // That the fourth command has begun shows that the third one's end was seen.
+    program p({"run", "-j1", "--jsonl", path("log"),
+        "echo {} >> " + path("ran") + "; test {} != 4 || exec sleep 60; head -c 300000 /dev/zero", ":::", "1", "2", "3",
+        "4"});
+    for (int i = 0; i != 6000 && std::ranges::count(read(path("ran")), '\n') != 4; ++i)
         std::this_thread::sleep_for(5ms);
     p.signal(SIGINT);
     EXPECT_TRUE(p.ends_unread());
     EXPECT_EQ(p.wait(), 130);
-    const auto c = ledger_of(p.err.substr(p.err.find("3 submitted")));
+    const auto c = ledger_of(p.err.substr(p.err.find("4 submitted")));
     EXPECT_EQ(c.failed, 3u);
+    EXPECT_EQ(c.cancelled, 1u);
     expect_words(p.err, {"nobody had read it by the time of the interrupt"});
     expect_same(lines_of(read(path("log"))), c);
 }
