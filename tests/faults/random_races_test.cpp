@@ -5,9 +5,7 @@
 //
 // MUSTER_RANDOM_RACES says how many programs run on either loop (300 on the virtual one, 100 on the real one), and
 // MUSTER_RANDOM_RACES_SEED which is the first (1). With a single program every step is printed.
-// MUSTER_RANDOM_RACES_NESTED says how deep races are nested (0). A race that is the child of another one may lose its
-// value without a report: a child that returns while its cancellation is undelivered counts as cancelled, and its value
-// is dropped.
+// MUSTER_RANDOM_RACES_NESTED says how deep races are nested (2).
 #include <muster/detail/sync_watch.hpp>
 #include <muster/event.hpp>
 #include <muster/event_loop.hpp>
@@ -632,7 +630,7 @@ void run_one(std::size_t seed, bool prints, const char* name, sums& all) {
     const auto frames = muster::testing::live_frames();
     states seen;
     const muster::detail::sync_watch_scope watching(seen);
-    program p(seed, number("MUSTER_RANDOM_RACES_NESTED", 0), prints);
+    program p(seed, number("MUSTER_RANDOM_RACES_NESTED", 2), prints);
     {
         Loop loop;
         if constexpr (virtual_time)

@@ -4,6 +4,7 @@
 #include <muster/http.hpp>
 
 #include "support/fault_table.hpp"
+#include "support/own_resources.hpp"
 
 #include <muster/event_loop.hpp>
 #include <muster/gather.hpp>
@@ -40,15 +41,12 @@ using namespace std::chrono_literals;
 
 std::size_t open_descriptors() {
     // What the runtime and libcurl open once and keep is opened before the first count.
-    static const bool warm = [] {
+    [[maybe_unused]] static const bool warm = [] {
         muster::run([]() -> muster::task<> { co_return; }());
         const http::client opens_what_libcurl_keeps;
         return true;
     }();
-    std::size_t count = warm ? 0 : 1;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
+    return own_resources::open_descriptors();
 }
 
 /// The type's name without its namespaces; "" for a success.

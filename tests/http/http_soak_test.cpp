@@ -4,6 +4,7 @@
 #include <muster/http.hpp>
 
 #include "support/nginx_server.hpp"
+#include "support/own_resources.hpp"
 #include "support/soak.hpp"
 
 #include <muster/map.hpp>
@@ -27,13 +28,6 @@ namespace http = muster::http;
 using namespace std::chrono_literals;
 
 [[maybe_unused]] const int no_proxy = ::setenv("no_proxy", "*", 1);
-
-long open_descriptors() {
-    long count = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
-}
 
 TEST(http_soak, a_client_that_lives_long_stays_as_large_as_it_was) {
     if (!nginx_test::nginx_server::is_installed())
@@ -71,7 +65,7 @@ TEST(http_soak, a_client_that_lives_long_stays_as_large_as_it_was) {
             requests += all.size();
             const double done = (std::chrono::steady_clock::now() - began) / soak::real_time();
             resident.sample(done, soak::resident_kilobytes());
-            descriptors.sample(done, open_descriptors());
+            descriptors.sample(done, static_cast<long>(own_resources::open_descriptors()));
             if (done >= 1 || ::testing::Test::HasFailure())
                 co_return;
         }

@@ -43,6 +43,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/own_resources.hpp"
+
 using namespace std::chrono_literals;
 using muster::process_pool;
 using muster::process_pool_options;
@@ -52,10 +54,8 @@ namespace {
 
 #if defined(__has_feature)
 constexpr bool is_stopped_by_ubsan = __has_feature(undefined_behavior_sanitizer);
-constexpr bool with_thread_sanitizer = __has_feature(thread_sanitizer);
 #else
 constexpr bool is_stopped_by_ubsan = false;
-constexpr bool with_thread_sanitizer = false;
 #endif
 
 #if defined(__has_feature)
@@ -292,13 +292,6 @@ const muster::remote_function nested_pool("nested_pool", [](int n) {
 
 process_pool_options sized(std::size_t n) { return process_pool_options().processes(n); }
 
-std::size_t open_descriptors() {
-    std::size_t n = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++n;
-    return n;
-}
-
 bool is_alive(int process) { return ::kill(process, 0) == 0; }
 
 /// Each test ends without frames, descriptors and children that it has made.
@@ -306,17 +299,14 @@ class process_pool_test : public ::testing::Test {
 protected:
     void TearDown() override {
         EXPECT_EQ(live_frames(), frames_);
-        // To match a race with its suppressions ThreadSanitizer starts a symbolizer, which stays: a child and two
-        // pipes.
-        if (with_thread_sanitizer)
-            return;
-        EXPECT_EQ(open_descriptors(), descriptors_);
-        EXPECT_TRUE(::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD);
+        EXPECT_EQ(own_resources::open_descriptors(), descriptors_);
+        EXPECT_EQ(own_resources::children(), children_);
     }
 
 private:
     std::int64_t frames_ = live_frames();
-    std::size_t descriptors_ = open_descriptors();
+    std::size_t children_ = own_resources::children();
+    std::size_t descriptors_ = own_resources::open_descriptors();
 };
 
 /// The end of a call.

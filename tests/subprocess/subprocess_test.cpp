@@ -27,6 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/own_resources.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -36,18 +38,6 @@ using muster::completed_process;
 using muster::output;
 using muster::run_command;
 using muster::task;
-
-std::size_t open_descriptors() {
-    std::size_t count = 0;
-    for ([[maybe_unused]] const auto& entry : fs::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
-}
-
-bool has_child() {
-    siginfo_t info{};
-    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
 
 /// Neither there nor a zombie: what was killed is given a moment to go.
 bool is_gone(pid_t pid) {
@@ -72,11 +62,12 @@ protected:
         // What a first run leaves open for good.
         muster::run([]() -> task<> { co_return; }());
         frames_ = muster::testing::live_frames();
-        descriptors_ = open_descriptors();
+        children_ = own_resources::children();
+        descriptors_ = own_resources::open_descriptors();
     }
     ~subprocess() override {
-        EXPECT_EQ(open_descriptors(), descriptors_);
-        EXPECT_FALSE(has_child());
+        EXPECT_EQ(own_resources::open_descriptors(), descriptors_);
+        EXPECT_EQ(own_resources::children(), children_);
         EXPECT_EQ(muster::testing::live_frames(), frames_);
         fs::remove_all(folder_);
     }
@@ -100,6 +91,7 @@ protected:
     }
 
     fs::path folder_;
+    std::size_t children_ = 0;
     std::size_t descriptors_ = 0;
     std::int64_t frames_ = 0;
 };

@@ -28,6 +28,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/own_resources.hpp"
+
 namespace {
 
 namespace http = muster::http;
@@ -41,15 +43,12 @@ using namespace std::chrono_literals;
 
 std::size_t open_descriptors() {
     // What the runtime and libcurl open once and keep is opened before the first count.
-    static const bool warm = [] {
+    [[maybe_unused]] static const bool warm = [] {
         muster::run([]() -> muster::task<> { co_return; }());
         const http::client opens_what_libcurl_keeps;
         return true;
     }();
-    std::size_t count = warm ? 0 : 1;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
+    return own_resources::open_descriptors();
 }
 
 /// Runs the body with a client; checks that no coroutine frame, no descriptor and no report is left.

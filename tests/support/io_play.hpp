@@ -25,14 +25,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/own_resources.hpp"
+
 namespace io_test {
 
-inline std::size_t open_descriptors() {
-    std::size_t count = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
-}
+using own_resources::open_descriptors;
 
 /// As many descriptors must be open at the end as at the beginning.
 class descriptor_audit {

@@ -34,6 +34,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/own_resources.hpp"
+
 namespace {
 
 using muster::testing::faulty_server;
@@ -231,10 +233,7 @@ bool sees_requests(const faulty_server& server, std::uint64_t count) {
     return comes_true([&] { return server.stats().requests == count; });
 }
 
-std::size_t open_descriptors() {
-    const std::filesystem::directory_iterator all("/proc/self/fd");
-    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
+using own_resources::open_descriptors;
 
 /// The masks of blocked signals of the servers' threads there are.
 std::vector<std::uint64_t> server_threads() {

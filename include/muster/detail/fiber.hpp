@@ -272,6 +272,10 @@ public:
     /// The coroutine that waits allows, or no longer allows, that a cancellation ends it there.
     void allow_drop(bool allowed) noexcept { drop_ = allowed ? drop_stage::allowed : drop_stage::not_allowed; }
 
+    /// A child of a race: a value that it returned is not dropped for a cancellation that it has not seen.
+    void keep_value() noexcept { keeps_value_ = true; }
+    [[nodiscard]] bool keeps_value() const noexcept { return keeps_value_; }
+
     /// asyncio's cancelling().
     [[nodiscard]] std::uint32_t cancels() const noexcept { return cancels_; }
     int uncancel() noexcept;
@@ -355,7 +359,8 @@ private:
     fiber_state state_ = fiber_state::unstarted;
     cancel_reason reason_ = cancel_reason::none;
     cancel_stage stage_ : 4 = cancel_stage::none;
-    drop_stage drop_ : 4 = drop_stage::not_allowed;
+    drop_stage drop_ : 3 = drop_stage::not_allowed;
+    bool keeps_value_ : 1 = false;
     std::uint32_t cancels_ : 24 = 0;
     std::uint32_t run_ : 8 = 0; ///< in which run of its loop it was started: see fiber_loop::leave_fibers_behind
     fiber_loop* loop_ = nullptr;

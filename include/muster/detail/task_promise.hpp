@@ -153,7 +153,8 @@ public:
             task_promise& p = h.promise();
             fiber& f = *p.fiber_;
             // A task that returns while a cancellation is undelivered is cancelled, as in CPython.
-            if (p.link_ == nullptr && f.next_wait_is_cancelled() && p.result().succeeded()) [[unlikely]] {
+            if (p.link_ == nullptr && f.next_wait_is_cancelled() && p.result().succeeded() && !f.keeps_value())
+                [[unlikely]] {
                 p.result().clear();
                 const auto request = f.take_cancellation();
                 detail_outcome_access::set_cancelled(*p.out_, outcome_state::cancelled, request.reason, request.text);

@@ -333,6 +333,8 @@ void join::begin_attempt(join_slot& s) noexcept {
     }
     if (phase_ >= phase::children_told) [[unlikely]]
         s.cancel(stop_request_); // the function that made it cancelled the caller
+    if (policy_.rules().quorum != 0 && source_->has_value_to_lose(s.index_))
+        s.keep_value();
     share_context(s);
     if (attempts_ && !attempts_->begin(s)) {
         s.destroy_unbegun();

@@ -65,6 +65,23 @@ TEST(race_conservation, an_item_that_was_handed_over_in_the_same_instant_goes_ba
         5ms);
 }
 
+TEST(race_conservation, an_item_that_the_losing_race_of_a_race_took_is_reported) {
+    expect_run(
+        []() -> muster::task<> {
+            ints q[4];
+            q[0].put_nowait(1);
+            q[2].put_nowait(3);
+            const auto inner = [](ints& a, ints& b) -> muster::task<int> {
+                auto won = co_await muster::race(a.get(), b.get());
+                co_return won.value();
+            };
+            auto first = co_await muster::race(inner(q[0], q[1]), inner(q[2], q[3]));
+            EXPECT_EQ(first.value(), 1);
+            EXPECT_EQ(q[2].size(), 0u); // the inner race had been decided in the same instant
+        },
+        0ms, {"suppressed: race[1]"});
+}
+
 TEST(race_conservation, a_permit_of_a_semaphore_that_was_free_too_stays_free) {
     expect_run(
         []() -> muster::task<> {
