@@ -126,10 +126,14 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         // The one time limit that libcurl keeps itself, because it shares it out among the addresses of a server.
         return std::make_exception_ptr(timeout_error(url, text + " (connect_timeout)"));
     case CURLE_SEND_FAIL_REWIND:
+        // A connection that had been used before broke, or the server refused the stream.
         return std::make_exception_ptr(
-            transfer_error(url, "the body would have to be sent again, but it can't be read a second time"));
-    case CURLE_SEND_ERROR:
+            reset_error(url, "there was no answer, and the body can't be read a second time to be sent again"));
     case CURLE_GOT_NOTHING:
+        if (session_was_given_up())
+            return std::make_exception_ptr(protocol_error(url, "the server broke the rules of HTTP/2"));
+        return broken_off(text, system);
+    case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_HTTP2:

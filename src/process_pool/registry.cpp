@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The functions and exceptions that both sides know by name, and exceptions on their way between them.
+// This file keeps the functions and exceptions that both sides know by name, and writes and reads exceptions on their
+// way between them.
 #include "process_pool/wire.hpp"
 
 #include <muster/error.hpp>

@@ -281,7 +281,7 @@ void batch::start(input_line line) {
     r.task = muster::create_task(serve(index), name_);
 }
 
-/// Has a place when it begins.
+/// feed() has acquired a place for this job.
 muster::task<> batch::serve(std::uint64_t index) {
     if (window_.bounds())
         co_await keep_pace();
@@ -317,7 +317,7 @@ muster::task<> batch::serve(std::uint64_t index) {
         --retrying_;
         retries_begun_.set();
         r.last_error = nullptr;
-        // There will be no other attempt: how the last one ended is how it ended.
+        // The job was cancelled during the pause, so its last failure is its outcome.
         if (!paused.succeeded()) {
             end_job(index, verdict::failed(error));
             co_return;
@@ -325,7 +325,7 @@ muster::task<> batch::serve(std::uint64_t index) {
     }
 }
 
-/// Gives a place again at its end.
+/// Waits for the pause and the rate. When it returns, the job has a place again.
 muster::task<> batch::until_next_attempt(std::chrono::nanoseconds pause) {
     co_await muster::sleep_for(pause);
     co_await places_.acquire();

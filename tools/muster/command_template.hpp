@@ -39,9 +39,9 @@ public:
     /// `number` is the input's, from 1; `slot` is that of the place in which it runs, from 1.
     /// *Errors*: std::invalid_argument if there is a NUL in it.
     [[nodiscard]] muster::command make(const std::string& input, std::uint64_t number, std::size_t slot) const;
-    /// The same for people, as a shell could read it.
+    /// The command as text, quoted as a shell could read it.
     [[nodiscard]] std::string show(const std::string& input, std::uint64_t number, std::size_t slot) const;
-    /// The same for the same template and input, in every run.
+    /// A hash of template and input, which is the same in every run.
     [[nodiscard]] std::string key(const std::string& input) const;
     /// The template as it was given.
     [[nodiscard]] const std::string& text() const noexcept { return text_; }

@@ -185,7 +185,7 @@ line_source::took line_source::try_take(input_line& line) {
         ended_ = true;
         return took::end;
     }
-    // An endless stream of blank lines must leave the loop its turn.
+    // One read a call at the most, so that an endless stream of blank lines does not block the loop.
     for (int reads = 0;; ++reads) {
         while (take_raw(line.text, line.too_long)) {
             if (!accept(line.text))
@@ -206,7 +206,7 @@ line_source::took line_source::try_take(input_line& line) {
 }
 
 muster::task<std::optional<input_line>> line_source::next() {
-    const auto turn = co_await turn_.scoped_lock();
+    const auto one_at_a_time = co_await next_call_.scoped_lock();
     for (;;) {
         input_line line;
         switch (try_take(line)) {

@@ -190,6 +190,24 @@ private:
     std::error_code code_;
 };
 
+/// A download can't be written to its file.
+class file_error final : public error_that_is<std::runtime_error> {
+public:
+    file_error(std::string url, std::string problem, std::error_code code = {})
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          code_(code) {}
+    [[nodiscard]] std::error_code code() const noexcept { return code_; }
+
+private:
+    std::error_code code_;
+};
+
+/// A download is not what its digest says; see download_options::digest.
+class digest_error final : public error_that_is<std::runtime_error> {
+public:
+    using error_that_is<std::runtime_error>::error_that_is;
+};
+
 /// Whatever else went wrong with a transfer; also: the client was destroyed while the request was under way.
 class transfer_error final : public error_that_is<std::runtime_error> {
 public:
