@@ -69,7 +69,7 @@ std::string without_password(const std::string& url) {
     const std::string_view all = url;
     const auto begin = authority_of(all);
     std::string shown(all.substr(0, begin));
-    // What is left may hold another URL, as that of an archive or a proxy does.
+    // The rest may hold another URL, as that of an archive does.
     shown += without_passwords(all.substr(begin + length_of_user(all.substr(begin))));
     return shown;
 }

@@ -8,6 +8,7 @@
 #include <muster/testing/faulty_server.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -83,7 +84,7 @@ protected:
                 EXPECT_NE(std::string(e->what()).find(e->problem()), std::string::npos);
                 // The URL is safe to print there, and shortened.
                 const auto shown = http::without_password(e->url());
-                const auto plain = shown.substr(0, std::min<std::size_t>(shown.find_first_of("\n\x7f"), 1000));
+                const auto plain = shown.substr(0, std::min(shown.find_first_of("\n\x7f"), std::size_t{1000}));
                 EXPECT_EQ(std::string(e->what()).rfind(plain, 0), 0u) << e->what();
                 if (check != nullptr)
                     check(*e);

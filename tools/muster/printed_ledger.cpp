@@ -114,7 +114,7 @@ std::string problem_of(const std::exception_ptr& error) {
 }
 
 std::string without_password_of_input(const std::string& input) {
-    // What goes into a template may be an address of mail: a user without a password is no secret.
+    // An input of a template may be an address of mail: a user without a password is no secret.
     const auto user = muster::http::user_of(input);
     const bool is_url = input.find(":/") != std::string::npos || user.find(':') != std::string_view::npos;
     return is_url ? muster::http::without_password(input) : input;

@@ -38,7 +38,7 @@ public:
     /// So many different texts of one kind of failure are shown.
     static constexpr std::size_t examples_of_a_kind = 5;
 
-    /// What there are many of decides how inputs are shown and which bytes count: those of every command, but only of
+    /// The kind of the jobs decides how inputs are shown and which bytes count: those of every command, but only of
     /// requests that succeeded.
     enum class of { requests, commands };
     explicit printed_ledger(of what = of::requests) : of_(what) {}

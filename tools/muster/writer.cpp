@@ -300,7 +300,8 @@ void writer::draw_status(std::unique_lock<std::mutex>& lock) {
 
 namespace {
 
-/// What a message quotes may hold anything. The only line of a message beside its first is one that names the help.
+/// A message quotes words that may hold anything. The only line of a message beside its first is one that names the
+/// help.
 std::string safe_message(std::string_view text) {
     constexpr std::size_t longest_message = 8000;
     std::string_view see;
