@@ -118,12 +118,21 @@ std::string problem_of(const std::exception_ptr& error) {
     return muster::describe(error);
 }
 
+std::string summary_of(const std::exception_ptr& error) {
+    const auto lines = lines_about(error);
+    return kind_of(error) + (lines.empty() ? std::string() : ": " + lines.back());
+}
+
 void printed_ledger::add(const job& j, const verdict& v) {
     counts_.submit();
     counts_.count(v.state);
     for (unsigned retry = 1; retry < j.attempts; ++retry)
         counts_.count_retry();
     MUSTER_ASSERT(counts_.adds_up());
+    for (std::size_t i = 0; j.line.is == input_line::kind::bundle && i != j.line.inputs(); ++i) {
+        inputs_.submit();
+        inputs_.count(v.state);
+    }
     if (v.state == muster::outcome_state::not_started)
         return;
     if (v.state == muster::outcome_state::value || bytes_of_all_)
@@ -173,8 +182,12 @@ std::string printed_ledger::why_nothing_ran() const {
 std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
     std::string text;
     const auto& c = counts_;
-    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", c.submitted(),
+    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started", c.submitted(),
         c.succeeded(), c.failed(), c.cancelled(), c.not_started());
+    if (const auto& i = inputs_; i.submitted() != 0)
+        text += fmt::format(" [{} inputs = {} + {} + {} + {}]", i.submitted(), i.succeeded(), i.failed(), i.cancelled(),
+            i.not_started());
+    text += '\n';
     text += fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), bytes_are_, show_duration(elapsed),
         c.retries(), c.retries() == 1 ? "retry" : "retries");
     if (!kinds_.empty()) {

@@ -30,6 +30,9 @@ namespace tool {
 /// *Returns* the problem, without the URL or the command.
 [[nodiscard]] std::string problem_of(const std::exception_ptr& error);
 
+/// *Returns* a failure's kind and the first line of its problem: "exit status 1: no such file".
+[[nodiscard]] std::string summary_of(const std::exception_ptr& error);
+
 class printed_ledger {
 public:
     static constexpr std::size_t slowest_kept = 3;
@@ -76,6 +79,7 @@ private:
     std::string bytes_are_;
     bool bytes_of_all_;
     std::uint64_t bytes_ = 0;
+    muster::ledger inputs_; ///< of jobs that have several
     std::vector<kind> kinds_;
     std::vector<slow> slowest_;
 };
