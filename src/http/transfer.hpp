@@ -205,16 +205,19 @@ private:
     static std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept;
     static int on_seek(void* self, curl_off_t offset, int origin) noexcept;
-    static int on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept;
+    static int on_begin(void* self, char* remote, char*, int remote_port, int local_port) noexcept;
     static int on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept;
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept;
-    [[nodiscard]] bool connection_is_fit(connection_ports ports);
+    [[nodiscard]] bool connection_is_fit();
+    void learn_protocol();
+    void hear(std::string_view text);
     void leave_connection(bool succeeded) noexcept;
     [[nodiscard]] bool may_be_sent_again() const noexcept;
     bool take_header(std::string_view line);
     void take_proxy_header(std::string_view line);
     bool end_of_headers();
+    void require_known_protocol() const;
     void begin_redirect(const std::string& location);
     bool begin_body();
     void guard_connection();
@@ -225,6 +228,8 @@ private:
     void tell_waiter() noexcept;
     void require_complete_body() const;
     [[nodiscard]] bool was_refused(CURLcode code) const noexcept;
+    [[nodiscard]] bool stream_ended_well(CURLcode code) const noexcept;
+    [[nodiscard]] bool session_was_given_up() const noexcept;
     [[nodiscard]] bool has_body() const noexcept;
     [[nodiscard]] bool can_not_share_connections() const noexcept;
     [[nodiscard]] bool body_was_sent() const noexcept;
@@ -281,9 +286,10 @@ private:
     std::size_t redirects_ = 0;                       ///< how many were followed
     std::size_t sent_again_ = 0;                      ///< by ourselves and for other reasons than redirects
     std::size_t times_sent_ = 0;                      ///< of this hop, by libcurl
-    std::error_code no_socket_; ///< of this hop: why the system gave no socket, which libcurl does not pass on
-    long connects_ = 0;         ///< made for this hop
-    connection_ports ports_;    ///< of the connection that this hop was last sent on
+    std::error_code no_socket_;  ///< of this hop: why the system gave no socket, which libcurl does not pass on
+    long connects_ = 0;          ///< made for this hop
+    connection_name connection_; ///< on which this hop was last sent
+    std::uint32_t stream_ = 0;   ///< of HTTP/2, on which this hop was last sent; 0 if libcurl did not say
     std::uint64_t header_bytes_when_sent_ = 0; ///< as header_bytes_ was when the request was last sent
     std::uint64_t sent_before_ = 0;            ///< bytes of requests, on earlier hops
     std::chrono::microseconds time_before_{0}; ///< spent on earlier hops
@@ -294,6 +300,7 @@ private:
     response answer_;
     header_list proxy_headers_; ///< of a proxy's answer to a CONNECT
     body_frame frame_;
+    chunk_inspector chunks_;
     body_decoder decoder_;
     std::uint64_t came_ = 0; ///< bytes of the body as they were sent
     std::string arrived_;    ///< of a streamed body

@@ -189,7 +189,8 @@ void transfer::apply() {
     times_sent_ = 0;
     no_socket_.clear();
     connects_ = 0;
-    ports_ = {};
+    connection_ = {};
+    stream_ = 0;
     header_bytes_when_sent_ = header_bytes_;
     text_[0] = '\0';
 
@@ -197,8 +198,9 @@ void transfer::apply() {
         set_client(*options_);
     set(CURLOPT_URL, hop_.url.c_str());
     set(CURLOPT_FRESH_CONNECT, fresh || can_not_share_connections() ? 1L : 0L);
-    // The callbacks change these while an answer comes.
-    set(CURLOPT_FORBID_REUSE, 0L);
+    // The callbacks change these while an answer comes. A connection to a Unix socket has no ports by which its state
+    // could be known, and is quickly made.
+    set(CURLOPT_FORBID_REUSE, options_->unix_socket_.empty() ? 0L : 1L);
     set(CURLOPT_VERBOSE, 0L);
     set(CURLOPT_NOPROGRESS, 1L);
     set_request(*request_);

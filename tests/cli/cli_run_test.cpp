@@ -865,8 +865,8 @@ TEST_F(muster_run, the_screen_names_what_runs_and_the_last_failure) {
     s.terminal = true;
     program p({"run", "-j1", "--bar", "echo no such fish >&2; sleep 0.4; test {} != a", ":::", "a", "b\nc"}, s);
     EXPECT_EQ(p.wait(), 1);
-    expect_words(p.err, {"[...............]   0%  0/2", "running: a (0 s)", "[#######........]  50%", "running: b?c (",
-                            "last failure: line 1: a: exit status 1: no"});
+    expect_words(p.err, {"[...............]   0%  0/2", "running: a (0 s)", "[#######........]  50%",
+                            "running: b\\nc (", "last failure: line 1: a: exit status 1: no"});
     // All three lines are taken away at the end.
     expect_words(p.err, {"\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K"});
 }

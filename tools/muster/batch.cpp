@@ -82,9 +82,9 @@ batch::batch(const char* name, const batch_options& options, line_source& source
 
 void batch::count(const job& j, const verdict& v) {
     ledger_.add(j, v);
-    if (v.state == muster::outcome_state::error)
-        last_failure_ =
-            fmt::format("line {}: {}: {}", j.line.number, j.line.text.substr(0, longest_name), summary_of(v.error));
+    if (v.state == muster::outcome_state::error && options_.shown != batch_options::progress::none && !options_.quiet)
+        last_failure_ = fmt::format(
+            "line {}: {}: {}", j.line.number, ledger_.shown(j.line.text, longest_name), summary_of(v.error));
     if (failed_inputs_.is_open() && v.state != muster::outcome_state::value)
         out_.write(failed_inputs_.get(), to_be_given_back(j.line, options_.failed_end));
 }
@@ -304,7 +304,7 @@ void batch::start(input_line line) {
     r.task = muster::create_task(serve(index), name_);
 }
 
-/// Has a place when it begins.
+/// feed() has acquired a place for this job.
 muster::task<> batch::serve(std::uint64_t index) {
     if (window_.bounds())
         co_await keep_pace();
@@ -341,7 +341,7 @@ muster::task<> batch::serve(std::uint64_t index) {
         --retrying_;
         retries_begun_.set();
         r.last_error = nullptr;
-        // There will be no other attempt: how the last one ended is how it ended.
+        // The job was cancelled during the pause, so its last failure is its outcome.
         if (!paused.succeeded()) {
             end_job(index, verdict::failed(error));
             co_return;
@@ -349,7 +349,7 @@ muster::task<> batch::serve(std::uint64_t index) {
     }
 }
 
-/// Gives a place again at its end.
+/// Waits for the pause and the rate. When it returns, the job has a place again.
 muster::task<> batch::until_next_attempt(std::chrono::nanoseconds pause) {
     co_await muster::sleep_for(pause);
     co_await places_.acquire();
@@ -426,7 +426,7 @@ progress_counts batch::progress_now() const {
             first.pop_back();
     }
     for (const auto* j : first)
-        c.slowest.emplace_back(j->line.text.substr(0, longest_name), now - j->began);
+        c.slowest.emplace_back(ledger_.shown(j->line.text, longest_name), now - j->began);
     return c;
 }
 

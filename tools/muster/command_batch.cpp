@@ -207,7 +207,7 @@ void command_batch::take_piece(details& d, job& j, int output, std::string_view 
         d.printed(output).append(lines);
 }
 
-/// The process has ended: what it has said is all.
+/// The attempt takes no more output: prints the last line although it is not whole, and closes the files.
 void command_batch::finish_outputs(details& d) {
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];

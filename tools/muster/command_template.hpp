@@ -44,11 +44,11 @@ public:
     /// `slot` is that of the place in which it runs, from 1.
     /// *Errors*: std::invalid_argument if there is a NUL in it, or if the input has too few parts.
     [[nodiscard]] muster::command make(const input_line& line, std::size_t slot) const;
-    /// The same for people, as a shell could read it.
+    /// The command as text, quoted as a shell could read it.
     [[nodiscard]] std::string show(const input_line& line, std::size_t slot) const;
     /// *Returns* a text, such as a tag, with the input put into its placeholders.
     [[nodiscard]] std::string fill_in(const std::string& text, const input_line& line, std::size_t slot) const;
-    /// The same for the same template and input, in every run.
+    /// A hash of template and input, which is the same in every run.
     [[nodiscard]] std::string key(const input_line& line) const;
     /// *Returns* about how many bytes of arguments an input takes beside others in one command.
     [[nodiscard]] std::size_t cost(const std::string& input) const noexcept;

@@ -219,7 +219,7 @@ line_source::took line_source::take_one(input_line& line, int& reads) {
             cut(line);
         return took::line;
     }
-    // An endless stream of blank lines must leave the loop its turn.
+    // One read a call at the most, so that an endless stream of blank lines does not block the loop.
     for (;; ++reads) {
         while (take_raw(line.text, line.too_long)) {
             if (!accept(line.text))
@@ -333,7 +333,7 @@ std::vector<std::string> line_source::take_header() {
 }
 
 muster::task<std::optional<input_line>> line_source::next() {
-    const auto turn = co_await turn_.scoped_lock();
+    const auto one_at_a_time = co_await next_call_.scoped_lock();
     for (;;) {
         input_line line;
         switch (try_take(line)) {

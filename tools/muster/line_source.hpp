@@ -80,7 +80,8 @@ public:
     void only_if(std::function<bool(const input_line&)> wanted) { wanted_ = std::move(wanted); }
 
     enum class took { line, nothing_yet, end };
-    /// Takes the next line if that needs no waiting. For arguments and files it never does.
+    /// Takes the next line if that needs no waiting. For arguments and regular files it never answers
+    /// nothing_yet.
     [[nodiscard]] took try_take(input_line& line);
     /// Takes the next line and blocks until there is one: before there is a loop. *Returns* false at the end.
     [[nodiscard]] bool wait_and_take(input_line& line);
@@ -154,7 +155,7 @@ private:
     std::uint64_t blank_ = 0;
     std::uint64_t comments_ = 0;
     std::string failure_;
-    muster::mutex turn_; ///< one waits at a time, the others in line
+    muster::mutex next_call_; ///< one call of next() after the other
 };
 
 } // namespace tool

@@ -4,6 +4,7 @@
 #include "demo.hpp"
 #include "fetch.hpp"
 #include "fetch_words.hpp"
+#include "own_arguments.hpp"
 #include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
@@ -166,7 +167,7 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
     return o;
 }
 
-/// Help and version: what was asked for, so a failure to print it is one.
+/// Prints help or version. Not being able to print it is a failed run.
 int print(const std::string& text) {
     if (const auto failed = tool::write_all(STDOUT_FILENO, text)) {
         tool::complain(fmt::format("writing to standard output failed: {}", failed->message()));
@@ -180,7 +181,8 @@ int refuse(const std::string& text) {
     return tool::bad_usage;
 }
 
-/// The inputs of `muster run TEMPLATE ::: INPUT...`, and of fetch, are taken off: they may look like anything.
+/// The inputs of `muster run TEMPLATE ::: INPUT...`, and of fetch, are taken off before the options are read,
+/// because an input may begin with a dash.
 std::optional<std::vector<tool::input_list>> take_inputs(std::vector<std::string>& arguments) {
     if (arguments.empty() || (arguments.front() != "run" && arguments.front() != "fetch"))
         return std::nullopt;
@@ -258,7 +260,7 @@ std::string about_unknown(const CLI::App& app, const std::string& word, std::str
         for (const auto* command : app.get_subcommands(nullptr))
             known.push_back(command->get_name());
     }
-    // One letter is as far from any other: there is no nearest one.
+    // There is no suggestion for a short option: all letters are equally far from it.
     const bool is_letter = is_option && !word.starts_with("--");
     const auto meant = is_letter ? std::nullopt : tool::nearest(word.substr(0, word.find('=')), known);
     return fmt::format("there is no {} '{}'{}\nSee {}", is_option ? "option" : "command", word,
@@ -267,6 +269,7 @@ std::string about_unknown(const CLI::App& app, const std::string& word, std::str
 
 int run(int argc, char** argv) {
     std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    tool::blank_secrets(argc, argv);
     CLI::App app("Runs many things at once and says what became of each.", "muster");
     app.footer(std::string("muster help COMMAND says more about one.\n\n") + exit_statuses);
     app.set_version_flag("--version",
@@ -340,7 +343,7 @@ int run(int argc, char** argv) {
         if (chosen == fetch)
             return tool::fetch(fetching.understand());
         if (chosen == run_many) {
-            // In the middle of a template it is a word like any other.
+            // A second `--` is kept as a word of the command.
             if (behind && !left.empty())
                 left.emplace_back("--");
             if (behind)

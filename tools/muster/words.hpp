@@ -5,7 +5,7 @@
 /// The command line as it was written, before it is understood: what commands have in common, and the nearest thing to
 /// a word that is not known.
 ///
-///     batch_words words(fetch_defaults);
+///     fetch_words words;
 ///     words.describe(app);
 ///     words.understand(options);
 
