@@ -58,7 +58,8 @@ hop after_redirect(const hop& from, int status, const std::string& location, con
     if (code == CURLUE_OUT_OF_MEMORY)
         throw std::bad_alloc();
     if (code != CURLUE_OK || (scheme != "http" && scheme != "https"))
-        throw protocol_error(asked_for, "the server redirects to what is no URL of http or https: " + location);
+        throw protocol_error(
+            asked_for, "the server redirects to what is no URL of http or https: " + without_password(location));
 
     hop next = from;
     next.url = part_of(url.get(), CURLUPART_URL);

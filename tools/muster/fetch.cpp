@@ -256,8 +256,8 @@ void check(const fetch_options& o) {
     if (o.inputs && o.urls.size() != 1)
         throw usage_error("before ::: there must be one URL, with {} where the inputs go");
     if (o.inputs && !url_template(o.urls.front()).has_places())
-        throw usage_error(fmt::format(
-            "{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers", o.urls.front()));
+        throw usage_error(fmt::format("{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers",
+            http::without_password(o.urls.front())));
     if (!o.urls.empty() && !o.file.empty() && !request_maker::is_template(o))
         throw usage_error("give URLs or -f FILE, not both; or one URL with {} in it, and the inputs for it in FILE");
     if (!from_input && std::ranges::find(o.urls, "-") != o.urls.end())

@@ -4,6 +4,7 @@
 #include "demo.hpp"
 #include "fetch.hpp"
 #include "fetch_words.hpp"
+#include "own_arguments.hpp"
 #include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
@@ -217,6 +218,7 @@ std::string about_unknown(const CLI::App& app, const std::string& word, std::str
 
 int run(int argc, char** argv) {
     std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    tool::blank_secrets(argc, argv);
     CLI::App app("Runs many things at once and says what became of each.", "muster");
     app.footer(std::string("muster help COMMAND says more about one.\n\n") + exit_statuses);
     app.set_version_flag("--version",

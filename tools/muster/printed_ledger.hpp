@@ -27,8 +27,10 @@ namespace tool {
 
 /// "connect_error", "status_error": without the namespaces that all of them share.
 [[nodiscard]] std::string short_type(const std::exception_ptr& error);
-/// *Returns* the problem, without the URL or the command.
+/// *Returns* the problem, without the URL or the command: one line that is safe to print.
 [[nodiscard]] std::string problem_of(const std::exception_ptr& error);
+/// *Returns* a line of muster fetch's input, a URL or what goes into one, without a password.
+[[nodiscard]] std::string without_password_of_input(const std::string& input);
 
 class printed_ledger {
 public:
@@ -36,10 +38,10 @@ public:
     /// So many different texts of one kind of failure are shown.
     static constexpr std::size_t examples_of_a_kind = 5;
 
-    /// `bytes_are` says what the bytes are. Those of jobs that did not succeed count only if `of_all`.
-    explicit printed_ledger(std::string bytes_are = "received", bool of_all = false)
-        : bytes_are_(std::move(bytes_are)),
-          bytes_of_all_(of_all) {}
+    /// The kind of the jobs decides how inputs are shown and which bytes count: those of every command, but only of
+    /// requests that succeeded.
+    enum class of { requests, commands };
+    explicit printed_ledger(of what = of::requests) : of_(what) {}
 
     /// Counts a job that has ended. Called once for each line of the input.
     void add(const job& j, const verdict& v);
@@ -53,6 +55,8 @@ public:
     [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
 
 private:
+    [[nodiscard]] std::string shown(const std::string& input, std::size_t most) const;
+
     struct kind {
         kind(std::string n, std::string u, std::uint64_t l, std::vector<std::string> p)
             : name(std::move(n)),
@@ -73,8 +77,7 @@ private:
     };
 
     muster::ledger counts_;
-    std::string bytes_are_;
-    bool bytes_of_all_;
+    of of_;
     std::uint64_t bytes_ = 0;
     std::vector<kind> kinds_;
     std::vector<slow> slowest_;

@@ -100,7 +100,7 @@ int run(const run_options& given) {
     // Each command has two pipes and a descriptor of its own.
     options.limit = limit_in_reach(options, "commands");
 
-    printed_ledger ledger("of output", true);
+    printed_ledger ledger(printed_ledger::of::commands);
     command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);
     if (options.resume)
         pass_over_what_is_done(

@@ -8,6 +8,9 @@
 #include "posix/signal_actions.hpp"
 #include "streams.hpp"
 
+#include "http/scrub.hpp"
+#include "vocabulary/printable.hpp"
+
 #include <muster/detail/assert.hpp>
 
 #include <fmt/core.h>
@@ -295,8 +298,27 @@ void writer::draw_status(std::unique_lock<std::mutex>& lock) {
         terminal_->problem = problem;
 }
 
+namespace {
+
+/// A message quotes words that may hold anything. The only line of a message beside its first is one that names the
+/// help.
+std::string safe_message(std::string_view text) {
+    constexpr std::size_t longest_message = 8000;
+    std::string_view see;
+    if (const auto at = text.rfind("\nSee muster "); at != std::string_view::npos) {
+        see = text.substr(at + 1);
+        text = text.substr(0, at);
+    }
+    std::string line = "muster: " + muster::detail::printable(muster::http::without_passwords(text), longest_message);
+    if (!see.empty())
+        line += '\n' + muster::detail::printable(see);
+    return line + '\n';
+}
+
+} // namespace
+
 void complain(const std::string& text) {
-    const std::string line = "muster: " + text + '\n';
+    const std::string line = safe_message(text);
     if (auto* out = writer::current()) {
         try {
             out->write(STDERR_FILENO, line);
