@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What the inputs of a command are made of, where one is more than a line: several lists (every combination of them,
+/// Inputs of a command that are more than a line: several lists (every combination of them,
 /// or side by side), the columns of a line, or many lines for one command.
 ///
 ///     combinations all({{{"a", "b"}, false}, {{"1", "2"}, false}});      // a 1, a 2, b 1, b 2

@@ -42,7 +42,7 @@ struct progress_counts {
 /// *Returns* how many columns the terminal has that standard error is; 80 if it does not say.
 [[nodiscard]] std::size_t terminal_width() noexcept;
 
-/// *Returns* as much of a text as fits so many columns of a terminal. What is no printable character is a question
+/// *Returns* as much of a text as fits so many columns of a terminal. A character that is not printable is a question
 /// mark.
 [[nodiscard]] std::string fit_to_columns(std::string_view text, std::size_t columns);
 
