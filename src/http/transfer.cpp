@@ -126,6 +126,13 @@ void transfer::arm_deadline() noexcept {
         static_cast<void>(shared_.loop->arm(deadline_, *next));
 }
 
+std::optional<std::chrono::nanoseconds> transfer::time_left() const noexcept {
+    const auto next = clock_.next();
+    if (!next)
+        return std::nullopt;
+    return std::max(*next - shared_.loop->now(), std::chrono::nanoseconds(0));
+}
+
 std::exception_ptr transfer::look_at_clock() noexcept {
     const auto now = shared_.loop->now();
     curl_off_t uploaded = 0;

@@ -34,6 +34,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace muster::http {
 
@@ -106,6 +107,14 @@ public:
     // ---- its turn, and its time ----
     [[nodiscard]] admission::ticket& ticket() noexcept { return ticket_; }
     [[nodiscard]] static transfer& of(admission::ticket& t) noexcept { return *static_cast<engine_ticket&>(t).of; }
+    /// *Returns* whether the client's own resolver must look up the host's addresses before it goes on.
+    [[nodiscard]] bool asks() const noexcept { return naming_ == naming::wanted && !is_over(); }
+    [[nodiscard]] const std::string& asks_for() const noexcept { return host_; }
+    /// *Returns* how long it is until one of its time limits is reached; nothing if it has none.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> time_left() const noexcept;
+    /// Gives those addresses. *Errors*: resolve_error, std::bad_alloc.
+    void take_addresses(const std::vector<std::string>& all);
+
     /// *Returns* the server that the request at hand goes to.
     [[nodiscard]] std::string server() const { return origin_of(hop_.url); }
     /// The transfer is started: its limits count from now on.
@@ -157,7 +166,7 @@ public:
 
     // ---- what is known ----
     [[nodiscard]] bool ready(until what) const noexcept {
-        return is_over() || (what == until::head && has_head()) || (what == until::data && !arrived_.empty());
+        return is_over() || asks() || (what == until::head && has_head()) || (what == until::data && !arrived_.empty());
     }
     /// *Returns* what it failed with, or null. Stays, so that it can be asked for again.
     [[nodiscard]] const std::exception_ptr& failure() const noexcept { return failure_; }
@@ -194,6 +203,12 @@ private:
     };
     /// How a body ends that only the end of a TLS connection ends.
     enum class tls_end { no_matter, cut_off, proper };
+    /// The addresses of the hop at hand.
+    enum class naming {
+        by_libcurl, ///< libcurl looks them up, or there is an option for that name
+        wanted,     ///< the request must ask the client's resolver
+        known       ///< it has
+    };
     /// The settings that the easy handle has.
     enum class settings {
         none,
@@ -208,7 +223,7 @@ private:
     static int on_begin(void* self, char* remote, char*, int remote_port, int local_port) noexcept;
     static int on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept;
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
-    static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept;
+    static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) noexcept;
     [[nodiscard]] bool connection_is_fit();
     void learn_protocol();
     void hear(std::string_view text);
@@ -242,6 +257,8 @@ private:
     void set_tls(const tls_options& options);
     void set_request(const request& what);
     void set_headers(const request& what);
+    void set_addresses();
+    void use_addresses(const std::vector<std::string>& all);
     void set_body(const request& what);
     [[nodiscard]] std::exception_ptr error_for(CURLcode code) const;
     [[nodiscard]] std::exception_ptr broken_off(const std::string& text, std::error_code system) const;
@@ -271,6 +288,7 @@ private:
     delivery delivery_ = delivery::whole;
     resend resend_ = resend::no;
     tls_end tls_end_ = tls_end::no_matter;
+    naming naming_ = naming::by_libcurl;
     bool receiving_is_paused_ = false; ///< libcurl takes nothing from the connection
     bool sink_was_used_ = false;
 
@@ -283,6 +301,11 @@ private:
     string_list lines_;           ///< the request's headers
     upload upload_;
     std::optional<std::chrono::nanoseconds> expects_; ///< how long the server's 100 Continue is waited for
+    std::string host_;                                ///< of the hop, where its addresses are not libcurl's to look up
+    std::string port_;                                ///< of the hop, likewise
+    string_list addresses_;                           ///< of the hop, likewise
+    std::string private_address_;                     ///< of this hop: one that was refused
+    std::uint64_t upload_said_ = 0;                   ///< to the request's hook, of this hop
     std::size_t redirects_ = 0;                       ///< how many were followed
     std::size_t sent_again_ = 0;                      ///< by ourselves and for other reasons than redirects
     std::size_t times_sent_ = 0;                      ///< of this hop, by libcurl

@@ -386,12 +386,22 @@ void transfer::hear(std::string_view text) {
         shared_.connections.going_away(connection_, *last);
 }
 
-/// libcurl calls this a last time when the body has ended and the connection is still there to be asked.
-int transfer::on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept {
+/// libcurl calls this now and then, and a last time when the body has ended and the connection is still there to be
+/// asked. *Returns* other than 0 to abort.
+int transfer::on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) noexcept {
     auto& t = *static_cast<transfer*>(self);
     if (t.tls_end_ == tls_end::cut_off && tls_was_closed_properly(t.easy()))
         t.tls_end_ = tls_end::proper;
-    return 0;
+    const auto count = static_cast<std::uint64_t>(sent);
+    if (!t.is_wanted() || !t.request_->upload_progress() || count == t.upload_said_)
+        return 0;
+    t.upload_said_ = count;
+    try {
+        t.request_->upload_progress()(count);
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
+    return t.failure_ || !t.is_wanted() ? 1 : 0;
 }
 
 // ---- the body comes ----

@@ -92,6 +92,13 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         tunnel >= 300)
         return std::make_exception_ptr(
             proxy_error(url, "the proxy refuses: " + text, static_cast<int>(tunnel), retry_after_of(proxy_headers_)));
+    if (code == CURLE_COULDNT_CONNECT && !private_address_.empty()) {
+        const std::string why =
+            " leads to the address " + private_address_ + ", which is not public (no_private_addresses)";
+        if (redirects_ != 0)
+            return std::make_exception_ptr(protocol_error(url, "the redirect to " + without_password(hop_.url) + why));
+        return std::make_exception_ptr(url_error(url, "it" + why));
+    }
     if (text.find("Unsupported proxy") != std::string::npos)
         return std::make_exception_ptr(proxy_error(url, without_quoted_password(text), 0, std::nullopt));
     switch (code) {
