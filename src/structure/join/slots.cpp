@@ -26,7 +26,7 @@ join_slot* slots::make(fiber_loop& loop, fiber_owner& owner, std::size_t most) n
     MUSTER_ASSERT(free_ == nullptr);
     join_slot* const s = all_.make(most, loop, owner);
     if (s != nullptr)
-        s->place_ = static_cast<std::uint32_t>(all_.size() - 1);
+        s->number_ = static_cast<std::uint32_t>(all_.size() - 1);
     return s;
 }
 

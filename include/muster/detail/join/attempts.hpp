@@ -7,8 +7,8 @@
 ///
 ///     if (!attempts.begin(slot)) ...           // an attempt begins
 ///     attempts.end(slot);                      // it has ended
-///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...   // slot comes out of next_due() after a
-///     pause
+///     // After a pause next_due() gives the slot back.
+///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...
 
 #include <muster/config.hpp>
 #include <muster/detail/backoff.hpp>
@@ -106,7 +106,7 @@ private:
         attempts* all;
     };
 
-    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.place_]; }
+    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.number_]; }
     [[nodiscard]] bool begin_limit(child_clock& c) noexcept;
     void end_with_limit(child_clock& c) noexcept;
     void strike_limit() noexcept;
