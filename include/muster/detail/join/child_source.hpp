@@ -74,7 +74,7 @@ protected:
     }
 
 private:
-    /// What waiting_for_input() says of an input whose elements are awaited.
+    /// The answer of waiting_for_input() where the elements of the input are awaited.
     [[nodiscard]] virtual fiber* waiting_puller() noexcept { return nullptr; }
 
     std::size_t total_ = 0;
