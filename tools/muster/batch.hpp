@@ -11,6 +11,7 @@
 #include "job.hpp"
 #include "line_source.hpp"
 #include "printed_ledger.hpp"
+#include "progress.hpp"
 #include "stop_signals.hpp"
 #include "units.hpp"
 #include "writer.hpp"
@@ -67,7 +68,9 @@ struct batch_options {
     bool resume = false; ///< go on where the log ends
     std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
-    bool show_progress = true;
+    enum class progress { none, on_terminal, anywhere }; ///< anywhere: as lines of text where there is no terminal
+    progress shown = progress::on_terminal;
+    bool with_bar = false;
 };
 
 /// Runs a job for each line:
@@ -156,7 +159,9 @@ private:
     muster::task<> carry_out_stop();
     muster::task<> count_the_rest();
     muster::task<> stop_at_deadline();
+    [[nodiscard]] progress_counts progress_now() const;
     muster::task<> keep_showing_progress();
+    muster::task<> keep_writing_progress();
     void start(input_line line);
     void cancel_jobs();
     void end_job(std::uint64_t index, verdict&& v);
@@ -185,6 +190,7 @@ private:
     muster::detail::owned_fd failed_inputs_;
     muster::event retries_begun_; ///< set when retrying_ has become smaller
     muster::event idle_;          ///< set when there is neither a job nor a delivery
+    std::string last_failure_;    ///< for the progress display
     bool said_that_it_waits_ = false;
 
     muster::task_handle<void> feeding_;

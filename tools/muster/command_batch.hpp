@@ -88,6 +88,7 @@ private:
     void interrupted(int signal, int count) override;
     muster::task<> close_what_is_left() override;
 
+    [[nodiscard]] std::string shown_if_possible(const input_line& line) const;
     void prepare(muster::command& what, job& j, details& d);
     muster::task<muster::completed_process> within_time_limit(muster::command what);
     void take_piece(details& d, job& j, int output, std::string_view piece);

@@ -178,6 +178,8 @@ void job_log::add_command(const job& j, const verdict& v, const std::string& key
     o["index"] = j.line.index;
     o["line"] = j.line.number;
     o["input"] = j.line.text;
+    if (j.line.is_list())
+        o["inputs"] = j.line.parts;
     o["command"] = command;
     o["key"] = key;
     o["outcome"] = name_of(v.state);

@@ -113,6 +113,11 @@ std::string problem_of(const std::exception_ptr& error) {
     return muster::describe(error);
 }
 
+std::string summary_of(const std::exception_ptr& error) {
+    const auto lines = lines_about(error);
+    return kind_of(error) + (lines.empty() ? std::string() : ": " + lines.back());
+}
+
 std::string without_password_of_input(const std::string& input) {
     // An input of a template may be an address of mail: a user without a password is no secret.
     const auto user = muster::http::user_of(input);
@@ -131,6 +136,10 @@ void printed_ledger::add(const job& j, const verdict& v) {
     for (unsigned retry = 1; retry < j.attempts; ++retry)
         counts_.count_retry();
     MUSTER_ASSERT(counts_.adds_up());
+    for (std::size_t i = 0; j.line.is == input_line::kind::bundle && i != j.line.inputs(); ++i) {
+        inputs_.submit();
+        inputs_.count(v.state);
+    }
     if (v.state == muster::outcome_state::not_started)
         return;
     if (v.state == muster::outcome_state::value || of_ == of::commands)
@@ -180,8 +189,12 @@ std::string printed_ledger::why_nothing_ran() const {
 std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
     std::string text;
     const auto& c = counts_;
-    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", c.submitted(),
+    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started", c.submitted(),
         c.succeeded(), c.failed(), c.cancelled(), c.not_started());
+    if (const auto& i = inputs_; i.submitted() != 0)
+        text += fmt::format(" [{} inputs = {} + {} + {} + {}]", i.submitted(), i.succeeded(), i.failed(), i.cancelled(),
+            i.not_started());
+    text += '\n';
     text +=
         fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), of_ == of::commands ? "of output" : "received",
             show_duration(elapsed), c.retries(), c.retries() == 1 ? "retry" : "retries");

@@ -32,6 +32,9 @@ namespace tool {
 /// *Returns* a line of muster fetch's input, a URL or what goes into one, without a password.
 [[nodiscard]] std::string without_password_of_input(const std::string& input);
 
+/// *Returns* a failure's kind and the first line of its problem: "exit status 1: no such file".
+[[nodiscard]] std::string summary_of(const std::exception_ptr& error);
+
 class printed_ledger {
 public:
     static constexpr std::size_t slowest_kept = 3;
@@ -54,9 +57,10 @@ public:
     /// *Returns* the ledger for people, in some lines.
     [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
 
-private:
+    /// *Returns* an input as it is printed: without passwords, and safe to print.
     [[nodiscard]] std::string shown(const std::string& input, std::size_t most) const;
 
+private:
     struct kind {
         kind(std::string n, std::string u, std::uint64_t l, std::vector<std::string> p)
             : name(std::move(n)),
@@ -79,6 +83,7 @@ private:
     muster::ledger counts_;
     of of_;
     std::uint64_t bytes_ = 0;
+    muster::ledger inputs_; ///< of jobs that have several
     std::vector<kind> kinds_;
     std::vector<slow> slowest_;
 };
