@@ -191,6 +191,7 @@ void transfer::apply() {
     came_ = 0;
     receiving_is_paused_ = false;
     tls_end_ = tls_end::no_matter;
+    push_ = push::not_needed;
     times_sent_ = 0;
     no_socket_.clear();
     private_address_.clear();
