@@ -38,7 +38,7 @@ _muster() {
         ;;
     -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
-    --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --log-mode) return ;;
+    --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac
     if [[ $current == -* ]]; then
         local options

@@ -157,7 +157,7 @@ private:
         note_ = std::move(*note);
         has_note_ = true;
         if (!may_go_on() || (note_.size && part_.size() > *note_.size)) {
-            part_.discard();
+            drop();
             co_return;
         }
         got_.continued_at = part_.size();

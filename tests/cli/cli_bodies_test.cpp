@@ -254,6 +254,20 @@ TEST_F(muster_bodies, files_that_are_there_are_not_asked_for) {
         ledger_of(fetch({"--skip-existing", "-O", "-o", path("here"), url("/one?3"), url("/bytes/1")})).submitted, 1u);
 }
 
+TEST_F(muster_bodies, a_resumed_run_looks_for_the_files_that_servers_have_named) {
+    const scripted_server server([](const asked& a) {
+        const bool fails = a.number == 1;
+        return scripted_server::text(
+            fails ? "500 No" : "200 OK", "x", fails ? "" : "Content-Disposition: attachment; filename=its-own\r\n");
+    });
+    const std::vector<std::string> arguments{"--limit", "1", "-O", "-o", path("out"), "--jsonl", path("log"),
+        "--resume", server.url("/a"), server.url("/b")};
+    EXPECT_EQ(ledger_of(fetch(arguments, 1)).succeeded, 1u);
+    fs::remove(path("out/its-own"));
+    EXPECT_EQ(ledger_of(fetch(arguments, 1)).submitted, 2u); // and the second has the name of the first
+    EXPECT_EQ(ledger_of(fetch(arguments, 1)).submitted, 1u);
+}
+
 TEST_F(muster_bodies, files_that_have_not_changed_stay) {
     const scripted_server server([](const asked& a) {
         if (a.has("If-Modified-Since: Thu, 26 Nov 2020 20:00:00 GMT\r\n"))

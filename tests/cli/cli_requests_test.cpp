@@ -211,6 +211,13 @@ TEST_F(muster_requests, http_is_refused_where_only_https_may_be) {
     expect_refused({"fetch", "--proto", "ftp", url("/ok")}, "=https");
 }
 
+TEST_F(muster_requests, addresses_of_this_machine_are_refused_where_only_public_ones_may_be) {
+    for (const auto& where : {url("/ok"), std::string("http://localhost/"), std::string("http://[::1]/")})
+        EXPECT_EQ(ledger_of(fetch({"--no-private-addresses", where}, 1)).failed, 1u);
+    EXPECT_EQ(server_.stats().requests, 0u);
+    expect_refused({"fetch", "--pin", "my key", url("/ok")}, "pin");
+}
+
 TEST_F(muster_requests, believing_any_server_is_warned_of) {
     EXPECT_TRUE(contains(fetch({"--insecure", url("/ok")}), "can pretend to be any server"));
 }

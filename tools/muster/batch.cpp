@@ -413,6 +413,7 @@ progress_counts batch::progress_now() const {
     c.failed = counts.failed();
     c.running = jobs_.size() - retrying_;
     c.retrying = retrying_;
+    c.bytes = bytes_so_far();
     const auto now = muster::loop_clock::now();
     c.elapsed = now - began_;
     c.last_failure = last_failure_;

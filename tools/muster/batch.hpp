@@ -121,6 +121,8 @@ protected:
     /// Called once for each line, when its job has ended or will never begin. Calls count(), at once or after the
     /// output was written, and writes the entry of the log.
     virtual void job_over(job&& j, verdict&& v) = 0;
+    /// *Returns* how many bytes have come so far, for the progress display; nothing where they do not matter.
+    [[nodiscard]] virtual std::optional<std::uint64_t> bytes_so_far() const { return std::nullopt; }
     /// Called for each signal that stops the batch; `count` leaves out the one that --drain used. The first call
     /// stops it.
     virtual void interrupted(int signal, int count);

@@ -17,15 +17,19 @@
 #include <muster/http.hpp>
 
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
 #include <unistd.h>
@@ -107,6 +111,20 @@ void check(const fetch_options& o) {
         throw usage_error("--name: a name has no slash in it, and no dot at its beginning");
 }
 
+/// *Returns* the files that servers have named in an earlier run, by the indexes of their lines.
+std::unordered_map<std::uint64_t, std::string> files_in_log(const std::string& log) {
+    std::unordered_map<std::uint64_t, std::string> files;
+    std::ifstream in(log);
+    for (std::string line; std::getline(in, line);) {
+        // The last line may be half an entry.
+        const auto entry = nlohmann::json::parse(line, nullptr, false);
+        if (entry.is_object() && entry.contains("file") && entry["file"].is_string() && entry.contains("index") &&
+            entry["index"].is_number_unsigned())
+            files[entry["index"].get<std::uint64_t>()] = entry["file"].get<std::string>();
+    }
+    return files;
+}
+
 bool is_file_here(const std::string& name) {
     std::error_code no_matter;
     return std::filesystem::symlink_status(name, no_matter).type() == std::filesystem::file_type::regular;
@@ -156,8 +174,14 @@ int fetch(const fetch_options& asked) {
     const auto before = options.resume
                             ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
                             : earlier_run();
+    const auto named_before = options.resume && options.server_names ? files_in_log(options.jsonl)
+                                                                     : std::unordered_map<std::uint64_t, std::string>();
     const auto is_there = [&](const planned_request& what, const input_line& line) {
-        const auto name = options.server_names && what.name.empty() ? url_name(what.url) : maker.file_name(line, what);
+        auto name = maker.file_name(line, what);
+        if (options.server_names && what.name.empty()) {
+            const auto before_now = named_before.find(line.index);
+            name = before_now != named_before.end() ? before_now->second : url_name(what.url);
+        }
         return folder.is_open() ? folder.has_file(name) : !what.name.empty() && is_file_here(name);
     };
     const auto has_place = [&](const planned_request& what) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // This file takes a URL from its attempt to its entry in the log. attempt() waits for the server's turn, asks, and
-// brings the body into its file (to_file), into a spool for standard output, or nowhere (to_reader). A stall_guard puts
-// off its time limit as bytes arrive. job_over() counts what has ended; a body for standard output is handed to the
-// writer whole, and its job counts once it is written.
+// brings the body into its file (to_file), or into a spool for standard output or nowhere (to_reader). A stall_guard
+// puts off its time limit as bytes arrive. job_over() counts what has ended; a body for standard output is handed to
+// the writer whole, and its job counts once it is written.
 #include "fetch_batch.hpp"
 
 #include "http/digest.hpp"
@@ -136,28 +136,35 @@ muster::task<> fetch_batch::attempt(job& j) {
         j.details = std::make_unique<details>(out().file());
     auto& d = static_cast<details&>(*j.details);
     d.body.clear();
-    auto entering = gate_.enter(gate_.bounds() ? server_of(what.url) : std::string());
-    const auto pass = co_await std::move(entering);
-    auto asking = ask(j, d, what);
-    auto ended = co_await muster::as_outcome(std::move(asking));
-    if (const auto* e = ended.error_as<http::status_error>())
-        j.status = e->status();
-    if (ended.failed_with<http::resolve_error>() && j.attempts <= options_.retries) {
-        auto looking = look_up_again(d, what.url);
-        co_await std::move(looking);
+    std::optional<host_gate::pass> pass;
+    if (gate_.bounds()) {
+        auto entering = gate_.enter(server_of(what.url));
+        auto entered = co_await std::move(entering);
+        pass.emplace(std::move(entered));
     }
-    if (!ended.succeeded())
-        d.body.clear();
-    ended.value();
-}
-
-muster::task<> fetch_batch::ask(job& j, details& d, const planned_request& what) {
     stall_guard guard(options_);
     if (!what.name.empty() && !to_standard_output_ && !folder_.is_open())
         folder_.open(".");
-    auto asking = !to_standard_output_ && folder_.is_open() ? to_file(j, d, what, guard) : to_reader(j, d, what, guard);
+    auto asking = !to_standard_output_ && folder_.is_open() ? to_file(j, d, what, guard)
+                  : pace_.bounds()                          ? to_slow_reader(j, d, what, guard)
+                                                            : to_reader(j, d, what, guard);
     auto guarded = guard.run(std::move(asking));
-    co_await std::move(guarded);
+    std::exception_ptr unknown_host;
+    try {
+        co_await std::move(guarded);
+    } catch (const http::status_error& e) {
+        j.status = e.status();
+        throw;
+    } catch (const http::resolve_error&) {
+        unknown_host = std::current_exception();
+    }
+    if (!unknown_host)
+        co_return;
+    if (j.attempts <= options_.retries) {
+        auto looking = look_up_again(d, what.url);
+        co_await std::move(looking);
+    }
+    std::rethrow_exception(unknown_host);
 }
 
 muster::task<> fetch_batch::to_file(job& j, details& d, const planned_request& what, stall_guard& guard) {
@@ -190,10 +197,48 @@ muster::task<> fetch_batch::to_file(job& j, details& d, const planned_request& w
     }
 }
 
+/// A body for standard output, or for nobody.
+class fetch_batch::receiver {
+public:
+    receiver(spool* into, const std::string& digest) : into_(into) {
+        if (!digest.empty())
+            check_.emplace(digest);
+    }
+    void take(std::string_view piece) {
+        if (into_ != nullptr)
+            into_->append(piece);
+        if (check_)
+            check_->take(piece);
+    }
+    /// The body has ended. *Errors*: digest_error.
+    void finish(const std::string& url) {
+        if (const auto wrong = check_ ? check_->difference() : std::string(); !wrong.empty())
+            throw http::digest_error(url, wrong);
+    }
+
+private:
+    spool* into_;
+    std::optional<http::digest> check_;
+};
+
 muster::task<> fetch_batch::to_reader(job& j, details& d, const planned_request& what, stall_guard& guard) {
-    std::optional<http::digest> check;
-    if (!what.digest.empty())
-        check.emplace(what.digest);
+    receiver body(to_standard_output_ ? &d.body : nullptr, what.digest);
+    auto request = maker_.make(j.line, what.url);
+    request.body_to([&](std::string_view piece) {
+        count_bytes(j, piece.size());
+        guard.received(piece.size());
+        body.take(piece);
+    });
+    auto sending = client_.send(std::move(request));
+    const auto reply = co_await std::move(sending);
+    j.status = reply.status;
+    reply.throw_if_error();
+    body.finish(what.url);
+}
+
+/// The same, with pauses between the pieces.
+muster::task<> fetch_batch::to_slow_reader(job& j, details& d, const planned_request& what, stall_guard& guard) {
+    receiver body(to_standard_output_ ? &d.body : nullptr, what.digest);
     auto opening = client_.open(maker_.make(j.line, what.url));
     auto stream = co_await std::move(opening);
     j.status = stream.status();
@@ -208,20 +253,21 @@ muster::task<> fetch_batch::to_reader(job& j, details& d, const planned_request&
         const auto piece = co_await std::move(reading);
         if (!piece)
             break;
-        if (to_standard_output_)
-            d.body.append(*piece);
-        if (check)
-            check->take(*piece);
+        body.take(*piece);
         auto taking = take_piece(j, piece->size(), guard);
         co_await std::move(taking);
     }
-    if (const auto wrong = check ? check->difference() : std::string(); !wrong.empty())
-        throw http::digest_error(what.url, wrong);
+    body.finish(what.url);
+}
+
+void fetch_batch::count_bytes(job& j, std::size_t bytes) noexcept {
+    j.bytes += bytes;
+    received_ += bytes;
 }
 
 /// A piece of a body has come.
 muster::task<> fetch_batch::take_piece(job& j, std::size_t bytes, stall_guard& guard) {
-    j.bytes += bytes;
+    count_bytes(j, bytes);
     if (!pace_.bounds()) {
         guard.received(bytes);
         co_return;
@@ -291,7 +337,8 @@ void fetch_batch::pass_over(std::uint64_t index) {
 
 void fetch_batch::print(job&& j, verdict&& v) {
     auto* d = static_cast<details*>(j.details.get());
-    if (d == nullptr || d->body.empty()) {
+    // A body that is not whole is not printed.
+    if (d == nullptr || d->body.empty() || v.state != muster::outcome_state::value) {
         printed(j, v, {});
         return;
     }

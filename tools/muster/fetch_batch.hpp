@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -50,6 +51,7 @@ public:
 
 private:
     class stall_guard;
+    class receiver;
     struct details;
     struct parcel;
 
@@ -57,10 +59,12 @@ private:
     [[nodiscard]] bool worth_a_retry(const job& j, const std::exception_ptr& error) const override;
     [[nodiscard]] std::chrono::nanoseconds least_pause(const std::exception_ptr& error) const override;
     void job_over(job&& j, verdict&& v) override;
+    [[nodiscard]] std::optional<std::uint64_t> bytes_so_far() const override { return received_; }
 
-    muster::task<> ask(job& j, details& d, const planned_request& what);
     muster::task<> to_file(job& j, details& d, const planned_request& what, stall_guard& guard);
     muster::task<> to_reader(job& j, details& d, const planned_request& what, stall_guard& guard);
+    muster::task<> to_slow_reader(job& j, details& d, const planned_request& what, stall_guard& guard);
+    void count_bytes(job& j, std::size_t bytes) noexcept;
     muster::task<> take_piece(job& j, std::size_t bytes, stall_guard& guard);
     muster::task<> look_up_again(details& d, const std::string& url);
     void print(job&& j, verdict&& v);
@@ -74,6 +78,7 @@ private:
     bool to_standard_output_;
     std::string refused_;
     std::string failure_;
+    std::uint64_t received_ = 0; ///< of all bodies, also of those that failed
     std::uint64_t dropped_ = 0;
     output_folder& folder_;
     job_log* log_;

@@ -106,6 +106,27 @@ http::http_version version_of(const std::string& text) {
     throw usage_error(fmt::format("--http: '{}' will not do: 1.0, 1.1 or 2", text));
 }
 
+/// The help shows options of one kind together, common kinds first.
+void put_into_groups(CLI::App& app) {
+    const std::pair<const char*, std::vector<const char*>> groups[] = {
+        {"Bodies", {"-o", "-O", "--overwrite", "--name", "--keep-order", "--continue", "--skip-existing",
+                       "--if-modified", "--max-size"}},
+        {"How many, how fast", {"-j", "--rate", "--delay", "--per-host", "--per-host-rate", "--limit-rate"}},
+        {"Failures and time", {"--retries", "--timeout", "--stall-timeout", "--connect-timeout", "--deadline",
+                                  "--fail-fast", "--keep-going", "--max-failures", "--halt", "--drain", "--failed"}},
+        {"Log and progress",
+            {"--jsonl", "--log-mode", "--resume", "--spool-limit", "-q", "--no-progress", "--progress", "--bar"}},
+        {"Requests", {"-X", "-H", "-d", "--data-file", "-A", "--compressed", "--http", "--max-redirects"}},
+        {"Who asks", {"-u", "--netrc", "--netrc-file", "--cookie-jar"}},
+        {"Whom to trust", {"--https-only", "--proto", "--no-private-addresses", "--cacert", "--cert", "--key", "--pin",
+                              "--insecure", "--proxy", "--noproxy"}},
+    };
+    for (const auto& [group, options] : groups) {
+        for (const auto* name : options)
+            app.get_option(name)->group(group);
+    }
+}
+
 } // namespace
 
 void fetch_words::describe(CLI::App& app) {
@@ -144,6 +165,10 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--netrc-file", netrc, "the same from FILE")->type_name("FILE");
     app.add_flag("--https-only", https_only, "refuse URLs of http, and redirects there");
     app.add_option("--proto", protocols, "=https: the same, as curl writes it")->type_name("PROTOCOLS");
+    app.add_flag("--no-private-addresses", no_private_addresses,
+        "connect to public addresses only, redirects included; no proxy is used");
+    app.add_option("--pin,--pinnedpubkey", pin, "the server's key must be one of these: sha256//BASE64, with ; between")
+        ->type_name("KEYS");
     app.add_option("--connect-timeout", connect_timeout, "time for making a connection (30s)")->type_name("TIME");
     app.add_option("--stall-timeout", stall_timeout,
            "end a request of which nothing more comes within TIME (30s), or fewer than SIZE bytes; none: wait for ever")
@@ -178,6 +203,7 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--config", config, "read options from FILE: limit = 100, header = [\"A: b\"], quiet = true")
         ->type_name("FILE");
     take_last_of_repeated(app);
+    put_into_groups(app);
     app.footer("One URL may be a template for inputs, given behind ::: or one a line with -f: {} is the input,\n"
                "%-encoded, {#} its number. A status of 400 or more is a failure. At the end the ledger is printed:\n"
                "what became of every URL, failures by type, the slowest. Ctrl-C and SIGTERM cancel, clean up and\n"
@@ -246,7 +272,11 @@ fetch_options fetch_words::understand() const {
             c.https_only();
         if (home_netrc || !netrc.empty())
             c.netrc(netrc_file(netrc));
+        if (no_private_addresses)
+            c.no_private_addresses();
         http::tls_options tls;
+        if (!pin.empty())
+            tls.pin(pin);
         if (!ca_file.empty()) {
             if (::access(ca_file.c_str(), R_OK) != 0)
                 throw usage_error(
@@ -264,7 +294,10 @@ fetch_options fetch_words::understand() const {
         }
         c.tls(tls);
     } catch (const std::invalid_argument& e) {
-        throw usage_error(e.what());
+        std::string text = e.what();
+        if (constexpr std::string_view setter = "tls_options::"; text.starts_with(setter))
+            text.replace(0, setter.size(), "--");
+        throw usage_error(text);
     }
     if (stall_timeout == "none") {
         o.stall_time.reset();

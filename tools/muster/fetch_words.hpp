@@ -59,6 +59,8 @@ struct fetch_words : batch_words {
     std::string netrc;
     bool https_only = false;
     std::string protocols;
+    bool no_private_addresses = false;
+    std::string pin;
     bool resume = false;
     std::string config; ///< read by expand_config
 

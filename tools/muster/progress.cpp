@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -21,11 +22,23 @@ namespace tool {
 
 namespace {
 
+/// "512 B", "1.2 MB".
+std::string short_size(double bytes) {
+    constexpr std::array<const char*, 5> units{"B", "KB", "MB", "GB", "TB"};
+    std::size_t unit = 0;
+    for (; bytes >= 999.5 && unit + 1 != units.size(); ++unit)
+        bytes /= 1000;
+    return fmt::format("{:.{}f} {}", bytes, unit != 0 && bytes < 9.95 ? 1 : 0, units.at(unit));
+}
+
 std::string counts_of(const progress_counts& c) {
     const double seconds = std::chrono::duration<double>(c.elapsed).count();
     std::string line = c.total ? fmt::format("{}/{}", c.done, *c.total) : fmt::format("{} done", c.done);
     line += fmt::format("  {} ok  {} failed  {} running  {:.0f}/s", c.ok, c.failed, c.running,
         seconds > 0.05 ? static_cast<double>(c.done) / seconds : 0.0);
+    if (c.bytes)
+        line += fmt::format("  {}  {}/s", short_size(static_cast<double>(*c.bytes)),
+            short_size(seconds > 0.05 ? static_cast<double>(*c.bytes) / seconds : 0.0));
     // At the rate so far.
     if (c.total && c.done != 0 && c.done < *c.total && seconds > 1)
         line += fmt::format("  {} left",

@@ -33,7 +33,8 @@ struct progress_counts {
     std::uint64_t ok = 0;
     std::uint64_t failed = 0;
     std::uint64_t running = 0;
-    std::uint64_t retrying = 0; ///< that wait for their next attempt
+    std::uint64_t retrying = 0;         ///< that wait for their next attempt
+    std::optional<std::uint64_t> bytes; ///< that have come, where they are what matters
     std::chrono::nanoseconds elapsed{0};
     std::vector<running_one> slowest; ///< of those that run, the one that has run longest first
     std::string last_failure;
