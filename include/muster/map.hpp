@@ -52,7 +52,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")
 
 public:
     map(Range range, F f, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "map"),
+        : words(site, "map"),
           input_(elements_type(std::forward<Range>(range)), std::forward<F>(f)) {
         detail::refuse_lambda_in_co_await<F>();
     }
