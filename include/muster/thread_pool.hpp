@@ -58,6 +58,7 @@ public:
     [[nodiscard]] std::size_t running() const noexcept;
 
     // ---- an executor: see executor.hpp ----
+    class reference;
     void submit(job& j);
     [[nodiscard]] bool withdraw(job& j) noexcept;
     void leave_behind(job& j) noexcept;
@@ -65,7 +66,19 @@ public:
 private:
     friend class program_pool;
     class state;
-    std::shared_ptr<state> state_; ///< shared with the threads: one may be left behind
+    std::shared_ptr<state> state_; ///< shared with the threads, of which one may be left behind, and with calls
+};
+
+/// A call's share of the pool: once the pool is gone it takes no calls any more.
+class thread_pool::reference {
+public:
+    explicit reference(thread_pool& pool) noexcept : state_(pool.state_) {}
+    void submit(job& j);
+    [[nodiscard]] bool withdraw(job& j) noexcept;
+    void leave_behind(job& j) noexcept;
+
+private:
+    std::shared_ptr<state> state_;
 };
 
 /// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.

@@ -63,9 +63,10 @@ public:
     /// False while it is watched by a loop that lives and belongs to another thread.
     [[nodiscard]] bool is_here() const noexcept { return is_loop_thread(home_); }
     /// *Errors*: invalid_state_error, which begins with `what`, unless it is here.
-    void require_here(const char* what) const {
-        require_loop_thread(home_, what,
-            "do it on the loop's thread, with loop_handle::post, or give the descriptor away there with release()");
+    void require_here(const char* what,
+        const char* instead = "do it on the loop's thread, with loop_handle::post, or give the descriptor away there "
+                              "with release()") const {
+        require_loop_thread(home_, what, instead);
     }
     /// For one that was made non-blocking although other programs share it: close() makes it blocking again.
     void block_again_when_closed() noexcept { blocks_again_ = true; }

@@ -423,6 +423,12 @@ bool thread_pool::withdraw(job& j) noexcept { return state_->withdraw(j); }
 
 void thread_pool::leave_behind(job& j) noexcept { state_->leave_behind(j); }
 
+void thread_pool::reference::submit(job& j) { state_->submit(j); }
+
+bool thread_pool::reference::withdraw(job& j) noexcept { return state_->withdraw(j); }
+
+void thread_pool::reference::leave_behind(job& j) noexcept { state_->leave_behind(j); }
+
 std::size_t thread_pool::threads() const noexcept { return state_->threads(); }
 
 std::size_t thread_pool::queued() const noexcept { return state_->queued(); }

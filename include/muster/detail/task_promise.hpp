@@ -175,7 +175,7 @@ public:
     inline_awaiter& operator=(const inline_awaiter&) = delete;
     ~inline_awaiter() {
         if (child_ && child_.address() != &no_memory_tag)
-            child_.destroy();
+            destroy_quietly(child_);
     }
 
     [[nodiscard]] bool await_ready() const noexcept { return !child_ || child_.address() == &no_memory_tag; }
@@ -201,7 +201,11 @@ protected:
             detail_outcome_access::set_error(result_, std::make_exception_ptr(std::bad_alloc()));
             return;
         }
-        std::exchange(child_, nullptr).destroy();
+        const auto frame = std::exchange(child_, nullptr);
+        if (result_.succeeded()) [[likely]]
+            frame.destroy();
+        else
+            destroy_quietly(frame);
     }
 
     outcome<T> result_;

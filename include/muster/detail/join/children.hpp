@@ -164,7 +164,7 @@ template <class T>
 void discard_child(task<T>& t) noexcept {
     auto frame = std::move(t).release();
     if (frame && frame.address() != &no_memory_tag)
-        frame.destroy();
+        destroy_quietly(frame);
 }
 template <handle_like H>
 void discard_child(H&) noexcept {}

@@ -248,7 +248,7 @@ public:
         auto& out = this->outcome_of(s);
         summary_.add(s.index_, out, scheduler::of(s).now() - s.began_);
         if constexpr (!std::same_as<Sink, no_sink>)
-            std::invoke(sink_, s.index_, std::move(out));
+            static_cast<void>(std::invoke(sink_, s.index_, std::move(out)));
     }
     // Each outcome is the sink's or the summary's, which answer for it on every way out.
     [[nodiscard]] const outcome_base* outcome_at(std::size_t) const noexcept override { return nullptr; }
