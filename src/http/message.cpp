@@ -96,6 +96,11 @@ request& request::body_from(body_source source, std::optional<std::uint64_t> siz
     return *this;
 }
 
+request& request::on_upload(upload_hook hook) {
+    upload_hook_ = std::move(hook);
+    return *this;
+}
+
 request& request::basic_auth(std::string name, std::string password) {
     refuse_breaks(name, "request::basic_auth");
     refuse_breaks(password, "request::basic_auth");

@@ -31,7 +31,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t starts_before_giving_up = 3;
-constexpr auto time_to_exit = 5s;      ///< static objects are destroyed, leak checkers look for leaks
+constexpr auto time_to_exit = 5s;      ///< for destructors of static objects, and for leak checkers
 constexpr auto look_for_deaths = 20ms; ///< on a system without descriptors of processes
 constexpr int reads_in_a_row = 16;     ///< of one worker, while others wait
 constexpr std::uint64_t said_by_dead = std::uint64_t{8} << 30; ///< the most that is read after a worker's death
@@ -388,7 +388,8 @@ void supervisor::distrust(worker_handle& w, std::exception_ptr damage) noexcept 
 // ---- ends of workers ----
 
 void supervisor::bury(worker_handle& w) noexcept {
-    // First ends what could still write to the socket; then reads what the worker said before its death, which counts.
+    // Kills the rest of the process group, so that nothing writes to the socket any more; then reads what the worker
+    // had sent, which counts.
     w.process().kill_group();
     for (std::uint64_t rest = said_by_dead; read_socket(w) && rest > buffer_.size(); rest -= buffer_.size()) {}
     if (w.now() == phase::decoding)

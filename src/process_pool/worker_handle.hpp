@@ -82,7 +82,8 @@ private:
 ///        |                 |                    |
 ///        +-------------> dead <-----------------+     (idle too)
 ///
-/// A worker in the phase `decoding` is left alone, even when its process dies: what it said before its death counts.
+/// The supervisor does not touch a worker in the phase `decoding`; its process may be killed meanwhile, and what it has
+/// sent counts all the same.
 class worker_handle : public detail::list_hook<worker_handle> {
 public:
     enum class phase : std::uint8_t { starting, idle, calling, decoding, exiting, dead };

@@ -79,7 +79,7 @@ void completable::report_if_unseen() noexcept {
     try {
         r.name = name();
         if (suppressed)
-            r.detail = "its gather had thrown another failure";
+            r.detail = "its combinator ended without delivering it";
     } catch (const std::bad_alloc&) {
         r.name.clear(); // the failure is reported with fewer words
     }

@@ -979,7 +979,7 @@ TEST_F(subprocess, every_call_on_another_thread_is_refused_while_a_task_waits_fo
 
 TEST(command, describes_itself_in_one_line) {
     EXPECT_EQ(command("echo", "a b", "c").describe(), "echo 'a b' c");
-    EXPECT_EQ(command("x", "a\nb").describe(), "x 'a?b'");
+    EXPECT_EQ(command("x", "a\nb").describe(), "x 'a\\nb'");
     EXPECT_LE(command("x", std::string(1000, 'y'), std::string(1000, 'z')).describe().size(), 210u);
     EXPECT_EQ(muster::shell_quote("it's"), "'it'\\''s'");
     EXPECT_EQ(muster::shell_quote(""), "''");

@@ -37,7 +37,7 @@ void attempts::disarm(scheduler& loop) noexcept {
 }
 
 bool attempts::add_clock(join_slot& s, std::size_t most) noexcept {
-    MUSTER_ASSERT(s.place_ == clocks_.size());
+    MUSTER_ASSERT(s.number_ == clocks_.size());
     return clocks_.make(most, *this, s) != nullptr;
 }
 

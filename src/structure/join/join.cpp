@@ -15,10 +15,12 @@
 // children_told: those that run were cancelled; the join's next entry accounts for those that never began.
 // accounted:     the join waits for those that still run.
 //
-// From any phase but the last a caller may be let go: its policy leaves the siblings alone, or it only watches them.
+// While the join runs, in any of its phases, the caller may be let go: its policy leaves the siblings alone, or the
+// caller only watches them.
 //
-// All of it runs on the loop's thread. The policy is asked when a child has ended, and only there; the source is asked
-// for children in fill() and account_for_unbegun() only; the caller's fiber is woken in end_wait() only.
+// All of it runs on the loop's thread. The policy decides in count() only, and says in conclude() what is thrown; the
+// source is asked for children in fill() and account_for_unbegun() only; the caller's fiber is woken in end_wait()
+// only.
 #include <muster/detail/join/join.hpp>
 
 #include <muster/detail/assert.hpp>
@@ -850,7 +852,8 @@ void join::conclude() {
     const std::size_t by = policy_.decided_by();
     const outcome_base* const decided = by == unlimited ? nullptr : outcome_at(by);
     suppress_failures(what == conclusion::decided_failure ? by : unlimited, losses::why::another_delivered);
-    // Where no fiber waits there is no cancellation of its own that would go before that of a child.
+    // A join that was started has no waiting fiber, so no cancellation of a caller's goes before the child that
+    // decided.
     if (decided != nullptr && (what == conclusion::decided_failure || parent_ == nullptr)) {
         mark_retrieved(by);
         keep_own_cancellation();

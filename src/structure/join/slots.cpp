@@ -17,7 +17,7 @@ join_slot* slots::take(fiber_loop& loop, fiber_owner& owner, std::size_t most) n
     }
     join_slot* const s = all_.make(most, loop, owner);
     if (s != nullptr)
-        s->place_ = static_cast<std::uint32_t>(all_.size() - 1);
+        s->number_ = static_cast<std::uint32_t>(all_.size() - 1);
     return s;
 }
 

@@ -7,8 +7,8 @@
 ///
 ///     if (!attempts.begin(slot)) ...           // an attempt begins
 ///     attempts.end(slot);                      // it has ended
-///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...   // slot comes out of next_due() after a
-///     pause
+///     // After a pause next_due() gives the slot back.
+///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...
 
 #include <muster/config.hpp>
 #include <muster/detail/backoff.hpp>
@@ -103,7 +103,7 @@ private:
         attempts* all;
     };
 
-    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.place_]; }
+    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.number_]; }
     void strike_limit() noexcept;
     void end_limit(child_clock& c, child_clock::state then) noexcept;
     void pause_is_over(child_clock& c) noexcept;

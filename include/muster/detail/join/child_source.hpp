@@ -49,9 +49,9 @@ public:
     virtual void again(join_slot&) {}
     /// A child that was pulled has ended; its slot is used again. *Errors*: what a sink throws, which ends the join.
     virtual void harvest(join_slot&) {}
-    /// How child i ended; null if it has not, or if its outcome has been handed on.
+    /// How child i ended; null if it has not, or if a sink has already taken its outcome.
     [[nodiscard]] virtual const outcome_base* outcome_at(std::size_t i) const noexcept = 0;
-    /// The outcome of a child that is a handle is decided before it has ended: it is cancelled.
+    /// Records `cancelled` as the outcome of child i, a handle for which the join no longer waits.
     virtual void give_up_on(std::size_t, const cancel_request&) noexcept {}
     /// Whether the value of a child that succeeded would be lost if it were not delivered.
     [[nodiscard]] virtual bool has_value_to_lose(std::size_t) const noexcept { return false; }

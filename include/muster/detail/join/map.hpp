@@ -108,7 +108,7 @@ public:
         auto& element = in_.elements().take();
         if constexpr (Elements::repeatable)
             if (!at_.empty())
-                at_[s.place_] = element;
+                at_[s.number_] = element;
         make_child(s, element);
         return pulled::child;
     }
@@ -116,7 +116,7 @@ public:
     [[nodiscard]] bool looked_ahead() const noexcept override { return !is_sized() && in_.elements().looked_ahead(); }
     void again(join_slot& s) override {
         if constexpr (Elements::repeatable)
-            make_child(s, at_[s.place_]);
+            make_child(s, at_[s.number_]);
     }
     [[nodiscard]] fiber* waiting_for_input() noexcept override { return in_.elements().waiting(); }
 
@@ -131,7 +131,7 @@ protected:
                 at_.resize(join_.most_slots());
     }
 
-    [[nodiscard]] outcome<value_type>& outcome_of(const join_slot& s) noexcept { return out_[s.place_]; }
+    [[nodiscard]] outcome<value_type>& outcome_of(const join_slot& s) noexcept { return out_[s.number_]; }
 
     template <class Place>
     void make_child(join_slot& s, Place& element_at) {

@@ -27,9 +27,9 @@ struct join_slot : fiber {
     join_slot(fiber_loop& loop, fiber_owner& owner) noexcept : fiber(loop, owner) {}
 
     outcome_base* out_ = nullptr;
-    std::uint64_t index_ = 0; ///< the child's place in the input
-    nanoseconds began_{0};    ///< when its first attempt did
-    std::uint32_t place_ = 0; ///< the slot's own number, by which others keep what belongs to it
+    std::uint64_t index_ = 0;  ///< the child's index in the input
+    nanoseconds began_{0};     ///< when its first attempt did
+    std::uint32_t number_ = 0; ///< the slot's own number, by which others keep what belongs to it
 };
 static_assert(sizeof(join_slot) <= 104, "a gather has one for each child");
 
