@@ -80,7 +80,10 @@ bool task_group::child_at(std::uint32_t i, child& found) noexcept {
 }
 
 /// Never called: a task of a group does not go on without it, so no child here can be cut off.
-void task_group::cut(std::uint32_t) noexcept { MUSTER_ASSERT(!"a task of a group is not cut off"); }
+void task_group::cut(std::uint32_t) noexcept {
+    constexpr bool a_task_of_a_group_is_never_cut_off = false;
+    MUSTER_ASSERT(a_task_of_a_group_is_never_cut_off);
+}
 
 detail::cancel_effect task_group::child_wait::cancel(suspension& s, const cancel_request&, detail::fiber*&) noexcept {
     static_cast<child_wait&>(s).forget();

@@ -666,14 +666,15 @@ private:
 };
 
 /// Whether the value that the awaiting coroutine returns next is lost: a task that returns while a cancellation has not
-/// been delivered is cancelled, and a coroutine inside a task gives its value to the one that awaits it.
+/// been delivered is cancelled, unless it is a child of a race, which accounts for the value itself; and a coroutine
+/// inside a task gives its value to the one that awaits it.
 class asio_value_is_lost final : public library_awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber& f = *h.promise().fiber_;
-        lost_ = h.promise().link_ == nullptr && f.cancellation_due();
+        lost_ = h.promise().link_ == nullptr && f.cancellation_due() && !f.keeps_value();
         f.transfer(h);
     }
     [[nodiscard]] bool await_resume() const noexcept { return lost_; }
