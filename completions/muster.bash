@@ -36,7 +36,7 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name) return ;;
     esac

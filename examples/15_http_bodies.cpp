@@ -74,11 +74,23 @@ muster::task<> download(http::client& client, const faulty_server& server) {
 }
 // [/download]
 
+// [to-file]
+muster::task<> to_file(http::client& client, const faulty_server& server) {
+    http::download_options options;
+    options.resume().retry(http::resend_policy(5)); // goes on where it broke off, in this run or the next
+    options.digest(
+        "sha256:dc51b8c96c2d745df3bd5590d990230a482fd247123599548e0632fdbf97fc22"); // of "ok" and a line feed
+    auto got = co_await http::download(client, server.url("/ok"), "ok.txt", options);
+    fmt::print("file: {} bytes in {}, {} of them from before\n", got.size, got.file, got.continued_at);
+}
+// [/to-file]
+
 muster::task<> all(const faulty_server& server) {
     http::client client(our_options());
     co_await requests(client, server);
     co_await upload(client, server);
     co_await download(client, server);
+    co_await to_file(client, server);
 }
 
 int main() {

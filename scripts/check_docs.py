@@ -7,7 +7,9 @@ A ```cpp block must be a region of a source file that the build compiles, named 
 common indentation. A block of another language may be a region too (`# [name]` where `#` begins comments), or a whole
 file: `<!-- file: examples/01_hello.expected -->`, for what an example prints. --fix copies both into the blocks.
 `<!-- lines of: FILE -->` says that the block's lines stand in the file, one after the other.
-Every relative link leads to a file of the repository, and to a heading of it where it names one.
+Every relative link leads to a file of the repository, and to a heading of it where it names one. In a row of a table
+whose last two columns are links to sources and names of functions, each function stands in one of the sources, and each
+source has one of the functions.
 
 A ```sh block is run by `--run BIN`, in an empty folder with BIN first in PATH, if the comment above it is `<!-- run -->`
 (it must exit with 0) or `<!-- run: status N -->`. Otherwise the comment is `<!-- not run: reason -->`, or every command
@@ -33,6 +35,7 @@ LINES = re.compile(r"^<!-- lines of: (\S+) -->$")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 RUN = re.compile(r"^<!-- run(?:: status (\d+))? -->$")
 NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
+ROUTE = re.compile(r"^\|.*\| (\[`[^|]*) \| (`\w+`(?:, `\w+`)*) \|$")
 MARKER = re.compile(r"^\s*(?://|#) \[/?[\w-]+\]\s*$")
 
 
@@ -109,6 +112,27 @@ def check_links(path, page, lines, blocks):
                 errors.append(f"{page}:{number + 1}: {link} does not exist")
             elif anchor and target.suffix == ".md" and anchor not in anchors_of(target):
                 errors.append(f"{page}:{number + 1}: {link}: no such heading")
+    return errors
+
+
+def check_routes(path, page, lines):
+    """The errors of the rows that name sources and functions in them."""
+    errors = []
+    for number, line in enumerate(lines):
+        row = ROUTE.match(line)
+        if not row:
+            continue
+        names = re.findall(r"\w+", row[2])
+        words = {}
+        for link in LINK.findall(row[1]):
+            target = (path.parent / link).resolve()
+            words[link] = set(re.findall(r"\w+", target.read_text(encoding="utf-8"))) if target.exists() else set(names)
+        for name in names:
+            if not any(name in of_file for of_file in words.values()):
+                errors.append(f"{page}:{number + 1}: {name} stands in none of the files")
+        for link, of_file in words.items():
+            if of_file.isdisjoint(names):
+                errors.append(f"{page}:{number + 1}: {link} has none of the functions")
     return errors
 
 
@@ -189,7 +213,7 @@ def main():
                         ran += 1
                         errors += run(b, folder)
         else:
-            errors += check_links(path, page, lines, blocks)
+            errors += check_links(path, page, lines, blocks) + check_routes(path, page, lines)
             for b in blocks:
                 errors += check(b, root, listed)
 

@@ -26,9 +26,9 @@ enum class callback_id : std::uint64_t {};
 
 /// A handle that does not know the type of its task's value. Sets of handles hold it, and a done callback receives it.
 /// Two handles are equal if they refer to the same task.
-/// *Errors* of each function but valid(), id() and comparison: invalid_state_error for a handle that refers to nothing,
-/// and, except of request_cancel(), on a thread that is not the loop's.
-/// *Thread safety*: the loop's thread, except request_cancel(). May be used after its loop has ended.
+/// *Errors* of each function but valid(), id(), site() and comparison: invalid_state_error for a handle that refers to
+/// nothing (of site() too), and, except of request_cancel(), on a thread that is not the loop's. *Thread safety*: the
+/// loop's thread, except request_cancel(). May be used after its loop has ended.
 class any_handle {
 public:
     /// Refers to nothing.
@@ -51,7 +51,7 @@ public:
     /// The same from any thread; carried out by the loop. This handle must live until the call returns.
     /// *Returns* false if the loop has ended, or if there is no memory for the request.
     bool request_cancel(std::string message = {}) const;
-    /// How often cancel was called, less uncancel. Zero for a future.
+    /// How many requests to stop have reached the task, less uncancel(). Zero for a future.
     [[nodiscard]] int cancelling() const;
     /// Takes one request back. *Returns* what is left. As CPython 3.13: at zero an undelivered request is dropped.
     int uncancel() const;
@@ -63,7 +63,8 @@ public:
     /// *Returns* the value of report::id for this task; null for a handle that refers to nothing.
     [[nodiscard]] const void* id() const noexcept { return state_.get(); }
 
-    /// Called by the loop after it has ended, in a turn of its own, callbacks in the order in which they were added.
+    /// Called by the loop after the task has ended, as an entry of its own in the ready queue; callbacks come in the
+    /// order in which they were added.
     /// *Errors*: what a callback throws is reported (callback_failed); without a loop any more nothing is called.
     callback_id add_done_callback(std::function<void(const any_handle&)> callback) const;
     /// *Returns* false if there was none, or if it has ended.

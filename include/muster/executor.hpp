@@ -284,10 +284,12 @@ task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site
 
 } // namespace detail
 
-/// Awaiting it calls `f` on the executor. Calls wait for a thread in the order in which they were submitted.
+/// Awaiting it calls `f` on the executor. Calls are made in the order in which they were submitted.
 /// *Returns* what f returns: a value, a reference, or nothing; an exception object that f *returned* is a value.
-/// *Errors*: what f throws, as itself; what the executor throws if it does not take the call.
-/// *Cancellation*: a call that has not begun is taken back, and never made. One that has begun is waited for; then
+/// *Errors*: what f throws - as itself on a thread_pool; a process_pool says which types come back as themselves; what
+/// the executor throws if it does not take the call.
+/// *Cancellation*: a call that has not begun is taken back, and never made. On a thread_pool one
+/// that has begun is waited for (a process_pool kills its process first); then
 /// cancelled_error is thrown, what f returned is dropped, and what it threw is reported (suppressed). If f takes a
 /// std::stop_token, that is stopped meanwhile. `.abandon()` leaves a call that has begun behind.
 /// *Lifetime*: f lives in the waiting frame; the executor must outlive the call. With g++ 12, name a lambda that

@@ -108,8 +108,8 @@ public:
     /// *Returns* a future of the result that awaiting would give. If `then` is given, it is called with that result
     /// when the last child has ended, and the future has what `then` returns. Dropping the future stops nothing.
     /// *Errors*: invalid_state_error if no loop runs on this thread, or for a task that was awaited before;
-    /// std::invalid_argument for an option that needs somebody who waits. The future fails as awaiting would, in the
-    /// turn of the loop in which the join counts the child that decides.
+    /// std::invalid_argument for limit, rate or each_within, which need a caller that waits. The future fails as
+    /// awaiting would, in the iteration of the loop in which the join counts the child that decides.
     /// *Cancellation*: cancel() asks all children and does not end the future; it gives false if all have ended. The
     /// future then fails with a cancelled_error, also if the children went on to values; it does not count as
     /// cancelled. *Source*: asyncio.gather that is not awaited yet, with leave_siblings().

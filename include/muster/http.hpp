@@ -12,6 +12,7 @@
 
 #include <muster/config.hpp>
 #include <muster/http/client_options.hpp>
+#include <muster/http/download.hpp>
 #include <muster/http/error.hpp>
 #include <muster/http/message.hpp>
 #include <muster/http/response_stream.hpp>

@@ -12,7 +12,7 @@
 ///     });
 
 #include <muster/config.hpp>
-#include <muster/detail/remote_call.hpp>
+#include <muster/detail/loop_call.hpp>
 #include <muster/external_work_guard.hpp>
 #include <muster/task.hpp>
 
@@ -37,9 +37,9 @@ public:
     /// *Returns* a handle to this thread's loop. *Errors*: invalid_state_error if none runs.
     static loop_handle current() { return loop_handle(external_work_guard()); }
 
-    /// Has `f` called on the loop's thread, in a turn of its own, in the order of posting. *Returns* false if the loop
-    /// has ended; true means that it is on its way, but a loop that ends first drops it. *Errors*: what f throws is
-    /// reported (callback_failed). *Source*: asyncio's loop.call_soon_threadsafe.
+    /// Has `f` called on the loop's thread, as an entry of its own in the ready queue, in the order of posting.
+    /// *Returns* false if the loop has ended; true means that it is on its way, but a loop that ends first drops it.
+    /// *Errors*: what f throws is reported (callback_failed). *Source*: asyncio's loop.call_soon_threadsafe.
     template <std::invocable F>
     bool post(F f, std::source_location site = std::source_location::current()) const {
         return detail::post_call(*guard_.inbox(), std::move(f), site);

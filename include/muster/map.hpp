@@ -3,7 +3,8 @@
 
 /// \file
 /// Runs a function that gives a task over a range of inputs, a generator or a queue, pulled lazily: at most `limit`
-/// children are alive at once, whatever the length of the input. Retries, rate and time limits, early stops; every
+/// children run at once, whatever the length of the input; with retry up to four times as many more wait for their next
+/// attempt. Retries, rate and time limits, early stops; every
 /// outcome collected, or streamed with memory that does not grow.
 ///
 ///     auto outcomes = co_await muster::map(urls, call).limit(100).each_within(2s).retry(3).settle();

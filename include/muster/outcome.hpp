@@ -52,10 +52,11 @@ public:
 
     /// Why it was cancelled or not started; cancel_reason::none otherwise.
     [[nodiscard]] cancel_reason reason() const noexcept { return reason_; }
-    /// The message of whoever cancelled it, and its name. *Lifetime*: as long as this outcome.
+    /// The text that was given to cancel(). *Lifetime* of this and of requested_by(): as long as this outcome.
     [[nodiscard]] std::string_view message() const noexcept {
         return has_text() ? std::string_view(stored_text()->message) : std::string_view();
     }
+    /// The name of the task that called cancel(); of a join, the child that made it stop.
     [[nodiscard]] std::string_view requested_by() const noexcept {
         return has_text() ? std::string_view(stored_text()->requested_by) : std::string_view();
     }

@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// The ledger of a combinator: how each of many ended, in the order in which they were submitted, and the counts,
-/// which always add up. Ask for failures by type; base classes count, nothing is thrown to find out.
-/// Failures that nobody has looked at when it is destroyed are reported.
+/// All outcomes of a combinator, in the order in which its children were submitted, with their counts (a ledger), which
+/// always add up. A question for the failures of type E also finds those of classes derived from E; no exception is
+/// thrown to find out. A failure that nobody has looked at when the outcomes are destroyed is reported.
 ///
 ///     auto outcomes = co_await muster::settle(std::move(tasks));
 ///     for (const auto& failure : outcomes.failures_of<http_error>())
@@ -76,7 +76,7 @@ private:
     const E* typed_;
 };
 
-/// The part of a ledger that does not depend on the types of the values. Move-only.
+/// The part of outcomes that does not depend on the types of the values. Move-only.
 class outcomes_base {
 public:
     outcomes_base(outcomes_base&&) noexcept = default;
@@ -105,10 +105,11 @@ public:
         return i < info_->durations.size() ? info_->durations[i] : std::chrono::nanoseconds(0);
     }
 
-    /// The failures, lowest index first. Reading them through it counts as looking. *Complexity*: O(n) in all.
+    /// The failures, lowest index first. A failure in this list counts as looked at. *Complexity*: O(n) in all.
     [[nodiscard]] std::vector<failure_ref> failures() const;
 
-    /// The failures that are an E or derived from it; these count as looked at. *Complexity*: O(n), no throw.
+    /// The failures that are an E or derived from it; these count as looked at. *Complexity*: O(n); no
+    /// exception is thrown to find the type.
     template <class E>
     [[nodiscard]] std::vector<typed_failure<E>> failures_of() const {
         std::vector<typed_failure<E>> found;
@@ -173,7 +174,7 @@ protected:
     mutable bool unread_ = false;
 };
 
-/// The ledger of many with values of one type. *Lifetime*: owns the outcomes. *Thread safety*: as a container.
+/// The outcomes of children with values of one type. *Lifetime*: owns the outcomes. *Thread safety*: as a container.
 template <class T>
 class [[nodiscard("the ledger says what failed: look at it")]] outcomes : public outcomes_base {
 public:

@@ -39,14 +39,15 @@ class worker_handle;
 
 /// Processes are started when calls need them, one call at a time in each, and stay for the next call. A call is made
 /// at most once. *Errors* of a call: what the function throws, as itself if the type is known (see remote_exception),
-/// else remote_error; worker_died_error; timeout_error, see call_timeout(); wire_error; worker_start_error when
-/// starting failed three times in a row and no process is left - later calls try again; queue_full; invalid_state_error
-/// once the pool is shut down. *Cancellation*: a call that waits is taken back. The process of one that is being made
-/// is killed; the task waits until it is dead, and is cancelled. So no call ever outlives the task that awaits it, but
-/// for abandon(), which does not wait for the death. With kill_cancelled(false) the call is waited for, as on a thread.
-/// *Thread safety*: any thread. All results of a pool are read (from_json) on one thread of the pool's: a from_json
-/// that takes long holds up the results of other calls, but neither the loop nor any time limit. *Source*:
-/// concurrent.futures.ProcessPoolExecutor, which is broken for ever once a process has died.
+/// else remote_error; worker_died_error; timeout_error, see call_timeout(); wire_error; worker_start_error after
+/// three failed starts in a row, or after one in which the worker itself said why it can't serve, when no process is
+/// left - later calls try again; queue_full; invalid_state_error once the pool is shut down. *Cancellation*: a call
+/// that waits is taken back. The process of one that is being made is killed; the task waits until it is dead, and is
+/// cancelled. So no call ever outlives the task that awaits it, but for abandon(), which does not wait for the death.
+/// With kill_cancelled(false) the call is waited for, as on a thread. *Thread safety*: any thread. All results of a
+/// pool are read (from_json) on one thread of the pool's: a from_json that takes long holds up the results of other
+/// calls, but neither the loop nor any time limit. *Source*: concurrent.futures.ProcessPoolExecutor, which is broken
+/// for ever once a process has died.
 class process_pool {
 public:
     class job;

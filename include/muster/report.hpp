@@ -26,7 +26,7 @@ enum class report_kind : std::uint8_t {
     never_retrieved,      ///< a task failed, and its last handle went without a look at the failure
     never_awaited,        ///< a coroutine or combinator was made and destroyed without being awaited
     destroyed_pending,    ///< a task had not ended when its loop was destroyed
-    suppressed,           ///< a failure beside the one that its combinator threw
+    suppressed,           ///< a failure, or a value of a race, that its combinator did not deliver
     unread_outcomes,      ///< outcomes were destroyed, and this failure among them was never looked at
     shutdown_failure,     ///< a task left at the end of run failed while it was being cancelled
     callback_failed,      ///< a done callback threw

@@ -141,7 +141,7 @@ namespace this_task {
 
 /// *Returns* the task's name; empty outside a task. A combinator's child is "gather[3]".
 [[nodiscard]] std::string name();
-/// How often this task was asked to stop, less uncancel().
+/// How many requests to stop have reached this task, less uncancel().
 [[nodiscard]] int cancelling();
 /// Takes one request back. *Returns* what is left. *Errors*: invalid_state_error outside a task.
 int uncancel();

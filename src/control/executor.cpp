@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A call on its way to an executor and back.
+// This file takes a call to an executor, and its outcome back.
 //
 // The task's side is a job_wait, the executor's side an executor_job, which is also the letter that brings the outcome
 // back to the task's loop. The wait goes through these stages, all on the loop's thread:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The errors of setting a future.
+// This file throws the errors of setting a future.
 #include <muster/future.hpp>
 
 #include <stdexcept>

@@ -27,7 +27,7 @@ struct way {
 };
 
 way follow(const cancel_target::child& from) noexcept {
-    // Tasks that only await each other in a circle were cut by fiber::cancel; this bounds a circle that is held back.
+    // fiber::cancel cuts circles of tasks that only await each other; the bound guards against an error in that.
     constexpr int most_hops = 1 << 20;
     way w;
     w.target = from.combinator;
@@ -70,8 +70,8 @@ void cancel_wave::reach(cancel_target& target) noexcept {
 }
 
 bool cancel_wave::cut_path(cancel_target& last, cancel_target& first) noexcept {
-    // A child that goes on by itself is cut off: whoever waits for what the others give is told by their end. A circle
-    // without one has a plain await, which is interrupted.
+    // First choice: cut the circle at a child of a combinator, because the combinator can go on without that child.
+    // Second choice: interrupt a plain await.
     for (const bool only_children : {true, false}) {
         for (cancel_target* t = &last; t != nullptr; t = t == &first ? nullptr : t->up_) {
             cancel_target::child c;
@@ -95,14 +95,14 @@ bool cancel_wave::cut_a_circle(cancel_target& from) noexcept {
         t.seen_in_ = number_;
         t.up_ = up;
         t.next_child_ = 0;
-        t.place_ = cancel_target::place::on_path;
+        t.path_ = cancel_target::path_state::on_path;
     };
     enter(from, nullptr);
     cancel_target* at = &from;
     while (at != nullptr) {
         cancel_target::child child;
         if (!at->child_at(at->next_child_, child)) {
-            at->place_ = cancel_target::place::off_path;
+            at->path_ = cancel_target::path_state::off_path;
             at = at->up_;
             continue;
         }
@@ -115,7 +115,7 @@ bool cancel_wave::cut_a_circle(cancel_target& from) noexcept {
             at = met;
             continue;
         }
-        if (met->place_ != cancel_target::place::on_path)
+        if (met->path_ != cancel_target::path_state::on_path)
             continue;
         if (cut_path(*at, *met))
             return true;

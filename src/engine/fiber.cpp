@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The stepper, and cancellation.
+// This file steps fibers and cancels them.
 //
 // step() resumes the fiber's innermost coroutine, again and again, until that waits, yields or ends. A coroutine that
 // awaits a child names the child as the innermost one and suspends; a child that ends names its parent. So no
@@ -7,7 +7,8 @@
 //
 // A cancellation finds a fiber in one of three situations. If a stretch of its code holds cancellation back, the
 // request waits at that hold. If the fiber runs, the request is kept for its next wait; if it was woken and is queued,
-// the wait that woke it throws the cancellation when the fiber goes on, and gives back what it was given. If the fiber
+// the awaiter throws the cancellation when the fiber runs, after it has given back the permit or item that
+// it had received. If the fiber
 // waits, the wait decides (cancel_effect): it ends, it passes the request on to what it waits for, or it can't stop.
 #include <muster/detail/fiber.hpp>
 

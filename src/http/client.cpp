@@ -11,6 +11,7 @@
 #include <muster/cleanup.hpp>
 #include <muster/outcome.hpp>
 #include <muster/sleep.hpp>
+#include <muster/timeout.hpp>
 
 #include <chrono>
 #include <memory>
@@ -39,11 +40,36 @@ struct attempt {
     }
 };
 
+/// Looks up the names that a transfer asks for, of its server and of those that it is redirected to, and waits on. A
+/// resolver that takes too long is cancelled; the transfer's own time limit has ended the transfer by then.
+task<> look_up_names(engine& by, transfer& t, until what) {
+    while (t.asks()) {
+        auto looking = by.look_up(t.asks_for());
+        const auto limit = t.time_left();
+        if (limit)
+            looking = wait_for(std::move(looking), *limit + std::chrono::milliseconds(1));
+        auto found = co_await muster::detail::outcome_of_body(std::move(looking));
+        if (!t.asks())
+            co_return;
+        if (!found.succeeded()) {
+            auto error = found.as_exception();
+            co_await fail(std::move(error));
+        }
+        by.go_on_to(t, found.value());
+        exchange waiting(by, t, what);
+        co_await waiting;
+    }
+}
+
 /// Sends a request once; its body, if it has one, is at hand. Most requests are of this kind.
 task<response> send_plain(std::shared_ptr<engine> by, request what) {
     const lease borrowed(*by, what, delivery::whole);
     exchange waiting(*by, *borrowed, until::ended);
     co_await waiting;
+    if (borrowed->asks()) {
+        auto looking = look_up_names(*by, *borrowed, until::ended);
+        co_await std::move(looking);
+    }
     auto failure = borrowed->failure();
     if (failure)
         co_await fail(std::move(failure));
@@ -59,6 +85,10 @@ task<response> send_once(std::shared_ptr<engine> by, shared_request what, attemp
         state->begin_feeding();
         exchange waiting(state->by(), state->carrier(), until::ended);
         co_await waiting;
+        if (state->carrier().asks()) {
+            auto looking = look_up_names(state->by(), state->carrier(), until::ended);
+            co_await std::move(looking);
+        }
         made.look_at(state->carrier());
         auto failure = state->carrier().failure();
         if (failure)
@@ -78,6 +108,10 @@ task<response_stream> open_once(std::shared_ptr<engine> by, shared_request what,
         state->begin_feeding();
         exchange waiting(state->by(), state->carrier(), until::head);
         co_await waiting;
+        if (state->carrier().asks()) {
+            auto looking = look_up_names(state->by(), state->carrier(), until::head);
+            co_await std::move(looking);
+        }
         made.look_at(state->carrier());
         // A failure after the headers is thrown by read().
         auto failure = state->carrier().has_head() ? nullptr : state->carrier().failure();

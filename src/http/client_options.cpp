@@ -4,6 +4,8 @@
 // which could add a header to a request, and a NUL, at which libcurl would stop reading.
 #include <muster/http/client_options.hpp>
 
+#include "address.hpp"
+
 #include <algorithm>
 #include <array>
 #include <stdexcept>
@@ -61,6 +63,26 @@ client_options& client_options::redirect_strips(std::vector<std::string> headers
 
 client_options& client_options::https_only() noexcept {
     https_only_ = true;
+    return *this;
+}
+
+client_options& client_options::no_private_addresses() noexcept {
+    no_private_addresses_ = true;
+    return *this;
+}
+
+client_options& client_options::resolve(std::string host, std::vector<std::string> addresses) {
+    for (const auto& one : addresses)
+        if (!is_address(one))
+            throw std::invalid_argument("client_options::resolve: '" + one + "' is no address");
+    if (addresses.empty())
+        throw std::invalid_argument("client_options::resolve: no address is given for '" + host + "'");
+    resolved_.emplace_back(lower_host(one_line(std::move(host), "client_options::resolve")), std::move(addresses));
+    return *this;
+}
+
+client_options& client_options::resolver(name_resolver look_up) {
+    resolver_ = std::move(look_up);
     return *this;
 }
 
@@ -170,6 +192,29 @@ tls_options& tls_options::at_least(tls_version v) noexcept {
 
 tls_options& tls_options::allow_missing_close_notify() noexcept {
     missing_close_notify_is_fine_ = true;
+    return *this;
+}
+
+tls_options& tls_options::pin(std::string keys) {
+    constexpr std::string_view begin = "sha256//";
+    constexpr std::size_t digits = 43;
+    const auto is_digest = [&](std::string_view one) {
+        const auto is_digit = [](char c) {
+            return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '+' || c == '/';
+        };
+        return one.size() == begin.size() + digits + 1 && one.starts_with(begin) && one.ends_with('=') &&
+               std::ranges::all_of(one.substr(begin.size(), digits), is_digit);
+    };
+    std::string_view rest = keys;
+    for (bool more = true; more;) {
+        const auto end = rest.find(';');
+        more = end != std::string_view::npos;
+        if (!is_digest(rest.substr(0, end)))
+            throw std::invalid_argument("tls_options::pin: '" + std::string(rest.substr(0, end)) +
+                                        "' is no 'sha256//' with a digest of 44 characters in base64");
+        rest.remove_prefix(more ? end + 1 : 0);
+    }
+    pin_ = std::move(keys);
     return *this;
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <new>
+#include <stdexcept>
 #include <utility>
 
 namespace muster::http {
@@ -21,6 +22,9 @@ engine::engine(const client_options& options)
         if (auto late = t.look_at_clock())
             static_cast<engine*>(self)->fail(t, std::move(late));
     };
+    if (options_.no_private_addresses_ && options_.proxy_ && !options_.proxy_->empty())
+        throw std::invalid_argument(
+            "client_options::no_private_addresses: a proxy would connect in our stead: leave the proxy out");
     const auto most = [](std::size_t n) { return static_cast<long>(std::min<std::size_t>(n, 1 << 30)); };
     if (options_.connections_per_host_ != 0)
         curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_HOST_CONNECTIONS, most(options_.connections_per_host_));
@@ -79,10 +83,7 @@ bool engine::start(transfer& t) noexcept {
             throw transfer_error(t.url(), "the http::client was destroyed before the request began");
         loop_.attach();
         shared_.loop = &loop_.loop();
-        const bool may_go = admission_.enter(t.ticket(), admission_.has_limits() ? t.server() : std::string());
-        if (may_go)
-            hand_over(t);
-        t.enter(may_go ? transfer_phase::running : transfer_phase::waiting);
+        t.enter(!t.asks() && queue_up(t) ? transfer_phase::running : transfer_phase::waiting);
     } catch (...) {
         admission_.leave(t.ticket());
         t.ended_with(std::current_exception());
@@ -95,11 +96,34 @@ bool engine::start(transfer& t) noexcept {
         loop_.loop().begin_external_work();
     under_way_.push_back(t);
     t.start_clock();
-    if (t.phase() == transfer_phase::running)
+    if (t.phase() == transfer_phase::running || t.asks())
         t.wait_for(waits_for::connection);
     else
         settle();
     return true;
+}
+
+void engine::go_on_to(transfer& t, const std::vector<std::string>& addresses) {
+    if (!t.is_wanted())
+        return;
+    MUSTER_ASSERT(t.phase() == transfer_phase::waiting && t.ticket().is_outside());
+    t.take_addresses(addresses);
+    if (queue_up(t)) {
+        t.enter(transfer_phase::running);
+        t.wait_for(waits_for::connection);
+    } else {
+        t.wait_for(waits_for::admission);
+    }
+    settle();
+}
+
+/// *Returns* whether the limits allow the transfer to be handed over at once, which is done then. *Errors*: as
+/// hand_over.
+bool engine::queue_up(transfer& t) {
+    const bool may_go = admission_.enter(t.ticket(), admission_.has_limits() ? t.server() : std::string());
+    if (may_go)
+        hand_over(t);
+    return may_go;
 }
 
 /// *Errors*: std::bad_alloc, transfer_error.
@@ -165,6 +189,8 @@ void engine::curl_is_due() noexcept {
             if (at_hand.is_answered())
                 continue;
             shared_.noted.remove(at_hand);
+            // libcurl looks at a transfer again only if something else is paused than before.
+            curl_easy_pause(at_hand.easy(), CURLPAUSE_SEND | at_hand.pause_for_going_on());
             curl_easy_pause(at_hand.easy(), at_hand.pause_for_going_on());
         }
     }
@@ -231,9 +257,12 @@ void engine::end_or_send_again(transfer& t, CURLcode code) noexcept {
     try {
         t.begin_again();
         admission_.leave(t.ticket());
-        if (admission_.enter(t.ticket(), admission_.has_limits() ? t.server() : std::string())) {
+        if (t.asks()) {
+            t.enter(transfer_phase::waiting);
             t.wait_for(waits_for::connection);
-            hand_over(t);
+            t.wake_waiter();
+        } else if (queue_up(t)) {
+            t.wait_for(waits_for::connection);
         } else {
             t.enter(transfer_phase::waiting);
             t.wait_for(waits_for::admission);

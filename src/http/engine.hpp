@@ -19,6 +19,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace muster::http {
@@ -37,6 +39,13 @@ public:
     /// Has libcurl run it; its waiter is woken when it has ended. *Returns* false if it could not be begun; its failure
     /// says why: invalid_state_error if the running loop does no I/O, or another loop's requests are under way.
     [[nodiscard]] bool start(transfer& t) noexcept;
+    /// Asks the client's resolver.
+    [[nodiscard]] task<std::vector<std::string>> look_up(std::string host) const {
+        return options_.resolver_(std::move(host));
+    }
+    /// Gives the transfer the addresses that it asks for, and lets it go on; does nothing if it has ended meanwhile.
+    /// *Errors*: as transfer::take_addresses.
+    void go_on_to(transfer& t, const std::vector<std::string>& addresses);
     /// Ends the transfer without waking its waiter.
     void abandon(transfer& t) noexcept;
     /// Lets libcurl go on with what was paused, now that some of what came was taken or more to send was given.
@@ -62,6 +71,7 @@ private:
     void put_away(transfer& t) noexcept;
     void finish(transfer& t) noexcept;
     void fail_all(const char* why) noexcept;
+    [[nodiscard]] bool queue_up(transfer& t);
     void hand_over(transfer& t);
     void admit_waiting() noexcept;
     void settle() noexcept;

@@ -42,6 +42,10 @@ public:
             fiber_->yield(h);
             return;
         }
+        if (transfer_->ready(until_)) {
+            fiber_->yield(h); // it asks for addresses
+            return;
+        }
         transfer_->set_waiter(this);
         fiber_->wait(*this, h);
     }

@@ -3,15 +3,20 @@
 
 /// \file
 /// How an answer says where its body ends. libcurl reads a Content-Length up to the first byte that is no digit and
-/// takes the last of several; which end is the right one must not be a guess. Plain decisions. Private to muster::http.
+/// takes the last of several, and skips whatever follows a chunk's size; which end is the right one must not be a
+/// guess. Plain decisions. Private to muster::http.
 ///
 ///     const body_frame frame = frame_of(is_head, status, version, headers);
+///     chunk_inspector chunks;
+///     chunks.take(bytes_from_the_wire);
+///     if (!chunks.is_complete()) ...            // the body was cut short
 
 #include <muster/http/message.hpp>
 
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 
 namespace muster::http {
 
@@ -36,6 +41,43 @@ struct body_frame {
 /// *Returns* what all Content-Length fields say; nothing if there are none. A number that is too large for 64 bits is
 /// the largest one. *Errors*: framing_error unless all of them are the same digits.
 [[nodiscard]] std::optional<std::uint64_t> content_length(const header_list& headers);
+
+/// *Returns* whether a header of that name says where the body ends. *Source*: RFC 9112, 6.
+[[nodiscard]] bool says_framing(std::string_view name) noexcept;
+
+/// Follows the chunks of a body as they come over the wire, their sizes and ends included, beside libcurl, which
+/// unpacks them. The picture is at the head of framing.cpp.
+class chunk_inspector {
+public:
+    void begin() noexcept { *this = chunk_inspector(); }
+    /// Bytes behind the last chunk and its trailers are not looked at. *Errors*: framing_error. *Source*: RFC
+    /// 9112, 7.1.
+    void take(std::string_view bytes);
+    /// *Returns* whether the empty line after the last chunk was there, to its last byte.
+    [[nodiscard]] bool is_complete() const noexcept { return phase_ == phase::complete; }
+
+private:
+    enum class phase {
+        size,
+        after_size,
+        extension,
+        size_lf,
+        data,
+        data_end,
+        data_lf,
+        trailers,
+        trailer,
+        last_lf,
+        complete
+    };
+
+    void take_size(char c);
+    void end_size_line();
+
+    phase phase_ = phase::size;
+    unsigned digits_ = 0;    ///< of the size at hand
+    std::uint64_t left_ = 0; ///< of the chunk at hand
+};
 
 /// *Errors*: framing_error. *Source*: RFC 9112, 6.3.
 [[nodiscard]] body_frame frame_of(bool is_head, int status, http_version version, const header_list& headers);

@@ -5,7 +5,7 @@
 /// The time limits of a request: one for all of it, and one for each thing that it waits for. Plain arithmetic on times
 /// that the caller gives; arms no timer. Private to muster::http.
 ///
-///     clock.begin(limits, now);                    // it waits for its turn
+///     clock.begin(limits, now);                    // it waits for a free connection
 ///     clock.enter(waits_for::connection, now);
 ///     if (auto late = clock.expired(now)) throw timeout_error(url, late->text);
 

@@ -3,12 +3,14 @@
 // body's headers where it changes, reads the body of a redirect into the answer's limits, and follows 300 and 305.
 #include "redirect.hpp"
 
+#include "address.hpp"
 #include "curl_handles.hpp"
 
 #include <muster/http/error.hpp>
 
 #include <array>
 #include <memory>
+#include <utility>
 
 namespace muster::http {
 
@@ -56,7 +58,8 @@ hop after_redirect(const hop& from, int status, const std::string& location, con
     if (code == CURLUE_OUT_OF_MEMORY)
         throw std::bad_alloc();
     if (code != CURLUE_OK || (scheme != "http" && scheme != "https"))
-        throw protocol_error(asked_for, "the server redirects to what is no URL of http or https: " + location);
+        throw protocol_error(
+            asked_for, "the server redirects to what is no URL of http or https: " + without_password(location));
 
     hop next = from;
     next.url = part_of(url.get(), CURLUPART_URL);
@@ -76,6 +79,16 @@ std::string origin_of(const std::string& url) {
     if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_URLENCODE) != CURLUE_OK)
         return {};
     return origin_of(parsed.get());
+}
+
+std::pair<std::string, std::string> host_and_port_of(const std::string& url) {
+    const url_handle parsed(curl_url());
+    if (!parsed)
+        throw std::bad_alloc();
+    if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_URLENCODE) != CURLUE_OK)
+        return {};
+    return {
+        lower_host(part_of(parsed.get(), CURLUPART_HOST)), part_of(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT)};
 }
 
 bool describes_body(std::string_view name) noexcept {

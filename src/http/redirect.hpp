@@ -9,6 +9,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace muster::http {
 
@@ -32,6 +33,9 @@ struct hop {
 
 /// *Returns* the URL's scheme, host and port, in lower case, with the port always there; empty if it is no URL.
 [[nodiscard]] std::string origin_of(const std::string& url);
+
+/// *Returns* the URL's host, in lower case and without brackets, and its port; empty texts if it is no URL.
+[[nodiscard]] std::pair<std::string, std::string> host_and_port_of(const std::string& url);
 
 /// *Returns* whether a header describes the body that is sent, so that it goes where the body goes.
 [[nodiscard]] bool describes_body(std::string_view name) noexcept;

@@ -7,6 +7,7 @@
 #include "tls_state.hpp"
 
 #include <cstdint>
+#include <string_view>
 
 #include <dlfcn.h>
 
@@ -18,6 +19,7 @@ constexpr int received_shutdown = 2;                  // SSL_RECEIVED_SHUTDOWN
 constexpr std::uint64_t ignore_unexpected_eof = 0x80; // SSL_OP_IGNORE_UNEXPECTED_EOF, since OpenSSL 3
 
 using ask_ssl = int (*)(const void* ssl);
+using ask_protocol = void (*)(const void* ssl, const unsigned char** name, unsigned* size);
 using change_ssl = std::uint64_t (*)(const void* ssl, std::uint64_t options);
 
 void* find(const char* name) noexcept { return ::dlsym(RTLD_DEFAULT, name); }
@@ -48,6 +50,17 @@ bool tls_was_closed_properly(CURL* easy) noexcept {
     static const ask_ssl shutdown = reinterpret_cast<ask_ssl>(find("SSL_get_shutdown"));
     const void* const session = shutdown != nullptr ? session_of(easy) : nullptr;
     return session == nullptr || (shutdown(session) & received_shutdown) != 0;
+}
+
+std::optional<bool> tls_agreed_to_http2(CURL* easy) noexcept {
+    static const ask_protocol selected = reinterpret_cast<ask_protocol>(find("SSL_get0_alpn_selected"));
+    const void* const session = selected != nullptr ? session_of(easy) : nullptr;
+    if (session == nullptr)
+        return std::nullopt;
+    const unsigned char* name = nullptr;
+    unsigned size = 0;
+    selected(session, &name, &size);
+    return std::string_view(reinterpret_cast<const char*>(name), size) == "h2";
 }
 
 } // namespace muster::http

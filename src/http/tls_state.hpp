@@ -2,13 +2,15 @@
 #pragma once
 
 /// \file
-/// The facts about a connection's TLS that libcurl does not tell: bytes that were not read, and an end that is a cut.
-/// Private to muster::http.
+/// The facts about a connection's TLS that libcurl does not tell: bytes that were not read, an end that is a cut, and
+/// the protocol that was agreed on. Private to muster::http.
 ///
 ///     if (tls_has_unread_bytes(easy)) ...
 ///     if (!tls_was_closed_properly(easy)) ...
 
 #include "curl_handles.hpp"
+
+#include <optional>
 
 namespace muster::http {
 
@@ -21,5 +23,8 @@ void tls_require_proper_end(CURL* easy) noexcept;
 /// *Returns* whether the peer said that it sends no more (close_notify); true where that can't be known.
 /// To be called from a callback of libcurl's: the connection must still be the handle's.
 [[nodiscard]] bool tls_was_closed_properly(CURL* easy) noexcept;
+
+/// *Returns* whether the peer agreed to HTTP/2 (ALPN); nothing where that can't be known.
+[[nodiscard]] std::optional<bool> tls_agreed_to_http2(CURL* easy) noexcept;
 
 } // namespace muster::http

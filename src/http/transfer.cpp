@@ -126,6 +126,13 @@ void transfer::arm_deadline() noexcept {
         static_cast<void>(shared_.loop->arm(deadline_, *next));
 }
 
+std::optional<std::chrono::nanoseconds> transfer::time_left() const noexcept {
+    const auto next = clock_.next();
+    if (!next)
+        return std::nullopt;
+    return std::max(*next - shared_.loop->now(), std::chrono::nanoseconds(0));
+}
+
 std::exception_ptr transfer::look_at_clock() noexcept {
     const auto now = shared_.loop->now();
     curl_off_t uploaded = 0;
@@ -187,7 +194,7 @@ bool transfer::ended(CURLcode code) {
         if (code == CURLE_OK && !has_head()) {
             // libcurl calls an answer complete that ended within its headers.
             failure_ = broken_off("the connection ended before the headers of the answer did", {});
-        } else if (code == CURLE_OK || is_answered()) {
+        } else if (code == CURLE_OK || is_answered() || stream_ended_well(code)) {
             require_complete_body();
             read_answer();
         } else {
@@ -199,16 +206,36 @@ bool transfer::ended(CURLcode code) {
     return true;
 }
 
+/// An HTTP/2 answer that was complete, and whose stream was closed, before all of the request's body was sent: libcurl
+/// 7.88 fails to send more, without a word (cf_h2_send).
+bool transfer::stream_ended_well(CURLcode code) const noexcept {
+    return code == CURLE_HTTP2_STREAM && text_[0] == '\0' && has_head();
+}
+
+/// The server broke HTTP/2's rules, so that nghttp2 gave the session up: libcurl 7.88 takes the bodies that were on
+/// their way for complete ones (cf_h2_recv). It closes the connection, as it also does when the server said that it
+/// goes away.
+bool transfer::session_was_given_up() const noexcept {
+    const auto known = shared_.connections.find(connection_);
+    if (known.protocol != protocol_kind::multiplexed || known.last_stream)
+        return false;
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    curl_easy_getinfo(easy(), CURLINFO_ACTIVESOCKET, &socket);
+    return socket == CURL_SOCKET_BAD;
+}
+
 /// libcurl sends a request that an HTTP/2 server provably did not process (GOAWAY, REFUSED_STREAM) again, five times; a
 /// server that takes a few requests by each connection refuses more often than that. Where a GOAWAY ends the session as
-/// well, libcurl 7.88 does not send it again at all: it reports a bare CURLE_HTTP2, which a stream that was reset never
-/// ends with (h2_process_pending_input in lib/http2.c).
+/// well, libcurl 7.88 does not send it again at all: it reports a bare CURLE_HTTP2 (h2_process_pending_input in
+/// lib/http2.c). The code has other reasons, too, so the GOAWAY must have been for this stream.
 bool transfer::was_refused(CURLcode code) const noexcept {
     const auto text = std::string_view(text_);
     const bool tried = code == CURLE_SEND_ERROR && text.starts_with("Connection died, tried");
-    const bool session_ended = code == CURLE_HTTP2 && text.empty();
+    const auto last = shared_.connections.find(connection_).last_stream;
+    const bool session_ended =
+        (code == CURLE_HTTP2 || code == CURLE_PARTIAL_FILE) && text.empty() && last && stream_ > *last;
     return (tried || session_ended) && header_bytes_ == header_bytes_when_sent_ && !upload_.was_asked() &&
-           may_be_sent_again();
+           (session_ended || may_be_sent_again());
 }
 
 /// libcurl calls a body complete that was cut short where only its Content-Encoding, or the end of TLS, could tell.
@@ -222,6 +249,11 @@ void transfer::require_complete_body() const {
     if (decoder_.unpacks() && !decoder_.is_complete() && !is_empty)
         throw truncated_error(answer_.url, "the body was cut short: its encoding '" + decoder_.encodings() +
                                                "' does not end after " + std::to_string(came_) + " bytes");
+    if (frame_.kind == framing::chunks && !chunks_.is_complete())
+        throw truncated_error(answer_.url, "the body was cut short: the line that ends its chunks is not complete");
+    if (frame_.kind == framing::until_close && answer_.version == http_version::http2 && !is_answered() &&
+        session_was_given_up())
+        throw protocol_error(answer_.url, "the server broke the rules of HTTP/2 before the body's end");
     if (tls_end_ == tls_end::cut_off)
         throw truncated_error(
             answer_.url, "the body may have been cut short: the TLS connection broke off without a close_notify");

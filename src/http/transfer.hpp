@@ -34,6 +34,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace muster::http {
 
@@ -106,6 +107,14 @@ public:
     // ---- its turn, and its time ----
     [[nodiscard]] admission::ticket& ticket() noexcept { return ticket_; }
     [[nodiscard]] static transfer& of(admission::ticket& t) noexcept { return *static_cast<engine_ticket&>(t).of; }
+    /// *Returns* whether the client's own resolver must look up the host's addresses before it goes on.
+    [[nodiscard]] bool asks() const noexcept { return naming_ == naming::wanted && !is_over(); }
+    [[nodiscard]] const std::string& asks_for() const noexcept { return host_; }
+    /// *Returns* how long it is until one of its time limits is reached; nothing if it has none.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> time_left() const noexcept;
+    /// Gives those addresses. *Errors*: resolve_error, std::bad_alloc.
+    void take_addresses(const std::vector<std::string>& all);
+
     /// *Returns* the server that the request at hand goes to.
     [[nodiscard]] std::string server() const { return origin_of(hop_.url); }
     /// The transfer is started: its limits count from now on.
@@ -157,7 +166,7 @@ public:
 
     // ---- what is known ----
     [[nodiscard]] bool ready(until what) const noexcept {
-        return is_over() || (what == until::head && has_head()) || (what == until::data && !arrived_.empty());
+        return is_over() || asks() || (what == until::head && has_head()) || (what == until::data && !arrived_.empty());
     }
     /// *Returns* what it failed with, or null. Stays, so that it can be asked for again.
     [[nodiscard]] const std::exception_ptr& failure() const noexcept { return failure_; }
@@ -192,8 +201,20 @@ private:
         fresh_connection, ///< bytes that answer nothing had come on the connection, or the server refused the stream
         without_expect    ///< the server does not know "Expect: 100-continue"
     };
+    /// An HTTP/2 answer has begun before the request's body was sent. libcurl 7.88 does not notice that the stream is
+    /// closed when that is because the last of the body has gone (on_stream_close in lib/http2.c).
+    enum class push {
+        not_needed,
+        due ///< once the body is sent libcurl must look at the stream again
+    };
     /// How a body ends that only the end of a TLS connection ends.
     enum class tls_end { no_matter, cut_off, proper };
+    /// The addresses of the hop at hand.
+    enum class naming {
+        by_libcurl, ///< libcurl looks them up, or there is an option for that name
+        wanted,     ///< the request must ask the client's resolver
+        known       ///< it has
+    };
     /// The settings that the easy handle has.
     enum class settings {
         none,
@@ -205,16 +226,19 @@ private:
     static std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t on_send(char* place, std::size_t size, std::size_t count, void* self) noexcept;
     static int on_seek(void* self, curl_off_t offset, int origin) noexcept;
-    static int on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept;
+    static int on_begin(void* self, char* remote, char*, int remote_port, int local_port) noexcept;
     static int on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept;
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
-    static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept;
-    [[nodiscard]] bool connection_is_fit(connection_ports ports);
+    static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) noexcept;
+    [[nodiscard]] bool connection_is_fit();
+    void learn_protocol();
+    void hear(std::string_view text);
     void leave_connection(bool succeeded) noexcept;
     [[nodiscard]] bool may_be_sent_again() const noexcept;
     bool take_header(std::string_view line);
     void take_proxy_header(std::string_view line);
     bool end_of_headers();
+    void require_known_protocol() const;
     void begin_redirect(const std::string& location);
     bool begin_body();
     void guard_connection();
@@ -225,6 +249,8 @@ private:
     void tell_waiter() noexcept;
     void require_complete_body() const;
     [[nodiscard]] bool was_refused(CURLcode code) const noexcept;
+    [[nodiscard]] bool stream_ended_well(CURLcode code) const noexcept;
+    [[nodiscard]] bool session_was_given_up() const noexcept;
     [[nodiscard]] bool has_body() const noexcept;
     [[nodiscard]] bool can_not_share_connections() const noexcept;
     [[nodiscard]] bool body_was_sent() const noexcept;
@@ -237,6 +263,8 @@ private:
     void set_tls(const tls_options& options);
     void set_request(const request& what);
     void set_headers(const request& what);
+    void set_addresses();
+    void use_addresses(const std::vector<std::string>& all);
     void set_body(const request& what);
     [[nodiscard]] std::exception_ptr error_for(CURLcode code) const;
     [[nodiscard]] std::exception_ptr broken_off(const std::string& text, std::error_code system) const;
@@ -266,6 +294,8 @@ private:
     delivery delivery_ = delivery::whole;
     resend resend_ = resend::no;
     tls_end tls_end_ = tls_end::no_matter;
+    naming naming_ = naming::by_libcurl;
+    push push_ = push::not_needed;
     bool receiving_is_paused_ = false; ///< libcurl takes nothing from the connection
     bool sink_was_used_ = false;
 
@@ -278,12 +308,18 @@ private:
     string_list lines_;           ///< the request's headers
     upload upload_;
     std::optional<std::chrono::nanoseconds> expects_; ///< how long the server's 100 Continue is waited for
+    std::string host_;                                ///< of the hop, where its addresses are not libcurl's to look up
+    std::string port_;                                ///< of the hop, likewise
+    string_list addresses_;                           ///< of the hop, likewise
+    std::string private_address_;                     ///< of this hop: one that was refused
+    std::uint64_t upload_said_ = 0;                   ///< to the request's hook, of this hop
     std::size_t redirects_ = 0;                       ///< how many were followed
     std::size_t sent_again_ = 0;                      ///< by ourselves and for other reasons than redirects
     std::size_t times_sent_ = 0;                      ///< of this hop, by libcurl
-    std::error_code no_socket_; ///< of this hop: why the system gave no socket, which libcurl does not pass on
-    long connects_ = 0;         ///< made for this hop
-    connection_ports ports_;    ///< of the connection that this hop was last sent on
+    std::error_code no_socket_;  ///< of this hop: why the system gave no socket, which libcurl does not pass on
+    long connects_ = 0;          ///< made for this hop
+    connection_name connection_; ///< on which this hop was last sent
+    std::uint32_t stream_ = 0;   ///< of HTTP/2, on which this hop was last sent; 0 if libcurl did not say
     std::uint64_t header_bytes_when_sent_ = 0; ///< as header_bytes_ was when the request was last sent
     std::uint64_t sent_before_ = 0;            ///< bytes of requests, on earlier hops
     std::chrono::microseconds time_before_{0}; ///< spent on earlier hops
@@ -294,6 +330,7 @@ private:
     response answer_;
     header_list proxy_headers_; ///< of a proxy's answer to a CONNECT
     body_frame frame_;
+    chunk_inspector chunks_;
     body_decoder decoder_;
     std::uint64_t came_ = 0; ///< bytes of the body as they were sent
     std::string arrived_;    ///< of a streamed body

@@ -15,8 +15,12 @@
 #include "transfer.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <functional>
+#include <iterator>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include <sys/socket.h>
@@ -45,7 +49,7 @@ std::string_view without_blanks(std::string_view s) noexcept {
 
 /// Runs before each time that libcurl sends the request. libcurl sends it again by itself if a connection that had been
 /// used before breaks without an answer: the server may have done what it was asked to.
-int transfer::on_begin(void* self, char*, char*, int remote_port, int local_port) noexcept {
+int transfer::on_begin(void* self, char* remote, char*, int remote_port, int local_port) noexcept {
     auto& t = *static_cast<transfer*>(self);
     t.wait_for(waits_for::first_byte);
     try {
@@ -61,8 +65,13 @@ int transfer::on_begin(void* self, char*, char*, int remote_port, int local_port
             return CURL_PREREQFUNC_ABORT;
         }
         t.header_bytes_when_sent_ = t.header_bytes_;
-        if (t.connection_is_fit({local_port, remote_port}))
+        const std::string_view address = remote != nullptr ? remote : "";
+        t.connection_ = {local_port, remote_port, std::hash<std::string_view>()(address)};
+        t.stream_ = 0;
+        if (t.connection_is_fit()) {
+            t.learn_protocol();
             return CURL_PREREQFUNC_OK;
+        }
         t.resend_ = resend::fresh_connection;
     } catch (...) {
         t.failure_ = std::current_exception();
@@ -78,47 +87,67 @@ bool transfer::may_be_sent_again() const noexcept {
     if (request_->is_idempotent())
         return true;
     const auto text = std::string_view(text_);
-    return shared_.connections.find(ports_).protocol != protocol_kind::http1 &&
+    return shared_.connections.find(connection_).protocol != protocol_kind::http1 &&
            (text.empty() || text.starts_with("Connection died, tried"));
 }
 
 /// *Returns* false if something came on an HTTP/1 connection since its last answer, or if its end did: the bytes would
 /// be taken for this request's answer.
-bool transfer::connection_is_fit(connection_ports ports) {
-    ports_ = ports;
-    if (ports.local == 0)
+bool transfer::connection_is_fit() {
+    if (connection_.local_port == 0)
         return true; // a Unix socket
     long connects = 0;
     curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &connects);
     if (std::exchange(connects_, connects) != connects) {
-        shared_.connections.forget(ports);
+        shared_.connections.forget(connection_);
         return true;
     }
-    const auto connection = shared_.connections.find(ports);
-    if (connection.protocol != protocol_kind::http1 || connection.socket == known_connections::none)
+    const auto known = shared_.connections.find(connection_);
+    if (known.protocol != protocol_kind::http1 || known.socket == known_connections::none)
         return true;
     char byte = 0;
-    return ::recv(connection.socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && !tls_has_unread_bytes(easy());
+    return ::recv(known.socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && !tls_has_unread_bytes(easy());
+}
+
+/// Finds out which HTTP the connection speaks, where that is settled before the answer. Of HTTP/2 libcurl says only in
+/// its texts which stream a request has and that the server goes away.
+void transfer::learn_protocol() {
+    protocol_kind kind = shared_.connections.find(connection_).protocol;
+    const bool is_tls = std::string_view(hop_.url).starts_with("https");
+    if (options_->version_ == http_version::http3) {
+        // QUIC is another connection than the one that OpenSSL could be asked about.
+    } else if (kind == protocol_kind::unknown && is_tls) {
+        if (const auto agreed = tls_agreed_to_http2(easy()))
+            kind = *agreed ? protocol_kind::multiplexed : protocol_kind::http1;
+    } else if (kind == protocol_kind::unknown && options_->version_ == http_version::http2_only) {
+        kind = protocol_kind::multiplexed;
+    } else if (kind == protocol_kind::unknown && options_->version_ != http_version::http2) {
+        kind = protocol_kind::http1;
+    }
+    if (kind != protocol_kind::unknown && connection_.local_port != 0)
+        shared_.connections.learned(connection_, kind);
+    if (kind == protocol_kind::multiplexed)
+        curl_easy_setopt(easy(), CURLOPT_VERBOSE, 1L);
 }
 
 /// Remembers the connection that the request leaves behind, or that it was closed.
 void transfer::leave_connection(bool succeeded) noexcept {
-    if (ports_.local == 0)
+    if (connection_.local_port == 0)
         return;
-    const auto connection = shared_.connections.find(ports_);
-    if (connection.protocol == protocol_kind::multiplexed)
+    const auto known = shared_.connections.find(connection_);
+    if (known.protocol == protocol_kind::multiplexed)
         return;
     try {
-        curl_socket_t socket = connection.socket;
+        curl_socket_t socket = known.socket;
         // libcurl searches through all connections for this.
         if (succeeded && socket == known_connections::none)
             curl_easy_getinfo(easy(), CURLINFO_ACTIVESOCKET, &socket);
         if (succeeded && socket != CURL_SOCKET_BAD)
-            shared_.connections.kept(ports_, socket);
+            shared_.connections.kept(connection_, socket);
         else
-            shared_.connections.forget(ports_);
+            shared_.connections.forget(connection_);
     } catch (const std::bad_alloc&) {
-        shared_.connections.forget(ports_);
+        shared_.connections.forget(connection_);
     }
 }
 
@@ -191,13 +220,20 @@ bool transfer::take_header(std::string_view line) {
         return has_head() || end_of_headers();
     header_list& list = has_head() ? answer_.trailers : answer_.headers;
     if (line.starts_with(' ') || line.starts_with('\t')) {
+        // libcurl has read the first line alone.
+        if (!has_head() && !list.empty() && says_framing(std::prev(list.end())->name))
+            throw framing_error("the header " + std::prev(list.end())->name + " is folded");
         list.fold(without_blanks(line));
         return true;
     }
     const auto colon = line.find(':');
-    if (colon != std::string_view::npos && colon != 0)
-        list.add(
-            std::string(without_blanks(line.substr(0, colon))), std::string(without_blanks(line.substr(colon + 1))));
+    if (colon == std::string_view::npos || colon == 0)
+        return true;
+    const auto name = without_blanks(line.substr(0, colon));
+    // libcurl does not know the name with a blank behind it.
+    if (!has_head() && name.size() != colon && says_framing(name))
+        throw framing_error("there is a blank before the colon of the header " + std::string(name));
+    list.add(std::string(name), std::string(without_blanks(line.substr(colon + 1))));
     return true;
 }
 
@@ -214,10 +250,16 @@ void transfer::take_proxy_header(std::string_view line) {
 /// *Returns* false to abort.
 bool transfer::end_of_headers() {
     read_head();
+    if (answer_.status == 101) {
+        // libcurl asks for nothing else than HTTP/2 without TLS.
+        const std::string* to = answer_.headers.find("Upgrade");
+        if (options_->version_ == http_version::http2 && to != nullptr && *to == "h2c")
+            return true;
+        throw framing_error("the server switches to another protocol, which was not asked for (101)");
+    }
     if (answer_.status < 200)
         return true;
-    const bool is_multiplexed = answer_.version == http_version::http2 || answer_.version == http_version::http3;
-    shared_.connections.learned(ports_, is_multiplexed ? protocol_kind::multiplexed : protocol_kind::http1);
+    require_known_protocol();
     if (answer_.status == 417 && expects_) {
         resend_ = resend::without_expect;
         return false;
@@ -230,6 +272,18 @@ bool transfer::end_of_headers() {
         return true;
     }
     return begin_body();
+}
+
+/// *Errors*: framing_error if a connection of HTTP/1 brings an answer that calls itself one of HTTP/2, which libcurl
+/// would believe.
+void transfer::require_known_protocol() const {
+    const bool is_multiplexed = answer_.version == http_version::http2 || answer_.version == http_version::http3;
+    const auto kind = is_multiplexed ? protocol_kind::multiplexed : protocol_kind::http1;
+    const auto known = shared_.connections.find(connection_).protocol;
+    if (known != protocol_kind::unknown && known != kind)
+        throw framing_error("the answer is of another version of HTTP than the connection");
+    if (connection_.local_port != 0)
+        shared_.connections.learned(connection_, kind);
 }
 
 /// *Errors*: protocol_error if there were too many or it leads nowhere, transfer_error if the body can't be sent again.
@@ -271,6 +325,11 @@ bool transfer::begin_body() {
     // same.
     if (upload_.waits())
         note();
+    if (frame_.kind == framing::until_close && answer_.version == http_version::http2 && hop_.sends_body &&
+        !body_was_sent()) {
+        push_ = push::due;
+        curl_easy_setopt(easy(), CURLOPT_NOPROGRESS, 0L);
+    }
     look_for_end();
     tell_waiter();
     return true;
@@ -285,8 +344,10 @@ void transfer::guard_connection() {
     const bool ends_at_once = frame_.kind == framing::none || (frame_.kind == framing::length && frame_.length == 0);
     if (ends_at_once || frame_.kind == framing::chunks)
         curl_easy_setopt(easy(), CURLOPT_VERBOSE, 1L);
-    // RFC 9112, 6.3: both together may be an attempt to smuggle an answer.
-    if (frame_.kind == framing::chunks && answer_.headers.find("Content-Length") != nullptr)
+    chunks_.begin();
+    // RFC 9112, 6.3: both together may be an attempt to smuggle an answer; and HTTP/1.0 has no chunks.
+    if (frame_.kind == framing::chunks &&
+        (answer_.version == http_version::http1_0 || answer_.headers.find("Content-Length") != nullptr))
         curl_easy_setopt(easy(), CURLOPT_FORBID_REUSE, 1L);
     if (frame_.kind == framing::until_close && std::string_view(answer_.effective_url).starts_with("https") &&
         !options_->tls_.missing_close_notify_is_fine_) {
@@ -297,18 +358,59 @@ void transfer::guard_connection() {
 }
 
 int transfer::on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept {
-    const std::string_view said(text, size);
-    if (type == CURLINFO_TEXT && (said.starts_with("Excess found") || said.starts_with("Leftovers after chunking")))
-        curl_easy_setopt(static_cast<transfer*>(self)->easy(), CURLOPT_FORBID_REUSE, 1L);
+    auto& t = *static_cast<transfer*>(self);
+    try {
+        if (type == CURLINFO_TEXT)
+            t.hear(std::string_view(text, size));
+        else if (type == CURLINFO_DATA_IN && t.frame_.kind == framing::chunks && !t.failure_)
+            t.chunks_.take(std::string_view(text, size));
+    } catch (const framing_error& e) {
+        // The next callback ends the transfer, or its end finds this.
+        t.failure_ = std::make_exception_ptr(protocol_error(t.answer_.url, e.what()));
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
     return 0;
 }
 
-/// libcurl calls this a last time when the body has ended and the connection is still there to be asked.
-int transfer::on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept {
+/// Understands those of libcurl's texts that say what nothing else says.
+void transfer::hear(std::string_view text) {
+    const auto number_after = [&](std::string_view words) -> std::optional<std::uint32_t> {
+        const auto at = text.find(words);
+        std::uint32_t number = 0;
+        if (at == std::string_view::npos ||
+            std::from_chars(text.data() + at + words.size(), text.data() + text.size(), number).ec != std::errc())
+            return std::nullopt;
+        return number;
+    };
+    if (text.starts_with("Excess found") || text.starts_with("Leftovers after chunking"))
+        curl_easy_setopt(easy(), CURLOPT_FORBID_REUSE, 1L);
+    else if (const auto id = number_after("Using Stream ID: "))
+        stream_ = *id;
+    else if (const auto last = number_after("last_stream="); last && text.find("GOAWAY") != std::string_view::npos)
+        shared_.connections.going_away(connection_, *last);
+}
+
+/// libcurl calls this now and then, and a last time when the body has ended and the connection is still there to be
+/// asked. *Returns* other than 0 to abort.
+int transfer::on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) noexcept {
     auto& t = *static_cast<transfer*>(self);
     if (t.tls_end_ == tls_end::cut_off && tls_was_closed_properly(t.easy()))
         t.tls_end_ = tls_end::proper;
-    return 0;
+    if (t.push_ == push::due && t.body_was_sent()) {
+        t.push_ = push::not_needed;
+        t.note();
+    }
+    const auto count = static_cast<std::uint64_t>(sent);
+    if (!t.is_wanted() || !t.request_->upload_progress() || count == t.upload_said_)
+        return 0;
+    t.upload_said_ = count;
+    try {
+        t.request_->upload_progress()(count);
+    } catch (...) {
+        t.failure_ = std::current_exception();
+    }
+    return t.failure_ || !t.is_wanted() ? 1 : 0;
 }
 
 // ---- the body comes ----
@@ -336,7 +438,7 @@ std::size_t transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 
 transfer::taken transfer::take_body(std::string_view piece) {
     // A sink may have cancelled the request while libcurl is on the stack: the handle is taken out once that returns.
-    if (!is_wanted())
+    if (!is_wanted() || failure_)
         return taken::never;
     if (resend_ == resend::redirect) {
         came_ += piece.size();
@@ -394,6 +496,8 @@ bool transfer::body_was_sent() const noexcept {
     const auto count = static_cast<std::uint64_t>(sent);
     if (request_->body())
         return count >= request_->body()->size();
+    if (request_->source() && request_->source_size())
+        return count >= *request_->source_size(); // libcurl does not ask for the end of it
     return upload_.is_at_end() && count >= upload_.taken();
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 // error_for() turns the way in which libcurl says that a transfer failed into one of the exceptions of muster::http.
 // The code of libcurl decides in most cases; where one code stands for several kinds of failure, the text, the
-// system's error and whether an answer had begun tell them apart. without_password() removes the user name and the
-// password from a URL.
+// system's error and whether an answer had begun tell them apart. The texts of
+// all errors are made here: without passwords, safe to print, and bounded.
 #include "transfer.hpp"
+
+#include "http/scrub.hpp"
+#include "vocabulary/printable.hpp"
 
 #include <cerrno>
 #include <new>
@@ -11,17 +14,23 @@
 
 namespace muster::http {
 
-std::string without_password(const std::string& url) {
-    const auto begin = url.find("://");
-    if (begin == std::string::npos)
-        return url;
-    const auto host = begin + 3;
-    const auto end = url.find_first_of("/?#", host);
-    const auto at = url.rfind('@', end == std::string::npos ? end : end - 1);
-    if (at == std::string::npos || at < host)
-        return url;
-    return url.substr(0, host) + url.substr(at + 1);
+namespace {
+
+constexpr std::size_t longest_shown_url = 2000;
+
+} // namespace
+
+error::error(std::string url, const std::string& problem)
+    : text_(std::make_shared<const text>(std::move(url), muster::detail::printable(without_passwords(problem)))) {}
+
+namespace detail {
+
+std::string text_of_error(const std::string& url, const std::string& problem) {
+    return muster::detail::printable(without_password(url), longest_shown_url) + ": " +
+           muster::detail::printable(without_passwords(problem));
 }
+
+} // namespace detail
 
 namespace {
 
@@ -50,6 +59,15 @@ bool says_malformed(std::string_view text) noexcept {
     return false;
 }
 
+/// libcurl quotes a proxy that it does not understand as it was given, which may be without a scheme.
+std::string without_quoted_password(const std::string& text) {
+    const auto first = text.find('\'');
+    const auto last = text.rfind('\'');
+    if (first == last)
+        return text;
+    return text.substr(0, first + 1) + without_password(text.substr(first + 1, last - first - 1)) + text.substr(last);
+}
+
 } // namespace
 
 /// The connection broke, by its end, a reset, or the end of its HTTP/2 stream: before there was an answer, or within
@@ -74,8 +92,15 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         tunnel >= 300)
         return std::make_exception_ptr(
             proxy_error(url, "the proxy refuses: " + text, static_cast<int>(tunnel), retry_after_of(proxy_headers_)));
+    if (code == CURLE_COULDNT_CONNECT && !private_address_.empty()) {
+        const std::string why =
+            " leads to the address " + private_address_ + ", which is not public (no_private_addresses)";
+        if (redirects_ != 0)
+            return std::make_exception_ptr(protocol_error(url, "the redirect to " + without_password(hop_.url) + why));
+        return std::make_exception_ptr(url_error(url, "it" + why));
+    }
     if (text.find("Unsupported proxy") != std::string::npos)
-        return std::make_exception_ptr(proxy_error(url, text, 0, std::nullopt));
+        return std::make_exception_ptr(proxy_error(url, without_quoted_password(text), 0, std::nullopt));
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -108,10 +133,14 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         // The one time limit that libcurl keeps itself, because it shares it out among the addresses of a server.
         return std::make_exception_ptr(timeout_error(url, text + " (connect_timeout)"));
     case CURLE_SEND_FAIL_REWIND:
+        // A connection that had been used before broke, or the server refused the stream.
         return std::make_exception_ptr(
-            transfer_error(url, "the body would have to be sent again, but it can't be read a second time"));
-    case CURLE_SEND_ERROR:
+            reset_error(url, "there was no answer, and the body can't be read a second time to be sent again"));
     case CURLE_GOT_NOTHING:
+        if (session_was_given_up())
+            return std::make_exception_ptr(protocol_error(url, "the server broke the rules of HTTP/2"));
+        return broken_off(text, system);
+    case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_HTTP2:

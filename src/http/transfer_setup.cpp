@@ -2,6 +2,7 @@
 // The settings of an easy handle: the client's options once for each easy handle, then each request. Most requests are
 // plain GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the
 // next one (see transfer::settings).
+#include "address.hpp"
 #include "transfer.hpp"
 #include "url.hpp"
 
@@ -14,6 +15,7 @@
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include <sys/socket.h>
@@ -186,10 +188,14 @@ void transfer::apply() {
     came_ = 0;
     receiving_is_paused_ = false;
     tls_end_ = tls_end::no_matter;
+    push_ = push::not_needed;
     times_sent_ = 0;
     no_socket_.clear();
+    private_address_.clear();
+    upload_said_ = 0;
     connects_ = 0;
-    ports_ = {};
+    connection_ = {};
+    stream_ = 0;
     header_bytes_when_sent_ = header_bytes_;
     text_[0] = '\0';
 
@@ -197,17 +203,62 @@ void transfer::apply() {
         set_client(*options_);
     set(CURLOPT_URL, hop_.url.c_str());
     set(CURLOPT_FRESH_CONNECT, fresh || can_not_share_connections() ? 1L : 0L);
-    // The callbacks change these while an answer comes.
-    set(CURLOPT_FORBID_REUSE, 0L);
+    // The callbacks change these while an answer comes. A connection to a Unix socket has no ports by which its state
+    // could be known, and is quickly made.
+    set(CURLOPT_FORBID_REUSE, options_->unix_socket_.empty() ? 0L : 1L);
     set(CURLOPT_VERBOSE, 0L);
-    set(CURLOPT_NOPROGRESS, 1L);
+    set(CURLOPT_NOPROGRESS, hop_.sends_body && request_->upload_progress() ? 0L : 1L);
+    set_addresses();
     set_request(*request_);
+}
+
+/// Sees to it that the hop's host has the addresses that the options say.
+void transfer::set_addresses() {
+    naming_ = naming::by_libcurl;
+    if (options_->resolved_.empty() && !options_->resolver_)
+        return;
+    std::tie(host_, port_) = host_and_port_of(hop_.url);
+    const auto known = std::ranges::find_if(options_->resolved_, [&](const auto& one) { return one.first == host_; });
+    if (known != options_->resolved_.end())
+        use_addresses(known->second);
+    else if (options_->resolver_ && !is_address(host_))
+        naming_ = naming::wanted;
+}
+
+void transfer::use_addresses(const std::vector<std::string>& all) {
+    std::string line = host_ + ':' + port_ + ':';
+    for (const auto& one : all)
+        line.append(&one == &all.front() ? "" : ",").append(one.find(':') != std::string::npos ? '[' + one + ']' : one);
+    addresses_.reset();
+    append(addresses_, line);
+    set(CURLOPT_RESOLVE, addresses_.get());
+}
+
+void transfer::take_addresses(const std::vector<std::string>& all) {
+    MUSTER_ASSERT(naming_ == naming::wanted);
+    if (all.empty())
+        throw resolve_error(answer_.url, "the resolver has no address of " + host_);
+    for (const auto& one : all)
+        if (!is_address(one))
+            throw resolve_error(answer_.url, "the resolver's answer '" + one + "' for " + host_ + " is no address");
+    use_addresses(all);
+    naming_ = naming::known;
 }
 
 /// As libcurl's own, but the error is kept: without descriptors libcurl says only that it could not connect.
 curl_socket_t transfer::open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
+    auto& t = *static_cast<transfer*>(self);
+    const bool is_ip = address->family == AF_INET || address->family == AF_INET6;
+    if (t.options_->no_private_addresses_ && is_ip && !is_public(address->addr)) {
+        try {
+            t.private_address_ = text_of(address->addr);
+        } catch (...) {
+            t.failure_ = std::current_exception();
+        }
+        return CURL_SOCKET_BAD;
+    }
     const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    static_cast<transfer*>(self)->no_socket_.assign(fd < 0 ? errno : 0, std::generic_category());
+    t.no_socket_.assign(fd < 0 ? errno : 0, std::generic_category());
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -257,7 +308,9 @@ void transfer::set_client(const client_options& options) {
         set(CURLOPT_COOKIEFILE, ""); // no file, but it turns cookies on
     if (!options.unix_socket_.empty())
         set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket_.c_str());
-    if (options.proxy_)
+    if (options.no_private_addresses_)
+        set(CURLOPT_PROXY, "");
+    else if (options.proxy_)
         set(CURLOPT_PROXY, options.proxy_->c_str());
     if (options.no_proxy_)
         set(CURLOPT_NOPROXY, options.no_proxy_->c_str());
@@ -289,6 +342,8 @@ void transfer::set_tls(const tls_options& options) {
         if (!options.password_.empty())
             set(CURLOPT_KEYPASSWD, options.password_.c_str());
     }
+    if (!options.pin_.empty())
+        set(CURLOPT_PINNEDPUBLICKEY, options.pin_.c_str());
     if (options.accept_any_) {
         set(CURLOPT_SSL_VERIFYPEER, 0L);
         set(CURLOPT_SSL_VERIFYHOST, 0L);

@@ -165,17 +165,17 @@ void report_tasks(scheduler& loop, those which, report_kind kind, const char* be
 void run_last_callbacks(scheduler& loop) {
     struct state {
         scheduler& loop;
-        int turns = 2;
+        int iterations = 2;
     } s{loop};
     static_cast<void>(loop.run_until(
         [](void* context) {
             auto& self = *static_cast<state*>(context);
-            return !self.loop.has_ready() || self.turns-- == 0;
+            return !self.loop.has_ready() || self.iterations-- == 0;
         },
         &s));
 }
 
-/// Cancels and awaits the tasks that there are. *Returns* false if it got stuck, or the time was over first.
+/// Cancels and awaits the tasks that there are. *Reiterations* false if it got stuck, or the time was over first.
 /// Failures are reported at the end, when the tasks that wait for them have run.
 bool end_tasks(scheduler& loop, grace_timer& limit) {
     std::vector<any_handle> left;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The functions and exceptions that both sides know by name, and exceptions on their way between them.
+// This file keeps the functions and exceptions that both sides know by name, and writes and reads exceptions on their
+// way between them.
 #include "process_pool/wire.hpp"
 
 #include <muster/error.hpp>
@@ -110,6 +111,11 @@ std::string type_of(const std::exception_ptr& error) {
 std::string message_of(const std::exception_ptr& error) {
     if (const auto* e = detail::get_if<std::exception>(error))
         return e->what() != nullptr ? e->what() : "";
+    // Byte for byte, which a text that is made safe to print is not.
+    if (const auto* text = detail::get_if<std::string>(error))
+        return *text;
+    if (const auto* text = detail::get_if<const char*>(error); text != nullptr && *text != nullptr)
+        return *text;
     auto text = detail::describe(error);
     const auto prefix = detail::type_name(error) + ": ";
     return text.starts_with(prefix) ? text.substr(prefix.size()) : text;

@@ -6,7 +6,7 @@
 /// muster::process_pool.
 ///
 ///     const auto message = wire::write(value);
-///     const auto value = wire::read(message.data(), message.size());
+///     const auto value = wire::read(message, most_values);
 
 #include <muster/process_pool/remote_function.hpp>
 

@@ -78,7 +78,7 @@ void completable::report_if_unseen() noexcept {
     send_report(r, [&] {
         r.name = name();
         if (suppressed)
-            r.detail = "its gather had thrown another failure";
+            r.detail = "its combinator ended without delivering it";
     });
 }
 

@@ -5,6 +5,8 @@
 // Each task gets a line, and below it one for each task, future or child that it waits for; children of combinators are
 // gone into, tasks and futures are not: a task has a line of its own. So that the text stays readable with 100,000
 // children, it ends after some dozens of lines with a count of the rest.
+#include "vocabulary/printable.hpp"
+
 #include <muster/detail/scheduler.hpp>
 #include <muster/detail/task_state.hpp>
 
@@ -61,7 +63,7 @@ public:
         }
         ++lines_;
         begin_line();
-        text_ += '\'' + name + '\'';
+        text_ += '\'' + printable(name, longest_printed_name) + '\'';
         add_site(text_, site);
         text_ += ' ';
         const suspension* const wait = runs != nullptr ? runs->waits_for() : waits;
@@ -96,7 +98,7 @@ std::string describe_wait(const fiber& f) {
 std::vector<std::string> scheduler::describe_waiters() const {
     std::vector<std::string> lines;
     for (const task_base* t = first_task(); t != nullptr; t = next_task(*t)) {
-        std::string line = '\'' + t->name() + '\'';
+        std::string line = '\'' + printable(t->name(), longest_printed_name) + '\'';
         add_site(line, t->site());
         line += ' ';
         line += describe_wait(*t);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // One thread's loop, without a clock and without I/O.
 //
-// run_until() alternates between the backend's poll(), which may sleep, and run_turn(). A turn reads the clock, opens
-// the letters from other threads, runs the batch of what was ready, and last fires the timers that were due when it
-// began. So a result that is there when a time limit strikes is delivered first, as in asyncio.
+// run_until() alternates between the backend's poll(), which may sleep, and run_iteration(). An iteration reads the
+// clock, opens the letters from other threads, runs the batch of what was ready, and last fires the timers that were
+// due when it began. So a result that is there when a time limit strikes is delivered first, as in asyncio.
 //
 // When the backend is destroyed, destroy_tasks() destroys what never ended, the newest task first.
 #include <muster/detail/scheduler.hpp>
@@ -54,7 +54,7 @@ void scheduler::drain_inbox() noexcept {
     }
 }
 
-void scheduler::run_turn() noexcept {
+void scheduler::run_iteration() noexcept {
     now_ = read_clock();
     drain_inbox();
     const auto began = now_;
@@ -110,17 +110,17 @@ bool scheduler::letter_is_there() noexcept {
 
 bool scheduler::run_until(bool (*done)(void*), void* context) {
     const current_loop_scope scope(*this);
-    constexpr std::uint32_t turns_between_polls = 32;
+    constexpr std::uint32_t iterations_between_polls = 32;
     while (!done(context)) {
         if (!has_ready() && !letter_is_there()) {
-            turns_without_poll_ = 0;
+            iterations_without_poll_ = 0;
             if (!poll(true, next_timer()))
                 return false;
-        } else if (++turns_without_poll_ >= turns_between_polls) {
-            turns_without_poll_ = 0;
+        } else if (++iterations_without_poll_ >= iterations_between_polls) {
+            iterations_without_poll_ = 0;
             static_cast<void>(poll(false, std::nullopt));
         }
-        run_turn();
+        run_iteration();
     }
     return true;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A sleep suspends its fiber until a timer fires. A time that is already past yields once instead; if there is no
-// memory for the timer, the fiber yields too and then fails. A cancellation disarms the timer and ends the sleep.
+// A sleep suspends its fiber until a timer fires. A sleep until a time in the past yields once; without memory for the
+// timer it yields once and then throws std::bad_alloc. A cancellation disarms the timer and ends the sleep.
 #include <muster/sleep.hpp>
 
 #include <stdexcept>

@@ -4,6 +4,8 @@
 // characters, and cuts the text between two characters if it gets too long.
 #include <muster/subprocess/command.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -190,19 +192,7 @@ std::string command::describe() const {
         if (text.size() > longest_description)
             break;
     }
-    for (char& c : text) {
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-            c = '?';
-    }
-    if (text.size() > longest_description) {
-        std::size_t end = longest_description;
-        // Not in the middle of a character.
-        while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
-            --end;
-        text.resize(end);
-        text += "...";
-    }
-    return text;
+    return detail::printable(text, longest_description);
 }
 
 } // namespace muster

@@ -3,6 +3,8 @@
 // error, or the limit that an output exceeded.
 #include <muster/subprocess/error.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <csignal>
 #include <cstring>
 #include <string_view>
@@ -10,6 +12,8 @@
 namespace muster {
 
 namespace {
+
+constexpr std::size_t longest_shown_line = 200;
 
 /// ": " and the last line of what a command complained, which most often says what was wrong.
 std::string last_line_of(std::string_view text) {
@@ -19,10 +23,7 @@ std::string last_line_of(std::string_view text) {
         text.remove_prefix(feed + 1);
     if (text.empty())
         return {};
-    std::string line = ": ";
-    for (const char c : text.substr(0, 200))
-        line += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-    return line;
+    return ": " + detail::printable(text, longest_shown_line);
 }
 
 } // namespace

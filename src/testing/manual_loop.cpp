@@ -55,7 +55,7 @@ bool manual_loop::poll(bool may_wait, std::optional<detail::nanoseconds> until) 
 void manual_loop::run_ready() {
     const detail::current_loop_scope scope(*this);
     do
-        run_turn();
+        run_iteration();
     while (has_ready() || !inbox()->empty());
 }
 

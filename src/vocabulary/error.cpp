@@ -3,6 +3,8 @@
 // object is found by asking for the types that people throw, without a rethrow.
 #include <muster/error.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/exception_group.hpp>
 
 #include <cstddef>
@@ -105,16 +107,16 @@ std::string cancellation_text(const cancelled_error& e) {
         text += " (";
         text += says_why ? to_string(e.reason()) : "";
         if (!e.requested_by().empty())
-            text.append(says_why ? " by " : "by ").append(e.requested_by());
+            text.append(says_why ? " by " : "by ").append(printable(e.requested_by(), longest_printed_name));
         text += ')';
     }
     if (!e.message().empty())
-        text.append(": ").append(e.message());
+        text.append(": ").append(printable(e.message()));
     return text;
 }
 
 std::string group_text(const base_exception_group& group) {
-    std::string text = group.message();
+    std::string text = printable(group.message());
     text += text.empty() ? "" : " ";
     text += '(' + std::to_string(group.size()) + (group.size() == 1 ? " sub-exception)" : " sub-exceptions)");
     return text;
@@ -172,7 +174,9 @@ std::string type_name(const std::exception_ptr& error) {
     return type != nullptr ? type_name(*type) : "unknown exception";
 }
 
-std::string describe(const std::exception_ptr& error) {
+namespace {
+
+std::string description(const std::exception_ptr& error, std::string (*made_safe)(std::string_view, std::size_t)) {
     if (const auto* cancelled = get_if<cancelled_error>(error))
         return cancellation_text(*cancelled);
     std::string text = type_name(error);
@@ -188,10 +192,16 @@ std::string describe(const std::exception_ptr& error) {
     else if (const auto* literal = get_if<const char*>(error))
         what = *literal != nullptr ? *literal : "(null)";
     // std::bad_alloc and its like have nothing to say but their name.
-    if (!what.empty() && what != text)
-        text.append(": ").append(what);
-    return text;
+    if (what.empty() || what == text)
+        return text;
+    // The lines of a deadlock are the library's own, and the names in them are safe already.
+    return text.append(": ").append(is_a<deadlock_error>(error) ? what : made_safe(what, longest_printed_text));
 }
+
+} // namespace
+
+std::string describe(const std::exception_ptr& error) { return description(error, &printable); }
+std::string describe_in_lines(const std::exception_ptr& error) { return description(error, &printable_lines); }
 
 } // namespace detail
 } // namespace muster

@@ -4,6 +4,8 @@
 // groups on a list, and only what() recurses, to a fixed depth.
 #include <muster/exception_group.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/error.hpp>
 
 #include <algorithm>
@@ -132,7 +134,7 @@ private:
         const auto outer = indent_.size();
         out_.append("\n").append(indent_).append(is_last ? "`- " : "|- ");
         indent_ += is_last ? "   " : "|  ";
-        text(describe(error));
+        text(describe_in_lines(error));
         if (const auto* group = as_group(error); group == nullptr)
             ++shown_;
         else if (depth < max_depth)
@@ -155,7 +157,7 @@ private:
 };
 
 std::string tree_of(const base_exception_group& group) {
-    std::string out = group.message();
+    std::string out = printable(group.message());
     const auto count = std::to_string(group.size()) + (group.size() == 1 ? " sub-exception" : " sub-exceptions");
     out += out.empty() ? count : " (" + count + ')';
     tree_writer writer(out);

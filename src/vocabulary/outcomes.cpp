@@ -4,6 +4,8 @@
 // sets. Once all were handed out together, or were reported at destruction, the object is no longer unread.
 #include <muster/outcomes.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/detail/assert.hpp>
 
 #include <algorithm>
@@ -27,13 +29,13 @@ std::string to_string(const outcome_base& o) {
         text += to_string(o.reason());
         if (!o.requested_by().empty()) {
             text += " by ";
-            text += o.requested_by();
+            text += detail::printable(o.requested_by(), detail::longest_printed_name);
         }
         text += ')';
     }
     if (!o.message().empty()) {
         text += ": ";
-        text += o.message();
+        text += detail::printable(o.message());
     }
     return text;
 }

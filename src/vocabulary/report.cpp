@@ -4,6 +4,8 @@
 // report goes to the program's handler, and without one to standard error.
 #include <muster/report.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/detail/exception_type.hpp>
 
 #include <cstdio>
@@ -44,7 +46,7 @@ std::string_view to_string(report_kind kind) noexcept {
 std::string to_string(const report& r) {
     std::string line(to_string(r.kind));
     line += ": ";
-    line += r.name.empty() ? "(unnamed)" : r.name;
+    line += r.name.empty() ? "(unnamed)" : detail::printable(r.name, detail::longest_printed_name);
     if (r.index) {
         line += '[';
         line += std::to_string(*r.index);

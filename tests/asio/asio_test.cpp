@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "support/collected.hpp"
+
 #include <muster/asio.hpp>
 
 #include <muster/muster.hpp>
@@ -42,13 +44,6 @@ using muster::testing::live_frames;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct collected {
-    std::vector<muster::report> reports;
-    muster::run_options options() {
-        return muster::run_options().on_report([this](const muster::report& r) { reports.push_back(r); });
-    }
-};
 
 /// What `body` does is done both ways: on an asio_loop, and on an event_loop with the io_context on its own thread.
 template <class Body>

@@ -757,6 +757,95 @@ TEST_F(muster_run, a_signal_that_was_ignored_stays_so) {
     EXPECT_EQ(p.out, "a\n");
 }
 
+// ---- several inputs for a command ----
+
+TEST_F(muster_run, several_lists_give_every_combination_and_side_by_side_one_with_one) {
+    EXPECT_EQ(
+        run({"-q", "-k", "echo {1}-{2} {#}", ":::", "a", "b", ":::", "1", "2"}).out, "a-1 1\na-2 2\nb-1 3\nb-2 4\n");
+    EXPECT_EQ(run({"-q", "-k", "echo {2} {1}", ":::", "a", "b", ":::+", "1", "2"}).out, "1 a\n2 b\n");
+    EXPECT_EQ(run({"-q", "-k", "echo {3}{1}{2}", ":::", "a", "b", ":::+", "1", "2", ":::", "x", "y"}).out,
+        "xa1\nya1\nxb2\nyb2\n");
+    // Each input is a word of its own, with a shell and without.
+    EXPECT_EQ(run({"-q", "-k", "printf '<%s>'", ":::", "a b", ":::", "c d"}).out, "<a b><c d>");
+    EXPECT_EQ(run({"-q", "-k", "printf '<%s>' {} | cat", ":::", "a b", ":::", "c d"}).out, "<a b><c d>");
+    EXPECT_EQ(run({"-q", "-k", "echo {}", "::::", write("l", "a\nb\n"), ":::", "1"}).out, "a 1\nb 1\n");
+    EXPECT_EQ(run({"-q", "-k", "echo {}", "::::", path("l")}).out, "a\nb\n");
+    EXPECT_EQ(run({"-q", "-k", "--header", ":", "echo {x}{y}", ":::", "x", "1", "2", ":::", "y", "3"}).out, "13\n23\n");
+    EXPECT_EQ(run({"-q", "echo {1/.}", ":::", "a/b.c"}).out, "b\n");
+    const auto none = run({"echo", ":::", "a", ":::"});
+    EXPECT_EQ(none.status, 0);
+    EXPECT_EQ(ledger_of(none.err).submitted, 0u);
+}
+
+TEST_F(muster_run, columns_have_numbers_and_names) {
+    const auto table = write("t", "a\tb\n1  \t2\n3\n");
+    EXPECT_EQ(run({"-q", "-k", "--colsep", "\\t", "echo {2}{1}", "-f", table}).out, "ba\n21  \n");
+    const auto failed = run({"-k", "--colsep", "\\t", "echo {2}{1}", "-f", table});
+    EXPECT_EQ(failed.status, 1);
+    EXPECT_EQ(ledger_of(failed.err).failed, 1u);
+    expect_words(failed.err, {"line 3: 3", "the template asks for {2}, and here the input has 1 part"});
+    EXPECT_EQ(run({"-q", "-k", "-C", " +", "echo {2}", ":::", "a   b", "c d"}).out, "b\nd\n");
+    // A quote of CSV holds commas, quotes and line feeds.
+    const auto csv = write("c", "name,n\n\"x, y\",3\n\"q \"\"z\"\"\",4\n\"two\nlines\",5\n");
+    EXPECT_EQ(run({"-q", "-k", "--csv", "--header", ":", "printf '<%s>' {name} {n} '{other}'", "-f", csv}).out,
+        "<x, y><3><{other}><q \"z\"><4><{other}><two\nlines><5><{other}>");
+    const auto open = run({"--csv", "-f", write("o", "a,\"b\nc\n"), "echo"});
+    EXPECT_EQ(open.status, 1);
+    EXPECT_EQ(ledger_of(open.err).failed, 1u);
+    expect_words(open.err, {"a quote of CSV is opened and never closed"});
+}
+
+TEST_F(muster_run, a_command_gets_many_inputs_and_the_ledger_counts_both) {
+    const auto two = run({"-k", "-n2", "printf '<%s>' {}; echo", ":::", "a", "b c", "d"});
+    EXPECT_EQ(two.out, "<a><b c>\n<d>\n");
+    EXPECT_EQ(ledger_of(two.err).submitted, 2u);
+    expect_words(two.err, {"0 not started [3 inputs = 3 + 0 + 0 + 0]"});
+    EXPECT_EQ(run({"-q", "-k", "-n2", "echo", "x={}", "y", ":::", "a", "b c", "d"}).out, "x=a x=b c y\nx=d y\n");
+    EXPECT_EQ(run({"-q", "-k", "-n2", "printf '<%s>' \"{}\" '{}' \"({})\"", ":::", "a", "b c"}).out,
+        "<a><b c><a><b c><(a b c)>");
+    EXPECT_EQ(run({"-q", "-k", "-N2", "echo {2}{1}", ":::", "a", "b", "c", "d"}).out, "ba\ndc\n");
+    const auto failed = run({"-n2", "--failed", path("failed"), "false", ":::", "a", "b", "c"});
+    EXPECT_EQ(sorted(read(path("failed"))), "a\nb\nc\n");
+    static_cast<void>(run({"--failed", path("failed"), "false", ":::", "a", ":::", "1"}));
+    EXPECT_EQ(read(path("failed")), "a\t1\n");
+}
+
+TEST_F(muster_run, as_many_inputs_as_fit_are_few_commands_and_none_is_lost) {
+    std::string lines;
+    std::string words;
+    for (int i = 0; i != 40'000; ++i) {
+        lines += std::to_string(i) + '\n';
+        words += (i == 0 ? "" : " ") + std::to_string(i);
+    }
+    const auto d = run({"-k", "-X", "echo"}, input(lines));
+    EXPECT_EQ(d.status, 0) << d.err;
+    auto joined_again = d.out;
+    std::ranges::replace(joined_again, '\n', ' ');
+    EXPECT_EQ(joined_again, words + ' ');
+    EXPECT_LE(ledger_of(d.err).submitted, 10u);
+    // And where a shell reads them.
+    auto shell = run({"-q", "-k", "-X", "echo {} | cat"}, input(lines)).out;
+    std::ranges::replace(shell, '\n', ' ');
+    EXPECT_EQ(shell, words + ' ');
+}
+
+TEST_F(muster_run, a_placeholder_is_the_users_or_literal_if_asked) {
+    EXPECT_EQ(run({"-q", "-I", "X", "echo {} X {1}", ":::", "a"}).out, "{} a {1}\n");
+    EXPECT_EQ(run({"-q", "echo {{}} {{2}} {}", ":::", "a"}).out, "{} {2} a\n");
+    EXPECT_EQ(run({"-q", "echo '{{}}' {} | cat", ":::", "a"}).out, "{} a\n");
+}
+
+TEST_F(muster_run, a_shell_of_the_users_choice_reads_the_commands_and_never_the_inputs) {
+    if (std::system("bash -c 'exit 0' > /dev/null 2>&1") != 0)
+        GTEST_SKIP() << "there is no bash here";
+    EXPECT_EQ(run({"-q", "--shell", "bash -o pipefail", "false | true; echo $? {}", ":::", "a"}).out, "1 a\n");
+    // Words stay words: f would be another's if it were split.
+    EXPECT_EQ(run({"-q", "--shell", "bash", "printf", "<%s>", "x  y", "{}", ":::", "$(touch evil)"}).out,
+        "<x  y><$(touch evil)>");
+    EXPECT_EQ(
+        run({"-q", "--shell", "bash"}, input("echo ${BASH_VERSION:+it}; [[ a == a ]] && echo yes\n")).out, "it\nyes\n");
+}
+
 // ---- the screen ----
 
 TEST_F(muster_run, a_terminal_gets_progress_with_an_estimate) {
@@ -767,6 +856,64 @@ TEST_F(muster_run, a_terminal_gets_progress_with_an_estimate) {
     program p({"run", "-j1", "sleep 0.4; true {}", ":::", "1", "2", "3", "4"}, s);
     EXPECT_EQ(p.wait(), 0);
     expect_words(p.err, {"/4  ", " left", "4 submitted"});
+}
+
+TEST_F(muster_run, the_screen_names_what_runs_and_the_last_failure) {
+    if (!pseudo_terminals())
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
+    setting s;
+    s.terminal = true;
+    program p({"run", "-j1", "--bar", "echo no such fish >&2; sleep 0.4; test {} != a", ":::", "a", "b\nc"}, s);
+    EXPECT_EQ(p.wait(), 1);
+    expect_words(p.err, {"[...............]   0%  0/2", "running: a (0 s)", "[#######........]  50%",
+                            "running: b\\nc (", "last failure: line 1: a: exit status 1: no"});
+    // All three lines are taken away at the end.
+    expect_words(p.err, {"\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K"});
+}
+
+TEST_F(muster_run, the_screen_keeps_its_progress_under_steady_output_and_never_overwrites_half_a_line) {
+    if (!pseudo_terminals())
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
+    setting s;
+    s.terminal = true;
+    program p({"run", "-j1", "sleep 0.15; printf half >&2; seq 3 >&2; true {}", ":::", "a", "b"}, s);
+    EXPECT_EQ(p.wait(), 0);
+    // Whole lines have the progress behind them in the same write.
+    expect_words(p.err, {"half1\r\n2\r\n3\r\n0/2  ", "half1\r\n2\r\n3\r\n1/2  "});
+    program q({"run", "-j1", "sleep 0.15; printf half >&2; test {} = a", ":::", "a", "b"}, s);
+    EXPECT_EQ(q.wait(), 1);
+    // Nothing is drawn behind output that did not end its line, and the ledger begins a line of its own.
+    expect_words(q.err, {"halfhalf\r\n2 submitted"});
+}
+
+TEST_F(muster_run, a_message_on_an_interrupt_is_not_glued_to_what_stands_there) {
+    if (!pseudo_terminals())
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
+    setting s;
+    s.terminal = true;
+    program p({"run", "--no-progress", "--line-buffer", "echo begun >&2; sleep 30; true {}", ":::", "a"}, s);
+    for (int i = 0; i != 1000 && p.err.find("begun\r\n") == std::string::npos; ++i)
+        p.read_error_for(20ms);
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130);
+    expect_words(p.err, {"begun\r\n\r\nmuster: SIGINT: ending"});
+}
+
+TEST_F(muster_run, commands_that_write_to_the_terminal_themselves_have_it_alone) {
+    if (!pseudo_terminals())
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
+    setting s;
+    s.terminal = true;
+    program p({"run", "-u", "sleep 0.3; echo {} >&2", ":::", "a"}, s);
+    EXPECT_EQ(p.wait(), 0);
+    EXPECT_TRUE(p.err.starts_with("a\r\n1 submitted")) << p.err;
+}
+
+TEST_F(muster_run, progress_is_lines_of_text_where_it_is_asked_for_and_there_is_no_terminal) {
+    const auto d = run({"--progress", "-j1", "sleep 1.3; true {}", ":::", "a"});
+    EXPECT_EQ(d.status, 0);
+    EXPECT_TRUE(d.err.starts_with("muster: 0/1  0 ok  0 failed  1 running  0/s")) << d.err;
+    EXPECT_EQ(run({"-j1", "sleep 1.3; true {}", ":::", "a"}).err.find("running"), std::string::npos);
 }
 
 // ---- bad usage ----
@@ -789,7 +936,20 @@ TEST_F(muster_run, bad_usage_is_refused_with_what_to_do) {
     refused({"echo 'x", ":::", "b"}, "never closed");
     refused({"", ":::", "b"}, "template is empty");
     refused({"", "x", ":::", "b"}, "can't be empty");
-    refused({"echo {}", ":::", "a", ":::", "b"}, "is not supported");
+    refused({"echo {}", ":::", "a", ":::+", "b", "c"}, "there are 2 of them beside 1");
+    refused({"echo {}", ":::+", "a"}, "begin with :::");
+    refused({"echo {}", "::::"}, "no file behind");
+    refused({"echo {}", ":::", "a", "::::", path("none")}, "can't be read");
+    refused({"echo {2}", ":::", "a"}, "the template has {2}, and an input has one part");
+    refused({"echo {3}", ":::", "a", ":::", "b"}, "an input has 2 parts");
+    refused({"-n", "2", "echo x{} | cat", ":::", "a"}, "put white space around it");
+    refused({"-n", "2", "--csv", "echo", ":::", "a"}, "excludes --colsep");
+    refused({"-n", "0", "echo", ":::", "a"}, "-n");
+    refused({"-X", "-f", path("l")}, "give a template");
+    refused({"--header", ":", "echo {x}", ":::", "x", "a"}, "--header");
+    refused({"--header", "x", "--csv", "echo {x}", ":::", "x", "a"}, "write ':'");
+    refused({"--csv", "--header", ":", "echo", ":::"}, "no first line");
+    refused({"--colsep", "a(", "echo", ":::", "a"}, "no regular expression");
 }
 
 TEST_F(muster_run, quiet_does_not_hide_why_nothing_ran) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "support/collected.hpp"
+
 #include <muster/future.hpp>
 
 #include <muster/run.hpp>
@@ -30,13 +32,6 @@ muster::task<> set_later(muster::future<int> f, int n) {
 }
 
 /// Collects the reports of one run.
-struct collected {
-    std::vector<muster::report> reports;
-    muster::run_options options() {
-        return muster::run_options().on_report([this](const muster::report& r) { reports.push_back(r); });
-    }
-};
-
 template <class E, class F>
 bool throws(F f) {
     try {

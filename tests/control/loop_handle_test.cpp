@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "support/collected.hpp"
+
 #include <muster/loop_handle.hpp>
 
 #include <muster/future.hpp>
@@ -22,13 +24,6 @@ using muster::testing::live_frames;
 using muster::testing::manual_loop;
 
 namespace {
-
-struct collected {
-    std::vector<muster::report> reports;
-    muster::run_options options() {
-        return muster::run_options().on_report([this](const muster::report& r) { reports.push_back(r); });
-    }
-};
 
 muster::task<int> add(int a, int b) {
     co_await muster::yield();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "support/collected.hpp"
+
 #include <muster/promise.hpp>
 
 #include <muster/run.hpp>
@@ -19,17 +21,6 @@
 using namespace std::chrono_literals;
 using muster::testing::live_frames;
 using muster::testing::manual_loop;
-
-namespace {
-
-struct collected {
-    std::vector<muster::report> reports;
-    muster::run_options options() {
-        return muster::run_options().on_report([this](const muster::report& r) { reports.push_back(r); });
-    }
-};
-
-} // namespace
 
 TEST(promise, sends_a_value_from_another_thread_while_the_loop_waits) {
     const auto frames = live_frames();

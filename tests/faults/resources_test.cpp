@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The system has no more to give: no descriptors, no threads. Each is an error in the outcome of who
 // asked, and the rest go on. No memory: bad_alloc_test.cpp.
+#include "support/collected.hpp"
+
 #include <muster/event_loop.hpp>
 #include <muster/gather.hpp>
 #include <muster/run.hpp>
@@ -33,13 +35,6 @@ using short_supply::descriptors_open;
 using short_supply::few_descriptors;
 
 namespace {
-
-struct collected {
-    std::vector<muster::report> reports;
-    muster::run_options options() {
-        return muster::run_options().on_report([this](const muster::report& r) { reports.push_back(r); });
-    }
-};
 
 muster::task<int> number_after(std::chrono::nanoseconds time, int n) {
     co_await muster::sleep_for(time);

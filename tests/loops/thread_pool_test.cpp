@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "support/collected.hpp"
+
 #include <muster/thread_pool.hpp>
 
 #include <muster/gather.hpp>
@@ -36,13 +38,6 @@ using muster::testing::live_frames;
 using muster::testing::manual_loop;
 
 namespace {
-
-struct collected {
-    std::vector<muster::report> reports;
-    muster::run_options options() {
-        return muster::run_options().on_report([this](const muster::report& r) { reports.push_back(r); });
-    }
-};
 
 /// Holds the threads of a pool until it is opened.
 class gate {

@@ -945,7 +945,7 @@ TEST_F(subprocess, a_process_outlives_its_loop_and_goes_on_in_the_next) {
 
 TEST(command, describes_itself_in_one_line) {
     EXPECT_EQ(command("echo", "a b", "c").describe(), "echo 'a b' c");
-    EXPECT_EQ(command("x", "a\nb").describe(), "x 'a?b'");
+    EXPECT_EQ(command("x", "a\nb").describe(), "x 'a\\nb'");
     EXPECT_LE(command("x", std::string(1000, 'y'), std::string(1000, 'z')).describe().size(), 210u);
     EXPECT_EQ(muster::shell_quote("it's"), "'it'\\''s'");
     EXPECT_EQ(muster::shell_quote(""), "''");

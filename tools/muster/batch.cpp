@@ -6,7 +6,6 @@
 // started are counted at the end.
 #include "batch.hpp"
 
-#include "progress.hpp"
 #include "streams.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -14,7 +13,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <limits>
 #include <system_error>
 #include <utility>
@@ -30,10 +31,24 @@ using namespace std::chrono_literals;
 
 /// So many times the limit may wait for their next attempt; then no further job starts.
 constexpr std::size_t most_retrying = 4;
+/// So many of those that run are named, and so much of a name is looked at.
+constexpr std::size_t names_shown = 8;
+constexpr std::size_t longest_name = 200;
 /// The memory that a job takes, beside its output, while that waits to be written, about.
 constexpr std::uint64_t size_of_delivery = 1024;
 
 muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
+
+/// *Returns* the inputs of a job as -f reads them: each is a line, and those of a combination are columns of one.
+std::string to_be_given_back(const input_line& line, char end) {
+    if (!line.is_list())
+        return line.text + end;
+    const char between = line.is == input_line::kind::bundle ? end : '\t';
+    std::string text;
+    for (std::size_t i = 0; i != line.parts.size(); ++i)
+        text += line.parts[i] + (i + 1 == line.parts.size() ? end : between);
+    return text;
+}
 
 muster::detail::backoff pauses_of_retries() {
     muster::detail::backoff pauses;
@@ -67,8 +82,11 @@ batch::batch(const char* name, const batch_options& options, line_source& source
 
 void batch::count(const job& j, const verdict& v) {
     ledger_.add(j, v);
+    if (v.state == muster::outcome_state::error && options_.shown != batch_options::progress::none && !options_.quiet)
+        last_failure_ = fmt::format(
+            "line {}: {}: {}", j.line.number, ledger_.shown(j.line.text, longest_name), summary_of(v.error));
     if (failed_inputs_.is_open() && v.state != muster::outcome_state::value)
-        out_.write(failed_inputs_.get(), j.line.text + options_.failed_end);
+        out_.write(failed_inputs_.get(), to_be_given_back(j.line, options_.failed_end));
 }
 
 std::string batch::list_problem() const {
@@ -107,8 +125,11 @@ muster::task<> batch::run(stop_signals& signals) {
                 out_.hurry();
         });
     muster::task_handle<void> showing;
-    if (options_.show_progress && !options_.quiet && ::isatty(STDERR_FILENO) == 1)
+    const bool on_terminal = ::isatty(STDERR_FILENO) == 1;
+    if (options_.shown != batch_options::progress::none && !options_.quiet && on_terminal)
         showing = muster::create_task(keep_showing_progress(), "progress");
+    else if (options_.shown == batch_options::progress::anywhere && !options_.quiet)
+        showing = muster::create_task(keep_writing_progress(), "progress");
     muster::task_handle<void> timing;
     if (options_.deadline)
         timing = muster::create_task(stop_at_deadline(), "deadline");
@@ -194,6 +215,8 @@ void batch::cancel_jobs() {
 void batch::on_signal(int signal, int count) {
     if (count == 1)
         signal_ = signal;
+    if (signal == SIGINT)
+        out_.note_echo();
     if (count == 1 && options_.drain) {
         drain("interrupted");
         if (!options_.quiet)
@@ -281,7 +304,7 @@ void batch::start(input_line line) {
     r.task = muster::create_task(serve(index), name_);
 }
 
-/// Has a place when it begins.
+/// feed() has acquired a place for this job.
 muster::task<> batch::serve(std::uint64_t index) {
     if (window_.bounds())
         co_await keep_pace();
@@ -291,6 +314,7 @@ muster::task<> batch::serve(std::uint64_t index) {
     const auto began = muster::loop_clock::now();
     for (;;) {
         ++r.what.attempts;
+        r.what.began = muster::loop_clock::now();
         r.what.ended.reset();
         auto trying = attempt(r.what);
         auto ended = co_await muster::as_outcome(std::move(trying));
@@ -317,7 +341,7 @@ muster::task<> batch::serve(std::uint64_t index) {
         --retrying_;
         retries_begun_.set();
         r.last_error = nullptr;
-        // There will be no other attempt: how the last one ended is how it ended.
+        // The job was cancelled during the pause, so its last failure is its outcome.
         if (!paused.succeeded()) {
             end_job(index, verdict::failed(error));
             co_return;
@@ -325,7 +349,7 @@ muster::task<> batch::serve(std::uint64_t index) {
     }
 }
 
-/// Gives a place again at its end.
+/// Waits for the pause and the rate. When it returns, the job has a place again.
 muster::task<> batch::until_next_attempt(std::chrono::nanoseconds pause) {
     co_await muster::sleep_for(pause);
     co_await places_.acquire();
@@ -380,19 +404,44 @@ void batch::look_whether_idle() noexcept {
         idle_.set();
 }
 
+progress_counts batch::progress_now() const {
+    progress_counts c;
+    const auto& counts = ledger_.counts();
+    c.done = counts.ended();
+    c.total = source_.total();
+    c.ok = counts.succeeded();
+    c.failed = counts.failed();
+    c.running = jobs_.size() - retrying_;
+    c.retrying = retrying_;
+    const auto now = muster::loop_clock::now();
+    c.elapsed = now - began_;
+    c.last_failure = last_failure_;
+    std::vector<const job*> first;
+    for (const auto& [index, r] : jobs_) {
+        if (r.what.attempts == 0 || r.last_error)
+            continue;
+        const auto at = std::ranges::upper_bound(first, r.what.began, {}, [](const job* j) { return j->began; });
+        first.insert(at, &r.what);
+        if (first.size() > names_shown)
+            first.pop_back();
+    }
+    for (const auto* j : first)
+        c.slowest.emplace_back(ledger_.shown(j->line.text, longest_name), now - j->began);
+    return c;
+}
+
 muster::task<> batch::keep_showing_progress() {
     for (;;) {
-        progress_counts c;
-        const auto& counts = ledger_.counts();
-        c.done = counts.ended();
-        c.total = source_.total();
-        c.ok = counts.succeeded();
-        c.failed = counts.failed();
-        c.running = jobs_.size() - retrying_;
-        c.retrying = retrying_;
-        c.elapsed = muster::loop_clock::now() - began_;
-        out_.show_status(progress_line(c));
+        out_.show_status(progress_lines(progress_now(), terminal_width(), options_.with_bar));
         co_await muster::sleep_for(progress_interval);
+    }
+}
+
+/// Where standard error is no terminal: whole lines, fewer and fewer.
+muster::task<> batch::keep_writing_progress() {
+    for (;;) {
+        co_await muster::sleep_for(until_next_plain_progress(muster::loop_clock::now() - began_));
+        complain(plain_progress(progress_now()));
     }
 }
 
@@ -424,7 +473,7 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
     out.drain();
     if (!quiet) {
         const int fd = on_output ? STDOUT_FILENO : STDERR_FILENO;
-        out.write(fd, ledger.text(source, b.elapsed()));
+        out.write_on_new_line(fd, ledger.text(source, b.elapsed()));
         out.drain();
         if (const auto problem = out.problem_of(fd); on_output && !problem.empty()) {
             complain(fmt::format("the ledger can't be written to standard output: {}", problem));

@@ -11,6 +11,7 @@
 #include "job.hpp"
 #include "line_source.hpp"
 #include "printed_ledger.hpp"
+#include "progress.hpp"
 #include "stop_signals.hpp"
 #include "units.hpp"
 #include "writer.hpp"
@@ -36,7 +37,7 @@
 
 namespace tool {
 
-/// The values that main returns, beside 128 and a signal.
+/// The values that main returns; a signal gives 128 plus its number.
 enum exit_status : int { all_succeeded = 0, some_failed = 1, bad_usage = 2 };
 
 /// --halt: when a batch stops by itself, and how.
@@ -47,7 +48,8 @@ struct halt_rule {
     when how = when::never;
     counted what = counted::failed;
     std::uint64_t least = 1;
-    bool is_percentage = false; ///< `least` is of what has ended so far, once three of those that count have
+    /// `least` is a percentage of the jobs that have ended; the rule applies once three jobs of the counted kind have.
+    bool is_percentage = false;
 };
 
 struct batch_options {
@@ -66,14 +68,17 @@ struct batch_options {
     bool resume = false; ///< go on where the log ends
     std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
-    bool show_progress = true;
+    enum class progress { none, on_terminal, anywhere }; ///< anywhere: as lines of text where there is no terminal
+    progress shown = progress::on_terminal;
+    bool with_bar = false;
 };
 
 /// Runs a job for each line:
 ///
-///     built -> feeding -> drained -> over          the input ended, or drain() was called
-///                 |          |         ^
-///                 '-> stopping <-------'           stop(): what runs is cancelled, the rest is not started
+///     built ----> feeding     run() was called
+///     feeding --> drained     the input ended, or drain() was called: what runs goes on
+///     built, feeding or drained --> stopping     stop(): what runs is cancelled, the rest is not started
+///     drained or stopping --> over     every line is counted
 ///
 /// A feeder takes a line, then a place, and starts a job, which gives its place back at its end and while it waits for
 /// its next attempt. Immovable. The options, the source, the ledger and the writer must outlive it.
@@ -112,9 +117,11 @@ protected:
     [[nodiscard]] virtual std::chrono::nanoseconds least_pause(const std::exception_ptr&) const {
         return std::chrono::nanoseconds(0);
     }
-    /// Called once for each line, when its job has ended or will never begin: it is to be counted, now or later.
+    /// Called once for each line, when its job has ended or will never begin. Calls count(), at once or after the
+    /// output was written, and writes the entry of the log.
     virtual void job_over(job&& j, verdict&& v) = 0;
-    /// Called for each signal with how many there have been. The first one stops the batch.
+    /// Called for each signal that stops the batch; `count` leaves out the one that --drain used. The first call
+    /// stops it.
     virtual void interrupted(int signal, int count);
     /// Called once all jobs are over.
     virtual muster::task<> close_what_is_left();
@@ -124,7 +131,7 @@ protected:
     [[nodiscard]] writer& out() noexcept { return out_; }
     [[nodiscard]] const muster::loop_handle& loop() const noexcept { return *loop_; }
     [[nodiscard]] bool stopping() const noexcept { return phase_ == phase::stopping; }
-    /// A job that is over is counted only later: run() waits until as many calls said that it was.
+    /// Says that a job's output is still being written: run() waits until delivered() was called as often.
     void expect_delivery() noexcept { ++undelivered_; }
     void delivered() noexcept;
     template <class F>
@@ -152,7 +159,9 @@ private:
     muster::task<> carry_out_stop();
     muster::task<> count_the_rest();
     muster::task<> stop_at_deadline();
+    [[nodiscard]] progress_counts progress_now() const;
     muster::task<> keep_showing_progress();
+    muster::task<> keep_writing_progress();
     void start(input_line line);
     void cancel_jobs();
     void end_job(std::uint64_t index, verdict&& v);
@@ -181,6 +190,7 @@ private:
     muster::detail::owned_fd failed_inputs_;
     muster::event retries_begun_; ///< set when retrying_ has become smaller
     muster::event idle_;          ///< set when there is neither a job nor a delivery
+    std::string last_failure_;    ///< for the progress display
     bool said_that_it_waits_ = false;
 
     muster::task_handle<void> feeding_;

@@ -7,6 +7,8 @@
 #include "streams.hpp"
 #include "units.hpp"
 
+#include <muster/http.hpp>
+
 #include <fmt/core.h>
 
 #include <cerrno>
@@ -65,12 +67,11 @@ std::string safe_text(std::string_view text) {
 
 std::string safe_name(std::uint64_t index, std::string_view url) {
     constexpr std::size_t longest = 100;
+    // Names and passwords of a URL are no part of a file's name.
+    const auto shown = muster::http::without_password(std::string(url));
+    url = shown;
     if (const auto scheme = url.find("://"); scheme != std::string_view::npos)
         url.remove_prefix(scheme + 3);
-    // Names and passwords of a URL are no part of a file's name.
-    const auto host_end = url.find_first_of("/?#");
-    if (const auto at = url.substr(0, host_end).rfind('@'); at != std::string_view::npos)
-        url.remove_prefix(at + 1);
     return fmt::format("{:06}-", index) + safe_text(url.substr(0, longest));
 }
 

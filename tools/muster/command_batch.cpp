@@ -92,6 +92,15 @@ std::size_t command_batch::slot_numbers::take() {
     return number;
 }
 
+/// For the log, which has an entry for an input, too, of which no command could be made.
+std::string command_batch::shown_if_possible(const input_line& line) const {
+    try {
+        return template_.show(line, 0);
+    } catch (const std::invalid_argument&) {
+        return template_.text();
+    }
+}
+
 // ---- running a command ----
 
 muster::task<> command_batch::attempt(job& j) {
@@ -101,7 +110,9 @@ muster::task<> command_batch::attempt(job& j) {
     }
     if (j.line.too_long)
         throw std::length_error(
-            fmt::format("it is longer than {} bytes: write it to a script", line_source::longest_line));
+            j.line.is == input_line::kind::columns
+                ? std::string("a quote of CSV is opened and never closed")
+                : fmt::format("it is longer than {} bytes: write it to a script", line_source::longest_line));
     if (!j.details)
         j.details = std::make_unique<details>(out().file());
     auto& d = static_cast<details&>(*j.details);
@@ -112,13 +123,13 @@ muster::task<> command_batch::attempt(job& j) {
     j.bytes = 0;
     const slot_numbers::lease slot(slots_);
     if (log_ != nullptr || options_.dry_run)
-        d.shown = template_.show(j.line.text, j.line.index + 1, slot.number());
+        d.shown = template_.show(j.line, slot.number());
     if (options_.dry_run) {
         d.out.append(d.shown + '\n');
         co_return;
     }
     if (options_.tag)
-        d.tag = command_template::fill_in(*options_.tag, j.line.text, j.line.index + 1, slot.number()) + '\t';
+        d.tag = template_.fill_in(*options_.tag, j.line, slot.number()) + '\t';
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
         o.begun_line.clear();
@@ -129,7 +140,7 @@ muster::task<> command_batch::attempt(job& j) {
                     output == 1 ? "out" : "err"),
                 false);
     }
-    auto what = template_.make(j.line.text, j.line.index + 1, slot.number());
+    auto what = template_.make(j.line, slot.number());
     prepare(what, j, d);
     auto running = within_time_limit(std::move(what));
     auto ended = co_await muster::as_outcome(std::move(running));
@@ -196,7 +207,7 @@ void command_batch::take_piece(details& d, job& j, int output, std::string_view 
         d.printed(output).append(lines);
 }
 
-/// The process has ended: what it has said is all.
+/// The attempt takes no more output: prints the last line although it is not whole, and closes the files.
 void command_batch::finish_outputs(details& d) {
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
@@ -397,8 +408,8 @@ void command_batch::printed(job& j, verdict& v, const std::string& problem) {
     if (log_ == nullptr)
         return;
     const auto* d = static_cast<const details*>(j.details.get());
-    log_->add_command(j, v, template_.key(j.line.text),
-        d != nullptr && !d->shown.empty() ? d->shown : template_.show(j.line.text, j.line.index + 1, 0));
+    log_->add_command(
+        j, v, template_.key(j.line), d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line));
 }
 
 } // namespace tool

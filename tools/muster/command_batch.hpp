@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// The jobs of muster run: each is a command, whose outputs are kept until it ends and then handed to the writer in one
-/// piece. A command counts once its outputs are written.
+/// The jobs of muster run: each is a command. By default both outputs are kept until the command ends, and then
+/// each is given to the writer as one text. A command counts once its outputs are written.
 ///
 ///     command_batch b(options, command_template::of_line("gzip {}"), source, ledger, out, nullptr);
 ///     run_batch(b, signals);
@@ -50,7 +50,7 @@ public:
 private:
     struct details;
     struct parcel;
-    /// An output that something which a command has left behind keeps open: it is read and printed until muster ends.
+    /// An output that a background process of a command still holds open: it is read and printed until muster ends.
     struct late_output {
         late_output(muster::io::stream s, int to, std::uint64_t l) : from(std::move(s)), fd(to), line(l) {}
         muster::io::stream from;
@@ -88,6 +88,7 @@ private:
     void interrupted(int signal, int count) override;
     muster::task<> close_what_is_left() override;
 
+    [[nodiscard]] std::string shown_if_possible(const input_line& line) const;
     void prepare(muster::command& what, job& j, details& d);
     muster::task<muster::completed_process> within_time_limit(muster::command what);
     void take_piece(details& d, job& j, int output, std::string_view piece);
@@ -106,9 +107,10 @@ private:
     const command_template& template_;
     job_log* log_;
     slot_numbers slots_;
-    std::map<std::uint64_t, std::pair<job, verdict>> held_; ///< with --keep-order: over before one that stands before
-    std::set<std::uint64_t> passed_over_;                   ///< with --keep-order: the indexes that do not come
-    std::uint64_t next_ = 0;                                ///< with --keep-order: the index to be printed next
+    std::map<std::uint64_t, std::pair<job, verdict>>
+        held_;                            ///< with --keep-order: ended while an earlier input's job runs
+    std::set<std::uint64_t> passed_over_; ///< with --keep-order: the indexes that do not come
+    std::uint64_t next_ = 0;              ///< with --keep-order: the index to be printed next
     output_folder results_;
     std::list<late_output> late_;
     std::string refused_;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-// This file parses templates and fills them in. A template is split into pieces, each a text or a placeholder. For a
-// shell, the script is made once: each placeholder becomes a parameter such as ${1}, quoted according to the quotes
-// that it stands in, and the values are passed as arguments. parse_script() reads as much of the shell's syntax as is
+// This file parses templates and fills them in. A template is split into pieces, each a text or a placeholder. In the
+// script for a shell each placeholder becomes a parameter such as ${1}, quoted according to the quotes that it stands
+// in, and the values are passed as arguments. parse_script() reads as much of the shell's syntax as is
 // needed to know those quotes.
 #include "command_template.hpp"
 
+#include "earlier_run.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace tool {
@@ -47,33 +47,6 @@ bool is_program(std::string_view word) {
            std::ranges::find(words_of_shell, word) == std::ranges::end(words_of_shell);
 }
 
-std::string_view base_of(std::string_view path) {
-    while (path.size() > 1 && path.ends_with('/'))
-        path.remove_suffix(1);
-    const auto slash = path.rfind('/');
-    return slash == std::string_view::npos || path.size() == 1 ? path : path.substr(slash + 1);
-}
-
-std::string folder_of(std::string_view path) {
-    while (path.size() > 1 && path.ends_with('/'))
-        path.remove_suffix(1);
-    const auto slash = path.rfind('/');
-    if (slash == std::string_view::npos)
-        return ".";
-    return std::string(path.substr(0, std::max<std::size_t>(slash, 1)));
-}
-
-/// ".profile" has no extension, and neither has "..".
-std::string_view without_extension(std::string_view path) {
-    const auto slash = path.rfind('/');
-    const auto name = slash == std::string_view::npos ? 0 : slash + 1;
-    const auto first = path.find_first_not_of('.', name);
-    const auto dot = path.rfind('.');
-    if (dot == std::string_view::npos || first == std::string_view::npos || dot < first)
-        return path;
-    return path.substr(0, dot);
-}
-
 } // namespace
 
 std::optional<std::vector<std::string>> plain_words(std::string_view line) {
@@ -85,43 +58,31 @@ std::optional<std::vector<std::string>> plain_words(std::string_view line) {
     return words;
 }
 
-std::size_t command_template::placeholder_at(std::string_view text, std::size_t at, part& what) {
-    constexpr std::array<std::pair<std::string_view, part>, 7> all = {
-        {{"{}", part::input}, {"{.}", part::without_extension}, {"{/}", part::base}, {"{//}", part::folder},
-            {"{/.}", part::base_without_extension}, {"{#}", part::number}, {"{%}", part::slot}}};
-    for (const auto& [word, p] : all) {
-        if (text.substr(at).starts_with(word)) {
-            what = p;
-            return word.size();
-        }
-    }
-    return 0;
-}
-
-command_template::pieces command_template::parse_word(std::string_view word) {
+command_template::pieces command_template::parse_word(std::string_view word) const {
     pieces all;
     std::string text;
     for (std::size_t at = 0; at < word.size();) {
-        part what{};
-        const auto length = placeholder_at(word, at, what);
-        if (length == 0) {
+        if (const auto literal = rules_.places.literal_at(word, at); literal != 0) {
+            text += word.substr(at + 1, literal);
+            at += literal + 2;
+        } else if (const auto found = rules_.places.at(word, at)) {
+            if (!text.empty())
+                all.emplace_back(std::exchange(text, {}));
+            all.emplace_back(found->what, quotes::none);
+            at += found->size;
+        } else {
             text += word[at++];
-            continue;
         }
-        if (!text.empty())
-            all.emplace_back(part::text, std::exchange(text, {}), quotes::none);
-        all.emplace_back(what, std::string(), quotes::none);
-        at += length;
     }
     if (!text.empty() || all.empty())
-        all.emplace_back(part::text, std::move(text), quotes::none);
+        all.emplace_back(std::move(text));
     return all;
 }
 
 /// Reads a command line as a shell does, as far as it takes to know in which quotes a placeholder stands. If that is
 /// ever wrong the worst is a word in quotes too many or too few: what is put in is a parameter, which is not read
 /// again.
-command_template::pieces command_template::parse_script(std::string_view line) {
+command_template::pieces command_template::parse_script(std::string_view line) const {
     pieces all;
     std::string text;
     std::string open; // what has been opened and not closed: " ' ` (
@@ -129,11 +90,15 @@ command_template::pieces command_template::parse_script(std::string_view line) {
         return open.ends_with('\'') ? quotes::single : open.ends_with('"') ? quotes::twofold : quotes::none;
     };
     for (std::size_t at = 0; at < line.size();) {
-        part what{};
-        if (const auto length = placeholder_at(line, at, what); length != 0) {
-            all.emplace_back(part::text, std::exchange(text, {}), quotes::none);
-            all.emplace_back(what, std::string(), quoted());
-            at += length;
+        if (const auto literal = rules_.places.literal_at(line, at); literal != 0) {
+            text += line.substr(at + 1, literal);
+            at += literal + 2;
+            continue;
+        }
+        if (const auto found = rules_.places.at(line, at)) {
+            all.emplace_back(std::exchange(text, {}));
+            all.emplace_back(found->what, quoted());
+            at += found->size;
             continue;
         }
         const char c = line[at];
@@ -176,175 +141,241 @@ command_template::pieces command_template::parse_script(std::string_view line) {
     }
     if (open.find_first_of("'\"`") != std::string::npos)
         throw usage_error(fmt::format("the template has a quote {} that is never closed: {}", open.back(), line));
-    all.emplace_back(part::text, std::move(text), quotes::none);
+    all.emplace_back(std::move(text));
     return all;
 }
 
-bool command_template::has_placeholder(const std::vector<pieces>& words) {
-    return std::ranges::any_of(words,
-        [](const pieces& w) { return std::ranges::any_of(w, [](const piece& p) { return p.what != part::text; }); });
+void command_template::add_input_if_missing() {
+    const bool has_one = std::ranges::any_of(words_,
+        [](const pieces& w) { return std::ranges::any_of(w, [](const piece& p) { return p.place.has_value(); }); });
+    if (has_one)
+        return;
+    if (form_ == form::words) {
+        words_.push_back({piece(placeholder(), quotes::none)});
+        return;
+    }
+    words_.front().emplace_back(" ");
+    words_.front().emplace_back(placeholder(), quotes::none);
 }
 
-command_template command_template::of_words(const std::vector<std::string>& words) {
+/// Where {} is a list, its words can't have other text around them without quotes: a shell would read it as one word.
+void command_template::look_what_stands_alone() {
+    auto& all = words_.front();
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        auto& p = all[i];
+        if (!p.place)
+            continue;
+        const char before = i != 0 && !all[i - 1].text.empty() ? all[i - 1].text.back() : ' ';
+        const char behind = i + 1 != all.size() && !all[i + 1].text.empty() ? all[i + 1].text.front() : ' ';
+        constexpr std::string_view ends_of_words = " \t\n;&|()<>";
+        switch (p.inside) {
+        case quotes::none:
+            p.stands_alone = ends_of_words.find(before) != std::string_view::npos &&
+                             ends_of_words.find(behind) != std::string_view::npos;
+            break;
+        case quotes::single:
+            p.stands_alone = before == '\'' && behind == '\'';
+            break;
+        case quotes::twofold:
+            p.stands_alone = before == '"' && behind == '"';
+            break;
+        }
+        if (rules_.places.are_lists && p.place->part == 0 && p.inside == quotes::none && !p.stands_alone)
+            throw usage_error(fmt::format("a command gets several inputs, and in '{}' there is other text beside a "
+                                          "placeholder for them: put white "
+                                          "space around it, or quotes, in which they are one word",
+                text_));
+    }
+}
+
+command_template command_template::of_words(const std::vector<std::string>& words, const rules& how) {
     std::string text;
     for (const auto& w : words)
         text += (text.empty() ? "" : " ") + muster::shell_quote(w);
-    command_template t(form::words, std::move(text));
+    command_template t(how.shell.empty() ? form::words : form::shell, std::move(text), how);
     if (words.empty() || words.front().empty())
         throw usage_error("the template's first word names the program and can't be empty");
     for (const auto& w : words)
-        t.words_.push_back(parse_word(w));
-    if (!has_placeholder(t.words_))
-        t.words_.push_back(parse_word("{}"));
-    return t;
-}
-
-command_template command_template::of_line(const std::string& line) {
-    if (line.find_first_not_of(" \t\n") == std::string::npos)
-        throw usage_error("the template is empty: write the command to run, with {} for the input");
-    // Placeholders aside, is there anything for a shell to do?
-    std::string rest;
-    for (const auto& p : parse_word(line))
-        rest += p.what == part::text ? p.text : "x";
-    const auto plain = plain_words(rest);
-    command_template t(plain ? form::words : form::shell, line);
-    if (plain) {
-        for (const auto& w : split(line))
-            t.words_.push_back(parse_word(w));
-        if (!has_placeholder(t.words_))
-            t.words_.push_back(parse_word("{}"));
+        t.words_.push_back(t.parse_word(w));
+    if (t.form_ == form::words) {
+        t.add_input_if_missing();
         return t;
     }
-    auto script = parse_script(line);
-    if (!has_placeholder({script})) {
-        script.emplace_back(part::text, " ", quotes::none);
-        script.emplace_back(part::input, std::string(), quotes::none);
+    // The shell gets each word in quotes, so that it is the command's as it is.
+    pieces joined;
+    for (const auto& w : t.words_) {
+        if (!joined.empty())
+            joined.emplace_back(" ");
+        for (const auto& p : w)
+            joined.push_back(p.place ? p : piece(muster::shell_quote(p.text)));
     }
-    t.words_.push_back(std::move(script));
-    t.make_script();
+    t.words_ = {std::move(joined)};
+    t.add_input_if_missing();
+    t.look_what_stands_alone();
     return t;
 }
 
-command_template command_template::of_nothing() { return command_template(form::lines, {}); }
+command_template command_template::of_line(const std::string& line, const rules& how) {
+    if (line.find_first_not_of(" \t\n") == std::string::npos)
+        throw usage_error("the template is empty: write the command to run, with {} for the input");
+    command_template t(form::shell, line, how);
+    // Placeholders aside, is there anything for a shell to do?
+    std::string rest;
+    for (const auto& p : t.parse_word(line))
+        rest += p.place ? "x" : p.text;
+    if (how.shell.empty() && plain_words(rest)) {
+        t.form_ = form::words;
+        for (const auto& w : split(line))
+            t.words_.push_back(t.parse_word(w));
+        t.add_input_if_missing();
+        return t;
+    }
+    t.words_.push_back(t.parse_script(line));
+    t.add_input_if_missing();
+    t.look_what_stands_alone();
+    return t;
+}
 
-void command_template::make_script() {
+command_template command_template::of_nothing(const rules& how) { return command_template(form::lines, {}, how); }
+
+std::vector<std::string> command_template::make_words(const input_line& line, std::size_t slot) const {
+    std::vector<std::string> words;
+    for (const auto& w : words_) {
+        // A word with a placeholder for several inputs is there for each of them.
+        std::size_t copies = 1;
+        for (const auto& p : w)
+            copies = std::max(copies, p.place ? p.place->words(line) : 1);
+        for (std::size_t i = 0; i != copies; ++i) {
+            std::string word;
+            for (const auto& p : w)
+                word += p.place ? p.place->value(line, i, slot) : p.text;
+            words.push_back(std::move(word));
+        }
+    }
+    return words;
+}
+
+/// Each placeholder becomes one parameter, or one for each of several inputs, quoted according to where it stands.
+command_template::filled_script command_template::make_script(const input_line& line, std::size_t slot) const {
+    filled_script s;
+    std::vector<std::pair<placeholder, std::size_t>> known; // and the number of the first parameter
     for (const auto& p : words_.front()) {
-        if (p.what == part::text) {
-            script_ += p.text;
+        if (!p.place) {
+            s.text += p.text;
             continue;
         }
-        auto at = std::ranges::find(parameters_, p.what);
-        if (at == parameters_.end())
-            at = parameters_.insert(at, p.what);
-        const auto parameter = fmt::format("${{{}}}", at - parameters_.begin() + 1);
-        switch (p.inside) {
-        case quotes::none:
-            script_ += '"' + parameter + '"';
-            break;
-        case quotes::twofold:
-            script_ += parameter;
-            break;
-        case quotes::single:
-            script_ += "'\"" + parameter + "\"'";
-            break;
+        const auto count = p.place->words(line);
+        auto at = std::ranges::find(known, *p.place, &std::pair<placeholder, std::size_t>::first);
+        if (at == known.end()) {
+            at = known.insert(at, {*p.place, s.values.size() + 1});
+            for (std::size_t i = 0; i != count; ++i)
+                s.values.push_back(p.place->value(line, i, slot));
         }
+        // Words of their own leave the quotes in between; in other quotes all are one word.
+        const char* between = p.stands_alone ? "\" \"" : " ";
+        const char* around = p.inside == quotes::none ? "\"" : p.inside == quotes::single ? "'\"" : "";
+        const char* back = p.inside == quotes::none ? "\"" : p.inside == quotes::single ? "\"'" : "";
+        s.text += around;
+        for (std::size_t i = 0; i != count; ++i)
+            s.text += fmt::format("{}${{{}}}", i != 0 ? between : "", at->second + i);
+        s.text += back;
     }
+    return s;
 }
 
-std::string command_template::value(part what, const std::string& input, std::uint64_t number, std::size_t slot) {
-    switch (what) {
-    case part::text:
-        break;
-    case part::input:
-        return input;
-    case part::without_extension:
-        return std::string(without_extension(input));
-    case part::base:
-        return std::string(base_of(input));
-    case part::folder:
-        return folder_of(input);
-    case part::base_without_extension:
-        return std::string(without_extension(base_of(input)));
-    case part::number:
-        return std::to_string(number);
-    case part::slot:
-        return std::to_string(slot);
-    }
-    return {};
+muster::command command_template::of_shell(std::string text) const {
+    if (rules_.shell.empty())
+        return muster::command::shell(std::move(text));
+    auto words = rules_.shell;
+    words.insert(words.end(), {"-c", std::move(text), rules_.shell.front()});
+    return muster::command(std::move(words));
 }
 
-std::string command_template::fill_in(
-    const std::string& text, const std::string& input, std::uint64_t number, std::size_t slot) {
+std::string command_template::fill_in(const std::string& text, const input_line& line, std::size_t slot) const {
     std::string filled;
-    for (const auto& p : parse_word(text))
-        filled += p.what == part::text ? p.text : value(p.what, input, number, slot);
+    for (const auto& p : parse_word(text)) {
+        filled += p.text;
+        for (std::size_t i = 0; p.place && i != p.place->words(line); ++i)
+            filled += (i != 0 ? " " : "") + p.place->value(line, i, slot);
+    }
     return filled;
 }
 
-muster::command command_template::make(const std::string& input, std::uint64_t number, std::size_t slot) const {
-    std::vector<std::string> words;
+muster::command command_template::make(const input_line& line, std::size_t slot) const {
     switch (form_) {
     case form::lines: {
-        auto plain = plain_words(input);
-        return plain ? muster::command(std::move(*plain)) : muster::command::shell(input);
+        auto plain = rules_.shell.empty() ? plain_words(line.text) : std::nullopt;
+        return plain ? muster::command(std::move(*plain)) : of_shell(line.text);
     }
     case form::words:
-        for (const auto& w : words_) {
-            std::string word;
-            for (const auto& p : w)
-                word += p.what == part::text ? p.text : value(p.what, input, number, slot);
-            words.push_back(std::move(word));
-        }
-        return muster::command(std::move(words));
+        return muster::command(make_words(line, slot));
     case form::shell:
         break;
     }
-    auto what = muster::command::shell(script_);
-    for (const auto p : parameters_)
-        what.arg(value(p, input, number, slot));
+    auto s = make_script(line, slot);
+    auto what = of_shell(std::move(s.text));
+    for (auto& value : s.values)
+        what.arg(std::move(value));
     return what;
 }
 
-std::string command_template::show(const std::string& input, std::uint64_t number, std::size_t slot) const {
+std::string command_template::show(const input_line& line, std::size_t slot) const {
     std::string text;
     switch (form_) {
     case form::lines:
-        return input;
+        return line.text;
     case form::words:
-        for (const auto& w : words_) {
-            std::string word;
-            for (const auto& p : w)
-                word += p.what == part::text ? p.text : value(p.what, input, number, slot);
+        for (const auto& word : make_words(line, slot))
             text += (text.empty() ? "" : " ") + muster::shell_quote(word);
-        }
         return text;
     case form::shell:
         break;
     }
     for (const auto& p : words_.front()) {
-        if (p.what == part::text) {
+        if (!p.place) {
             text += p.text;
             continue;
         }
-        const auto quoted = muster::shell_quote(value(p.what, input, number, slot));
         // Out of the quotes, in quotes of its own, and back.
         const char* around = p.inside == quotes::single ? "'" : p.inside == quotes::twofold ? "\"" : "";
-        text += around + quoted + around;
+        std::string shown;
+        for (std::size_t i = 0; i != p.place->words(line); ++i) {
+            const auto value = p.place->value(line, i, slot);
+            shown += (i != 0 ? " " : "") + (p.stands_alone ? muster::shell_quote(value) : value);
+        }
+        text += around + (p.stands_alone ? shown : muster::shell_quote(shown)) + around;
     }
     return text;
 }
 
-std::string command_template::key(const std::string& input) const {
-    // FNV-1a: it need not withstand anybody, only mistakes.
-    std::uint64_t hash = 0xcbf29ce484222325u;
-    const auto add = [&](std::string_view bytes) {
-        for (const char c : bytes)
-            hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-    };
-    add(text_);
-    add(std::string_view("\0", 1));
-    add(input);
-    return fmt::format("{:016x}", hash);
+std::string command_template::key(const input_line& line) const {
+    std::string all;
+    for (const auto& word : rules_.shell)
+        all += word + '\n';
+    all += text_ + '\0';
+    if (!line.is_list())
+        return log_key(all + line.text);
+    for (const auto& p : line.parts)
+        all += p + '\0';
+    return log_key(all);
+}
+
+std::size_t command_template::cost(const std::string& input) const noexcept {
+    constexpr std::size_t pointer = 8;
+    constexpr std::size_t parameter = 12; // of a script, such as "${1234}" with a blank behind it
+    std::size_t bytes = 0;
+    for (const auto& w : words_) {
+        std::size_t text = 0;
+        std::size_t places = 0;
+        for (const auto& p : w) {
+            text += p.text.size();
+            places += p.place && p.place->part == 0 ? 1 : 0;
+        }
+        if (places != 0)
+            bytes += form_ == form::words ? text + places * input.size() + 1 + pointer
+                                          : places * (input.size() + 1 + pointer + parameter);
+    }
+    return bytes;
 }
 
 } // namespace tool

@@ -7,15 +7,17 @@
 /// shell reads: it is passed as an argument, so nothing in it is ever interpreted.
 ///
 ///     const auto t = command_template::of_line("convert {} {.}.png");
-///     auto what = t.make(input, 1, 1);
+///     auto what = t.make(line, 1);
+
+#include "placeholder.hpp"
 
 #include <muster/subprocess.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tool {
@@ -26,53 +28,67 @@ namespace tool {
 
 class command_template {
 public:
+    struct rules {
+        rules() {}
+        placeholders places;
+        std::vector<std::string> shell; ///< a shell and its options, which reads every command; none: sh, where needed
+    };
+
     /// Each word is a word of the command. If none has a placeholder, the input comes last.
     /// *Errors*, of the two: usage_error.
-    [[nodiscard]] static command_template of_words(const std::vector<std::string>& words);
-    [[nodiscard]] static command_template of_line(const std::string& line);
-    /// *Returns* a text with the placeholders of `text` put in, for people.
-    [[nodiscard]] static std::string fill_in(
-        const std::string& text, const std::string& input, std::uint64_t number, std::size_t slot);
+    [[nodiscard]] static command_template of_words(const std::vector<std::string>& words, const rules& how = rules());
+    [[nodiscard]] static command_template of_line(const std::string& line, const rules& how = rules());
     /// The inputs are command lines themselves.
-    [[nodiscard]] static command_template of_nothing();
+    [[nodiscard]] static command_template of_nothing(const rules& how = rules());
 
-    /// `number` is the input's, from 1; `slot` is that of the place in which it runs, from 1.
-    /// *Errors*: std::invalid_argument if there is a NUL in it.
-    [[nodiscard]] muster::command make(const std::string& input, std::uint64_t number, std::size_t slot) const;
-    /// The same for people, as a shell could read it.
-    [[nodiscard]] std::string show(const std::string& input, std::uint64_t number, std::size_t slot) const;
-    /// The same for the same template and input, in every run.
-    [[nodiscard]] std::string key(const std::string& input) const;
+    /// `slot` is that of the place in which it runs, from 1.
+    /// *Errors*: std::invalid_argument if there is a NUL in it, or if the input has too few parts.
+    [[nodiscard]] muster::command make(const input_line& line, std::size_t slot) const;
+    /// The command as text, quoted as a shell could read it.
+    [[nodiscard]] std::string show(const input_line& line, std::size_t slot) const;
+    /// *Returns* a text, such as a tag, with the input put into its placeholders.
+    [[nodiscard]] std::string fill_in(const std::string& text, const input_line& line, std::size_t slot) const;
+    /// A hash of template and input, which is the same in every run.
+    [[nodiscard]] std::string key(const input_line& line) const;
+    /// *Returns* about how many bytes of arguments an input takes beside others in one command.
+    [[nodiscard]] std::size_t cost(const std::string& input) const noexcept;
     /// The template as it was given.
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
 private:
-    enum class part { text, input, without_extension, base, folder, base_without_extension, number, slot };
     enum class quotes { none, single, twofold };
     enum class form { lines, words, shell };
 
     struct piece {
-        piece(part p, std::string t, quotes q) : what(p), text(std::move(t)), inside(q) {}
-        part what;
+        explicit piece(std::string t) : text(std::move(t)) {}
+        piece(placeholder p, quotes q) : place(p), inside(q) {}
         std::string text;
-        quotes inside;
+        std::optional<placeholder> place;
+        quotes inside = quotes::none;
+        bool stands_alone = true; ///< between white space, or between quotes of its own
     };
     using pieces = std::vector<piece>;
+    /// A script with its parameters.
+    struct filled_script {
+        filled_script() {}
+        std::string text;
+        std::vector<std::string> values;
+    };
 
-    command_template(form f, std::string text) : form_(f), text_(std::move(text)) {}
+    command_template(form f, std::string text, const rules& how) : form_(f), text_(std::move(text)), rules_(how) {}
 
-    [[nodiscard]] static std::size_t placeholder_at(std::string_view text, std::size_t at, part& what);
-    [[nodiscard]] static pieces parse_word(std::string_view word);
-    [[nodiscard]] static pieces parse_script(std::string_view line);
-    [[nodiscard]] static bool has_placeholder(const std::vector<pieces>& words);
-    [[nodiscard]] static std::string value(part what, const std::string& input, std::uint64_t number, std::size_t slot);
-    void make_script();
+    [[nodiscard]] pieces parse_word(std::string_view word) const;
+    [[nodiscard]] pieces parse_script(std::string_view line) const;
+    void add_input_if_missing();
+    void look_what_stands_alone();
+    [[nodiscard]] std::vector<std::string> make_words(const input_line& line, std::size_t slot) const;
+    [[nodiscard]] filled_script make_script(const input_line& line, std::size_t slot) const;
+    [[nodiscard]] muster::command of_shell(std::string script) const;
 
     form form_;
     std::string text_;
+    rules rules_;
     std::vector<pieces> words_; ///< or one, the script
-    std::string script_;
-    std::vector<part> parameters_; ///< of the script
 };
 
 } // namespace tool

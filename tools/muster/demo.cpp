@@ -108,7 +108,7 @@ int demo(bool show_progress) {
     options.timeout = 400ms;
     options.retries = 2;
     options.at_most = rate(90, 1s);
-    options.show_progress = show_progress;
+    options.shown = show_progress ? batch_options::progress::on_terminal : batch_options::progress::none;
 
     bool said = say(fmt::format(
         "A server on 127.0.0.1:{} in this process misbehaves on request: some of its answers are slow, some a 503 "

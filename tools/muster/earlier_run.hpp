@@ -4,7 +4,7 @@
 /// \file
 /// --resume: what a job log says of an earlier run. Of each input the last entry counts.
 ///
-///     const earlier_run before(log.descriptor(), "log.jsonl", "run", "command");
+///     const earlier_run before(log.descriptor_to_resume(), "log.jsonl", "run", "command");
 ///     if (before.succeeded(line, key)) ...
 
 #include "line_source.hpp"

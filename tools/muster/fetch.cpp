@@ -57,7 +57,8 @@ public:
             template_.emplace(o.urls.front());
         if (!o.name.empty())
             name_.emplace(o.name);
-        // The key of a request in the log: another run must have the same in common, beside the URL.
+        // The key in the log is a hash of these options and the URL, so --resume skips a line only if both are the
+        // same.
         common_ = o.method + '\n' + o.data.value_or("") + '\n' + o.data_file;
         for (const auto& [name, value] : o.headers)
             common_ += '\n' + name + ':' + value;
@@ -213,7 +214,7 @@ private:
 
     void job_over(job&& j, verdict&& v) override {
         count(j, v);
-        // Entries of another list would spoil the log for its own.
+        // After refuse() the log belongs to another list of URLs, so nothing but a success is added.
         if (log_ == nullptr || (!refused_.empty() && v.state != muster::outcome_state::value))
             return;
         const auto url = maker_.url(j.line);
@@ -255,8 +256,8 @@ void check(const fetch_options& o) {
     if (o.inputs && o.urls.size() != 1)
         throw usage_error("before ::: there must be one URL, with {} where the inputs go");
     if (o.inputs && !url_template(o.urls.front()).has_places())
-        throw usage_error(fmt::format(
-            "{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers", o.urls.front()));
+        throw usage_error(fmt::format("{} has no place for the inputs: put {{}} into it, or {{#}} for their numbers",
+            http::without_password(o.urls.front())));
     if (!o.urls.empty() && !o.file.empty() && !request_maker::is_template(o))
         throw usage_error("give URLs or -f FILE, not both; or one URL with {} in it, and the inputs for it in FILE");
     if (!from_input && std::ranges::find(o.urls, "-") != o.urls.end())

@@ -25,15 +25,15 @@ namespace tool {
 struct fetch_options : batch_options {
     fetch_options() {}
 
-    std::vector<std::string> urls;                  ///< or "-" alone, or a template
+    std::vector<std::string> urls;                  ///< the URLs; or "-" for standard input; or one template
     std::optional<std::vector<std::string>> inputs; ///< for the template
     std::string file;
     bool encode = true; ///< what is put into the template
 
-    muster::http::client_options client; ///< but what is above
+    muster::http::client_options client; ///< the batch's limit and timeout replace its own
     std::string method;
     std::vector<std::pair<std::string, std::string>> headers;
-    std::optional<std::pair<std::string, std::string>> user; ///< and password
+    std::optional<std::pair<std::string, std::string>> user; ///< user name and password
     std::optional<std::string> data;
     std::string data_file; ///< or "-"
 

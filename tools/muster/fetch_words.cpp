@@ -7,6 +7,8 @@
 #include "streams.hpp"
 #include "units.hpp"
 
+#include "http/scrub.hpp"
+
 #include <muster/config.hpp>
 
 #include <fmt/core.h>
@@ -45,7 +47,7 @@ std::string read_standard_input() {
 std::pair<std::string, std::string> header_of(const std::string& text) {
     const auto colon = text.find(':');
     if (colon == std::string::npos || colon == 0)
-        throw usage_error(fmt::format("--header: '{}' is no header: write 'Name: value'", text));
+        throw usage_error(fmt::format("--header: '{}' is no header: write 'Name: value'", http::without_secret(text)));
     const auto value = text.find_first_not_of(" \t", colon + 1);
     return {text.substr(0, colon), value == std::string::npos ? std::string() : text.substr(value)};
 }

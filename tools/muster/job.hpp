@@ -32,6 +32,8 @@ struct job {
 
     input_line line;
     unsigned attempts = 0;
+    /// When the last attempt began.
+    muster::loop_clock::time_point began{};
     int status = 0; ///< of the last answer; 0 if there was none
     std::uint64_t bytes = 0;
     std::chrono::nanoseconds took{0};

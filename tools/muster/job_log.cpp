@@ -8,6 +8,7 @@
 #include "printed_ledger.hpp"
 #include "units.hpp"
 
+#include <muster/http.hpp>
 #include <muster/subprocess.hpp>
 
 #include <fmt/core.h>
@@ -160,9 +161,10 @@ void job_log::add_url(const job& j, const verdict& v, const std::string& url, co
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
-    o["url"] = url;
+    // The key tells requests apart, also those whose passwords alone differ.
+    o["url"] = muster::http::without_password(url);
     if (url != j.line.text)
-        o["input"] = j.line.text;
+        o["input"] = without_password_of_input(j.line.text);
     o["key"] = key;
     o["outcome"] = name_of(v.state);
     o["status"] = j.status != 0 ? json(j.status) : json(nullptr);
@@ -176,6 +178,8 @@ void job_log::add_command(const job& j, const verdict& v, const std::string& key
     o["index"] = j.line.index;
     o["line"] = j.line.number;
     o["input"] = j.line.text;
+    if (j.line.is_list())
+        o["inputs"] = j.line.parts;
     o["command"] = command;
     o["key"] = key;
     o["outcome"] = name_of(v.state);

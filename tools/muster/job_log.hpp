@@ -2,10 +2,11 @@
 #pragma once
 
 /// \file
-/// --jsonl: one JSON object a line for each line of the input, in order of completion. The writer gets each at once and
+/// --jsonl: one JSON object a line for each line of the input, in order of completion, or with
+/// --keep-order in the order of the input. The writer gets each at once and
 /// writes it whole: what is there after a crash, or on a full disk, can be read.
 ///
-///     log.add_url(job, verdict);
+///     log.add_url(job, verdict, url, key);
 ///     if (!log.failure().empty()) ...
 
 #include "batch.hpp"

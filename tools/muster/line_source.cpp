@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // This file reads the input and cuts it into lines. try_take() gives the next line that counts, from the arguments or
 // from a buffer, and reads more only if that can't block; when there is nothing yet, next() waits on a thread of the
-// pool. Of a line that is too long only the beginning is kept, and the rest is skipped.
+// pool. Of a line that is too long only the beginning is kept, and the rest is skipped. take_one() gives lines as they
+// come, cut into columns if they are to be; take_bundle() collects several of them; try_take() numbers what it gives.
 #include "line_source.hpp"
 
 #include "streams.hpp"
 #include "units.hpp"
 
+#include <muster/detail/assert.hpp>
 #include <muster/sleep.hpp>
 #include <muster/to_thread.hpp>
 
@@ -31,6 +33,13 @@ constexpr std::size_t read_size = std::size_t{64} << 10;
 
 std::string text_of(int error) { return std::generic_category().message(error); }
 
+std::string joined(const std::vector<std::string>& parts) {
+    std::string text;
+    for (const auto& p : parts)
+        text.append(&p == &parts.front() ? "" : " ").append(p);
+    return text;
+}
+
 /// Blocks a thread of the pool until the descriptor can be read, or the wait is cancelled.
 void wait_readable(std::stop_token token, int fd) {
     int pipe_ends[2];
@@ -49,6 +58,15 @@ line_source::line_source(std::vector<std::string> arguments, line_rules rules)
     : name_("the arguments"),
       rules_(std::move(rules)),
       arguments_(std::move(arguments)) {}
+
+line_source::line_source(std::vector<input_list> lists, line_rules rules)
+    : name_("the arguments"),
+      rules_(std::move(rules)) {
+    if (lists.size() == 1)
+        arguments_ = std::move(lists.front().inputs);
+    else
+        combined_.emplace(std::move(lists));
+}
 
 line_source::line_source(const std::string& file, line_rules rules)
     : name_(file == "-" ? "standard input" : file),
@@ -71,7 +89,12 @@ line_source::line_source(const std::string& file, line_rules rules)
 std::optional<std::size_t> line_source::total() const noexcept {
     if (file_.is_open())
         return expected_;
-    return arguments_.size() - std::min<std::size_t>(arguments_.size(), passed_over_);
+    if (bundle_.cost)
+        return std::nullopt;
+    auto all = combined_ ? combined_->total() : arguments_.size();
+    if (bundle_.most_inputs != 0)
+        all = all / bundle_.most_inputs + (all % bundle_.most_inputs != 0 ? 1 : 0);
+    return all - std::min<std::size_t>(all, passed_over_);
 }
 
 bool line_source::ready_to_read() const noexcept {
@@ -172,30 +195,54 @@ bool line_source::is_wanted(const input_line& line) {
     return false;
 }
 
-line_source::took line_source::try_take(input_line& line) {
+line_source::took line_source::take_one(input_line& line, int& reads) {
+    line.parts.clear();
+    line.is = input_line::kind::line;
+    line.too_long = false;
     if (!file_.is_open()) {
-        while (next_argument_ != arguments_.size()) {
+        if (combined_) {
+            auto parts = combined_->next();
+            ended_ = !parts;
+            if (ended_)
+                return took::end;
+            line.parts = std::move(*parts);
+            line.is = input_line::kind::combination;
+            line.text = joined(line.parts);
+        } else {
+            ended_ = next_argument_ == arguments_.size();
+            if (ended_)
+                return took::end;
             line.text = std::move(arguments_[next_argument_++]);
-            line.index = taken_++;
-            line.number = ++lines_;
-            line.too_long = false;
-            if (is_wanted(line))
-                return took::line;
         }
-        ended_ = true;
-        return took::end;
+        line.number = ++lines_;
+        if (splitter_)
+            cut(line);
+        return took::line;
     }
-    // An endless stream of blank lines must leave the loop its turn.
-    for (int reads = 0;; ++reads) {
+    // One read a call at the most, so that an endless stream of blank lines does not block the loop.
+    for (;; ++reads) {
         while (take_raw(line.text, line.too_long)) {
             if (!accept(line.text))
                 continue;
-            line.index = taken_++;
             line.number = lines_;
-            if (is_wanted(line))
-                return took::line;
+            if (splitter_ && !line.too_long) {
+                line.text = std::exchange(unfinished_, {}) + line.text;
+                if (splitter_->is_unfinished(line.text) && line.text.size() <= longest_line) {
+                    unfinished_ = line.text + rules_.end;
+                    continue;
+                }
+                cut(line);
+            }
+            return took::line;
         }
         if (no_more_input_) {
+            if (!unfinished_.empty()) {
+                line.text = std::exchange(unfinished_, {});
+                line.number = lines_;
+                line.is = input_line::kind::columns;
+                line.too_long = true;
+                return took::line;
+            }
             ended_ = true;
             return took::end;
         }
@@ -205,8 +252,88 @@ line_source::took line_source::try_take(input_line& line) {
     }
 }
 
+void line_source::cut(input_line& line) const {
+    line.parts = splitter_->split(line.text);
+    line.is = input_line::kind::columns;
+}
+
+line_source::took line_source::take_bundle_so_far(input_line& line) {
+    line = std::exchange(begun_, input_line());
+    begun_bytes_ = 0;
+    line.is = input_line::kind::bundle;
+    line.text = joined(line.parts);
+    return took::line;
+}
+
+line_source::took line_source::take_bundle(input_line& line, int& reads) {
+    for (;;) {
+        input_line one;
+        const auto took_one = over_ ? took::line : take_one(one, reads);
+        if (over_)
+            one = std::move(*over_);
+        over_.reset();
+        if (took_one != took::line) {
+            const bool is_last = took_one == took::end || stopped_;
+            return is_last && !begun_.parts.empty() ? take_bundle_so_far(line) : took_one;
+        }
+        const auto bytes = bundle_.cost ? bundle_.cost(one.text) : 0;
+        const bool fits = begun_bytes_ + bytes <= bundle_.most_bytes && !one.too_long;
+        if (!fits && !begun_.parts.empty()) {
+            over_ = std::move(one);
+            return take_bundle_so_far(line);
+        }
+        if (one.too_long) {
+            line = std::move(one);
+            return took::line;
+        }
+        if (begun_.parts.empty())
+            begun_.number = one.number;
+        begun_.parts.push_back(std::move(one.text));
+        begun_bytes_ += bytes;
+        if (begun_.parts.size() == bundle_.most_inputs)
+            return take_bundle_so_far(line);
+    }
+}
+
+line_source::took line_source::try_take(input_line& line) {
+    for (int reads = 0;;) {
+        const auto what = bundle_.most_inputs != 0 ? take_bundle(line, reads) : take_one(line, reads);
+        if (what != took::line)
+            return what;
+        line.index = taken_++;
+        if (is_wanted(line))
+            return what;
+    }
+}
+
+bool line_source::wait_and_take(input_line& line) {
+    for (;;) {
+        switch (try_take(line)) {
+        case took::line:
+            return true;
+        case took::end:
+            return false;
+        case took::nothing_yet:
+            pollfd watched{file_.get(), POLLIN, 0};
+            static_cast<void>(::poll(&watched, 1, -1));
+            break;
+        }
+    }
+}
+
+std::vector<std::string> line_source::take_header() {
+    MUSTER_ASSERT(splitter_ && taken_ == 0 && lines_ == 0 && bundle_.most_inputs == 0);
+    input_line line;
+    if (!wait_and_take(line))
+        throw usage_error(fmt::format("--header: there is no first line in {} to name the columns", name_));
+    if (line.too_long)
+        throw usage_error(fmt::format("--header: the first line of {} does not end", name_));
+    taken_ = 0;
+    return line.parts;
+}
+
 muster::task<std::optional<input_line>> line_source::next() {
-    const auto turn = co_await turn_.scoped_lock();
+    const auto one_at_a_time = co_await next_call_.scoped_lock();
     for (;;) {
         input_line line;
         switch (try_take(line)) {

@@ -8,6 +8,7 @@
 ///
 ///     auto line = co_await source.next();      // empty at the end
 
+#include "input_shape.hpp"
 #include "posix/owned_fd.hpp"
 
 #include <muster/mutex.hpp>
@@ -28,7 +29,15 @@ struct input_line {
     std::uint64_t index = 0;  ///< among those that count, from 0
     std::uint64_t number = 0; ///< among all lines, from 1
     std::string text;
-    bool too_long = false; ///< the text is only its beginning
+    enum class kind : std::uint8_t { line, columns, combination, bundle };
+    kind is = kind::line;
+    bool too_long = false;          ///< the text is only its beginning
+    std::vector<std::string> parts; ///< its columns; or its inputs, which the text shows with spaces between them
+
+    /// Whether {} stands for all parts, each a word, and not for the text.
+    [[nodiscard]] bool is_list() const noexcept { return is == kind::combination || is == kind::bundle; }
+    /// *Returns* how many inputs it is.
+    [[nodiscard]] std::size_t inputs() const noexcept { return is == kind::bundle ? parts.size() : 1; }
 };
 
 /// How a text is cut into lines, and which of them count.
@@ -56,15 +65,26 @@ public:
     static constexpr std::size_t longest_line = std::size_t{1} << 20;
 
     line_source(std::vector<std::string> arguments, line_rules rules);
+    line_source(std::vector<input_list> lists, line_rules rules);
     /// "-" is standard input. *Errors*: usage_error if it can't be read.
     line_source(const std::string& file, line_rules rules);
+
+    /// Lines are cut into columns. *Errors*: usage_error.
+    void cut_into_columns(const column_rules& columns) { splitter_.emplace(columns.separator, columns.is_csv); }
+    /// Takes the first line off, which names the columns; waits for it. *Errors*: usage_error.
+    [[nodiscard]] std::vector<std::string> take_header();
+    /// Several lines become one.
+    void bundle(bundle_rules rules) { bundle_ = std::move(rules); }
 
     /// Lines for which it says false are counted as passed_over(), and not given. They have their index.
     void only_if(std::function<bool(const input_line&)> wanted) { wanted_ = std::move(wanted); }
 
     enum class took { line, nothing_yet, end };
-    /// Takes the next line if that needs no waiting. For arguments and files it never does.
+    /// Takes the next line if that needs no waiting. For arguments and regular files it never answers
+    /// nothing_yet.
     [[nodiscard]] took try_take(input_line& line);
+    /// Takes the next line and blocks until there is one: before there is a loop. *Returns* false at the end.
+    [[nodiscard]] bool wait_and_take(input_line& line);
     /// *Returns* the next line, or nothing at the end. *Cancellation*: nothing is lost.
     [[nodiscard]] muster::task<std::optional<input_line>> next();
     /// Waits until there may be more to take. *Cancellation*: ends it at once.
@@ -96,6 +116,11 @@ public:
 private:
     [[nodiscard]] bool ready_to_read() const noexcept;
     void read_more();
+    /// *Returns* a line as it came. `reads` counts how often more was read: a pipe is read once a call of try_take().
+    [[nodiscard]] took take_one(input_line& line, int& reads);
+    void cut(input_line& line) const;
+    [[nodiscard]] took take_bundle(input_line& line, int& reads);
+    [[nodiscard]] took take_bundle_so_far(input_line& line);
     /// Takes a line off the buffer, if there is one. *Returns* false if it needs more input.
     [[nodiscard]] bool take_raw(std::string& text, bool& too_long);
     /// *Returns* whether the line counts, and makes it what it stands for.
@@ -108,6 +133,13 @@ private:
     std::optional<std::size_t> expected_;
     std::vector<std::string> arguments_;
     std::size_t next_argument_ = 0;
+    std::optional<combinations> combined_;
+    std::optional<column_splitter> splitter_;
+    std::string unfinished_; ///< lines of a record of CSV whose quotes are still open
+    bundle_rules bundle_;
+    input_line begun_; ///< the bundle that is being made
+    std::size_t begun_bytes_ = 0;
+    std::optional<input_line> over_; ///< did not fit into the bundle before
     muster::detail::owned_fd file_;
     bool regular_ = false;
     bool no_more_input_ = false; ///< the end of the file was read; the buffer may hold a last line
@@ -123,7 +155,7 @@ private:
     std::uint64_t blank_ = 0;
     std::uint64_t comments_ = 0;
     std::string failure_;
-    muster::mutex turn_; ///< one waits at a time, the others in line
+    muster::mutex next_call_; ///< one call of next() after the other
 };
 
 } // namespace tool

@@ -4,6 +4,7 @@
 #include "demo.hpp"
 #include "fetch.hpp"
 #include "fetch_words.hpp"
+#include "own_arguments.hpp"
 #include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
@@ -20,8 +21,10 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <langinfo.h>
@@ -47,7 +50,14 @@ struct run_words : tool::batch_words {
     std::string results;
     bool dry_run = false;
     bool resume = false;
-    std::optional<std::vector<std::string>> inputs; ///< what stands behind :::
+    std::string colsep;
+    std::string header;
+    bool csv = false;
+    std::string max_args;
+    bool as_many_as_fit = false;
+    std::string own_placeholder;
+    std::string shell;
+    std::optional<std::vector<tool::input_list>> inputs; ///< what stands behind :::
 };
 
 /// The three ways to use it can't be told from the options.
@@ -84,6 +94,16 @@ void describe_run(CLI::App& app, run_words& w) {
     app.add_option("--jsonl,--joblog", w.jsonl, "write one JSON object for each command to FILE, as they end")
         ->type_name("FILE");
     app.add_flag("--resume", w.resume, "do not run again what has succeeded according to the --jsonl FILE; add to it");
+    app.add_option("-n,-N,--max-args", w.max_args, "give each command up to N inputs; {} stands for all of them")
+        ->type_name("N");
+    app.add_flag("-X,--xargs", w.as_many_as_fit, "give each command as many inputs as fit");
+    app.add_option("-C,--colsep", w.colsep, "cut lines into columns {1}, {2}... at SEP: a character or an expression")
+        ->type_name("SEP");
+    app.add_flag("--csv", w.csv, "lines are CSV: columns behind commas, in quotes where needed");
+    app.add_option("--header", w.header, "with ':' the first line names the columns: {name}")->type_name(":");
+    app.add_option("-I", w.own_placeholder, "WORD stands for the input in the template, and nothing else does")
+        ->type_name("WORD");
+    app.add_option("--shell", w.shell, "have this shell read each command: 'bash -o pipefail'")->type_name("SHELL");
     app.add_flag("--dry-run", w.dry_run, "print the commands and run none");
     tool::take_last_of_repeated(app);
     app.footer(std::string(
@@ -119,6 +139,21 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
         o.tag = w.tag_template.empty() ? "{}" : w.tag_template;
     o.line_buffered = w.line_buffered;
     o.results = w.results;
+    o.columns.separator = w.colsep;
+    o.columns.is_csv = w.csv;
+    o.columns.has_header = !w.header.empty();
+    if (o.columns.has_header && w.header != ":")
+        throw usage_error(fmt::format("--header: write ':', for names in the first line, not '{}'", w.header));
+    o.as_many_as_fit = w.as_many_as_fit;
+    if (w.as_many_as_fit)
+        o.inputs_each = 1'000'000;
+    if (!w.max_args.empty())
+        o.inputs_each = tool::parse_count(w.max_args, "-n", 1, 1'000'000);
+    o.own_placeholder = w.own_placeholder;
+    for (const auto word : std::views::split(w.shell, ' ')) {
+        if (!word.empty())
+            o.shell.emplace_back(word.begin(), word.end());
+    }
     if (w.nul_separated)
         o.failed_end = '\0';
     o.resume = w.resume;
@@ -132,7 +167,7 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
     return o;
 }
 
-/// Help and version: what was asked for, so a failure to print it is one.
+/// Prints help or version. Not being able to print it is a failed run.
 int print(const std::string& text) {
     if (const auto failed = tool::write_all(STDOUT_FILENO, text)) {
         tool::complain(fmt::format("writing to standard output failed: {}", failed->message()));
@@ -146,22 +181,40 @@ int refuse(const std::string& text) {
     return tool::bad_usage;
 }
 
-/// The inputs of `muster run TEMPLATE ::: INPUT...`, and of fetch, are taken off: they may look like anything.
-std::optional<std::vector<std::string>> take_inputs(std::vector<std::string>& arguments) {
+/// The inputs of `muster run TEMPLATE ::: INPUT...`, and of fetch, are taken off before the options are read,
+/// because an input may begin with a dash.
+std::optional<std::vector<tool::input_list>> take_inputs(std::vector<std::string>& arguments) {
     if (arguments.empty() || (arguments.front() != "run" && arguments.front() != "fetch"))
         return std::nullopt;
-    const auto at = std::ranges::find(arguments, ":::");
-    if (at == arguments.end())
+    const auto is_mark = [](const std::string& word) {
+        return word.starts_with(":::") && word.size() <= 5 &&
+               (word == ":::" || word == ":::+" || word == "::::" || word == "::::+");
+    };
+    const auto first = std::ranges::find_if(arguments, is_mark);
+    if (first == arguments.end())
         return std::nullopt;
-    std::vector<std::string> inputs(at + 1, arguments.end());
-    arguments.erase(at, arguments.end());
-    for (const auto* other : {":::", ":::+", "::::"}) {
-        if (std::ranges::find(inputs, other) != inputs.end())
-            throw usage_error(fmt::format("{} behind ::: is not supported: give one list of inputs, or a file of them "
-                                          "with -f",
-                other));
+    std::vector<tool::input_list> lists;
+    for (auto at = first; at != arguments.end();) {
+        const std::string mark = *at;
+        const auto end = std::find_if(at + 1, arguments.end(), is_mark);
+        std::vector<std::string> words(at + 1, end);
+        bool beside = mark.ends_with('+');
+        if (lists.empty() && beside)
+            throw usage_error(fmt::format("{} puts inputs beside those of a list before it: begin with :::", mark));
+        if (mark.starts_with("::::")) {
+            if (words.empty())
+                throw usage_error(fmt::format("there is no file behind {}", mark));
+            for (auto& file : words) {
+                lists.emplace_back(std::vector<std::string>(), std::exchange(beside, false));
+                lists.back().file = std::move(file);
+            }
+        } else {
+            lists.emplace_back(std::move(words), beside);
+        }
+        at = end;
     }
-    return inputs;
+    arguments.erase(first, arguments.end());
+    return lists;
 }
 
 /// In `muster run -- TEMPLATE...` what stands behind -- is no option, whatever it looks like.
@@ -207,7 +260,7 @@ std::string about_unknown(const CLI::App& app, const std::string& word, std::str
         for (const auto* command : app.get_subcommands(nullptr))
             known.push_back(command->get_name());
     }
-    // One letter is as far from any other: there is no nearest one.
+    // There is no suggestion for a short option: all letters are equally far from it.
     const bool is_letter = is_option && !word.starts_with("--");
     const auto meant = is_letter ? std::nullopt : tool::nearest(word.substr(0, word.find('=')), known);
     return fmt::format("there is no {} '{}'{}\nSee {}", is_option ? "option" : "command", word,
@@ -216,6 +269,7 @@ std::string about_unknown(const CLI::App& app, const std::string& word, std::str
 
 int run(int argc, char** argv) {
     std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    tool::blank_secrets(argc, argv);
     CLI::App app("Runs many things at once and says what became of each.", "muster");
     app.footer(std::string("muster help COMMAND says more about one.\n\n") + exit_statuses);
     app.set_version_flag("--version",
@@ -246,7 +300,10 @@ int run(int argc, char** argv) {
     try {
         auto inputs = take_inputs(arguments);
         if (!arguments.empty() && arguments.front() == "fetch") {
-            fetching.inputs = std::move(inputs);
+            if (inputs && (inputs->size() > 1 || !inputs->front().file.empty()))
+                throw usage_error("give fetch one list of inputs behind :::, or a file of them with -f");
+            if (inputs)
+                fetching.inputs = std::move(inputs->front().inputs);
             tool::expand_config(arguments, *fetch);
         } else {
             running.inputs = std::move(inputs);
@@ -286,7 +343,7 @@ int run(int argc, char** argv) {
         if (chosen == fetch)
             return tool::fetch(fetching.understand());
         if (chosen == run_many) {
-            // In the middle of a template it is a word like any other.
+            // A second `--` is kept as a word of the command.
             if (behind && !left.empty())
                 left.emplace_back("--");
             if (behind)

@@ -6,6 +6,9 @@
 
 #include "units.hpp"
 
+#include "http/scrub.hpp"
+#include "vocabulary/printable.hpp"
+
 #include <muster/detail/assert.hpp>
 #include <muster/http.hpp>
 #include <muster/subprocess.hpp>
@@ -22,15 +25,7 @@ namespace tool {
 
 namespace {
 
-/// For a line of text: without control characters, and not longer than fits one.
-std::string for_reading(std::string_view text, std::size_t most = 100) {
-    std::string shown;
-    for (const char c : text.substr(0, most))
-        shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-    if (text.size() > most)
-        shown += "...";
-    return shown;
-}
+using muster::detail::printable;
 
 std::string kind_of(const std::exception_ptr& error) {
     if (const auto* e = muster::get_if<muster::http::status_error>(error))
@@ -58,11 +53,11 @@ std::vector<std::string> lines_about(const std::exception_ptr& error) {
     constexpr std::size_t most = 5;
     if (const auto* start = muster::get_if<muster::spawn_error>(error)) {
         const auto& command = start->command();
-        return {for_reading(command.substr(0, command.find(' ')), 60) + ": " + for_reading(problem_of(error), 200)};
+        return {printable(command.substr(0, command.find(' ')), 60) + ": " + printable(problem_of(error), 200)};
     }
     const auto* e = muster::get_if<muster::process_error>(error);
     if (e == nullptr || e->error_output().empty())
-        return {for_reading(problem_of(error), 200)};
+        return {printable(problem_of(error), 200)};
     std::vector<std::string> lines;
     std::string_view left = e->error_output();
     while (!left.empty() && lines.size() != most) {
@@ -70,7 +65,7 @@ std::vector<std::string> lines_about(const std::exception_ptr& error) {
             left.remove_suffix(1);
         const auto feed = left.rfind('\n');
         const auto begin = feed == std::string_view::npos ? 0 : feed + 1;
-        lines.insert(lines.begin(), for_reading(left.substr(begin), 200));
+        lines.insert(lines.begin(), printable(left.substr(begin), 200));
         left = left.substr(0, begin);
     }
     return lines;
@@ -114,8 +109,25 @@ std::string problem_of(const std::exception_ptr& error) {
     if (const auto* e = muster::get_if<muster::spawn_error>(error))
         return std::string(e->what()).substr(e->command().size() + 2);
     if (const auto* e = muster::get_if<std::exception>(error))
-        return e->what();
+        return printable(e->what());
     return muster::describe(error);
+}
+
+std::string summary_of(const std::exception_ptr& error) {
+    const auto lines = lines_about(error);
+    return kind_of(error) + (lines.empty() ? std::string() : ": " + lines.back());
+}
+
+std::string without_password_of_input(const std::string& input) {
+    // An input of a template may be an address of mail: a user without a password is no secret.
+    const auto user = muster::http::user_of(input);
+    const bool is_url = input.find(":/") != std::string::npos || user.find(':') != std::string_view::npos;
+    return is_url ? muster::http::without_password(input) : input;
+}
+
+std::string printed_ledger::shown(const std::string& input, std::size_t most) const {
+    return printable(
+        of_ == of::requests ? without_password_of_input(input) : muster::http::without_passwords(input), most);
 }
 
 void printed_ledger::add(const job& j, const verdict& v) {
@@ -124,9 +136,13 @@ void printed_ledger::add(const job& j, const verdict& v) {
     for (unsigned retry = 1; retry < j.attempts; ++retry)
         counts_.count_retry();
     MUSTER_ASSERT(counts_.adds_up());
+    for (std::size_t i = 0; j.line.is == input_line::kind::bundle && i != j.line.inputs(); ++i) {
+        inputs_.submit();
+        inputs_.count(v.state);
+    }
     if (v.state == muster::outcome_state::not_started)
         return;
-    if (v.state == muster::outcome_state::value || bytes_of_all_)
+    if (v.state == muster::outcome_state::value || of_ == of::commands)
         bytes_ += j.bytes;
     if (v.state == muster::outcome_state::error) {
         const auto name = kind_of(v.error);
@@ -144,7 +160,7 @@ void printed_ledger::add(const job& j, const verdict& v) {
         const bool has_own_texts = muster::is_a<muster::process_error>(v.error);
         if (at == kinds_.end() ||
             (!are_alike(at->problem, problem) && !has_own_texts && of_that_name < examples_of_a_kind))
-            at = kinds_.emplace(kinds_.end(), name, for_reading(j.line.text, 200), j.line.number, std::move(problem));
+            at = kinds_.emplace(kinds_.end(), name, shown(j.line.text, 200), j.line.number, std::move(problem));
         ++at->count;
     }
     if (slowest_.size() == slowest_kept && slowest_.back().took >= j.took)
@@ -152,7 +168,7 @@ void printed_ledger::add(const job& j, const verdict& v) {
     if (slowest_.size() == slowest_kept)
         slowest_.pop_back();
     const auto at = std::ranges::upper_bound(slowest_, j.took, std::greater<>(), &slow::took);
-    slowest_.emplace(at, j.took, for_reading(j.line.text), j.line.number);
+    slowest_.emplace(at, j.took, shown(j.line.text, 100), j.line.number);
 }
 
 std::uint64_t printed_ledger::failed_with(const std::string& name) const noexcept {
@@ -173,10 +189,15 @@ std::string printed_ledger::why_nothing_ran() const {
 std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
     std::string text;
     const auto& c = counts_;
-    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started\n", c.submitted(),
+    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started", c.submitted(),
         c.succeeded(), c.failed(), c.cancelled(), c.not_started());
-    text += fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), bytes_are_, show_duration(elapsed),
-        c.retries(), c.retries() == 1 ? "retry" : "retries");
+    if (const auto& i = inputs_; i.submitted() != 0)
+        text += fmt::format(" [{} inputs = {} + {} + {} + {}]", i.submitted(), i.succeeded(), i.failed(), i.cancelled(),
+            i.not_started());
+    text += '\n';
+    text +=
+        fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), of_ == of::commands ? "of output" : "received",
+            show_duration(elapsed), c.retries(), c.retries() == 1 ? "retry" : "retries");
     if (!kinds_.empty()) {
         text += "failures by kind, with the first of each:\n";
         auto kinds = kinds_;

@@ -27,8 +27,13 @@ namespace tool {
 
 /// "connect_error", "status_error": without the namespaces that all of them share.
 [[nodiscard]] std::string short_type(const std::exception_ptr& error);
-/// *Returns* the problem, without the URL or the command.
+/// *Returns* the problem, without the URL or the command: one line that is safe to print.
 [[nodiscard]] std::string problem_of(const std::exception_ptr& error);
+/// *Returns* a line of muster fetch's input, a URL or what goes into one, without a password.
+[[nodiscard]] std::string without_password_of_input(const std::string& input);
+
+/// *Returns* a failure's kind and the first line of its problem: "exit status 1: no such file".
+[[nodiscard]] std::string summary_of(const std::exception_ptr& error);
 
 class printed_ledger {
 public:
@@ -36,10 +41,10 @@ public:
     /// So many different texts of one kind of failure are shown.
     static constexpr std::size_t examples_of_a_kind = 5;
 
-    /// `bytes_are` says what the bytes are. Those of jobs that did not succeed count only if `of_all`.
-    explicit printed_ledger(std::string bytes_are = "received", bool of_all = false)
-        : bytes_are_(std::move(bytes_are)),
-          bytes_of_all_(of_all) {}
+    /// The kind of the jobs decides how inputs are shown and which bytes count: those of every command, but only of
+    /// requests that succeeded.
+    enum class of { requests, commands };
+    explicit printed_ledger(of what = of::requests) : of_(what) {}
 
     /// Counts a job that has ended. Called once for each line of the input.
     void add(const job& j, const verdict& v);
@@ -51,6 +56,9 @@ public:
     [[nodiscard]] std::string why_nothing_ran() const;
     /// *Returns* the ledger for people, in some lines.
     [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
+
+    /// *Returns* an input as it is printed: without passwords, and safe to print.
+    [[nodiscard]] std::string shown(const std::string& input, std::size_t most) const;
 
 private:
     struct kind {
@@ -73,9 +81,9 @@ private:
     };
 
     muster::ledger counts_;
-    std::string bytes_are_;
-    bool bytes_of_all_;
+    of of_;
     std::uint64_t bytes_ = 0;
+    muster::ledger inputs_; ///< of jobs that have several
     std::vector<kind> kinds_;
     std::vector<slow> slowest_;
 };

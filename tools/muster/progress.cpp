@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// This file writes the progress line, with the counts, the rate so far and the time left at that rate, and cuts it to
-// the terminal's width.
+// This file writes the progress display: the counts, with the rate so far and the time left at that rate; the names of
+// those that run, with the time of the slowest; and the last failure. Each line is cut to the terminal's width, counted
+// in columns, as a wide character takes two.
 #include "progress.hpp"
 
 #include "units.hpp"
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cwchar>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -19,16 +21,7 @@ namespace tool {
 
 namespace {
 
-std::size_t terminal_width() noexcept {
-    winsize size{};
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
-        return 80;
-    return size.ws_col;
-}
-
-} // namespace
-
-std::string progress_line(const progress_counts& c) {
+std::string counts_of(const progress_counts& c) {
     const double seconds = std::chrono::duration<double>(c.elapsed).count();
     std::string line = c.total ? fmt::format("{}/{}", c.done, *c.total) : fmt::format("{} done", c.done);
     line += fmt::format("  {} ok  {} failed  {} running  {:.0f}/s", c.ok, c.failed, c.running,
@@ -40,8 +33,83 @@ std::string progress_line(const progress_counts& c) {
                 std::ceil(seconds / static_cast<double>(c.done) * static_cast<double>(*c.total - c.done))))));
     if (c.retrying != 0)
         line += fmt::format("  {} to be tried again", c.retrying);
-    line.resize(std::min(line.size(), terminal_width() - 1));
     return line;
+}
+
+/// "[#####.....]  50%  ", or nothing if it is not known how many there are.
+std::string bar_of(const progress_counts& c, std::size_t width) {
+    if (!c.total || *c.total == 0)
+        return {};
+    const auto cells = std::clamp<std::size_t>(width / 4, 5, 40);
+    const auto part = std::min(1.0, static_cast<double>(c.done) / static_cast<double>(*c.total));
+    const auto full = static_cast<std::size_t>(part * static_cast<double>(cells));
+    return fmt::format("[{}{}] {:3.0f}%  ", std::string(full, '#'), std::string(cells - full, '.'), part * 100);
+}
+
+std::string names_of(const progress_counts& c) {
+    std::string line;
+    for (const auto& one : c.slowest) {
+        if (line.empty())
+            line = fmt::format("running: {} ({:.0f} s)", one.name, std::chrono::duration<double>(one.runs).count());
+        else
+            line += ", " + one.name;
+    }
+    return line;
+}
+
+} // namespace
+
+std::size_t terminal_width() noexcept {
+    winsize size{};
+    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return 80;
+    return size.ws_col;
+}
+
+std::string fit_to_columns(std::string_view text, std::size_t columns) {
+    std::string shown;
+    std::mbstate_t state{};
+    std::size_t used = 0;
+    while (!text.empty()) {
+        wchar_t c = 0;
+        const auto size = std::mbrtowc(&c, text.data(), text.size(), &state);
+        const bool is_character = size != 0 && size <= text.size();
+        const int width = is_character ? ::wcwidth(c) : -1;
+        if (!is_character)
+            state = {};
+        const auto taken = is_character ? size : 1;
+        const auto wide = width < 0 ? 1 : static_cast<std::size_t>(width);
+        if (used + wide > columns)
+            break;
+        used += wide;
+        shown += width < 0 ? std::string_view("?") : text.substr(0, taken);
+        text.remove_prefix(taken);
+    }
+    return shown;
+}
+
+std::string progress_lines(const progress_counts& c, std::size_t width, bool with_bar) {
+    const auto columns = std::max<std::size_t>(width, 2) - 1;
+    std::string all = fit_to_columns((with_bar ? bar_of(c, width) : std::string()) + counts_of(c), columns);
+    if (const auto names = names_of(c); !names.empty())
+        all += '\n' + fit_to_columns(names, columns);
+    if (!c.last_failure.empty())
+        all += '\n' + fit_to_columns("last failure: " + c.last_failure, columns);
+    return all;
+}
+
+std::string plain_progress(const progress_counts& c) {
+    auto line = counts_of(c);
+    if (!c.slowest.empty() && c.slowest.front().runs >= std::chrono::seconds(1))
+        line += "  " + names_of(c);
+    constexpr std::size_t longest = 300;
+    return fit_to_columns(line, longest);
+}
+
+std::chrono::nanoseconds until_next_plain_progress(std::chrono::nanoseconds elapsed) noexcept {
+    if (elapsed < std::chrono::seconds(10))
+        return std::chrono::seconds(1);
+    return elapsed < std::chrono::minutes(10) ? std::chrono::seconds(10) : std::chrono::minutes(1);
 }
 
 } // namespace tool

@@ -2,14 +2,18 @@
 #pragma once
 
 /// \file
-/// The one line that says how far a batch is. The writer shows it.
+/// The few lines that say how far a batch is. The writer shows them.
 ///
-///     out.show_status(progress_line(counts));
+///     out.show_status(progress_lines(counts, terminal_width(), false));
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace tool {
 
@@ -17,6 +21,12 @@ namespace tool {
 constexpr std::chrono::milliseconds progress_interval{100};
 
 struct progress_counts {
+    struct running_one {
+        running_one(std::string n, std::chrono::nanoseconds t) : name(std::move(n)), runs(t) {}
+        std::string name;
+        std::chrono::nanoseconds runs; ///< so far
+    };
+
     progress_counts() noexcept {}
     std::uint64_t done = 0;
     std::optional<std::uint64_t> total;
@@ -25,10 +35,23 @@ struct progress_counts {
     std::uint64_t running = 0;
     std::uint64_t retrying = 0; ///< that wait for their next attempt
     std::chrono::nanoseconds elapsed{0};
+    std::vector<running_one> slowest; ///< of those that run, the one that has run longest first
+    std::string last_failure;
 };
 
-/// *Returns* the line, without a line feed and not wider than the terminal that standard error is: a line that wraps
-/// could not be drawn over.
-[[nodiscard]] std::string progress_line(const progress_counts& counts);
+/// *Returns* how many columns the terminal has that standard error is; 80 if it does not say.
+[[nodiscard]] std::size_t terminal_width() noexcept;
+
+/// *Returns* as much of a text as fits so many columns of a terminal. A character that is not printable is a question
+/// mark.
+[[nodiscard]] std::string fit_to_columns(std::string_view text, std::size_t columns);
+
+/// *Returns* one to three lines, the last without a line feed: the counts, with a bar if asked for; what runs; the last
+/// failure. None is as wide as the terminal: a line that wraps could not be drawn over.
+[[nodiscard]] std::string progress_lines(const progress_counts& counts, std::size_t width, bool with_bar);
+/// *Returns* the counts in one line of text, for a log.
+[[nodiscard]] std::string plain_progress(const progress_counts& counts);
+/// *Returns* how long to wait for the next line of a log, after so much time: a second at first, later a minute.
+[[nodiscard]] std::chrono::nanoseconds until_next_plain_progress(std::chrono::nanoseconds elapsed) noexcept;
 
 } // namespace tool

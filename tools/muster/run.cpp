@@ -18,13 +18,17 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
 namespace tool {
 
 namespace {
+
+bool is_terminal(int fd) { return ::isatty(fd) == 1; }
 
 bool is_standard_input(const run_options& o) { return !o.inputs && (o.file.empty() || o.file == "-"); }
 
@@ -35,24 +39,121 @@ line_rules rules_for(const run_options& o) {
     return rules;
 }
 
-std::unique_ptr<line_source> open_source(const run_options& o) {
-    if (o.inputs)
-        return std::make_unique<line_source>(*o.inputs, rules_for(o));
-    return std::make_unique<line_source>(o.file.empty() ? "-" : o.file, rules_for(o));
+/// *Returns* the lines of a file that is one of several lists.
+std::vector<std::string> lines_of(const std::string& file, const line_rules& rules) {
+    line_source from(file, rules);
+    std::vector<std::string> all;
+    for (input_line line; from.wait_and_take(line);)
+        all.push_back(std::move(line.text));
+    if (!from.failure().empty())
+        throw usage_error(from.failure());
+    return all;
 }
+
+/// Where the inputs come from, as often as they are to be read.
+class input_plan {
+public:
+    explicit input_plan(run_options& o) : options_(o) {
+        if (!o.inputs)
+            return;
+        auto& lists = *o.inputs;
+        // A single list that is a file is read as it is needed.
+        if (lists.size() == 1 && !lists.front().file.empty()) {
+            o.file = lists.front().file;
+            o.inputs.reset();
+            return;
+        }
+        for (auto& list : lists) {
+            if (!list.file.empty())
+                list.inputs = lines_of(list.file, rules_for(o));
+            if (!o.columns.has_header || lists.size() == 1)
+                continue;
+            if (list.inputs.empty())
+                throw usage_error("--header: a list without inputs has no name either");
+            names_.push_back(list.inputs.front());
+            list.inputs.erase(list.inputs.begin());
+        }
+    }
+
+    [[nodiscard]] std::unique_ptr<line_source> open() {
+        const auto rules = rules_for(options_);
+        auto source = options_.inputs
+                          ? std::make_unique<line_source>(*options_.inputs, rules)
+                          : std::make_unique<line_source>(options_.file.empty() ? "-" : options_.file, rules);
+        if (options_.columns.has_columns()) {
+            source->cut_into_columns(options_.columns);
+            if (options_.columns.has_header)
+                names_ = source->take_header();
+        }
+        if (options_.inputs_each != 0)
+            source->bundle(bundle_);
+        return source;
+    }
+    /// *Returns* which placeholders there are, once the source was opened.
+    [[nodiscard]] placeholders places() const {
+        placeholders p;
+        p.own_word = options_.own_placeholder;
+        p.names = names_;
+        if (options_.columns.has_columns() || options_.as_many_as_fit)
+            p.parts.reset();
+        else if (options_.inputs_each != 0)
+            p.parts = options_.inputs_each;
+        else if (options_.inputs)
+            p.parts = options_.inputs->size();
+        p.are_lists = options_.inputs_each != 0 || (options_.inputs && options_.inputs->size() > 1);
+        return p;
+    }
+    /// Several inputs become one command, which must fit in the memory for arguments.
+    void bundle(line_source& source, const command_template& what) {
+        if (options_.inputs_each == 0)
+            return;
+        bundle_.most_inputs = options_.inputs_each;
+        if (options_.as_many_as_fit) {
+            bundle_.most_bytes = most_bytes_of_arguments();
+            bundle_.cost = [&what](const std::string& input) { return what.cost(input); };
+        }
+        source.bundle(bundle_);
+    }
+
+private:
+    /// As xargs does: more is no faster, and several commands at once have something to do.
+    static std::size_t most_bytes_of_arguments() {
+        constexpr std::size_t enough = std::size_t{120} << 10;
+        constexpr std::size_t apart = std::size_t{16} << 10;
+        std::size_t environment = apart;
+        for (char** variable = ::environ; *variable != nullptr; ++variable)
+            environment += std::string_view(*variable).size() + 1 + sizeof(char*);
+        const auto most = static_cast<std::size_t>(std::max(::sysconf(_SC_ARG_MAX), 0L));
+        return most > environment + apart ? std::min(enough, most - environment) : apart;
+    }
+
+    run_options& options_;
+    std::vector<std::string> names_;
+    bundle_rules bundle_;
+};
 
 void check(const run_options& o) {
     if (o.inputs && !o.file.empty())
         throw usage_error("give inputs after ::: or -f FILE, not both");
     if (o.inputs && o.nul_separated)
         throw usage_error("-0 says how lines of a file or of standard input end; inputs after ::: have no lines");
-    if (is_standard_input(o) && o.file.empty() && ::isatty(STDIN_FILENO) == 1)
+    if (is_standard_input(o) && o.file.empty() && is_terminal(STDIN_FILENO))
         throw usage_error(
             o.words.empty()
                 ? "there is nothing to run: give a command and its inputs (muster run 'gzip {}' ::: a b), or "
                   "commands with -f FILE or on standard input, one a line"
                 : "there are no inputs for the template: write ::: and the inputs behind it, or give them "
                   "with -f FILE or on standard input, one a line");
+    const bool has_lists = o.inputs && o.inputs->size() > 1;
+    if (o.words.empty() && (o.inputs_each != 0 || o.columns.has_columns() || !o.own_placeholder.empty()))
+        throw usage_error("-n, -X, -I, --colsep and --csv are about a template and its inputs: give a template");
+    if (o.inputs_each != 0 && (o.columns.has_columns() || has_lists))
+        throw usage_error("-n and -X give a command several lines of one list: that excludes --colsep, --csv and a "
+                          "second list");
+    if (o.columns.has_columns() && has_lists)
+        throw usage_error("--colsep and --csv cut the lines of one list: that excludes a second list");
+    if (o.columns.has_header && !o.columns.has_columns() && !has_lists)
+        throw usage_error("--header names columns: say with --csv or --colsep how they are separated");
     if (o.ungrouped && o.keep_order)
         throw usage_error("--ungroup and --keep-order exclude each other: what is not held back has no order");
     if (o.line_buffered && o.keep_order)
@@ -79,28 +180,39 @@ int run(const run_options& given) {
         options.jsonl.clear();
         options.resume = false;
     }
+    // Commands that write to the terminal themselves know nothing of lines at its bottom.
+    if (options.ungrouped && is_terminal(STDERR_FILENO))
+        options.shown = batch_options::progress::none;
     check(given);
-    const auto what = options.words.empty()       ? command_template::of_nothing()
-                      : options.words.size() == 1 ? command_template::of_line(options.words.front())
-                                                  : command_template::of_words(options.words);
-    const auto source = open_source(options);
+    input_plan plan(options);
+    const auto source = plan.open();
+    command_template::rules rules;
+    rules.places = plan.places();
+    rules.shell = options.shell;
+    const auto what = options.words.empty()       ? command_template::of_nothing(rules)
+                      : options.words.size() == 1 ? command_template::of_line(options.words.front(), rules)
+                                                  : command_template::of_words(options.words, rules);
+    plan.bundle(*source, what);
     writer out;
     std::optional<job_log> log;
     if (!options.jsonl.empty())
         log.emplace(out, options.jsonl);
     const auto before =
         options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
-    const auto is_done = [&](const input_line& line) { return before.succeeded(line, what.key(line.text)); };
+    const auto is_done = [&](const input_line& line) { return before.succeeded(line, what.key(line)); };
     const bool is_there = !is_standard_input(options) && source->is_finite();
-    if (is_there && (options.resume || (options.show_progress && !options.quiet && ::isatty(STDERR_FILENO) == 1))) {
-        const auto trial = open_source(options);
+    const bool shows_total =
+        !options.quiet && (options.shown == batch_options::progress::anywhere ||
+                              (options.shown == batch_options::progress::on_terminal && is_terminal(STDERR_FILENO)));
+    if (is_there && (options.resume || shows_total)) {
+        const auto trial = plan.open();
         source->expect(before.look_ahead(*trial, is_done));
     }
     begin_log(log, options, before, "that command runs again");
     // Each command has two pipes and a descriptor of its own.
     options.limit = limit_in_reach(options, "commands");
 
-    printed_ledger ledger("of output", true);
+    printed_ledger ledger(printed_ledger::of::commands);
     command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);
     if (options.resume)
         pass_over_what_is_done(

@@ -6,10 +6,11 @@
 ///
 ///     run_options options;
 ///     options.words = {"gzip {}"};
-///     options.inputs = {"a", "b"};
+///     options.inputs = {{{"a", "b"}, false}};
 ///     return run(options);
 
 #include "batch.hpp"
+#include "input_shape.hpp"
 
 #include <chrono>
 #include <optional>
@@ -21,16 +22,21 @@ namespace tool {
 struct run_options : batch_options {
     run_options();
 
-    std::vector<std::string> words;                 ///< the template; none: the lines are commands
-    std::optional<std::vector<std::string>> inputs; ///< after :::
-    std::string file;                               ///< lines from there; empty: standard input
-    std::string word_like_an_option;                ///< a word of the template that may have been meant for muster
+    std::vector<std::string> words;                ///< the template; none: the lines are commands
+    std::optional<std::vector<input_list>> inputs; ///< after :::
+    std::string file;                              ///< lines from there; empty: standard input
+    std::string word_like_an_option;               ///< a word of the template that may have been meant for muster
     bool nul_separated = false;
     bool keep_order = false;
     bool ungrouped = false;
     bool dry_run = false;
     std::optional<std::string> tag; ///< a template: what each line of output begins with, and a tabulator
     bool line_buffered = false;     ///< whole lines are printed as they come
+    column_rules columns;
+    std::size_t inputs_each = 0; ///< for one command; 0: one, which is no list
+    bool as_many_as_fit = false;
+    std::string own_placeholder;    ///< stands for the input, instead of {} and the like
+    std::vector<std::string> shell; ///< and its options, which reads each command
     std::string results;            ///< a folder: each command's outputs in files of their own
     std::chrono::nanoseconds grace = std::chrono::seconds(5);
     std::chrono::nanoseconds linger = std::chrono::milliseconds(500); ///< for outputs, once a process has ended

@@ -2,11 +2,12 @@
 #pragma once
 
 /// \file
-/// SIGINT, SIGTERM and SIGHUP as calls on the loop's thread. While it lives they do nothing else. A thread of its own
-/// waits for them, so that they arrive whatever the loop is doing; at the third the program ends at once.
+/// Turns each SIGINT, SIGTERM and SIGHUP into two calls: one on the thread that waits for signals, which comes whatever
+/// the loop is doing, then one on the loop's thread. While the object lives the signals do nothing else; at the third
+/// one the program ends at once.
 ///
-///     stop_signals signals;                                        // before there are other threads
-///     signals.listen(on_signal, [&](int) { out.hurry(); });   // in a task
+///     stop_signals signals;                                        // before a thread is started that does not block
+///     all signals signals.listen(on_signal, [&](int) { out.hurry(); });   // in a task
 
 #include "posix/owned_fd.hpp"
 

@@ -60,7 +60,10 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
            "start nothing more while so much output waits to be read: 20M, 1G (1G); it is kept in TMPDIR")
         ->type_name("SIZE");
     app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
-    app.add_flag("--no-progress", no_progress, "print no progress");
+    auto* none = app.add_flag("--no-progress", no_progress, "print no progress");
+    app.add_flag("--progress", progress, "print progress, in lines of text, where standard error is no terminal, too")
+        ->excludes(none);
+    app.add_flag("--bar", bar, "show a bar in front of the progress")->excludes(none);
 }
 
 void batch_words::understand(batch_options& o) const {
@@ -94,7 +97,9 @@ void batch_words::understand(batch_options& o) const {
     if (!spool_limit.empty())
         o.spool_limit = parse_size(spool_limit, "--spool-limit");
     o.quiet = quiet;
-    o.show_progress = !no_progress;
+    using shown = batch_options::progress;
+    o.shown = no_progress ? shown::none : progress ? shown::anywhere : shown::on_terminal;
+    o.with_bar = bar;
 }
 
 halt_rule parse_halt(const std::string& text) {

@@ -5,7 +5,7 @@
 /// The command line as it was written, before it is understood: what commands have in common, and the nearest thing to
 /// a word that is not known.
 ///
-///     batch_words words(fetch_defaults);
+///     fetch_words words;
 ///     words.describe(app);
 ///     words.understand(options);
 
@@ -38,6 +38,8 @@ struct batch_words {
     bool keep_going = false;
     bool quiet = false;
     bool no_progress = false;
+    bool progress = false;
+    bool bar = false;
 
     /// `each` is what there are many of: "request". `retried` says after what there is another attempt.
     void describe(CLI::App& app, const std::string& each, const std::string& limit_text,

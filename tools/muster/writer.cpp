@@ -8,6 +8,9 @@
 #include "posix/signal_actions.hpp"
 #include "streams.hpp"
 
+#include "http/scrub.hpp"
+#include "vocabulary/printable.hpp"
+
 #include <muster/detail/assert.hpp>
 
 #include <fmt/core.h>
@@ -37,6 +40,28 @@ constexpr int moment_in_milliseconds = 100;
 
 constexpr std::string_view erase_line = "\r\x1b[K";
 constexpr const char* not_read = "nobody had read it by the time of the interrupt";
+
+/// *Returns* what takes a status away that stands on the terminal, and leaves the cursor where it began.
+std::string erasure_of(std::string_view status) {
+    std::string keys(erase_line);
+    for (auto lines = std::ranges::count(status, '\n'); lines > 0; --lines)
+        keys += "\x1b[A\x1b[K";
+    return keys;
+}
+
+/// *Returns* what turns the status that is shown into another. Each line is overwritten and only its rest erased, so
+/// that nothing blinks.
+std::string redrawing(std::string_view shown, std::string_view status) {
+    const auto lines = std::ranges::count(shown, '\n');
+    if (shown.empty() || lines != std::ranges::count(status, '\n'))
+        return (shown.empty() ? std::string() : erasure_of(shown)) + std::string(status);
+    std::string keys = "\r";
+    for (auto up = lines; up > 0; --up)
+        keys += "\x1b[A";
+    for (const char c : status)
+        keys += c == '\n' ? "\x1b[K\n" : std::string(1, c);
+    return keys + "\x1b[K";
+}
 
 /// Ends a write() in which the thread waits although poll() said that there is room: somebody else wrote meanwhile.
 constexpr int interrupting_signal = SIGURG;
@@ -102,22 +127,31 @@ void writer::keep_texts_whole(int fd) {
     sink_of(fd).keeps_texts_whole = true;
 }
 
-void writer::write(int fd, spool text, done_function done) {
+void writer::write(int fd, spool text, done_function done) { enqueue(fd, std::move(text), std::move(done), false); }
+
+void writer::write_on_new_line(int fd, std::string_view text) { enqueue(fd, spool(file_, text), {}, true); }
+
+void writer::enqueue(int fd, spool text, done_function done, bool on_new_line) {
     {
         const std::lock_guard mine(lock_);
-        sink_of(fd).items.emplace_back(std::move(text), std::move(done));
+        sink_of(fd).items.emplace_back(std::move(text), std::move(done), on_new_line);
     }
     wake();
 }
 
-void writer::show_status(std::string line) {
+void writer::show_status(std::string lines) {
     {
         const std::lock_guard mine(lock_);
-        if (terminal_ == nullptr || line == status_)
+        if (terminal_ == nullptr || lines == status_)
             return;
-        status_ = std::move(line);
+        status_ = std::move(lines);
     }
     wake();
+}
+
+void writer::note_echo() {
+    const std::lock_guard mine(lock_);
+    echoed_ = true;
 }
 
 void writer::hurry() noexcept {
@@ -205,22 +239,31 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
     }
     // Other threads only add to the end of the queue while the lock is not held.
     auto& first = s.items.front();
-    const bool is_last_text = s.items.size() == 1;
     const bool on_terminal = &s == terminal_;
-    const bool takes_status_away = on_terminal && last_line_ == last_line::status;
-    const std::string status = on_terminal && is_last_text ? status_ : std::string();
+    const std::string status = on_terminal ? status_ : std::string();
+    std::string before;
+    // Behind a status the echo is erased together with it.
+    if (on_terminal && std::exchange(echoed_, false) && last_line_ == last_line::empty)
+        last_line_ = last_line::output;
+    if (on_terminal && last_line_ == last_line::status)
+        before = erasure_of(shown_);
+    else if (on_terminal && last_line_ == last_line::output && first.begins_line && first.written == 0)
+        before = "\n";
     lock.unlock();
     std::string problem;
     bool ends_line = true;
     bool draws_status = false;
     try {
         std::string piece = first.text.read(first.written, s.is_regular ? piece_of_file : piece_of_pipe);
+        // In front of the status a piece ends with a line, if it has the end of one.
+        if (const auto feed = piece.rfind('\n');
+            !status.empty() && feed != std::string::npos && first.written + piece.size() != first.text.size())
+            piece.resize(feed + 1);
         const auto size = piece.size();
         ends_line = piece.empty() || piece.back() == '\n';
-        draws_status = !status.empty() && ends_line && first.written + size == first.text.size();
-        // One write takes the status away, prints the text and puts the status back, so that it does not blink.
-        const std::string_view before = takes_status_away ? erase_line : std::string_view();
-        piece = std::string(before) + piece + (draws_status ? status : std::string());
+        draws_status = !status.empty() && ends_line;
+        // One write takes the status away, prints the piece and puts the status back, so that it does not blink.
+        piece = before + piece + (draws_status ? status : std::string());
         std::size_t written = 0;
         problem = write_now(s.fd, piece, written);
         first.written += std::min(written - std::min(written, before.size()), size);
@@ -285,9 +328,10 @@ void writer::fail(std::unique_lock<std::mutex>& lock, sink& s, const std::string
 
 void writer::draw_status(std::unique_lock<std::mutex>& lock) {
     const std::string status = status_;
+    const std::string keys = redrawing(last_line_ == last_line::status ? shown_ : std::string(), status);
     lock.unlock();
     std::size_t written = 0;
-    const auto problem = write_now(terminal_->fd, '\r' + status + "\x1b[K", written);
+    const auto problem = write_now(terminal_->fd, keys, written);
     lock.lock();
     shown_ = status;
     last_line_ = status.empty() ? last_line::empty : last_line::status;
@@ -295,11 +339,30 @@ void writer::draw_status(std::unique_lock<std::mutex>& lock) {
         terminal_->problem = problem;
 }
 
+namespace {
+
+/// A message quotes words that may hold anything. The only line of a message beside its first is one that names the
+/// help.
+std::string safe_message(std::string_view text) {
+    constexpr std::size_t longest_message = 8000;
+    std::string_view see;
+    if (const auto at = text.rfind("\nSee muster "); at != std::string_view::npos) {
+        see = text.substr(at + 1);
+        text = text.substr(0, at);
+    }
+    std::string line = "muster: " + muster::detail::printable(muster::http::without_passwords(text), longest_message);
+    if (!see.empty())
+        line += '\n' + muster::detail::printable(see);
+    return line + '\n';
+}
+
+} // namespace
+
 void complain(const std::string& text) {
-    const std::string line = "muster: " + text + '\n';
+    const std::string line = safe_message(text);
     if (auto* out = writer::current()) {
         try {
-            out->write(STDERR_FILENO, line);
+            out->write_on_new_line(STDERR_FILENO, line);
             return;
         } catch (const std::exception&) {
             // There is no room to keep it in: it is written at once.

@@ -16,8 +16,9 @@
 /// more than it has room for, so a stalled reader of one file does not keep the others from theirs. The flags of the
 /// descriptors stay as they are: other programs share them.
 ///
-/// The status is one line at the bottom of the terminal. It is taken away before a text is written there, and put back
-/// behind a text that ends its line; behind the beginning of a line it would overwrite that, so it waits.
+/// The status is a few lines at the bottom of the terminal. It is taken away before a text is written there, and put
+/// back, in the same write, behind each piece of text that ends its line; behind the beginning of a line it would
+/// overwrite that, so it waits.
 
 #include "posix/owned_fd.hpp"
 #include "spool.hpp"
@@ -57,9 +58,13 @@ public:
     void write(int fd, spool text, done_function done = {});
     /// *Errors*: as of spool::append().
     void write(int fd, std::string_view text) { write(fd, spool(file_, text)); }
+    /// The same for a text of muster's own: on the terminal it begins a line, whatever stands there.
+    void write_on_new_line(int fd, std::string_view text);
 
-    /// Shows one line at the bottom of the terminal that standard error is; an empty one takes it away.
-    void show_status(std::string line);
+    /// Shows some lines at the bottom of the terminal that standard error is; an empty text takes them away.
+    void show_status(std::string lines);
+    /// The terminal has shown something by itself, such as the ^C of an interrupt.
+    void note_echo();
 
     /// Half a text is taken away again when writing to this file fails: a log consists of whole lines.
     void keep_texts_whole(int fd);
@@ -78,9 +83,13 @@ public:
 
 private:
     struct item {
-        item(spool t, done_function d) : text(std::move(t)), done(std::move(d)) {}
+        item(spool t, done_function d, bool on_new_line)
+            : text(std::move(t)),
+              begins_line(on_new_line),
+              done(std::move(d)) {}
         spool text;
         std::uint64_t written = 0;
+        bool begins_line;
         done_function done;
     };
     /// A file that is written to: what waits for it, in order, and why it can't be written to any more.
@@ -101,6 +110,7 @@ private:
 
     [[nodiscard]] sink* find_sink(int fd) const;
     sink& sink_of(int fd);
+    void enqueue(int fd, spool text, done_function done, bool on_new_line);
     void work();
     [[nodiscard]] bool all_written() const noexcept;
     [[nodiscard]] bool status_is_due() const noexcept;
@@ -119,8 +129,9 @@ private:
     std::vector<std::unique_ptr<sink>> sinks_;
     sink* terminal_ = nullptr; ///< where the status is shown
     std::string status_;
-    std::string shown_; ///< the status that stands there
+    std::string shown_; ///< the status that stands there, if last_line_ says so
     last_line last_line_ = last_line::empty;
+    bool echoed_ = false; ///< the terminal has shown something by itself since the last text
     std::atomic<patience> patience_ = patience::with_readers;
     muster::detail::owned_fd wake_; ///< an eventfd
     std::thread thread_;

@@ -34,7 +34,7 @@ public:
 
     /// Asks each child that has not ended to stop. It may lead to cancel_wave::reach for other targets.
     virtual void cancel_children() noexcept = 0;
-    /// With what they were asked.
+    /// The request with which the children were asked to stop.
     [[nodiscard]] virtual const cancel_request& request() const noexcept = 0;
     /// *Returns* whether one of the children can be asked to stop and is not itself a target. `also` is set to the last
     /// child that is a target, whose own children the caller has yet to look at.
@@ -49,20 +49,22 @@ protected:
 
 private:
     friend class cancel_wave;
-    enum class place : std::uint8_t { off_path, on_path };
+    enum class path_state : std::uint8_t { off_path, on_path };
 
     std::uint64_t seen_in_ = 0;    ///< the number of the last wave, or search for circles, that came here
     cancel_target* up_ = nullptr;  ///< during a search: the target before it on the path
     std::uint32_t next_child_ = 0; ///< during a search: where it goes on
-    std::uint32_t times_ = 0;      ///< how often it is to be reached, as a child that is given twice
-    place place_ = place::off_path;
+    std::uint32_t times_ =
+        0; ///< how often cancel_children() is still to be called: more than once if a handle was given twice
+    path_state path_ = path_state::off_path;
 };
 
 class cancel_wave {
 public:
     /// Cancels the target's children, and what that leads to, before it returns; during a wave the target becomes part
-    /// of that one. Tasks that wait for each other form a circle, which would never end: each target is reached by a
-    /// wave only once, and afterwards every circle is cut at one of its waits.
+    /// of that one. Tasks that wait for each other form a circle, which would never end: a wave comes to each
+    /// target once, cancels its children as often as it was asked to before it came, and afterwards every circle is cut
+    /// at one of its waits.
     void reach(cancel_target& target) noexcept;
 
     /// *Returns* false if everything that a cancellation of the target would reach has ended already.

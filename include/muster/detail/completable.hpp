@@ -45,7 +45,7 @@ public:
     /// Somebody was given the failure, or asked for it.
     void mark_retrieved() noexcept { failure_ = failure_notice::retrieved; }
     [[nodiscard]] bool retrieved() const noexcept { return failure_ == failure_notice::retrieved; }
-    /// A combinator threw another failure instead of this one, which is then reported as suppressed.
+    /// A combinator did not deliver this failure, so it is reported as suppressed.
     void mark_suppressed() noexcept {
         if (failure_ == failure_notice::unseen)
             failure_ = failure_notice::suppressed;

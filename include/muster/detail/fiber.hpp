@@ -3,7 +3,8 @@
 
 /// \file
 /// A fiber is one thread of control: a root coroutine and whatever it awaits inline, run one step at a time by a
-/// scheduler. It is the unit of cancellation, what a gather has one of per child and a task handle refers to.
+/// scheduler. It is the unit of cancellation. A task handle refers to one, and a gather runs each task child that
+/// is alive in one.
 ///
 /// Coroutines never resume each other. To start a child or to go on with a parent, a coroutine names it as the
 /// fiber's leaf and suspends; step() resumes leaves until the fiber waits, yields or ends. So nesting and sequences
@@ -76,8 +77,9 @@ protected:
 /// &interrupt}`.
 struct suspension_kind {
     const char* what; ///< for messages: "sleep", "mutex::lock"
-    /// May name another fiber that the same request goes on to. Such a wait is called again, with its own fiber named,
-    /// if the request came back to it in a circle: it then is off all lists, and is interrupted.
+    /// May name another fiber that the same request goes on to. If the request returns to this wait in a circle, the
+    /// function is called again with `goes_on_to` set to the waiting fiber: it then takes the wait off all lists and
+    /// answers `interrupted`.
     cancel_effect (*cancel)(suspension&, const cancel_request&, fiber*& goes_on_to) noexcept;
     /// Children that live inside the wait and must be destroyed before the frame that holds it; may be null.
     fiber* (*last_child)(suspension&) noexcept = nullptr;
@@ -170,8 +172,8 @@ enum class fiber_state : std::uint8_t { unstarted, queued, running, waiting, end
 /// How far a cancellation has come. Several requests are delivered as one.
 enum class cancel_stage : std::uint8_t {
     none,
-    due,                 ///< it interrupts the next wait
-    interrupted,         ///< it ended a wait, and the coroutine has not seen that yet
+    due,         ///< not delivered yet: a fiber that was woken throws it when it runs, another one at its next wait
+    interrupted, ///< it ended a wait, and the coroutine has not seen that yet
     interrupted_and_due, ///< it ended a wait, and another request came before the coroutine saw that
 };
 
@@ -200,11 +202,13 @@ public:
         loop_->ready_.push(*this);
     }
 
-    /// Runs until it waits, yields or has ended; then tells its owner. Called by the loop only.
+    /// Runs until it waits, yields or has ended; then tells its owner. Called by the loop, and by a join for the
+    /// first step of a child; never within the step of another fiber.
     void step() noexcept;
 
     /// As asyncio's Task.cancel: interrupts what it waits for, or else what it will wait for next; counted.
-    /// *Returns* false if it had ended. `inside` is the hold in which the one who asks is itself.
+    /// *Returns* false if it had ended. `inside` is the innermost hold around the code that sends the
+    /// request: holds outside of it do not keep the request back.
     bool cancel(const cancel_request& request, const cancel_hold* inside = nullptr) noexcept;
 
     // ---- for awaiters, on the running fiber ----
@@ -237,7 +241,7 @@ public:
     [[nodiscard]] bool wait_was_interrupted() const noexcept {
         return stage_ == cancel_stage::interrupted || stage_ == cancel_stage::interrupted_and_due;
     }
-    /// True if a cancellation is kept for the next wait.
+    /// True if a request has not been delivered yet.
     [[nodiscard]] bool next_wait_is_cancelled() const noexcept {
         return stage_ == cancel_stage::due || stage_ == cancel_stage::interrupted_and_due;
     }
@@ -355,7 +359,8 @@ private:
         static_cast<void>(cancel_text_ptr::adopt(std::exchange(text_, cancel_text_ptr(request.text).detach())));
     }
 
-    // The small members come first: they fit into the padding of a runnable. A gather has a fiber for each child.
+    // The small members come first: they fit into the padding of a runnable. A gather has a fiber
+    // for each task child that is alive.
     fiber_state state_ = fiber_state::unstarted;
     cancel_reason reason_ = cancel_reason::none;
     cancel_stage stage_ : 4 = cancel_stage::none;

@@ -39,7 +39,7 @@ public:
     /// The fiber whose step this is; null between steps.
     [[nodiscard]] fiber* running() const noexcept { return running_; }
 
-    /// Counts the runs that left fibers behind. *Thread safety*: as all of this.
+    /// The number of the present run: how many earlier runs left fibers behind.
     [[nodiscard]] std::uint8_t run_number() const noexcept { return run_; }
     [[nodiscard]] bool can_leave_fibers_behind() const noexcept { return run_ != most_runs; }
     /// The run ends, and fibers that ignored their cancellation stay: none that has begun is ever resumed again.

@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// A loop under test tells the test of these: each suspension, each wait that is about to throw, each combinator that
-/// has ended. testing/faults.hpp is made of it. A loop without a watch, which is every loop but a test's, pays a
-/// comparison with null for each suspension and each combinator.
+/// A loop under test calls these functions: at each suspension, when a fiber has ended, when an interrupted wait is
+/// about to throw, when a combinator has ended, and when main has ended. testing/faults.hpp is made of it. A loop
+/// without a watch, which is every loop but a test's, pays a comparison with null for each of these.
 ///
 ///     struct counts : loop_watch { void suspended(fiber&) noexcept override { ++n; } int n = 0; };
 ///     loop.set_watch(&counts);

@@ -107,7 +107,8 @@ public:
     /// For tests: puts the batch into a random order. Without memory for that it stays as it is.
     void shuffle_batch(random_sequence& random) noexcept;
 
-    /// Drops everything: calls are told, so that they can free themselves; fibers are somebody else's to destroy.
+    /// Drops everything: the function of each call is called with run = false, so that it can free the entry; fibers
+    /// are destroyed by the scheduler.
     void drop_all() noexcept;
 
 private:

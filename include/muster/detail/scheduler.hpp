@@ -4,7 +4,7 @@
 /// \file
 /// The loop of one thread, which runs fibers: the ready queue, a heap of timers, a mailbox for other threads, and the
 /// tasks. A backend, event_loop or manual_loop, says what the time is and how to wait for the outside world. One
-/// iteration ("turn") runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in
+/// iteration runs what was ready when it began; what becomes ready meanwhile belongs to the next, as in
 /// asyncio.
 ///
 ///     scheduler.post(call);
@@ -43,7 +43,7 @@ public:
     /// The loop that a fiber belongs to.
     [[nodiscard]] static scheduler& of(const fiber& f) noexcept { return static_cast<scheduler&>(f.loop()); }
 
-    /// Loop time, read once a turn. Starts near zero.
+    /// Loop time, read once an iteration. Starts near zero.
     [[nodiscard]] nanoseconds now() const noexcept { return now_; }
 
     /// *Returns* false if there is no memory for it; the timer is then not armed.
@@ -61,8 +61,8 @@ public:
 
     /// Runs turns until `done(context)`; *returns* false on a deadlock: nothing ready, no timer, nothing outside.
     bool run_until(bool (*done)(void*), void* context);
-    /// One turn: what was ready, then timers that were due when it began. Does not wait.
-    void run_turn() noexcept;
+    /// One iteration: what was ready, then timers that were due when it began. Does not wait.
+    void run_iteration() noexcept;
 
     // ---- the tasks that the loop owns, in order of creation ----
     void enlist(task_base& t) noexcept;
@@ -106,12 +106,12 @@ protected:
         return timers_.empty() ? std::nullopt : std::optional(timers_.earliest());
     }
 
-    /// From now on what is ready in one turn runs in an order that `seed` decides. With 0 it runs in the order in which
-    /// it became ready.
-    void shuffle_turns(std::uint64_t seed) noexcept {
+    /// From now on what is ready in one iteration runs in an order that `seed` decides. With 0 it runs in the order in
+    /// which it became ready.
+    void shuffle_iterations(std::uint64_t seed) noexcept {
         shuffle_ = seed != 0 ? std::optional(random_sequence(seed)) : std::nullopt;
     }
-    /// Reads the clock again within a turn. For clocks that are set by hand.
+    /// Reads the clock again within an iteration. For clocks that are set by hand.
     void look_at_clock() noexcept { now_ = read_clock(); }
     /// *Returns* the time of the clock, for the start of a turn.
     [[nodiscard]] virtual nanoseconds read_clock() noexcept = 0;
@@ -135,7 +135,7 @@ private:
     intrusive_list<task_base> tasks_;
     std::size_t live_tasks_ = 0;
     std::uint64_t numbered_ = 0;
-    std::uint32_t turns_without_poll_ = 0;
+    std::uint32_t iterations_without_poll_ = 0;
     bool letters_came_ = false; ///< since the loop was about to sleep the last time
     nanoseconds spin_time_;     ///< how long to look for letters before sleeping
     nanoseconds slow_step_{0};

@@ -5,7 +5,7 @@
 /// A task that the loop owns: a fiber that ends a completable.
 ///
 ///     auto* state = new task_state<int>(loop, site);   // the loop has its first share
-///     state->adopt(frame, state->result_);
+///     state->adopt(frame, state->result());
 ///     state->start();
 
 #include <muster/config.hpp>

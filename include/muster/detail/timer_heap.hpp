@@ -72,7 +72,7 @@ public:
     [[nodiscard]] std::uint64_t last_order() const noexcept { return orders_; }
 
     /// Fires the timers that are due at `now` and whose order is at most `last`. Timers that are armed meanwhile are
-    /// left for the next turn, or those that arm others without a delay would keep this one from ending.
+    /// left for the next iteration, or those that arm others without a delay would keep this one from ending.
     void fire_due(nanoseconds now, std::uint64_t last) noexcept;
 
 private:

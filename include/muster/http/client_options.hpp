@@ -13,15 +13,21 @@
 #include <muster/http/message.hpp>
 #include <muster/http/retry.hpp>
 #include <muster/http/tls_options.hpp>
+#include <muster/task.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace muster::http {
+
+/// Looks up the addresses of a host.
+using name_resolver = std::function<task<std::vector<std::string>>(std::string host)>;
 
 /// Each word may be used in a chain. Texts with a line break or a NUL in them are refused with std::invalid_argument.
 class client_options {
@@ -42,6 +48,18 @@ public:
     client_options& redirect_strips(std::vector<std::string> headers);
     /// Refuses URLs of http, with a url_error, and redirects there, with a protocol_error.
     client_options& https_only() noexcept;
+    /// Refuses to connect to addresses that are not public ones: loopback, private, link-local and reserved networks,
+    /// also where they are written within IPv6. Looked at once a name has its addresses, and again after each redirect:
+    /// a url_error, or a protocol_error of the redirect. No proxy is used then, as it would connect in our stead: the
+    /// environment's is ignored, and one that is set is a std::invalid_argument of the client.
+    client_options& no_private_addresses() noexcept;
+    /// Connects to these addresses instead of to those that the name of the host has: {"127.0.0.1", "::1"}. The name in
+    /// the request, and the one that TLS checks, stays. *Errors*: std::invalid_argument for what is no address.
+    client_options& resolve(std::string host, std::vector<std::string> addresses);
+    /// Looks up all other names, beside those of proxies, by this function instead of by the system's; it is asked for
+    /// each request and each redirect to a name. Its time counts as connect_timeout's. An exception that it throws ends
+    /// the request, as itself; no address is a resolve_error.
+    client_options& resolver(name_resolver look_up);
     /// The largest body, unpacked; a larger one is a too_large_error. 64 MiB unless it is set; see no_limit.
     client_options& body_limit(std::uint64_t bytes) noexcept;
     /// The most that all headers of a request's answers may be, 256 KiB unless it is set.
@@ -99,6 +117,9 @@ private:
     bool compression_ = true;
     bool cookies_ = false;
     bool https_only_ = false;
+    bool no_private_addresses_ = false;
+    std::vector<std::pair<std::string, std::vector<std::string>>> resolved_; ///< by host, in lower case
+    name_resolver resolver_;
     std::string unix_socket_;
     std::optional<std::string> proxy_;
     std::optional<std::string> no_proxy_;

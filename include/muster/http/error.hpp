@@ -30,16 +30,15 @@ class error {
 public:
     virtual ~error() = default;
 
-    /// *Returns* the URL and what went wrong with it.
+    /// *Returns* the URL, without a password, and what went wrong with it: one line that is safe to print.
     [[nodiscard]] virtual const char* what() const noexcept = 0;
     /// The URL that was asked for. *Lifetime*: as long as any copy of this.
     [[nodiscard]] const std::string& url() const noexcept { return text_->url; }
-    /// The problem, without the URL.
+    /// The problem, without the URL: one line that is safe to print, whatever the server sent.
     [[nodiscard]] const std::string& problem() const noexcept { return text_->problem; }
 
 protected:
-    error(std::string url, std::string problem)
-        : text_(std::make_shared<const text>(std::move(url), std::move(problem))) {}
+    error(std::string url, const std::string& problem);
     error(const error&) noexcept = default;
     error& operator=(const error&) noexcept = default;
 
@@ -52,16 +51,24 @@ private:
     std::shared_ptr<const text> text_;
 };
 
-/// For messages, which reach logs: the URL without what it says of a user.
+/// For messages, which reach logs: the URL without what it says of a user, in every form that libcurl accepts, and in
+/// those that it refuses. *Returns* the rest of the URL as it was written.
 [[nodiscard]] std::string without_password(const std::string& url);
+
+namespace detail {
+
+/// *Returns* the text of an error: the URL without password and the problem, safe to print.
+[[nodiscard]] std::string text_of_error(const std::string& url, const std::string& problem);
+
+} // namespace detail
 
 /// An http::error that is a `Base`, too.
 template <class Base>
 class error_that_is : public Base, public error {
 public:
-    error_that_is(std::string url, std::string problem)
-        : Base(without_password(url) + ": " + problem),
-          error(std::move(url), std::move(problem)) {}
+    error_that_is(std::string url, const std::string& problem)
+        : Base(detail::text_of_error(url, problem)),
+          error(std::move(url), problem) {}
     [[nodiscard]] const char* what() const noexcept override { return Base::what(); }
 };
 
@@ -181,6 +188,24 @@ public:
 
 private:
     std::error_code code_;
+};
+
+/// A download can't be written to its file.
+class file_error final : public error_that_is<std::runtime_error> {
+public:
+    file_error(std::string url, std::string problem, std::error_code code = {})
+        : error_that_is<std::runtime_error>(std::move(url), std::move(problem)),
+          code_(code) {}
+    [[nodiscard]] std::error_code code() const noexcept { return code_; }
+
+private:
+    std::error_code code_;
+};
+
+/// A download is not what its digest says; see download_options::digest.
+class digest_error final : public error_that_is<std::runtime_error> {
+public:
+    using error_that_is<std::runtime_error>::error_that_is;
 };
 
 /// Whatever else went wrong with a transfer; also: the client was destroyed while the request was under way.

@@ -71,6 +71,9 @@ private:
 /// Called with each piece of a body. An exception that it throws ends the request, as itself.
 using body_sink = std::function<void(std::string_view piece)>;
 
+/// Called with the number of bytes of a request's body that were given to the connection.
+using upload_hook = std::function<void(std::uint64_t sent)>;
+
 /// Called, and awaited, for each further piece of a body that is sent; nothing is its end. An exception that it
 /// throws ends the request, as itself. It is not called before there is room for what it gives.
 using body_source = std::function<task<std::optional<std::string>>()>;
@@ -112,6 +115,9 @@ public:
         auto kept = std::make_shared<Source>(std::move(source));
         return body_from(body_source([kept] { return detail::next_piece(kept); }), size);
     }
+    /// Called now and then while the body is sent, and once all of it was; from 0 again where a redirect or another
+    /// attempt sends it again. An exception that it throws ends the request, as itself.
+    request& on_upload(upload_hook hook);
     /// The name and the password of the user, which go to the server of the URL alone and not where it redirects to.
     /// *Errors*, of both: std::invalid_argument for a colon in the name, a line break or a NUL.
     request& basic_auth(std::string name, std::string password);
@@ -142,6 +148,7 @@ public:
     [[nodiscard]] const std::optional<std::string>& body() const noexcept { return body_; }
     [[nodiscard]] const std::string& body_file() const noexcept { return body_file_; }
     [[nodiscard]] const body_source& source() const noexcept { return source_; }
+    [[nodiscard]] const upload_hook& upload_progress() const noexcept { return upload_hook_; }
     [[nodiscard]] std::optional<std::uint64_t> source_size() const noexcept { return source_size_; }
     [[nodiscard]] const std::optional<std::pair<std::string, std::string>>& basic_auth() const noexcept {
         return basic_auth_;
@@ -164,6 +171,7 @@ private:
     std::string body_file_;
     body_source source_;
     std::optional<std::uint64_t> source_size_;
+    upload_hook upload_hook_;
     std::optional<std::pair<std::string, std::string>> basic_auth_;
     std::string bearer_auth_;
     std::optional<resend_policy> retry_;

@@ -33,6 +33,11 @@ public:
     /// (TLS's close_notify): some old servers never do. An attacker can cut such a body short unnoticed; without this
     /// it is a failure.
     tls_options& allow_missing_close_notify() noexcept;
+    /// Refuses servers whose public key has none of these digests, beside all other checks: "sha256//" and the digest
+    /// in base64, several with semicolons between them. The openssl program says the digest of a certificate's key:
+    /// `openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary |
+    /// base64`. *Errors*: std::invalid_argument for what is no such digest.
+    tls_options& pin(std::string keys);
     /// Accepts every certificate, so that anybody on the way can pretend to be the server. For tests only.
     tls_options& accept_any_certificate() noexcept;
 
@@ -45,6 +50,7 @@ private:
     std::string key_;
     std::string password_;
     tls_version at_least_ = tls_version::tls1_2;
+    std::string pin_;
     bool accept_any_ = false;
     bool missing_close_notify_is_fine_ = false;
 };

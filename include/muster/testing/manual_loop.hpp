@@ -64,7 +64,7 @@ public:
 
     /// From now on tasks that are ready at once run in an order that `seed` decides, in place of the order in which
     /// each became ready: a program must be right in each. 0 brings that order back. The same seed gives the same run.
-    void shuffle_ready(std::uint64_t seed) noexcept { shuffle_turns(seed); }
+    void shuffle_ready(std::uint64_t seed) noexcept { shuffle_iterations(seed); }
 
     /// A promise that is alive may be kept by another thread, so the loop waits for it, for ever unless a limit is set
     /// here, in real time: then a run that has nothing else to do ends with a deadlock_error.

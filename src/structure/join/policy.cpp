@@ -2,8 +2,7 @@
 //
 // Which end of a child decides what, by policy:
 //
-//                    | a value              | an error                    | a cancellation that the join did not ask
-//                    for
+//                    | a value              | an error                    | a cancellation (*)
 //    cancel_siblings | -                    | stop: sibling_failed        | stop: sibling_failed
 //    leave_siblings  | let go, if any_end   | let go, unless leave is     | let go, if no_value or any_end
 //                    |                      | never                       |
@@ -12,8 +11,11 @@
 //    with a quorum   | stop now: race_lost, | stop, once the quorum can't | the same
 //                    | at the quorum        | be reached                  |
 //
-// A child that ends after the join has stopped decides nothing, but for a failure under cancel_siblings: it is thrown
-// if no other child has decided before.
+// (*) A cancellation that the join itself did not ask for.
+//
+// After the join has stopped, the end of a child decides only in two cases, and only if no other child has decided: a
+// failure under cancel_siblings, which is thrown; and under leave_siblings any end that the table lets the caller go
+// for, except a cancellation by the deadline.
 #include <muster/detail/assert.hpp>
 #include <muster/detail/join/policy.hpp>
 
@@ -38,8 +40,7 @@ join_policy::decision join_policy::stop_and_say(verdict what, cancel_reason reas
     return decision{what, reason};
 }
 
-join_policy::decision join_policy::child_ended(std::size_t index, outcome_state ended) {
-    counts_.count(ended);
+join_policy::decision join_policy::decide(std::size_t index, outcome_state ended) {
     decision d;
     switch (ended) {
     case outcome_state::value:
@@ -65,7 +66,7 @@ join_policy::decision join_policy::succeeded(std::size_t index) {
         return decision{verdict::let_go, cancel_reason::none};
     }
     if (counts_.succeeded() > rules_.quorum)
-        return {};
+        return {}; // also where there is no quorum
     decision d;
     if (counts_.succeeded() == rules_.quorum)
         d = stop_and_say(verdict::stop_now, cancel_reason::race_lost);

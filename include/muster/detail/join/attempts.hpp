@@ -7,8 +7,8 @@
 ///
 ///     if (!attempts.begin(slot)) ...           // an attempt begins
 ///     attempts.end(slot);                      // it has ended
-///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...   // slot comes out of next_due() after a
-///     pause
+///     // After a pause next_due() gives the slot back.
+///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...
 
 #include <muster/config.hpp>
 #include <muster/detail/backoff.hpp>
@@ -75,9 +75,12 @@ public:
     /// A child begins: it has not been tried before.
     void begin_child(join_slot& s) noexcept { clock_of(s).retries_ = 0; }
     /// An attempt begins. *Returns* false without memory for its limit.
-    [[nodiscard]] bool begin(join_slot& s) noexcept;
+    [[nodiscard]] bool begin(join_slot& s) noexcept { return !each_within_ || begin_limit(clock_of(s)); }
     /// The attempt has ended: what its limit cancelled has failed with timeout_error.
-    void end(join_slot& s) noexcept;
+    void end(join_slot& s) noexcept {
+        if (child_clock& c = clock_of(s); c.state_ != child_clock::state::idle)
+            end_with_limit(c);
+    }
     /// *Returns* whether the attempt failed in a way that is worth another one. *Errors*: what the rule's function
     /// throws.
     [[nodiscard]] bool worth_another(const join_slot& s) const;
@@ -103,7 +106,9 @@ private:
         attempts* all;
     };
 
-    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.place_]; }
+    [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.number_]; }
+    [[nodiscard]] bool begin_limit(child_clock& c) noexcept;
+    void end_with_limit(child_clock& c) noexcept;
     void strike_limit() noexcept;
     void end_limit(child_clock& c, child_clock::state then) noexcept;
     void pause_is_over(child_clock& c) noexcept;

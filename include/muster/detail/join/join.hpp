@@ -61,7 +61,7 @@ class join_watch : public watcher {
 public:
     join_watch() noexcept : watcher(&told, &entry) {}
 
-    /// The child's place among all, and what it refers to. Before the join begins.
+    /// `index` is the child's among all children. Called before the join begins.
     void refer_to(std::size_t index, completable& child) noexcept {
         index_ = index;
         on_ = counted<completable>(&child);
@@ -72,7 +72,8 @@ public:
     [[nodiscard]] const outcome_base* outcome() const noexcept {
         return on_->done() && !was_cut() ? &on_->ended_as() : nullptr;
     }
-    /// It waited, in a circle, for the join, and counted as cancelled before it had ended.
+    /// True if the handle's task waits for this join itself: a cancellation has counted it as cancelled although it has
+    /// not ended.
     [[nodiscard]] bool was_cut() const noexcept { return state_ == state::cut; }
 
 private:
@@ -108,19 +109,21 @@ public:
     void refuse_own_task() const;
     /// The children start after `h`'s fiber has suspended.
     void begin(fiber& parent, std::coroutine_handle<> h) noexcept;
-    /// The same where no fiber waits and all children are watches: looks at once at those that have ended. `over` is
-    /// called with `whom`, once, as the last thing; it may destroy the join.
+    /// Begins the join for a future instead of a fiber; all children are watches, and those that have ended are looked
+    /// at before it returns. When the join has ended it calls `over(whom)` once, as its last act, because that function
+    /// may destroy the join.
     using over_function = void (*)(void* whom) noexcept;
     void begin(scheduler& loop, over_function over, void* whom) noexcept;
 
-    /// The source can say more than pulled::later. It may start children before it returns.
+    /// The source calls this when the input for which it was waiting has come, or has ended. The join may start
+    /// children before it returns.
     void input_came() noexcept;
     /// The input or the sink has failed, which ends the join.
     void input_failed(std::exception_ptr error) noexcept;
 
     /// Asks the children to stop on behalf of the caller, which ends with a cancellation then.
     void ask_to_stop(const cancel_request& request) noexcept;
-    /// The caller got something else: no child's failure is delivered.
+    /// Other code has set the future, so the failures of this join's children are reported as suppressed.
     void deliver_nothing() const noexcept { suppress_failures(unlimited, losses::why::another_delivered); }
     /// Before it is destroyed: if it was destroyed while it waited, the failures of its tasks are reported.
     void report_undelivered() const noexcept;
@@ -193,6 +196,7 @@ private:
     void act() noexcept;
     void fill() noexcept;
     [[nodiscard]] bool may_start() noexcept;
+    void start_given() noexcept;
     void start_one() noexcept;
     void start_next(join_slot& s) noexcept;
     [[nodiscard]] join_slot* take_slot() noexcept;
@@ -202,11 +206,13 @@ private:
     void wait_for_rate() noexcept;
 
     void attempt_ended(join_slot& s) noexcept;
+    [[nodiscard]] bool attempt_is_not_the_last(join_slot& s) noexcept;
     [[nodiscard]] bool waits_for_another_attempt(join_slot& s) noexcept;
     void child_is_over(join_slot& s) noexcept;
     void watch_ended(join_watch& w) noexcept;
     void note_duration(std::size_t index, nanoseconds began);
     void count(const outcome_base& o, std::size_t index) noexcept;
+    void carry_out(join_policy::decision decided, std::size_t index) noexcept;
     [[nodiscard]] cancel_text_ptr name_of_child(std::size_t index) const noexcept;
 
     void stop(cancel_reason reason, cancel_text_ptr text = {}) noexcept;
@@ -219,6 +225,7 @@ private:
     void account_for_unbegun() noexcept;
     void strike_deadline() noexcept;
     void settle_if_done() noexcept;
+    void end_wait_if_done() noexcept;
     void end_wait() noexcept;
     void tell_if_over() noexcept;
 

@@ -3,7 +3,7 @@
 
 /// \file
 /// Everything that a combinator does not deliver, and reports instead: failures beside the one that it throws, failures
-/// of the input and the sink after the first, values that come home after a race was won.
+/// of the input and the sink after the first, values of children that ended after a race was won.
 ///
 ///     losses.report_failure(options, index, error, losses::why::another_delivered);
 

@@ -90,7 +90,7 @@ public:
         const auto& chosen = join_.options();
         if (chosen.rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
-        pull_children(in_.elements().size());
+        pull_children(in_.elements().size(), Elements::awaited ? kind::pulled_and_awaited : kind::pulled);
         if (!is_sized() && chosen.limit == unlimited)
             throw_bad_option("an input of unknown length needs limit(n): how many children may run at once");
         if (chosen.retry && !Elements::repeatable)
@@ -108,7 +108,7 @@ public:
         auto& element = in_.elements().take();
         if constexpr (Elements::repeatable)
             if (!at_.empty())
-                at_[s.place_] = element;
+                at_[s.number_] = element;
         make_child(s, element);
         return pulled::child;
     }
@@ -116,9 +116,8 @@ public:
     [[nodiscard]] bool looked_ahead() const noexcept override { return !is_sized() && in_.elements().looked_ahead(); }
     void again(join_slot& s) override {
         if constexpr (Elements::repeatable)
-            make_child(s, at_[s.place_]);
+            make_child(s, at_[s.number_]);
     }
-    [[nodiscard]] fiber* waiting_for_input() noexcept override { return in_.elements().waiting(); }
 
 protected:
     ~wired_map_base() = default;
@@ -131,7 +130,7 @@ protected:
                 at_.resize(join_.most_slots());
     }
 
-    [[nodiscard]] outcome<value_type>& outcome_of(const join_slot& s) noexcept { return out_[s.place_]; }
+    [[nodiscard]] outcome<value_type>& outcome_of(const join_slot& s) noexcept { return out_[s.number_]; }
 
     template <class Place>
     void make_child(join_slot& s, Place& element_at) {
@@ -152,6 +151,13 @@ protected:
     }
 
 private:
+    [[nodiscard]] fiber* waiting_puller() noexcept override {
+        if constexpr (Elements::awaited)
+            return in_.elements().waiting();
+        else
+            return nullptr;
+    }
+
     template <class E>
     struct kept_places {
         struct none {};

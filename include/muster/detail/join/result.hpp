@@ -19,12 +19,12 @@
 
 namespace muster {
 
-/// One that succeeded in a race.
+/// The value of a child that won a race, with the index of the child.
 template <class T>
 class winner {
 public:
     winner(std::size_t index, T value) : index_(index), value_(std::forward<T>(value)) {}
-    /// Its place in the input.
+    /// The child's index among the arguments or elements, from 0.
     [[nodiscard]] std::size_t index() const noexcept { return index_; }
     [[nodiscard]] const T& value() const& noexcept { return value_; }
     [[nodiscard]] T value() && { return std::forward<T>(value_); }
@@ -63,8 +63,7 @@ inline outcomes_info info_of(join& j) {
     return info;
 }
 
-/// A `Wired` input, an object that holds children and a join and knows how to wire() them and to give a result, put
-/// together with what its result is to be.
+/// Joins a `Wired` object, which holds the children and their join, with the kind of result that was asked for.
 template <class Wired, class Result>
 class wired_join {
 public:
