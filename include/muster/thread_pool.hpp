@@ -127,11 +127,12 @@ protected:
 
 private:
     friend class thread_pool;
-    /// Changed with the pool's lock.
+    /// Changed with the pool's lock, but to `queued` by the thread that submits the job.
     enum class stage { idle, queued, running, asked_to_stop };
 
     function run_; ///< called on one of the pool's threads
     std::stop_source* stop_;
+    job* came_before_ = nullptr; ///< in the pool's stack of calls that came in
     stage stage_ = stage::idle;
 };
 
