@@ -227,4 +227,15 @@ TEST(map_on, words_that_need_a_task_for_each_element_are_refused) {
     }(pool));
 }
 
+TEST(map_on, a_pool_that_is_gone_when_it_is_awaited_gives_an_error) {
+    muster::run([]() -> task<> {
+        auto pool = std::make_unique<thread_pool>();
+        const auto input = numbers(10);
+        auto mapped = muster::map(input, [](int x) { return x; }).on(*pool);
+        pool.reset();
+        auto ended = co_await muster::as_outcome(std::move(mapped).as_task());
+        EXPECT_TRUE(ended.failed_with<muster::invalid_state_error>()) << muster::to_string(ended);
+    }());
+}
+
 } // namespace

@@ -181,7 +181,7 @@ public:
     using value_type = typename calls_type::value_type;
 
     map_on(Ex & ex, View view, F f, std::size_t wanted, std::string name, std::source_location site)
-        : executor_(&ex),
+        : executor_(ex),
           view_(std::move(view)),
           function_(std::move(f)),
           wanted_(wanted),
@@ -190,19 +190,19 @@ public:
 
     /// Never throw for a call: awaited, it gives every outcome.
     [[nodiscard("nothing runs until it is awaited")]] task<outcomes<value_type>> settle()&& {
-        return collect(*executor_, std::move(view_), std::move(function_), wanted_, std::move(name_), site_);
+        return collect(std::move(executor_), std::move(view_), std::move(function_), wanted_, std::move(name_), site_);
     }
     /// The same as a task: for wait_for, create_task and whatever else takes tasks.
     [[nodiscard("nothing runs until it is awaited")]] auto as_task()&& {
-        return values(*executor_, std::move(view_), std::move(function_), wanted_, std::move(name_), site_);
+        return values(std::move(executor_), std::move(view_), std::move(function_), wanted_, std::move(name_), site_);
     }
     auto operator co_await()&& { return std::move(*this).as_task().operator co_await(); }
 
 private:
     using values_type = decltype(std::declval<outcomes<value_type>&&>().values());
 
-    static task<> make(
-        Ex & ex, calls_type & calls, std::size_t wanted, const std::string& name, std::source_location site) {
+    static task<> make(const executor_reference<Ex>& ex, calls_type& calls, std::size_t wanted, const std::string& name,
+        std::source_location site) {
         const std::size_t size = chunk_size(calls.size(), wanted);
         std::vector<task<>> chunks;
         chunks.reserve(calls.size() / size + 1);
@@ -226,13 +226,13 @@ private:
         }
     }
     static task<outcomes<value_type>> collect(
-        Ex & ex, View view, F f, std::size_t wanted, std::string name, std::source_location site) {
+        executor_reference<Ex> ex, View view, F f, std::size_t wanted, std::string name, std::source_location site) {
         calls_type calls(std::move(view), std::move(f), after_failure::goes_on);
         co_await make(ex, calls, wanted, name, site);
         co_return calls.take(std::move(name), site);
     }
     static task<values_type> values(
-        Ex & ex, View view, F f, std::size_t wanted, std::string name, std::source_location site) {
+        executor_reference<Ex> ex, View view, F f, std::size_t wanted, std::string name, std::source_location site) {
         calls_type calls(std::move(view), std::move(f), after_failure::stops);
         co_await make(ex, calls, wanted, name, site);
         const std::size_t first = calls.first_failure();
@@ -245,7 +245,7 @@ private:
             co_return std::move(all).values();
     }
 
-    Ex* executor_;
+    executor_reference<Ex> executor_;
     View view_;
     F function_;
     std::size_t wanted_;
