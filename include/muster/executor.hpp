@@ -168,7 +168,7 @@ private:
     stage stage_ = stage::made;
 };
 
-/// What a call keeps of its executor.
+/// The reference that a call keeps to its executor.
 template <executor Ex>
 class executor_reference {
 public:

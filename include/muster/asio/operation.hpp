@@ -541,7 +541,7 @@ private:
             this->set_aborted(transferred(rest...));
         detail_outcome_access::set_thrown(result_, std::move(error));
     }
-    /// What comes after the error code: of all signatures, only those that count bytes give a std::size_t.
+    /// The value that comes after the error code: only signatures that count bytes have a std::size_t there.
     static std::size_t transferred(std::size_t bytes) noexcept { return bytes; }
     template <class... Other>
     static std::size_t transferred(const Other&...) noexcept {

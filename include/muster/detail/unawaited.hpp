@@ -14,7 +14,7 @@ namespace muster::detail {
 
 [[nodiscard]] bool reports_unawaited() noexcept;
 
-/// What is destroyed on this thread while one of these lives is not reported as never awaited.
+/// An awaitable that is destroyed on this thread while one of these lives is not reported as never awaited.
 class quiet_destruction {
 public:
     quiet_destruction() noexcept { ++depth_; }
