@@ -129,7 +129,7 @@ private:
     friend class current_loop_scope;
 
     void drain_inbox() noexcept;
-    [[nodiscard]] bool letter_is_there() const noexcept;
+    [[nodiscard]] bool letter_is_there() noexcept;
     void timed_step(fiber& f) noexcept;
 
     static constinit thread_local scheduler* current_;
@@ -143,8 +143,9 @@ private:
     std::size_t live_tasks_ = 0;
     std::uint64_t numbered_ = 0;
     std::uint32_t iterations_without_poll_ = 0;
-    bool letters_came_ = false;   ///< when the mailbox was emptied the last time
+    bool letters_came_ = false;   ///< since the loop was about to sleep the last time
     bool clock_is_stale_ = false; ///< an iteration has begun, and the time was not asked for yet
+    nanoseconds spin_time_;       ///< how long to look for letters before sleeping
     nanoseconds slow_step_{0};
     random_sequence random_;
     std::optional<random_sequence> shuffle_; ///< for tests

@@ -153,6 +153,12 @@ public:
     /// True if nothing of the input is left.
     [[nodiscard]] bool exhausted() const noexcept { return is_sized() || input_ == input::ended; }
     [[nodiscard]] bool is_sized() const noexcept { return source_ == nullptr || source_->is_sized(); }
+    /// Why the outcomes of its handles were given to nobody, in words; null if they were given, or if it has none.
+    [[nodiscard]] const char* handles_lost() const noexcept {
+        if (watches_.empty() || handles_ == handles::delivered)
+            return nullptr;
+        return losses::in_words(handles_ == handles::cancelled ? losses::why::cancelled : losses::why::input_failed);
+    }
     [[nodiscard]] const cancel_request& stop_request() const noexcept { return stop_request_; }
     [[nodiscard]] std::size_t begun_children() const noexcept { return next_; }
     [[nodiscard]] std::size_t unended_children() const noexcept {
@@ -172,6 +178,7 @@ private:
 
     enum class input : std::uint8_t { goes_on, ended };
     enum class durations : std::uint8_t { ignored, recorded };
+    enum class handles : std::uint8_t { delivered, cancelled, input_failed }; ///< what became of their outcomes
 
     struct owned_timer : timer {
         owned_timer(timer::fire_function f, join& j) noexcept : timer(f), join_(&j) {}
@@ -271,6 +278,7 @@ private:
     phase phase_ = phase::built;
     input input_ = input::goes_on;
     durations durations_are_ = durations::ignored;
+    handles handles_ = handles::delivered;
     bool filling_ = false; ///< children are being started: what ends meanwhile is looked at afterwards
 };
 

@@ -6,6 +6,7 @@
 /// of them share: it wires an input's children to a join, waits, and hands the result over.
 
 #include <muster/config.hpp>
+#include <muster/detail/grouped_reports.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/outcomes.hpp>
 #include <muster/task.hpp>
@@ -13,8 +14,10 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace muster {
@@ -80,7 +83,13 @@ public:
 
     wired_join(const wired_join&) = delete;
     wired_join& operator=(const wired_join&) = delete;
-    ~wired_join() { get_join().report_undelivered(); }
+    ~wired_join() {
+        get_join().report_undelivered();
+        if constexpr (std::same_as<Result, as_outcomes>)
+            if (const char* const why = get_join().handles_lost())
+                lost_ = grouped_reports::begin(
+                    get_join().options().name, get_join().options().site, get_join().total(), why);
+    }
 
     [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
     [[nodiscard]] join& get_join() noexcept { return wired_.get_join(); }
@@ -111,6 +120,11 @@ private:
         return std::move(options);
     }
 
+    struct nothing_lost {};
+    /// Made in the destructor, so that it collects the failures of the handles that go with wired_.
+    [[no_unique_address]] std::conditional_t<std::same_as<Result, as_outcomes>, std::unique_ptr<grouped_reports>,
+        nothing_lost>
+        lost_;
     Wired wired_;
 };
 
