@@ -7,8 +7,10 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace muster::http {
@@ -25,11 +27,7 @@ engine::engine(const client_options& options)
     if (options_.no_private_addresses_ && options_.proxy_ && !options_.proxy_->empty())
         throw std::invalid_argument(
             "client_options::no_private_addresses: a proxy would connect in our stead: leave the proxy out");
-    const auto most = [](std::size_t n) { return static_cast<long>(std::min<std::size_t>(n, 1 << 30)); };
-    if (options_.connections_per_host_ != 0)
-        curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_HOST_CONNECTIONS, most(options_.connections_per_host_));
-    if (options_.connections_ != 0)
-        curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_TOTAL_CONNECTIONS, most(options_.connections_));
+    loop_.limit_connections(options_.connections_per_host_, options_.connections_);
     if (options_.cookies_) {
         cookies_.reset(curl_share_init());
         if (!cookies_ || curl_share_setopt(cookies_.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) != CURLSHE_OK)
@@ -39,6 +37,34 @@ engine::engine(const client_options& options)
 }
 
 engine::~engine() { close(); }
+
+// ---- cookies ----
+
+std::vector<std::string> engine::cookies() const {
+    std::vector<std::string> all;
+    if (!cookies_)
+        return all;
+    const auto asking = make_easy();
+    curl_easy_setopt(asking.get(), CURLOPT_SHARE, cookies_.get());
+    curl_slist* lines = nullptr;
+    if (curl_easy_getinfo(asking.get(), CURLINFO_COOKIELIST, &lines) == CURLE_OUT_OF_MEMORY)
+        throw std::bad_alloc();
+    const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> owned(lines, &curl_slist_free_all);
+    for (const auto* line = lines; line != nullptr; line = line->next)
+        all.emplace_back(line->data);
+    return all;
+}
+
+void engine::add_cookie(const std::string& line) {
+    if (!cookies_)
+        throw std::invalid_argument("client::add_cookie: this client keeps no cookies (client_options::cookies)");
+    if (line.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+        throw std::invalid_argument("client::add_cookie: there is a line break or a NUL in the line");
+    const auto telling = make_easy();
+    curl_easy_setopt(telling.get(), CURLOPT_SHARE, cookies_.get());
+    if (curl_easy_setopt(telling.get(), CURLOPT_COOKIELIST, line.c_str()) == CURLE_OUT_OF_MEMORY)
+        throw std::bad_alloc();
+}
 
 // ---- from a request ----
 
@@ -189,6 +215,8 @@ void engine::curl_is_due() noexcept {
             if (at_hand.is_answered())
                 continue;
             shared_.noted.remove(at_hand);
+            // libcurl looks at a transfer again only if something else is paused than before.
+            curl_easy_pause(at_hand.easy(), CURLPAUSE_SEND | at_hand.pause_for_going_on());
             curl_easy_pause(at_hand.easy(), at_hand.pause_for_going_on());
         }
     }
@@ -332,8 +360,10 @@ void engine::settle() noexcept {
         return; // after_call settles
     if (!closed_)
         admit_waiting();
-    if (under_way_.empty() && leaving_.empty())
-        detach();
+    if (under_way_.empty() && leaving_.empty()) {
+        shared_.loop = nullptr;
+        loop_.rest();
+    }
 }
 
 void engine::detach() noexcept {

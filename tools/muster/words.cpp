@@ -59,6 +59,8 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
     app.add_option("--spool-limit", spool_limit,
            "start nothing more while so much output waits to be read: 20M, 1G (1G); it is kept in TMPDIR")
         ->type_name("SIZE");
+    app.add_option("--log-mode", log_mode, "permissions of a new --jsonl file (600: nobody else reads it)")
+        ->type_name("MODE");
     app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
     auto* none = app.add_flag("--no-progress", no_progress, "print no progress");
     app.add_flag("--progress", progress, "print progress, in lines of text, where standard error is no terminal, too")
@@ -94,6 +96,8 @@ void batch_words::understand(batch_options& o) const {
         o.halt.least = parse_count(max_failures, "--max-failures", 1, 1'000'000'000);
     o.drain = drain;
     o.failed_file = failed;
+    if (!log_mode.empty())
+        o.log_mode = parse_mode(log_mode, "--log-mode");
     if (!spool_limit.empty())
         o.spool_limit = parse_size(spool_limit, "--spool-limit");
     o.quiet = quiet;

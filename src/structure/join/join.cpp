@@ -35,7 +35,7 @@
 
 namespace muster::detail {
 
-static_assert(sizeof(join) <= 728, "a frame that awaits a combinator holds a join");
+static_assert(sizeof(join) <= 736, "a frame that awaits a combinator holds a join");
 
 const suspension_kind join::kind_of{.what = "its children",
     .cancel = &join::cancel,
@@ -43,7 +43,7 @@ const suspension_kind join::kind_of{.what = "its children",
     .list = &join::list,
     .waits_on = &join::waits_on};
 
-join::join(join_options options) noexcept
+join::join(join_options&& options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
       fiber_owner(&child_ended, &slot_name, &slot_site),
@@ -126,7 +126,8 @@ void join::record_durations() {
 }
 
 void join::begin_watches() noexcept {
-    began_ = loop_->now();
+    if (durations_are_ == durations::recorded)
+        began_ = loop_->now();
     advance(phase::running);
     watching_ = watches_.size();
     for (join_watch& w : watches_)
@@ -227,9 +228,21 @@ void join::input_came() noexcept {
 void join::fill() noexcept {
     gate_.begin_entry();
     filling_ = true;
+    if (!source_->is_pulled() && gate_.is_open() && !options_.retry)
+        start_given();
     while (may_start())
         start_one();
     filling_ = false;
+}
+
+/// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
+void join::start_given() noexcept {
+    while (next_ != source_->tasks() && phase_ < phase::children_told && input_ == input::goes_on) {
+        if (join_slot* const s = slots_.take_free()) [[likely]]
+            start_next(*s);
+        else
+            start_one();
+    }
 }
 
 bool join::may_start() noexcept {
@@ -243,11 +256,11 @@ bool join::may_start() noexcept {
     if (!due) {
         if (next_ == source_->tasks())
             input_ = input::ended;
-        if (input_ == input::ended || (source_->is_pulled() && source_->waiting_for_input() != nullptr) ||
+        if (input_ == input::ended || source_->waiting_for_input() != nullptr ||
             (attempts_ && attempts_->waiting() >= gate_.most_waiting()))
             return false;
     }
-    switch (gate_.ask(loop_->now())) {
+    switch (gate_.ask(time_for_gate())) {
     case start_gate::answer::now:
         return true;
     case start_gate::answer::when_one_ends:
@@ -282,14 +295,14 @@ void join::start_one() noexcept {
 }
 
 join_slot* join::take_slot() noexcept {
-    const std::size_t before = slots_.size();
-    join_slot* const s = slots_.take(*loop_, *this, most_slots_);
-    const bool is_new = slots_.size() != before;
+    if (join_slot* const s = slots_.take_free()) [[likely]]
+        return s;
+    join_slot* const s = slots_.make(*loop_, *this, most_slots_);
     // A slot for which there is no clock is never used.
-    return s != nullptr && is_new && attempts_ && !attempts_->add_clock(*s, most_slots_) ? nullptr : s;
+    return s != nullptr && attempts_ && !attempts_->add_clock(*s, most_slots_) ? nullptr : s;
 }
 
-void join::start_next(join_slot& s) noexcept {
+inline void join::start_next(join_slot& s) noexcept {
     s.index_ = next_;
     s.set_ended();
     auto got = child_source::pulled::end;
@@ -307,8 +320,9 @@ void join::start_next(join_slot& s) noexcept {
     ++next_;
     if (!is_sized())
         policy_.submit();
-    gate_.begin(loop_->now());
-    s.began_ = loop_->now();
+    gate_.begin(time_for_gate());
+    if (durations_are_ == durations::recorded || source_->is_pulled())
+        s.began_ = loop_->now();
     if (attempts_)
         attempts_->begin_child(s);
     begin_attempt(s);
@@ -316,7 +330,7 @@ void join::start_next(join_slot& s) noexcept {
 
 void join::try_again(join_slot& s) noexcept {
     policy_.count_retry();
-    gate_.begin(loop_->now());
+    gate_.begin(time_for_gate());
     s.forget_cancellation();
     s.set_ended();
     try {
@@ -327,8 +341,8 @@ void join::try_again(join_slot& s) noexcept {
     begin_attempt(s);
 }
 
-void join::begin_attempt(join_slot& s) noexcept {
-    if (s.ended()) {
+inline void join::begin_attempt(join_slot& s) noexcept {
+    if (s.ended()) [[unlikely]] {
         // Its function threw when it was called, or there was no memory for its frame: it has ended already.
         attempt_ended(s);
         return;
@@ -338,9 +352,9 @@ void join::begin_attempt(join_slot& s) noexcept {
     if (policy_.rules().quorum != 0 && source_->has_value_to_lose(s.index_))
         s.keep_value();
     share_context(s);
-    if (attempts_ && !attempts_->begin(s)) {
+    if (attempts_ && !attempts_->begin(s)) [[unlikely]] {
         s.destroy_unbegun();
-        detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
+        fail_for_lack_of_memory(s);
         attempt_ended(s);
         return;
     }
@@ -378,22 +392,28 @@ void join::child_ended(fiber_owner& o, fiber& f) noexcept {
 }
 
 void join::attempt_ended(join_slot& s) noexcept {
+    if (s.locals() != parent_->locals() && !s.out_->succeeded() && policy_.rules().policy != on_failure::settle)
+        [[unlikely]]
+        losses_.keep_context(s.index_, s.locals());
     s.release_locals();
     gate_.end();
-    if (attempts_) {
-        attempts_->end(s);
-        if (waits_for_another_attempt(s)) {
-            // Its place among those that run is free until then.
-            if (!filling_)
-                loop_->post(static_cast<call_entry&>(*this));
-            return;
-        }
-    }
+    if (attempts_ && attempt_is_not_the_last(s))
+        return;
     child_is_over(s);
 }
 
+bool join::attempt_is_not_the_last(join_slot& s) noexcept {
+    attempts_->end(s);
+    if (!waits_for_another_attempt(s))
+        return false;
+    // Its place among those that run is free until then.
+    if (!filling_)
+        loop_->post(static_cast<call_entry&>(*this));
+    return true;
+}
+
 bool join::waits_for_another_attempt(join_slot& s) noexcept {
-    if (stopping())
+    if (!options_.retry || stopping())
         return false;
     try {
         // The rule's function is the user's: it may have cancelled the caller.
@@ -404,11 +424,10 @@ bool join::waits_for_another_attempt(join_slot& s) noexcept {
     }
 }
 
-void join::child_is_over(join_slot& s) noexcept {
-    const std::size_t index = s.index_;
-    count(*s.out_, index);
+inline void join::child_is_over(join_slot& s) noexcept {
+    count(*s.out_, s.index_);
     try {
-        note_duration(index, s.began_);
+        note_duration(s.index_, s.began_);
         if (source_->is_pulled())
             source_->harvest(s);
     } catch (...) {
@@ -454,7 +473,7 @@ void join::watch_ended(join_watch& w) noexcept {
     settle_if_done();
 }
 
-void join::note_duration(std::size_t index, nanoseconds began) {
+inline void join::note_duration(std::size_t index, nanoseconds began) {
     if (durations_are_ == durations::ignored)
         return;
     if (index >= durations_.size())
@@ -462,7 +481,7 @@ void join::note_duration(std::size_t index, nanoseconds began) {
     durations_[index] = loop_->now() - began;
 }
 
-void join::count(const outcome_base& o, std::size_t index) noexcept {
+inline void join::count(const outcome_base& o, std::size_t index) noexcept {
     join_policy::decision decided;
     try {
         decided = policy_.child_ended(index, o.state());
@@ -470,6 +489,11 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
         input_failed(std::current_exception());
         return;
     }
+    if (decided.what != join_policy::verdict::go_on) [[unlikely]]
+        carry_out(decided, index);
+}
+
+void join::carry_out(join_policy::decision decided, std::size_t index) noexcept {
     switch (decided.what) {
     case join_policy::verdict::go_on:
         break;
@@ -500,7 +524,13 @@ cancel_text_ptr join::name_of_child(std::size_t index) const noexcept {
     }
 }
 
-void join::settle_if_done() noexcept {
+inline void join::settle_if_done() noexcept {
+    // In most cases others still run.
+    if (policy_.let_go() || gate_.running() == 0)
+        end_wait_if_done();
+}
+
+void join::end_wait_if_done() noexcept {
     if (is_over())
         return;
     if (!policy_.let_go()) {
@@ -635,6 +665,8 @@ bool join::waits_on(suspension& s, fiber*&, cancel_target*& combinator) noexcept
 }
 
 bool join::child_at(std::uint32_t i, child& found) noexcept {
+    if (phase_ < phase::children_told || is_over())
+        return false;
     if (i < slots_.size()) {
         if (auto& s = slots_[i]; s.out_ != nullptr && !s.ended())
             found.task = &s;
@@ -707,11 +739,15 @@ fiber* join::last_child(suspension& s) noexcept {
 }
 
 void join::list(const suspension& s, wait_lister& lister) {
+    static constexpr suspension_kind next_attempt{.what = "its next attempt", .cancel = nullptr};
+    const suspension pause(next_attempt); // stands for the wait of a child that has no coroutine just now
     const auto& j = static_cast<const join&>(s);
     for (std::size_t i = 0; i != j.slots_.size(); ++i) {
         const join_slot& slot = j.slots_[i];
         if (slot.out_ != nullptr && !slot.ended())
             lister.child(j.child_name(slot.index_), j.options_.site, &slot, nullptr, true);
+        else if (slot.out_ != nullptr && j.attempts_ && j.attempts_->waits(slot))
+            lister.child(j.child_name(slot.index_), j.options_.site, nullptr, &pause, true);
     }
     for (const join_watch& w : j.watches_)
         if (!w.was_cut())
@@ -764,7 +800,7 @@ void join::suppress_failures(std::size_t except, losses::why reason) const noexc
         return;
     for (std::size_t i = 0; i != total(); ++i)
         if (const auto* o = i == except || watches(i) ? nullptr : outcome_at(i); o != nullptr && o->failed())
-            losses::report_failure(options_, i, o->error(), reason);
+            losses_.report_failure(options_, i, o->error(), reason);
 }
 
 /// Values that a race or a quorum took and does not deliver.
@@ -819,10 +855,10 @@ void join::report_undelivered() const noexcept {
         return;
     suppress_failures(unlimited, losses::why::destroyed);
     if (losses_.input_error())
-        losses::report_failure(options_, std::nullopt, losses_.input_error(), losses::why::destroyed);
+        losses_.report_failure(options_, std::nullopt, losses_.input_error(), losses::why::destroyed);
     for (std::size_t i = 0; attempts_ && i != slots_.size(); ++i)
         if (const auto& s = slots_[i]; s.out_ != nullptr && attempts_->waits(s))
-            losses::report_failure(options_, s.index_, s.out_->error(), losses::why::destroyed);
+            losses_.report_failure(options_, s.index_, s.out_->error(), losses::why::destroyed);
 }
 
 void join::conclude() {
@@ -884,10 +920,11 @@ void join::conclude_settled() {
     const bool cancelled = own_cancellation_ || (parent_ != nullptr && parent_->cancellation_due());
     if (losses_.input_error() || cancelled) {
         const auto why = losses_.input_error() ? losses::why::input_failed : losses::why::cancelled;
-        if (source_ != nullptr && watches_.empty())
-            losses::report_together(options_, *source_, total(), why);
-        else
-            suppress_failures(unlimited, why);
+        for (join_watch& w : watches_)
+            w.child().mark_suppressed();
+        handles_ = losses_.input_error() ? handles::input_failed : handles::cancelled;
+        if (has_tasks())
+            losses_.report_together(options_, *source_, total(), watches_, why);
         report_lost_values(true);
         if (losses_.input_error()) {
             keep_own_cancellation();

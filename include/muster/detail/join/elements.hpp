@@ -31,9 +31,16 @@ public:
     // it takes it by value.
     using argument = std::conditional_t<std::is_reference_v<reference>, reference, reference&&>;
     static constexpr bool repeatable = std::ranges::forward_range<View>;
+    static constexpr bool awaited = false;
 
     template <class Range>
     explicit range_elements(Range&& range) : view_(std::views::all(std::forward<Range>(range))) {}
+
+    /// The input, where nothing was pulled from it.
+    [[nodiscard]] View take_view() && {
+        MUSTER_ASSERT(position_ == position::before_first);
+        return std::move(view_);
+    }
 
     [[nodiscard]] std::size_t size() {
         if constexpr (std::ranges::sized_range<View>)
@@ -67,7 +74,6 @@ public:
         position_ = position::at_taken;
         return *next_;
     }
-    [[nodiscard]] fiber* waiting() noexcept { return nullptr; }
 
 private:
     enum class position : std::uint8_t { before_first, at_taken, at_next, at_end };
