@@ -88,6 +88,22 @@ TEST_F(muster_help, the_help_of_run_says_how_to_use_it_and_what_the_placeholders
         EXPECT_TRUE(contains(text, words)) << words;
 }
 
+TEST_F(muster_help, help_is_within_80_columns_and_has_no_words_of_the_parser) {
+    for (const std::string command : {"run", "fetch"}) {
+        const auto text = said({command, "--help"});
+        std::istringstream in(text);
+        for (std::string line; command == "run" && std::getline(in, line);)
+            EXPECT_LE(line.size(), 80u) << line;
+        for (const auto* words : {"Excludes:", " TEXT", "{false}", "[OPTION]"})
+            EXPECT_FALSE(contains(text, words)) << words;
+    }
+    const auto text = said({"run", "--help"});
+    EXPECT_LT(text.find("Common options:"), text.find("  -j,--limit N"));
+    EXPECT_LT(text.find("  -j,--limit N"), text.find("When to stop:"));
+    EXPECT_FALSE(contains(text, "Other options:"));
+    EXPECT_TRUE(contains(text, "Options stand before the template."));
+}
+
 TEST_F(muster_help, every_option_is_in_the_manual) {
     for (const std::string command : {"run", "fetch"}) {
         auto manual = source("docs/man/muster-" + command + ".1");

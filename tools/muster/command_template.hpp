@@ -52,6 +52,8 @@ public:
     [[nodiscard]] std::string key(const input_line& line) const;
     /// *Returns* about how many bytes of arguments an input takes beside others in one command.
     [[nodiscard]] std::size_t cost(const std::string& input) const noexcept;
+    /// *Returns* the word in the command line by which a shell would read an input after all, such as eval; or nothing.
+    [[nodiscard]] std::string what_reads_again() const;
     /// The template as it was given.
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
 

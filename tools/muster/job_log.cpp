@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -46,9 +47,32 @@ const char* name_of(muster::outcome_state how) noexcept {
 
 using json = nlohmann::ordered_json;
 
+/// "2026-01-31T12:00:00.123Z". The loop's clock, which is never set, has another beginning than the calendar's.
+std::string time_for_log(muster::loop_clock::time_point when) {
+    using namespace std::chrono;
+    const auto then = system_clock::now() - duration_cast<system_clock::duration>(muster::loop_clock::now() - when);
+    const auto milliseconds = floor<std::chrono::milliseconds>(then.time_since_epoch()).count();
+    const std::time_t seconds = static_cast<std::time_t>(milliseconds / 1000);
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+        parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, milliseconds % 1000);
+}
+
+const std::string& host_name() {
+    static const std::string name = [] {
+        char text[256] = {};
+        return ::gethostname(text, sizeof text - 1) == 0 ? std::string(text) : std::string();
+    }();
+    return name;
+}
+
 void add_end(json& o, const job& j, const verdict& v) {
     o["seconds"] = std::round(std::chrono::duration<double>(j.took).count() * 1e6) / 1e6;
     o["attempts"] = j.attempts;
+    if (j.attempts != 0)
+        o["started"] = time_for_log(j.began);
+    o["host"] = host_name();
     if (v.state == muster::outcome_state::error) {
         o["error_type"] = short_type(v.error);
         o["error"] = problem_of(v.error);

@@ -29,10 +29,11 @@ struct input_line {
     std::uint64_t index = 0;  ///< among those that count, from 0
     std::uint64_t number = 0; ///< among all lines, from 1
     std::string text;
-    enum class kind : std::uint8_t { line, columns, combination, bundle };
+    enum class kind : std::uint8_t { line, columns, combination, bundle, block };
     kind is = kind::line;
-    bool too_long = false;          ///< the text is only its beginning
-    std::vector<std::string> parts; ///< its columns; or its inputs, which the text shows with spaces between them
+    bool too_long = false; ///< the text is only its beginning
+    /// Its columns; or its inputs, which the text shows with spaces between them; or its block of lines.
+    std::vector<std::string> parts;
 
     /// Whether {} stands for all parts, each a word, and not for the text.
     [[nodiscard]] bool is_list() const noexcept { return is == kind::combination || is == kind::bundle; }
@@ -73,6 +74,8 @@ public:
     void cut_into_columns(const column_rules& columns) { splitter_.emplace(columns.separator, columns.is_csv); }
     /// Takes the first line off, which names the columns; waits for it. *Errors*: usage_error.
     [[nodiscard]] std::vector<std::string> take_header();
+    /// Whole lines, so many bytes of them at most, become one, whose text only says which they are.
+    void give_blocks_of(std::size_t bytes) { block_ = bytes; }
     /// Several lines become one.
     void bundle(bundle_rules rules) { bundle_ = std::move(rules); }
 
@@ -120,6 +123,7 @@ private:
     [[nodiscard]] took take_one(input_line& line, int& reads);
     void cut(input_line& line) const;
     [[nodiscard]] took take_bundle(input_line& line, int& reads);
+    [[nodiscard]] took take_block(input_line& line, int& reads);
     [[nodiscard]] took take_bundle_so_far(input_line& line);
     /// Takes a line off the buffer, if there is one. *Returns* false if it needs more input.
     [[nodiscard]] bool take_raw(std::string& text, bool& too_long);
@@ -136,6 +140,7 @@ private:
     std::optional<combinations> combined_;
     std::optional<column_splitter> splitter_;
     std::string unfinished_; ///< lines of a record of CSV whose quotes are still open
+    std::size_t block_ = 0;  ///< bytes; 0: lines are given one by one
     bundle_rules bundle_;
     input_line begun_; ///< the bundle that is being made
     std::size_t begun_bytes_ = 0;
