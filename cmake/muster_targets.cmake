@@ -15,6 +15,11 @@ endfunction()
 function(muster_library target)
     muster_language(${target})
     set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX POSITION_INDEPENDENT_CODE ON)
+    # The code is position-independent, because users link the library into shared objects, too. A function of it is never
+    # replaced by one of the same name elsewhere, so g++ may inline it, as clang always does.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        target_compile_options(${target} PRIVATE -fno-semantic-interposition)
+    endif()
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 

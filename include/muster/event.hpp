@@ -18,33 +18,35 @@ namespace muster {
 
 namespace detail {
 
-class [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] event_wait final
-    : public list_waiter {
-public:
-    explicit event_wait(const bool& set, wait_list& waiters, loop_home& home, const suspension_kind& kind) noexcept
-        : list_waiter(waiters, kind),
-          set_(&set),
-          home_(&home) {}
+/// All of an event, so that a wait needs one pointer: the frames of the tasks that wait hold one each.
+struct event_data : wait_list {
+    explicit event_data(bool is_set) noexcept : set(is_set) {}
 
-    [[nodiscard]] bool await_ready() const { return ready_in(*home_, *set_, kind_->what); }
-    void await_resume() {
-        if (state() == wait_state::idle)
-            return;
-        if (state() == wait_state::lost)
-            throw_lost(*this);
-        if (listed())
-            list_->leave(*this);
-        else
-            move_to(wait_state::idle); // the event was set, and then destroyed
-        fiber_->throw_if_cancelled();
-    }
-
-private:
-    const bool* set_;
-    loop_home* home_;
+    loop_home home;
+    bool set;
 };
 
-using event_operation = operation<event_wait, const bool&, wait_list&, loop_home&, const suspension_kind&>;
+class [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] event_wait final
+    : public list_waiter{
+        public : event_wait(event_data & event, const suspension_kind& kind) noexcept : list_waiter(event, kind){}
+
+        [[nodiscard]] bool await_ready() const {auto& event = static_cast<event_data&>(*list_);
+return ready_in(event.home, event.set, kind_->what);
+} // namespace detail
+void await_resume() {
+    if (state() == wait_state::idle)
+        return;
+    if (state() == wait_state::lost)
+        throw_lost(*this);
+    if (listed())
+        list_->leave(*this);
+    else
+        move_to(wait_state::idle); // the event was set, and then destroyed
+    fiber_->throw_if_cancelled();
+}
+}; // namespace muster
+
+using event_operation = operation<event_wait, event_data&, const suspension_kind&>;
 
 } // namespace detail
 
@@ -61,35 +63,33 @@ public:
     /// Wakes all tasks that wait: each goes on even if the event is cleared before the task runs.
     /// *Complexity*: O(waiters).
     void set() {
-        home_.require_thread("event::set");
-        if (!set_) {
+        data_.home.require_thread("event::set");
+        if (!data_.set) {
             detail::about_to(detail::sync_act::used, this, &state_of);
-            set_ = true;
-            waiters_.grant_all();
+            data_.set = true;
+            data_.grant_all();
         }
     }
     void clear() {
-        home_.require_thread("event::clear");
+        data_.home.require_thread("event::clear");
         detail::about_to(detail::sync_act::used, this, &state_of);
-        set_ = false;
+        data_.set = false;
     }
-    [[nodiscard]] bool is_set() const noexcept { return set_; }
+    [[nodiscard]] bool is_set() const noexcept { return data_.set; }
 
     /// Waits until it is set. *Errors*: invalid_state_error if it is destroyed meanwhile.
     /// *Cancellation*: ends the wait; the wait for an event that is set is no cancellation point.
     /// *Complexity*: O(1), no allocation.
     [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation
     wait() noexcept {
-        return detail::event_operation(set_, waiters_, home_, wait_kind);
+        return detail::event_operation(data_, wait_kind);
     }
 
 private:
     static detail::sync_state state_of(const void* self) noexcept;
     static const detail::suspension_kind wait_kind;
 
-    detail::wait_list waiters_;
-    detail::loop_home home_;
-    bool set_ = false;
+    detail::event_data data_{false};
 };
 
 } // namespace muster

@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace muster::http {
 
@@ -56,6 +57,13 @@ public:
     [[nodiscard]] task<response_stream> open(request what);
 
     [[nodiscard]] client_statistics statistics() const noexcept;
+
+    /// *Returns* the cookies that client_options::cookies has kept so far, each as a line of the file format that
+    /// browsers and curl share ("Netscape"): seven fields with tabulators between. *Errors*: std::bad_alloc.
+    [[nodiscard]] std::vector<std::string> cookies() const;
+    /// Adds a cookie, as such a line. *Errors*: std::invalid_argument for a line with a line break in it, or if the
+    /// client keeps no cookies. A line that libcurl does not understand is passed over.
+    void add_cookie(const std::string& line);
 
 private:
     std::shared_ptr<engine> engine_;

@@ -66,7 +66,7 @@ public:
     /// destroyed meanwhile. *Cancellation*: ends the wait; no cancellation point if nothing is left to do.
     [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation
     join() noexcept {
-        return detail::event_operation(all_done_, joiners_, home_, join_kind);
+        return detail::event_operation(finished_, join_kind);
     }
 
 protected:
@@ -82,7 +82,7 @@ protected:
         detail::about_to(detail::sync_act::used, this, &state_of);
         ++size_;
         ++unfinished_;
-        all_done_ = false;
+        finished_.set = false;
         getters_.grant_first();
     }
     void item_was_taken() noexcept {
@@ -90,8 +90,10 @@ protected:
         --size_;
         putters_.grant_first();
     }
-    void require_thread(const char* what) const { home_.require_thread(what); }
-    [[nodiscard]] bool ready_in_loop(bool ready, const char* what) { return detail::ready_in(home_, ready, what); }
+    void require_thread(const char* what) const { finished_.home.require_thread(what); }
+    [[nodiscard]] bool ready_in_loop(bool ready, const char* what) {
+        return detail::ready_in(finished_.home, ready, what);
+    }
     void item_was_dropped() noexcept {
         --size_;
         if (unfinished_ > 0)
@@ -109,14 +111,12 @@ private:
     void finish_if_done() noexcept;
     static const detail::suspension_kind join_kind;
 
-    bool all_done_ = true; ///< asyncio's `finished` event
     std::size_t maxsize_;
     std::size_t size_ = 0;
     std::size_t unfinished_ = 0;
     detail::wait_list getters_;
     detail::wait_list putters_;
-    detail::wait_list joiners_;
-    detail::loop_home home_;
+    detail::event_data finished_{true}; ///< asyncio's event of this name; its home is the queue's
 };
 
 /// Waits until it is woken, because an item was put or the queue was shut down. Another task may have taken the item

@@ -169,17 +169,16 @@ private:
 
     void enter(stay& here);
     void leave(phase from, phase to) noexcept;
-    void check_open() const;
+    [[nodiscard]] bool is_open() const noexcept {
+        return stop_ == stop::none && (phase_ == phase::body_runs || (phase_ == phase::tasks_run && running_ != 0));
+    }
+    [[noreturn]] void throw_not_open() const;
     template <class T>
     void refuse_unless_open(task<T>& t) const {
-        try {
-            check_open();
-        } catch (...) {
-            auto frame = std::move(t).release();
-            if (frame && frame.address() != &detail::no_memory_tag)
-                frame.destroy();
-            throw;
-        }
+        if (is_open()) [[likely]]
+            return;
+        detail::discard_frame(std::move(t).release());
+        throw_not_open();
     }
     void add(member& m) noexcept;
     void leave_body(outcome_base& ended);

@@ -191,6 +191,10 @@ client_statistics client::statistics() const noexcept { return engine_->statisti
 
 client::~client() { engine_->close(); }
 
+std::vector<std::string> client::cookies() const { return engine_->cookies(); }
+
+void client::add_cookie(const std::string& line) { engine_->add_cookie(line); }
+
 task<response> client::get(std::string url) { return send(request(std::move(url))); }
 
 task<response> client::send(request what) {

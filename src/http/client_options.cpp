@@ -168,6 +168,11 @@ client_options& client_options::cookies(bool kept) noexcept {
     return *this;
 }
 
+client_options& client_options::netrc(std::string path) {
+    netrc_ = one_line(std::move(path), "client_options::netrc");
+    return *this;
+}
+
 tls_options& tls_options::ca_file(std::string path) {
     ca_file_ = one_line(std::move(path), "tls_options::ca_file");
     return *this;

@@ -19,6 +19,7 @@
 #include "digest.hpp"
 #include "download_note.hpp"
 #include "posix/part_file.hpp"
+#include "read_off.hpp"
 
 #include <muster/detail/scheduler.hpp>
 #include <muster/http.hpp>
@@ -303,22 +304,6 @@ private:
             throw;
         } catch (const muster::timeout_error&) {
             throw timeout_error(what_.url(), "nothing more of the body came (download_options::idle_timeout)");
-        }
-    }
-
-    /// Reads a body that is not wanted, if it is small: the connection can be used again then.
-    task<> read_off(response_stream& stream) {
-        constexpr std::size_t most = std::size_t{64} << 10;
-        try {
-            for (std::size_t came = 0; came < most;) {
-                auto reading = next_piece(stream);
-                auto piece = co_await std::move(reading);
-                if (!piece)
-                    co_return;
-                came += piece->size();
-            }
-        } catch (const http::error&) {
-            // The headers have said all that matters.
         }
     }
 

@@ -7,8 +7,10 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace muster::http {
@@ -39,6 +41,34 @@ engine::engine(const client_options& options)
 }
 
 engine::~engine() { close(); }
+
+// ---- cookies ----
+
+std::vector<std::string> engine::cookies() const {
+    std::vector<std::string> all;
+    if (!cookies_)
+        return all;
+    const auto asking = make_easy();
+    curl_easy_setopt(asking.get(), CURLOPT_SHARE, cookies_.get());
+    curl_slist* lines = nullptr;
+    if (curl_easy_getinfo(asking.get(), CURLINFO_COOKIELIST, &lines) == CURLE_OUT_OF_MEMORY)
+        throw std::bad_alloc();
+    const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> owned(lines, &curl_slist_free_all);
+    for (const auto* line = lines; line != nullptr; line = line->next)
+        all.emplace_back(line->data);
+    return all;
+}
+
+void engine::add_cookie(const std::string& line) {
+    if (!cookies_)
+        throw std::invalid_argument("client::add_cookie: this client keeps no cookies (client_options::cookies)");
+    if (line.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+        throw std::invalid_argument("client::add_cookie: there is a line break or a NUL in the line");
+    const auto telling = make_easy();
+    curl_easy_setopt(telling.get(), CURLOPT_SHARE, cookies_.get());
+    if (curl_easy_setopt(telling.get(), CURLOPT_COOKIELIST, line.c_str()) == CURLE_OUT_OF_MEMORY)
+        throw std::bad_alloc();
+}
 
 // ---- from a request ----
 
@@ -189,6 +219,8 @@ void engine::curl_is_due() noexcept {
             if (at_hand.is_answered())
                 continue;
             shared_.noted.remove(at_hand);
+            // libcurl looks at a transfer again only if something else is paused than before.
+            curl_easy_pause(at_hand.easy(), CURLPAUSE_SEND | at_hand.pause_for_going_on());
             curl_easy_pause(at_hand.easy(), at_hand.pause_for_going_on());
         }
     }

@@ -56,6 +56,8 @@ public:
     [[nodiscard]] client_statistics statistics() const noexcept {
         return {.waiting = admission_.waiting(), .under_way = admission_.admitted()};
     }
+    [[nodiscard]] std::vector<std::string> cookies() const;
+    void add_cookie(const std::string& line);
     /// Fails whatever is under way, and closes the connections.
     void close() noexcept;
 

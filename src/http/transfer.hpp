@@ -201,6 +201,12 @@ private:
         fresh_connection, ///< bytes that answer nothing had come on the connection, or the server refused the stream
         without_expect    ///< the server does not know "Expect: 100-continue"
     };
+    /// An HTTP/2 answer has begun before the request's body was sent. libcurl 7.88 does not notice that the stream is
+    /// closed when that is because the last of the body has gone (on_stream_close in lib/http2.c).
+    enum class push {
+        not_needed,
+        due ///< once the body is sent libcurl must look at the stream again
+    };
     /// How a body ends that only the end of a TLS connection ends.
     enum class tls_end { no_matter, cut_off, proper };
     /// The addresses of the hop at hand.
@@ -289,6 +295,7 @@ private:
     resend resend_ = resend::no;
     tls_end tls_end_ = tls_end::no_matter;
     naming naming_ = naming::by_libcurl;
+    push push_ = push::not_needed;
     bool receiving_is_paused_ = false; ///< libcurl takes nothing from the connection
     bool sink_was_used_ = false;
 

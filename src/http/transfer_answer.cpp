@@ -325,6 +325,11 @@ bool transfer::begin_body() {
     // same.
     if (upload_.waits())
         note();
+    if (frame_.kind == framing::until_close && answer_.version == http_version::http2 && hop_.sends_body &&
+        !body_was_sent()) {
+        push_ = push::due;
+        curl_easy_setopt(easy(), CURLOPT_NOPROGRESS, 0L);
+    }
     look_for_end();
     tell_waiter();
     return true;
@@ -392,6 +397,10 @@ int transfer::on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_o
     auto& t = *static_cast<transfer*>(self);
     if (t.tls_end_ == tls_end::cut_off && tls_was_closed_properly(t.easy()))
         t.tls_end_ = tls_end::proper;
+    if (t.push_ == push::due && t.body_was_sent()) {
+        t.push_ = push::not_needed;
+        t.note();
+    }
     const auto count = static_cast<std::uint64_t>(sent);
     if (!t.is_wanted() || !t.request_->upload_progress() || count == t.upload_said_)
         return 0;
@@ -487,6 +496,8 @@ bool transfer::body_was_sent() const noexcept {
     const auto count = static_cast<std::uint64_t>(sent);
     if (request_->body())
         return count >= request_->body()->size();
+    if (request_->source() && request_->source_size())
+        return count >= *request_->source_size(); // libcurl does not ask for the end of it
     return upload_.is_at_end() && count >= upload_.taken();
 }
 

@@ -34,8 +34,11 @@ void require_url(const std::string& url, const std::string& on_wire) {
     const CURLUcode status = curl_url_set(parsed.get(), CURLUPART_URL, on_wire.c_str(), 0);
     if (status == CURLUE_OUT_OF_MEMORY)
         throw std::bad_alloc();
-    if (status == CURLUE_UNSUPPORTED_SCHEME)
+    // In "localhost:80/x" the host looks like a scheme.
+    if (status == CURLUE_UNSUPPORTED_SCHEME && url.find("://") != std::string::npos)
         throw url_error(url, "only http and https are supported");
+    if (status == CURLUE_UNSUPPORTED_SCHEME)
+        throw url_error(url, "not a URL: it must begin with http:// or https://");
     if (status == CURLUE_BAD_SCHEME)
         throw url_error(url, "not a URL: it must begin with http:// or https://");
     if (status != CURLUE_OK) {
@@ -188,6 +191,7 @@ void transfer::apply() {
     came_ = 0;
     receiving_is_paused_ = false;
     tls_end_ = tls_end::no_matter;
+    push_ = push::not_needed;
     times_sent_ = 0;
     no_socket_.clear();
     private_address_.clear();
@@ -296,6 +300,8 @@ void transfer::set_client(const client_options& options) {
         set(CURLOPT_ACCEPT_ENCODING, accepted_encodings());
     if (!options.user_agent_.empty())
         set(CURLOPT_USERAGENT, options.user_agent_.c_str());
+    // A path goes out as it is written: resolving its dots would ask for something else than the URL names.
+    set(CURLOPT_PATH_AS_IS, 1L);
     // Redirects are followed by begin_again.
     set(CURLOPT_FOLLOWLOCATION, 0L);
     set(CURLOPT_CONNECTTIMEOUT_MS, in_milliseconds(options.connect_timeout_));
@@ -305,6 +311,10 @@ void transfer::set_client(const client_options& options) {
         set(CURLOPT_PIPEWAIT, 1L);
     if (options.cookies_)
         set(CURLOPT_COOKIEFILE, ""); // no file, but it turns cookies on
+    if (!options.netrc_.empty()) {
+        set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_OPTIONAL));
+        set(CURLOPT_NETRC_FILE, options.netrc_.c_str());
+    }
     if (!options.unix_socket_.empty())
         set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket_.c_str());
     if (options.no_private_addresses_)

@@ -99,12 +99,27 @@ std::exception_ptr unreadable_result(const std::string& function, const std::exc
         [&] { return wire_error("the result of '" + function + "' can't be read: " + detail::describe(problem)); });
 }
 
+std::exception_ptr out_of_reach_during_call(
+    pid_t process, const pool_settings& pool, const std::string& function) noexcept {
+    return error_of([&] {
+        return worker_out_of_reach_error(
+            "while it called '" + function + "', " + out_of_reach(process, pool), static_cast<int>(process));
+    });
+}
+
 std::exception_ptr no_process_started(
     const pool_settings& pool, const std::string& function, const std::string& reason) noexcept {
     return error_of([&] {
         return worker_start_error("no process of the pool '" + pool.name + "' could be started to make the call of '" +
                                   function + "': " + reason);
     });
+}
+
+std::string out_of_reach(pid_t process, const pool_settings& pool) {
+    return "process " + std::to_string(process) + " of the pool '" + pool.name +
+           "' had to be killed and can't be, because it runs as another user: it was left alone. Keep the user that "
+           "started it (confine it with limits instead), or give this program the capability to kill (CAP_KILL), or a "
+           "cgroup for its workers that it may kill";
 }
 
 std::string not_ready_in_time(const ended_worker& w) {

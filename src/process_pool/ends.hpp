@@ -39,11 +39,14 @@ struct ended_worker {
     const ended_worker& w, const std::string& function, const std::exception_ptr& damage) noexcept;
 [[nodiscard]] std::exception_ptr unreadable_result(
     const std::string& function, const std::exception_ptr& problem) noexcept;
+[[nodiscard]] std::exception_ptr out_of_reach_during_call(
+    pid_t process, const pool_settings& pool, const std::string& function) noexcept;
 [[nodiscard]] std::exception_ptr no_process_started(
     const pool_settings& pool, const std::string& function, const std::string& reason) noexcept;
 
 // Reasons why a worker did not start, or ended before it was of use.
 [[nodiscard]] std::string not_ready_in_time(const ended_worker& w);
+[[nodiscard]] std::string out_of_reach(pid_t process, const pool_settings& pool);
 [[nodiscard]] std::string damaged_start(const ended_worker& w, const std::exception_ptr& damage);
 [[nodiscard]] std::string death_before_ready(const ended_worker& w);
 [[nodiscard]] std::string death_before_first_call(const ended_worker& w);

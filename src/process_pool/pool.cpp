@@ -148,8 +148,12 @@ void process_pool::job::kill_if_running() noexcept {
     if (!pool_ || !pool_->settings.kill_cancelled)
         return;
     const call_queue::held own(pool_->queue);
-    if (worker_ != nullptr)
-        worker_->kill(own, workers::worker_handle::cause::cancelled);
+    if (worker_ == nullptr)
+        return;
+    worker_->kill(own, workers::worker_handle::cause::cancelled);
+    // Nothing else would tell the supervisor of a process that can't be killed.
+    if (worker_->is_out_of_reach(own))
+        pool_->queue.wake(own);
 }
 
 void process_pool::job::set_error(std::exception_ptr error) noexcept {

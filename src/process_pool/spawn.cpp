@@ -97,16 +97,16 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 } // namespace
 
-void child_process::kill() const noexcept {
+bool child_process::kill() const noexcept {
     if (listing_ == listing::reaped)
-        return;
+        return true;
 #if defined(SYS_pidfd_send_signal)
     // Never another process that was given the same number.
     if (has_end_descriptor() &&
         (::syscall(SYS_pidfd_send_signal, end_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH))
-        return;
+        return true;
 #endif
-    ::kill(id_, SIGKILL);
+    return ::kill(id_, SIGKILL) == 0 || errno != EPERM;
 }
 
 bool child_process::has_ended() const noexcept {
@@ -185,8 +185,8 @@ child_process start_worker(
     child_process child(id, std::move(ours), std::move(end));
     // Without such descriptors the supervisor looks for deaths from time to time.
     if (!has_end && error != ENOSYS && error != EPERM) {
-        child.kill();
-        child.reap();
+        if (child.kill())
+            child.reap();
         fail(error, "pidfd_open");
     }
     return child;

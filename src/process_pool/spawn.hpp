@@ -36,12 +36,14 @@ public:
 
     [[nodiscard]] pid_t id() const noexcept { return id_; }
     [[nodiscard]] int socket() const noexcept { return socket_.get(); }
+    void close_socket() noexcept { socket_ = detail::owned_fd(); }
     /// Readable once the process has ended; -1 on a system that has no such descriptors.
     [[nodiscard]] int end_descriptor() const noexcept { return end_.get(); }
     [[nodiscard]] bool has_end_descriptor() const noexcept { return end_.get() >= 0; }
 
-    /// Does nothing once the process was reaped.
-    void kill() const noexcept;
+    /// Does nothing once the process was reaped. *Returns* false if this program may not kill it, because it runs as
+    /// another user by now.
+    [[nodiscard]] bool kill() const noexcept;
     [[nodiscard]] bool has_ended() const noexcept;
     /// Waits for its end, and ends what it has started and left behind.
     void kill_group() const noexcept;

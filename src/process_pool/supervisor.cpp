@@ -77,6 +77,7 @@ bool supervisor::step() noexcept {
     }
     take_read_answers();
     refuse_waiting_calls();
+    reap_abandoned();
     bool start = false;
     {
         const held own(queue_);
@@ -140,7 +141,7 @@ bool supervisor::give_call(const held& own, worker_handle& w) noexcept {
     job* const j = queue_.take(own);
     if (j == nullptr)
         return false;
-    if (!w.send_call(++calls_, *j)) {
+    if (!w.send_call(own, ++calls_, *j)) {
         queue_.put_back(own, *j);
         return true;
     }
@@ -234,6 +235,8 @@ int supervisor::poll_timeout() const noexcept {
 }
 
 void supervisor::wait_for_events() noexcept {
+    // No event would tell of one that became out of reach on another thread or while its answer was read.
+    abandon_those_out_of_reach();
     polled_.clear();
     MUSTER_ASSERT(polled_.capacity() >= 1 + 2 * workers_.size());
     polled_.push_back({queue_.wake_up_descriptor(), POLLIN, 0});
@@ -256,7 +259,7 @@ void supervisor::wait_for_events() noexcept {
     for (std::size_t i = 0; i != workers_.size(); ++i)
         if (workers_[i]->now() != phase::decoding)
             handle_events(*workers_[i], polled_[2 * i + 1].revents, polled_[2 * i + 2].revents);
-    erase_dead_workers();
+    abandon_those_out_of_reach();
 }
 
 void supervisor::handle_events(worker_handle& w, short on_socket, short on_end) noexcept {
@@ -265,7 +268,7 @@ void supervisor::handle_events(worker_handle& w, short on_socket, short on_end) 
     if ((on_socket & (POLLIN | POLLHUP | POLLERR)) != 0)
         read_socket(w);
     if (w.reads() == worker_handle::stream::hung_up && on_end == 0)
-        w.hasten_end();
+        w.hasten_end(held(queue_));
     if (on_end != 0 || (!w.process().has_end_descriptor() && w.process().has_ended()))
         bury(w);
     else if (clock::now() >= w.deadline())
@@ -407,6 +410,55 @@ void supervisor::bury(worker_handle& w) noexcept {
     else if (!w.has_served() && w.now() != phase::exiting)
         conclude_start(w, how);
     w.become(phase::dead);
+}
+
+/// A process that runs as another user and can't be killed: whoever waits for its call is told so instead of waiting
+/// for its end. It is taken off the system's list when it ends by itself, at the latest by the system when this program
+/// ends.
+void supervisor::abandon(worker_handle& w) noexcept {
+    MUSTER_ASSERT(w.now() != phase::decoding);
+    {
+        const held own(queue_);
+        queue_.process_ended(own, w.process().id());
+        if (w.call() != nullptr)
+            queue_.call_ended(own, *w.call());
+    }
+    w.hang_up();
+    if (job* const j = w.call(); j != nullptr) {
+        w.call_is_over();
+        j->set_error(ends::out_of_reach_during_call(w.process().id(), settings_, j->name()));
+        j->finish();
+    } else if (!w.has_served() && w.now() != phase::exiting) {
+        try {
+            start_failed(ends::out_of_reach(w.process().id(), settings_), true);
+        } catch (const std::bad_alloc&) {
+            start_failed("no memory", true);
+        }
+    }
+    w.become(phase::dead);
+    try {
+        abandoned_.push_back(w.take_process());
+    } catch (const std::bad_alloc&) {
+        // The system keeps its end until this program ends.
+    }
+}
+
+void supervisor::abandon_those_out_of_reach() noexcept {
+    for (auto& w : workers_) {
+        const bool is_lost = w->now() != phase::dead && w->now() != phase::decoding && w->is_out_of_reach(held(queue_));
+        if (is_lost)
+            abandon(*w);
+    }
+    erase_dead_workers();
+}
+
+void supervisor::reap_abandoned() noexcept {
+    std::erase_if(abandoned_, [](child_process& process) {
+        const bool ended = process.has_ended();
+        if (ended)
+            process.reap();
+        return ended;
+    });
 }
 
 void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcept {

@@ -72,12 +72,16 @@ private:
 
     // ---- ends of workers ----
     void bury(worker_handle& w) noexcept;
+    void abandon_those_out_of_reach() noexcept;
+    void abandon(worker_handle& w) noexcept;
+    void reap_abandoned() noexcept;
     void conclude_call(worker_handle& w, const process_end& how) noexcept;
     void conclude_start(worker_handle& w, const process_end& how) noexcept;
 
     const pool_settings& settings_;
     call_queue& queue_;
     std::vector<std::unique_ptr<worker_handle>> workers_;
+    std::vector<child_process> abandoned_; ///< those that can't be killed and have not ended
     std::vector<pollfd> polled_;
     std::vector<std::uint8_t> buffer_;
     std::uint64_t calls_ = 0;

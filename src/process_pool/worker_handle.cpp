@@ -95,7 +95,12 @@ void worker_handle::become(phase next) noexcept {
 void worker_handle::kill(const call_queue::held&, cause why) noexcept {
     if (cause_ == cause::none)
         cause_ = why;
-    process_.kill();
+    kill_or_give_up();
+}
+
+void worker_handle::kill_or_give_up() noexcept {
+    if (!process_.kill())
+        reach_ = reach::out_of_reach;
 }
 
 void worker_handle::distrust(std::exception_ptr why) noexcept {
@@ -113,14 +118,14 @@ void worker_handle::send_greeting(const std::vector<std::uint8_t>& body) noexcep
     send_on();
 }
 
-bool worker_handle::send_call(std::uint64_t number, job& j) noexcept {
+bool worker_handle::send_call(const call_queue::held& own, std::uint64_t number, job& j) noexcept {
     MUSTER_ASSERT(phase_ == phase::idle && call_ == nullptr);
     number_ = number;
     output_.begin(number, j.message());
     const int error = output_.send(process_.socket());
     if (error != 0) {
         hang_up();
-        hasten_end();
+        hasten_end(own);
         if (output_.nothing_was_sent()) {
             output_.drop();
             return false;

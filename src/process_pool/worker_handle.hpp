@@ -109,11 +109,18 @@ public:
     // ---- the process ----
     [[nodiscard]] child_process& process() noexcept { return process_; }
     [[nodiscard]] const child_process& process() const noexcept { return process_; }
-    /// The first cause counts: it decides which error the call ends with.
+    /// The first cause counts: it decides which error the call ends with. A process that can't be killed is
+    /// out_of_reach from then on: the supervisor, which has to be woken, leaves it alone.
     void kill(const call_queue::held& own, cause why) noexcept;
     /// Kills a process that is about to end by itself, or of no use any more, without being the cause of its end.
-    void hasten_end() noexcept { process_.kill(); }
+    void hasten_end(const call_queue::held&) noexcept { kill_or_give_up(); }
+    [[nodiscard]] bool is_out_of_reach(const call_queue::held&) const noexcept { return reach_ == reach::out_of_reach; }
     [[nodiscard]] cause killed_because(const call_queue::held&) const noexcept { return cause_; }
+    /// Gives the process away without its socket, so that the process sees its end. The worker is dead.
+    [[nodiscard]] child_process take_process() noexcept {
+        process_.close_socket();
+        return std::move(process_);
+    }
     process_end reap(const call_queue::held&) noexcept { return process_.reap(); }
 
     // ---- the socket ----
@@ -136,7 +143,7 @@ public:
 
     // ---- its call ----
     /// *Returns* false if the process had died before: the call has not begun then, and is another worker's.
-    [[nodiscard]] bool send_call(std::uint64_t number, job& j) noexcept;
+    [[nodiscard]] bool send_call(const call_queue::held& own, std::uint64_t number, job& j) noexcept;
     [[nodiscard]] std::uint64_t call_number() const noexcept { return number_; }
     /// Null if it makes none.
     [[nodiscard]] job* call() const noexcept { return call_; }
@@ -154,7 +161,12 @@ public:
     void clear_deadline() noexcept { deadline_ = time_point::max(); }
 
 private:
+    enum class reach : std::uint8_t { within, out_of_reach };
+
+    void kill_or_give_up() noexcept;
+
     child_process process_;
+    reach reach_ = reach::within; ///< guarded as `cause_` is
     phase phase_ = phase::starting;
     stream stream_ = stream::open;
     cause cause_ = cause::none;

@@ -172,7 +172,9 @@ std::vector<std::uint8_t> written(const nlohmann::json& call, const terms& t) {
 
 void process_pool::serve_if_worker() {
     served.store(true);
-    const char* version = std::getenv(wire::variable);
+    // A program with more rights than whoever started it (set-uid, capabilities of its file) sees no such variable: it
+    // would make the calls of anybody who sets it.
+    const char* version = ::secure_getenv(wire::variable);
     if (version == nullptr)
         return;
     ::unsetenv(wire::variable); // processes that a call starts are none of the pool's
@@ -198,7 +200,7 @@ void process_pool::serve_if_worker() {
 std::string workers::unfit_for_a_pool(bool starts_itself) {
     static constexpr const char* call_it =
         "call muster::process_pool::serve_if_worker() as the first thing in the program's main";
-    if (!served.load() && std::getenv(wire::variable) != nullptr && is_socket(socket_of_worker)) {
+    if (!served.load() && ::secure_getenv(wire::variable) != nullptr && is_socket(socket_of_worker)) {
         const std::string problem = std::string("the worker runs a main that makes a pool of its own: ") + call_it;
         static_cast<void>(send_message(0, {{"muster", wire::version}, {"problem", problem}}));
         return problem;

@@ -4,9 +4,16 @@
 
 #include <muster/detail/scheduler.hpp>
 
+#include <utility>
+
 namespace muster::detail {
 
 constinit thread_local locals_scope* locals_scope::innermost_ = nullptr;
+
+void release_locals(task_locals* list) noexcept {
+    while (list != nullptr && --list->owners == 0)
+        delete std::exchange(list, list->next);
+}
 
 task_locals* current_locals() noexcept {
     if (const auto* scope = locals_scope::innermost())

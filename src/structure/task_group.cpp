@@ -125,13 +125,13 @@ void task_group::leave(phase from, phase to) noexcept {
     phase_ = to;
 }
 
-void task_group::check_open() const {
+void task_group::throw_not_open() const {
+    MUSTER_ASSERT(!is_open());
     if (phase_ == phase::made)
         throw invalid_state_error("this task_group has not been entered: start tasks in the body given to run()");
     if (phase_ == phase::over || (phase_ == phase::tasks_run && running_ == 0))
         throw invalid_state_error("this task_group has ended: its tasks must be started in its body, or by its tasks");
-    if (stop_ != stop::none)
-        throw invalid_state_error("this task_group is shutting down: a failure or cancel() ended it");
+    throw invalid_state_error("this task_group is shutting down: a failure or cancel() ended it");
 }
 
 void task_group::add(member& m) noexcept {

@@ -35,7 +35,7 @@ void throw_lost(waiter& w) {
 detail::sync_state event::state_of(const void* self) noexcept {
     const auto& e = *static_cast<const event*>(self);
     // A task that was woken goes on, whether the event is still there or not.
-    return {.kind = "event", .value = e.set_ ? 1 : 0, .is_waited_for = !e.waiters_.empty()};
+    return {.kind = "event", .value = e.data_.set ? 1 : 0, .is_waited_for = !e.data_.empty()};
 }
 
 const detail::suspension_kind event::wait_kind{

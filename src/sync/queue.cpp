@@ -56,11 +56,11 @@ detail::sync_state queue_base::state_of(const void* self) noexcept {
     return {.kind = "queue",
         .value = static_cast<std::ptrdiff_t>(q.size_),
         .unfinished = q.unfinished_,
-        .is_waited_for = is_used(q.getters_) || is_used(q.putters_) || !q.joiners_.empty()};
+        .is_waited_for = is_used(q.getters_) || is_used(q.putters_) || !q.finished_.empty()};
 }
 
 void queue_base::task_done() {
-    home_.require_thread("queue::task_done");
+    finished_.home.require_thread("queue::task_done");
     if (unfinished_ == 0)
         throw std::out_of_range("task_done() called too many times");
     detail::about_to(detail::sync_act::task_done, this, &state_of);
@@ -69,9 +69,9 @@ void queue_base::task_done() {
 }
 
 void queue_base::finish_if_done() noexcept {
-    if (unfinished_ == 0 && !all_done_) {
-        all_done_ = true;
-        joiners_.grant_all();
+    if (unfinished_ == 0 && !finished_.set) {
+        finished_.set = true;
+        finished_.grant_all();
     }
 }
 

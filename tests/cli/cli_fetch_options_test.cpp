@@ -151,7 +151,6 @@ TEST_F(muster_command, fetch_refuses_options_that_can_not_be) {
     expect_refused({"fetch", "--cacert", path("none"), url("/ok")}, "--cacert");
     expect_refused({"fetch", "--key", path("none"), url("/ok")}, "--key needs --cert");
     expect_refused({"fetch", "--name", "{#}", url("/ok")}, "give that, too");
-    expect_refused({"fetch", "-o", path("out"), "--name", "{}", url("/ok")}, "two bodies could have one name");
     expect_refused({"fetch", "-o", path("out"), "--name", "../{#}", url("/ok")}, "no slash");
     expect_refused({"fetch", url("/ok"), ":::", "a"}, "has no place for the inputs");
     expect_refused({"fetch", url("/{}"), url("/{}"), ":::", "a"}, "there must be one URL");

@@ -5,6 +5,8 @@
 #include "support/http2_server.hpp"
 #include "support/http_fixture.hpp"
 
+#include <muster/sleep.hpp>
+
 #include <functional>
 #include <optional>
 #include <utility>
@@ -310,6 +312,30 @@ TEST_F(http_hostile, an_early_answer_whose_stream_is_reset_without_an_error_is_t
         });
         auto reply = co_await client.send(std::move(ask));
         EXPECT_EQ(reply.body, "ok");
+    };
+    run(body, http::client_options().version(http::http_version::http2_only).timeout(20s));
+}
+
+TEST_F(http_hostile, an_early_answer_without_a_length_ends_when_the_upload_does) {
+    const http2_server server(
+        [](std::uint32_t s, std::size_t) { return h2::headers(s, "200", 0) + h2::data(s, "ok", h2::end_stream); });
+    const auto body = [&](http::client& client) -> muster::task<> {
+        for (const bool has_size : {false, true}) {
+            auto left = std::make_shared<int>(3);
+            const auto give = [left]() -> muster::task<std::optional<std::string>> {
+                co_await muster::sleep_for(30ms); // the answer has begun by then
+                if ((*left)-- == 0)
+                    co_return std::nullopt;
+                co_return std::optional<std::string>("some");
+            };
+            auto ask = http::request(server.url());
+            if (has_size)
+                ask.body_from(http::body_source(give), 12);
+            else
+                ask.body_from(http::body_source(give));
+            auto ended = co_await muster::as_outcome(client.send(std::move(ask)));
+            EXPECT_TRUE(ended.succeeded() && ended.value().body == "ok") << muster::to_string(ended);
+        }
     };
     run(body, http::client_options().version(http::http_version::http2_only).timeout(20s));
 }

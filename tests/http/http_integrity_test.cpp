@@ -314,26 +314,6 @@ TEST_F(http_integrity, a_packed_body_in_members_is_unpacked_and_rubbish_behind_i
     run(body);
 }
 
-TEST_F(http_integrity, every_split_of_a_packed_answer_is_the_same_answer) {
-    const std::string packed = gzip(noise(300));
-    const std::string answer =
-        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + std::to_string(packed.size()) + "\r\n\r\n" +
-        packed;
-    std::size_t cut = 0;
-    const scripted_server server([&](const asked& a) {
-        scripted_server::say(a.socket, answer.substr(0, cut));
-        std::this_thread::sleep_for(1ms);
-        return answer.substr(cut);
-    });
-    const auto body = [&](http::client& client) -> muster::task<> {
-        for (cut = 1; cut < answer.size(); cut += 5) {
-            auto reply = co_await client.get(server.url());
-            EXPECT_EQ(reply.body, noise(300)) << cut;
-        }
-    };
-    run(body);
-}
-
 // ---- HEAD, Expect ----
 
 TEST_F(http_integrity, a_head_request_has_no_body_to_wait_for_nor_to_limit) {

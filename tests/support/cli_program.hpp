@@ -32,6 +32,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -59,7 +60,9 @@ struct setting {
     bool close_input = false;
     bool close_output = false;
     bool close_error = false;
-    bool terminal = false; ///< standard error is one
+    bool terminal = false;   ///< standard error is one
+    bool no_network = false; ///< no interface is up; where that can't be had the exit status is 126
+    bool c_locale = false;   ///< nothing in the environment says another one
     rlim_t file_size = RLIM_INFINITY;
     rlim_t descriptors = RLIM_INFINITY;
     std::vector<int> ignored; ///< signals
@@ -122,6 +125,12 @@ public:
             if (s.descriptors != RLIM_INFINITY) {
                 const rlimit limit{s.descriptors, s.descriptors};
                 ::setrlimit(RLIMIT_NOFILE, &limit);
+            }
+            if (s.no_network && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+                ::_exit(126);
+            if (s.c_locale) {
+                for (const char* name : {"LANG", "LC_ALL", "LC_CTYPE"})
+                    ::unsetenv(name);
             }
             ::execv(words[0], words.data());
             ::_exit(127);

@@ -247,7 +247,8 @@ private:
                 pid_ = -1;
                 return;
             }
-            if (accepts(ports_[plain]))
+            // It begins to listen in the order of its configuration.
+            if (accepts(ports_[plain]) && (!with_tls_ || accepts(ports_[http2])))
                 return;
             std::this_thread::sleep_for(std::chrono::milliseconds(5));
         }

@@ -15,6 +15,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -1114,6 +1115,48 @@ TEST(faulty_server, serves_many_clients_at_once_while_its_figures_are_read) {
     EXPECT_EQ(good, 8 * 25 * 3);
     EXPECT_EQ(server.stats().requests, 8U * 25U * 3U);
     EXPECT_EQ(server.stats().connections, 8U + 8U * 25U * 2U);
+}
+
+// ---- scripts ----
+
+TEST(faulty_server_scripts, an_answer_goes_out_in_its_pieces_and_ends_as_it_says) {
+    using muster::testing::faulty_answer;
+    using muster::testing::faulty_request;
+    std::vector<faulty_request> seen;
+    faulty_server server({.script = [&](const faulty_request& asked) -> std::optional<faulty_answer> {
+        seen.push_back(asked);
+        if (asked.has(" /split "))
+            return faulty_answer("one ").then(20ms, "two ").then(0ms, "three\n");
+        if (asked.has(" /close "))
+            return faulty_answer("half", faulty_answer::ending::close);
+        if (asked.has(" /reset "))
+            return faulty_answer("half", faulty_answer::ending::reset).then(5ms, "");
+        return std::nullopt;
+    }});
+    raw_client kept(server);
+    kept.get("/split", "X-A: b\r\n");
+    std::string bytes;
+    while (bytes.find('\n') == std::string::npos && kept.read_once(bytes, 100) > 0) {}
+    EXPECT_EQ(bytes, "one two three\n");
+    kept.send("POST /ok HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello");
+    bytes.clear();
+    while (!bytes.ends_with("ok\n") && kept.read_once(bytes, 1000) > 0) {}
+    EXPECT_TRUE(bytes.starts_with("HTTP/1.1 200 OK\r\n")) << bytes;
+    kept.get("/close");
+    const auto closed = kept.until_end();
+    EXPECT_EQ(closed.bytes, "half");
+    EXPECT_EQ(closed.error, 0);
+    raw_client other(server);
+    other.get("/reset");
+    const auto reset = other.until_end();
+    EXPECT_EQ(reset.bytes, "half");
+    EXPECT_EQ(reset.error, ECONNRESET);
+    server.stop();
+    ASSERT_EQ(seen.size(), 4u);
+    EXPECT_EQ(seen[0].head, "GET /split HTTP/1.1\r\nHost: test\r\nX-A: b\r\n\r\n");
+    EXPECT_EQ(seen[1].body, "hello");
+    EXPECT_EQ(seen[3].number, 3u);
+    EXPECT_EQ(server.stats().by_route.at("scripted"), 3u);
 }
 
 } // namespace

@@ -376,7 +376,7 @@ muster::task<> batch::serve(std::uint64_t index) {
         }
         const auto error = ended.error();
         if (r.what.attempts > options_.retries || phase_ == phase::stopping || !stop_reason_.empty() ||
-            !worth_a_retry(error)) {
+            !worth_a_retry(r.what, error)) {
             end_job(index, verdict::failed(error));
             co_return;
         }

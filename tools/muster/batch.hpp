@@ -65,8 +65,9 @@ struct batch_options {
     bool drain = false;      ///< the first signal starts nothing more and lets what runs go on
     std::string failed_file; ///< the inputs that did not succeed, or none
     char failed_end = '\n';
-    std::string jsonl;   ///< the log's file, or none
-    bool resume = false; ///< go on where the log ends
+    std::string jsonl;        ///< the log's file, or none
+    unsigned log_mode = 0600; ///< the permissions of a new log
+    bool resume = false;      ///< go on where the log ends
     std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
     std::string limit_file; ///< says how many may run at once, and is read again and again
@@ -118,7 +119,7 @@ protected:
     /// One attempt at a line. Throws what went wrong.
     virtual muster::task<> attempt(job& j) = 0;
     /// Whether what went wrong may be better the next time.
-    [[nodiscard]] virtual bool worth_a_retry(const std::exception_ptr& error) const = 0;
+    [[nodiscard]] virtual bool worth_a_retry(const job& j, const std::exception_ptr& error) const = 0;
     /// How long there must be no further attempt after it.
     [[nodiscard]] virtual std::chrono::nanoseconds least_pause(const std::exception_ptr&) const {
         return std::chrono::nanoseconds(0);

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
-// This file brings a body into its file. A body_file begins as unmade; the first write(), or finish() for an empty
-// body, makes NAME.part and enters partial; finish() closes and renames the file and enters complete. The destructor of
-// a partial one removes the file. safe_text() and safe_name() make file names of any text, and no link is followed.
+// This file opens the folder for bodies, makes file names of any text, and brings an output into its file: the first
+// write(), or finish() for an empty one, makes NAME.part, and finish() renames it.
 #include "body_file.hpp"
 
-#include "streams.hpp"
 #include "units.hpp"
 
+#include <muster/detail/assert.hpp>
 #include <muster/http.hpp>
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
@@ -28,9 +27,14 @@ std::error_code last_error() noexcept { return {errno, std::generic_category()};
 
 } // namespace
 
-output_folder::output_folder(const std::string& path) : path_(path) {
-    if (path.empty())
-        return;
+output_folder::output_folder(const std::string& path) {
+    if (!path.empty())
+        open(path);
+}
+
+void output_folder::open(const std::string& path) {
+    MUSTER_ASSERT(!is_open());
+    path_ = path;
     const auto refuse = [&](const std::error_code& why) {
         throw usage_error(fmt::format("-o: files can't be made in {}: {}", path, why.message()));
     };
@@ -75,60 +79,55 @@ std::string safe_name(std::uint64_t index, std::string_view url) {
     return fmt::format("{:06}-", index) + safe_text(url.substr(0, longest));
 }
 
-body_file::body_file(output_folder& folder, std::string name, bool may_clash)
+std::string require_file_name(std::string name) {
+    // The longest that most file systems have, less the endings of partial files.
+    constexpr std::size_t longest = 255 - 10;
+    if (name.size() > longest)
+        throw output_error(
+            fmt::format("the name {}... has {} bytes, and may have {}", name.substr(0, 40), name.size(), longest),
+            std::errc::filename_too_long);
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
+        std::ranges::any_of(name, is_control))
+        throw output_error("'" + name + "': a name has no slash, no control character, and no dot at its beginning",
+            std::errc::invalid_argument);
+    return name;
+}
+
+output_folder::claim::claim(output_folder& folder, std::string name) : name_(std::move(name)) {
+    if (!folder.names_.insert(name_).second)
+        throw output_error(
+            folder.path_of(name_) + " is the file of another input of this run already", std::errc::file_exists);
+    folder_ = &folder;
+}
+
+output_folder::claim::~claim() {
+    if (folder_ != nullptr)
+        folder_->names_.erase(name_);
+}
+
+body_file::body_file(output_folder& folder, std::string name)
     : folder_(folder),
       name_(std::move(name)),
-      partial_(name_ + ".part"),
-      may_clash_(may_clash) {}
-
-body_file::~body_file() {
-    if (phase_ != phase::partial)
-        return;
-    static_cast<void>(file_.close());
-    ::unlinkat(folder_.folder_.get(), partial_.c_str(), 0);
-    if (may_clash_)
-        folder_.names_.erase(name_);
-}
-
-std::string body_file::path_of(const std::string& name) const { return folder_.path_ + '/' + name; }
-
-void body_file::require_open() {
-    if (phase_ != phase::unmade)
-        return;
-    if (may_clash_ && folder_.names_.contains(name_))
-        throw output_error(path_of(name_) + " is the file of another input of this run already",
-            std::make_error_code(std::errc::file_exists));
-    const auto make = [&] {
-        file_ = muster::detail::owned_fd(::openat(
-            folder_.folder_.get(), partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-        return file_.is_open();
-    };
-    // A file of that name is left over from a run that was killed, or was planted: it is removed and not written to.
-    if (!make() && (errno != EEXIST || ::unlinkat(folder_.folder_.get(), partial_.c_str(), 0) != 0 || !make()))
-        throw output_error(path_of(partial_), last_error());
-    phase_ = phase::partial;
-    if (may_clash_)
-        folder_.names_.insert(name_);
-}
+      file_(folder.descriptor(), name_) {}
 
 void body_file::write(std::string_view piece) {
-    if (!folder_.is_open())
-        return;
-    require_open();
-    if (const auto failed = write_all(file_.get(), piece))
-        throw output_error(path_of(partial_), *failed);
+    try {
+        if (!file_.is_made())
+            file_.make();
+        file_.append(piece);
+    } catch (const std::system_error& e) {
+        throw output_error(folder_.path_of(file_.partial_name()), e.code());
+    }
 }
 
 void body_file::finish() {
-    if (!folder_.is_open())
-        return;
-    require_open();
-    if (const auto failed = file_.close())
-        throw output_error(path_of(partial_), failed);
-    const int folder = folder_.folder_.get();
-    if (::renameat(folder, partial_.c_str(), folder, name_.c_str()) != 0)
-        throw output_error(path_of(name_), last_error());
-    phase_ = phase::complete;
+    write({});
+    try {
+        file_.finish(name_, muster::detail::part_file::existing::replaced);
+    } catch (const std::system_error& e) {
+        throw output_error(folder_.path_of(name_), e.code());
+    }
 }
 
 } // namespace tool

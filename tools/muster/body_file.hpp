@@ -6,17 +6,19 @@
 /// once it is complete; what is not complete is removed.
 ///
 ///     output_folder folder("pages");
-///     body_file file(folder, safe_name(job.line.index, url), false);
+///     body_file file(folder, safe_name(job.line.index, url));
 ///     file.write(piece);
 ///     file.finish();
 
 #include "posix/owned_fd.hpp"
+#include "posix/part_file.hpp"
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <unordered_set>
+#include <utility>
 
 namespace tool {
 
@@ -24,6 +26,7 @@ namespace tool {
 class output_error : public std::system_error {
 public:
     output_error(const std::string& path, std::error_code why) : std::system_error(why, path) {}
+    output_error(const std::string& path, std::errc why) : output_error(path, std::make_error_code(why)) {}
 };
 
 /// The folder of -o DIR. It is opened once and files are made relative to it, so a folder that is put in its place
@@ -33,15 +36,38 @@ public:
     /// Makes the folder if there is none; it may be a link to one. An empty path is no folder: what is written goes
     /// nowhere. *Errors*: usage_error if files can't be made there.
     explicit output_folder(const std::string& path);
+    /// The same later, for one that is not open.
+    void open(const std::string& path);
     output_folder(const output_folder&) = delete;
     output_folder& operator=(const output_folder&) = delete;
 
     [[nodiscard]] bool is_open() const noexcept { return folder_.is_open(); }
+    [[nodiscard]] int descriptor() const noexcept { return folder_.get(); }
     /// *Returns* whether there is a file of that name, which is no link.
     [[nodiscard]] bool has_file(const std::string& name) const noexcept;
+    [[nodiscard]] std::string path_of(const std::string& name) const { return path_ + '/' + name; }
+
+    /// The right of one input of this run to a name: no other input of the run gets it, even later, if it is kept.
+    class claim {
+    public:
+        claim() noexcept = default;
+        /// *Errors*: output_error if another input of this run has it.
+        claim(output_folder& folder, std::string name);
+        claim(claim&& other) noexcept : folder_(std::exchange(other.folder_, nullptr)), name_(std::move(other.name_)) {}
+        claim& operator=(claim&& other) noexcept {
+            std::swap(folder_, other.folder_);
+            std::swap(name_, other.name_);
+            return *this;
+        }
+        ~claim();
+        void keep() noexcept { folder_ = nullptr; }
+
+    private:
+        output_folder* folder_ = nullptr;
+        std::string name_;
+    };
 
 private:
-    friend class body_file;
     std::string path_;
     muster::detail::owned_fd folder_;
     std::unordered_set<std::string> names_; ///< of this run's files, where two may have the same
@@ -53,31 +79,24 @@ private:
 /// "000017-example.org_a_b.html": letters, digits, dots, dashes and underscores, never a path.
 [[nodiscard]] std::string safe_name(std::uint64_t index, std::string_view url);
 
-/// The file of one body, or of one output. It is always a new file: links and pipes that were planted in the folder are
-/// neither followed nor written to.
+/// *Returns* the name. *Errors*: output_error unless it can be the name of a file in a folder and nothing else: no
+/// slash, no control character, no dot at its beginning, and short enough.
+[[nodiscard]] std::string require_file_name(std::string name);
+
+/// The file of one output. It is always a new file: links and pipes that were planted in the folder are neither
+/// followed nor written to.
 class body_file {
 public:
-    /// In a folder that is not open what is written goes nowhere. `may_clash` says that another input of this run may
-    /// have the same name: it is then the failure of the one that comes second.
-    body_file(output_folder& folder, std::string name, bool may_clash);
-    ~body_file();
-    body_file(const body_file&) = delete;
-    body_file& operator=(const body_file&) = delete;
+    body_file(output_folder& folder, std::string name);
 
     /// *Errors*: output_error.
     void write(std::string_view piece);
     void finish();
 
 private:
-    void require_open();
-    [[nodiscard]] std::string path_of(const std::string& name) const;
-
     output_folder& folder_;
     std::string name_;
-    std::string partial_;
-    muster::detail::owned_fd file_;
-    bool may_clash_;
-    enum class phase { unmade, partial, complete } phase_ = phase::unmade;
+    muster::detail::part_file file_;
 };
 
 } // namespace tool

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -141,10 +142,9 @@ muster::task<> command_batch::attempt(job& j) {
         o.begun_line.clear();
         o.file.reset();
         if (results_.is_open())
-            o.file = std::make_unique<body_file>(results_,
-                fmt::format("{:06}-{}.{}", j.line.index + 1, safe_text(j.line.text.substr(0, 100)),
-                    output == 1 ? "out" : "err"),
-                false);
+            o.file = std::make_unique<body_file>(
+                results_, fmt::format("{:06}-{}.{}", j.line.index + 1, safe_text(j.line.text.substr(0, 100)),
+                              output == 1 ? "out" : "err"));
     }
     auto what = template_.make(j.line, slot.number());
     if (options_.trace)
@@ -338,7 +338,7 @@ muster::task<muster::completed_process> command_batch::within_time_limit(muster:
     }
 }
 
-bool command_batch::worth_a_retry(const std::exception_ptr& error) const {
+bool command_batch::worth_a_retry(const job&, const std::exception_ptr& error) const {
     if (const auto* e = muster::get_if<muster::spawn_error>(error))
         return e->code() == std::errc::resource_unavailable_try_again || e->code() == std::errc::too_many_files_open ||
                e->code() == std::errc::too_many_files_open_in_system || e->code() == std::errc::not_enough_memory ||
@@ -367,26 +367,19 @@ void command_batch::job_over(job&& j, verdict&& v) {
         return;
     }
     const auto index = j.line.index;
-    held_.try_emplace(index, std::move(j), std::move(v));
+    held_.add(index, {std::move(j), std::move(v)});
     print_in_order();
 }
 
 void command_batch::pass_over(std::uint64_t index) {
     if (!options_.keep_order)
         return;
-    passed_over_.insert(index);
+    held_.pass_over(index);
     print_in_order();
 }
 
 void command_batch::print_in_order() {
-    for (;; ++next_) {
-        if (passed_over_.erase(next_) != 0)
-            continue;
-        auto held = held_.extract(next_);
-        if (held.empty())
-            return;
-        print(std::move(held.mapped().first), std::move(held.mapped().second));
-    }
+    held_.give([this](std::pair<job, verdict>&& held) { print(std::move(held.first), std::move(held.second)); });
 }
 
 void command_batch::print(job&& j, verdict&& v) {

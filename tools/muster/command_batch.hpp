@@ -11,6 +11,7 @@
 #include "batch.hpp"
 #include "body_file.hpp"
 #include "command_template.hpp"
+#include "in_order.hpp"
 #include "job_log.hpp"
 #include "run.hpp"
 #include "spool.hpp"
@@ -22,10 +23,8 @@
 #include <cstdint>
 #include <exception>
 #include <list>
-#include <map>
 #include <memory>
 #include <queue>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,7 +82,7 @@ private:
     };
 
     muster::task<> attempt(job& j) override;
-    [[nodiscard]] bool worth_a_retry(const std::exception_ptr& error) const override;
+    [[nodiscard]] bool worth_a_retry(const job& j, const std::exception_ptr& error) const override;
     void job_over(job&& j, verdict&& v) override;
     void interrupted(int signal, int count) override;
     muster::task<> close_what_is_left() override;
@@ -107,10 +106,7 @@ private:
     const command_template& template_;
     job_log* log_;
     slot_numbers slots_;
-    std::map<std::uint64_t, std::pair<job, verdict>>
-        held_;                            ///< with --keep-order: ended while an earlier input's job runs
-    std::set<std::uint64_t> passed_over_; ///< with --keep-order: the indexes that do not come
-    std::uint64_t next_ = 0;              ///< with --keep-order: the index to be printed next
+    in_order<std::pair<job, verdict>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;
     std::string refused_;

@@ -41,8 +41,19 @@ struct fetch_options : batch_options {
     std::optional<std::chrono::nanoseconds> stall_time = std::chrono::seconds(30);
     std::uint64_t stall_bytes = 1;
     std::optional<std::uint64_t> max_size;
-    std::string output;
-    std::string name; ///< of a body's file, a template; empty: after line and URL
+    std::string output; ///< the bodies' folder; "-" is standard output
+    std::string name;   ///< of a body's file, a template; empty: after line and URL
+    bool server_names = false;
+    bool overwrite = false; ///< with server_names: files that are there already
+    bool keep_order = false;
+    bool continues = false; ///< bodies that an earlier run has begun
+    bool skip_existing = false;
+    bool if_modified = false;
+    std::string cookie_jar;
+
+    std::size_t per_host = 0; ///< requests at once to one server; 0: no limit of its own
+    rate per_host_rate;
+    std::uint64_t limit_rate = 0; ///< bytes a second, of all bodies; 0: no limit
 };
 
 /// Fetches what the source gives, without a log, and calls `at_end` when it is over. *Errors*: usage_error, before

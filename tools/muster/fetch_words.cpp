@@ -6,6 +6,7 @@
 
 #include "streams.hpp"
 #include "units.hpp"
+#include "writer.hpp"
 
 #include "http/scrub.hpp"
 
@@ -15,6 +16,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #include <string_view>
@@ -52,6 +54,48 @@ std::pair<std::string, std::string> header_of(const std::string& text) {
     return {text.substr(0, colon), value == std::string::npos ? std::string() : text.substr(value)};
 }
 
+/// *Returns* the lines of a file that are not blank.
+std::vector<std::string> lines_of(const char* option, const std::string& file) {
+    std::ifstream in(file);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(in, line);) {
+        if (line.ends_with('\r'))
+            line.pop_back();
+        if (line.find_first_not_of(" \t") != std::string::npos)
+            lines.push_back(line);
+    }
+    if (!in.eof())
+        throw usage_error(
+            fmt::format("{}: {} can't be read: {}", option, file, std::generic_category().message(errno)));
+    return lines;
+}
+
+std::string first_line_of(const char* option, const std::string& file) {
+    const auto lines = lines_of(option, file);
+    if (lines.empty())
+        throw usage_error(fmt::format("{}: there is nothing in {}", option, file));
+    return lines.front();
+}
+
+/// *Returns* whether the value of --proto, which is written as for curl, allows nothing but https.
+bool is_https_alone(const std::string& protocols) {
+    if (protocols.empty() || protocols == "=http,https" || protocols == "=https,http")
+        return false;
+    if (protocols == "=https" || protocols == "-http")
+        return true;
+    throw usage_error(fmt::format("--proto: '{}' will not do: write =https, or =http,https", protocols));
+}
+
+std::string netrc_file(std::string file) {
+    if (file.empty()) {
+        const char* home = std::getenv("HOME");
+        file = (home != nullptr ? std::string(home) : std::string(".")) + "/.netrc";
+    }
+    if (::access(file.c_str(), R_OK) != 0)
+        throw usage_error(fmt::format("--netrc: {} can't be read: {}", file, std::generic_category().message(errno)));
+    return file;
+}
+
 http::http_version version_of(const std::string& text) {
     if (text == "1.0")
         return http::http_version::http1_0;
@@ -75,16 +119,31 @@ void fetch_words::describe(CLI::App& app) {
         "429 or 408, if it is safe to repeat the "
         "request; not before the server's Retry-After");
     app.add_option("-X,--method", method, "GET unless there is data: then POST")->type_name("METHOD");
-    app.add_option("-H,--header", headers, "'Name: value', as often as there are some")
+    app.add_option(
+           "-H,--header", headers, "'Name: value', as often as there are some; @FILE: those in FILE, one a line")
         ->type_name("HEADER")
         ->allow_extra_args(false);
-    app.add_option("-d,--data", data, "send this along; @FILE sends a file, @- standard input")->type_name("DATA");
+    app.add_option(
+           "-d,--data", data, "send this along; @FILE sends a file, @- standard input; in a template {} is the input")
+        ->type_name("DATA");
     app.add_option("--data-file", data_file, "send FILE along")->type_name("FILE");
-    app.add_option("-u,--user", user, "name and password for the server")->type_name("NAME:PASSWORD");
+    app.add_option("-u,--user", user, "name and password for the server; @FILE: as the first line of FILE")
+        ->type_name("NAME:PASSWORD");
     app.add_option("-A,--user-agent", user_agent, "(muster/VERSION)")->type_name("NAME");
     app.add_flag("--compressed,!--no-compressed", compressed, "let servers compress bodies (the default)");
     app.add_option("--http", http, "1.0, 1.1 or 2; otherwise 2 where a TLS server agrees to it, else 1.1")
         ->type_name("VERSION");
+    app.add_option("--per-host", per_host, "at most N requests at once to one server")->type_name("N");
+    app.add_option("--per-host-rate", per_host_rate, "begin at most N requests a second to one server, or N/m a minute")
+        ->type_name("N[/s|/m]");
+    app.add_option("--limit-rate", limit_rate, "read at most SIZE bytes a second, of all bodies together: 100K, 5M")
+        ->type_name("SIZE");
+    app.add_option("-c,--cookie-jar", cookie_jar, "send the cookies in FILE, and write them back at the end")
+        ->type_name("FILE");
+    app.add_flag("--netrc", home_netrc, "names and passwords for servers from ~/.netrc");
+    app.add_option("--netrc-file", netrc, "the same from FILE")->type_name("FILE");
+    app.add_flag("--https-only", https_only, "refuse URLs of http, and redirects there");
+    app.add_option("--proto", protocols, "=https: the same, as curl writes it")->type_name("PROTOCOLS");
     app.add_option("--connect-timeout", connect_timeout, "time for making a connection (30s)")->type_name("TIME");
     app.add_option("--stall-timeout", stall_timeout,
            "end a request of which nothing more comes within TIME (30s), or fewer than SIZE bytes; none: wait for ever")
@@ -100,10 +159,18 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--cert", certificate, "our own certificate, in PEM")->type_name("FILE");
     app.add_option("--key", key, "and its key, if that is not in the same file")->type_name("FILE");
     app.add_flag("-k,--insecure", insecure, "believe any server to be the right one");
-    app.add_option("-o,--output,--output-dir", output, "write the bodies into files in DIR, named after line and URL")
+    app.add_option("-o,--output,--output-dir", output,
+           "write the bodies into files in DIR, named after line and URL; -: to standard output, each whole")
         ->type_name("DIR");
-    app.add_option("--name", name, "name them so instead: {#} is the number of the input, {} the input")
+    app.add_flag("-O,--remote-name,--remote-header-name", server_names,
+        "name them as the server does (Content-Disposition), or as the URL ends; in the current folder without -o");
+    app.add_flag("--overwrite", overwrite, "with -O: replace files that are there already");
+    app.add_option("--name", name, "name them so instead: {#} is the number of the input, {} the input or URL")
         ->type_name("TEMPLATE");
+    app.add_flag("--keep-order", keep_order, "with -o -: in the order of the input, not as they come");
+    app.add_flag("--continue", continues, "go on with bodies that an earlier run left in part, if they are the same");
+    app.add_flag("--skip-existing", skip_existing, "do not ask for bodies whose files are there");
+    app.add_flag("--if-modified", if_modified, "ask for bodies whose files are there only if they have changed since");
     app.add_option(
            "--jsonl,--joblog", jsonl, "write one JSON object for each URL to FILE, as they end; - is standard output")
         ->type_name("FILE");
@@ -129,14 +196,24 @@ fetch_options fetch_words::understand() const {
     o.file = file;
     o.encode = !not_encoded;
     o.method = method;
-    for (const auto& h : headers)
-        o.headers.push_back(header_of(h));
-    if (!user.empty()) {
-        const auto colon = user.find(':');
-        if (colon == std::string::npos)
-            throw usage_error("--user: write NAME:PASSWORD");
-        o.user.emplace(user.substr(0, colon), user.substr(colon + 1));
+    for (const auto& h : headers) {
+        for (const auto& line : h.starts_with('@') ? lines_of("--header", h.substr(1)) : std::vector{h})
+            o.headers.push_back(header_of(line));
     }
+    if (!user.empty()) {
+        const auto text = user.starts_with('@') ? first_line_of("--user", user.substr(1)) : user;
+        const auto colon = text.find(':');
+        if (colon == std::string::npos)
+            throw usage_error("--user: write NAME:PASSWORD, or @FILE for a file with it");
+        o.user.emplace(text.substr(0, colon), text.substr(colon + 1));
+    }
+    if (!per_host.empty())
+        o.per_host = parse_count(per_host, "--per-host", 1, 100'000);
+    if (!per_host_rate.empty())
+        o.per_host_rate = parse_rate(per_host_rate, "--per-host-rate");
+    if (!limit_rate.empty())
+        o.limit_rate = parse_size(limit_rate, "--limit-rate");
+    o.cookie_jar = cookie_jar;
     o.data_file = data_file;
     if (data == "@-") {
         if (urls == std::vector<std::string>{"-"} || file == "-")
@@ -165,6 +242,10 @@ fetch_options fetch_words::understand() const {
             c.proxy(proxy == "none" ? std::string() : proxy);
         if (!no_proxy.empty())
             c.no_proxy(no_proxy);
+        if (https_only || is_https_alone(protocols))
+            c.https_only();
+        if (home_netrc || !netrc.empty())
+            c.netrc(netrc_file(netrc));
         http::tls_options tls;
         if (!ca_file.empty()) {
             if (::access(ca_file.c_str(), R_OK) != 0)
@@ -176,8 +257,11 @@ fetch_options fetch_words::understand() const {
             throw usage_error("--key needs --cert FILE, the certificate that it belongs to");
         if (!certificate.empty())
             tls.client_certificate(certificate, key);
-        if (insecure)
+        if (insecure) {
             tls.accept_any_certificate();
+            complain(
+                "--insecure: whoever is on the way can pretend to be any server, and read and change all that is sent");
+        }
         c.tls(tls);
     } catch (const std::invalid_argument& e) {
         throw usage_error(e.what());
@@ -195,6 +279,12 @@ fetch_options fetch_words::understand() const {
         o.max_size = parse_size(max_size, "--max-size");
     o.output = output;
     o.name = name;
+    o.server_names = server_names;
+    o.overwrite = overwrite;
+    o.keep_order = keep_order;
+    o.continues = continues;
+    o.skip_existing = skip_existing;
+    o.if_modified = if_modified;
     o.jsonl = jsonl;
     o.resume = resume;
     return o;

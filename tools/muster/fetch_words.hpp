@@ -45,6 +45,20 @@ struct fetch_words : batch_words {
     bool insecure = false;
     std::string output;
     std::string name;
+    bool server_names = false;
+    bool overwrite = false;
+    bool keep_order = false;
+    bool continues = false;
+    bool skip_existing = false;
+    bool if_modified = false;
+    std::string per_host;
+    std::string per_host_rate;
+    std::string limit_rate;
+    std::string cookie_jar;
+    bool home_netrc = false;
+    std::string netrc;
+    bool https_only = false;
+    std::string protocols;
     bool resume = false;
     std::string config; ///< read by expand_config
 

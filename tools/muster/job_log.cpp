@@ -86,10 +86,11 @@ std::string line_of(const json& o) { return o.dump(-1, ' ', false, json::error_h
 
 } // namespace
 
-job_log::job_log(writer& out, const std::string& file)
+job_log::job_log(writer& out, const std::string& file, unsigned mode)
     : out_(out),
       path_(file),
-      name_(file == "-" ? "standard output" : file) {
+      name_(file == "-" ? "standard output" : file),
+      mode_(mode) {
     if (file == "-") {
         out_.keep_texts_whole(fd_);
         return;
@@ -114,7 +115,7 @@ void job_log::refuse(const std::string& why) const {
 void job_log::open_file(int flags) {
     constexpr int tries = 50;
     for (int i = 1;; ++i) {
-        file_ = muster::detail::owned_fd(::open(path_.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0666));
+        file_ = muster::detail::owned_fd(::open(path_.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode_));
         if (file_.is_open())
             break;
         if (errno != ENXIO || i == tries)
@@ -160,7 +161,12 @@ bool job_log::begin_anew() {
         std::filesystem::rename(real, real.string() + ".old", failed);
     if (failed)
         refuse(failed.message());
+    // The new file may be read by those who could read the old one.
+    struct stat about {};
+    const bool known = ::fstat(fd_, &about) == 0;
     open_file(O_RDWR | O_CREAT);
+    if (known)
+        static_cast<void>(::fchmod(fd_, about.st_mode & 0777));
     lock();
     return true;
 }
@@ -181,7 +187,8 @@ void job_log::fail(const std::string& why) {
         failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why);
 }
 
-void job_log::add_url(const job& j, const verdict& v, const std::string& url, const std::string& key) {
+void job_log::add_url(
+    const job& j, const verdict& v, const std::string& url, const std::string& key, const std::string& file) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -191,6 +198,8 @@ void job_log::add_url(const job& j, const verdict& v, const std::string& url, co
         o["input"] = without_password_of_input(j.line.text);
     o["key"] = key;
     o["outcome"] = name_of(v.state);
+    if (!file.empty())
+        o["file"] = file;
     o["status"] = j.status != 0 ? json(j.status) : json(nullptr);
     o["bytes"] = j.bytes;
     add_end(o, j, v);

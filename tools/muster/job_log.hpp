@@ -23,10 +23,10 @@ namespace tool {
 
 class job_log {
 public:
-    /// "-" is standard output. Opens the file, and locks it if it is one: two runs would spoil each other's entries. A
-    /// pipe with a name is waited for until somebody reads it, a few seconds at most.
-    /// *Errors*: usage_error if it can't be written, or another run writes it.
-    job_log(writer& out, const std::string& file);
+    /// "-" is standard output. Opens the file, which gets that mode if it is new, and locks it if it is one: two runs
+    /// would spoil each other's entries. A pipe with a name is waited for until somebody reads it, a few seconds at
+    /// most. *Errors*: usage_error if it can't be written, or another run writes it.
+    job_log(writer& out, const std::string& file, unsigned mode);
 
     /// Begins anew. An earlier log is renamed to FILE.old. *Returns* whether it was.
     /// *Errors*: usage_error if the file is no log of ours.
@@ -36,8 +36,10 @@ public:
     /// Readable, unless it is standard output. *Errors*: usage_error if it is no file that can be gone back in.
     [[nodiscard]] int descriptor_to_resume() const;
 
-    /// `url` is what the line became; `key` says which request it was, see earlier_run.
-    void add_url(const job& j, const verdict& v, const std::string& url, const std::string& key);
+    /// `url` is what the line became; `key` says which request it was, see earlier_run; `file` has the body, unless it
+    /// is empty.
+    void add_url(
+        const job& j, const verdict& v, const std::string& url, const std::string& key, const std::string& file);
     /// `key` says which command it was, whatever its text may be: see earlier_run.
     void add_command(const job& j, const verdict& v, const std::string& key, const std::string& command);
     /// Closes the file, once the writer is drained. After that failure() says whether all was well.
@@ -56,6 +58,7 @@ private:
     writer& out_;
     std::string path_;
     std::string name_; ///< for messages
+    unsigned mode_;    ///< of a new file
     bool is_regular_ = false;
     muster::detail::owned_fd file_; ///< closed for standard output
     int fd_ = 1;

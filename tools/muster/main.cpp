@@ -81,7 +81,7 @@ tool::option_groups groups_of_run() {
         {"Inputs", {"--null", "--max-args", "--xargs", "--colsep", "--csv", "--header", "-I", "--pipe", "--block"}},
         {"Commands", {"--shell", "--stdin-from", "--tty", "--grace", "--linger", "--max-output", "--nice"}},
         {"Output", {"--ungroup", "--line-buffer", "--tag", "--tagstring", "--results", "--failed", "--trace",
-                       "--spool-limit", "--ledger", "--progress", "--bar", "--no-progress"}},
+                       "--spool-limit", "--log-mode", "--ledger", "--progress", "--bar", "--no-progress"}},
         {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }

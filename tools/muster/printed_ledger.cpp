@@ -39,6 +39,7 @@ std::string kind_of(const std::exception_ptr& error) {
         {"resolve_error", "unknown host"}, {"reset_error", "connection reset"}, {"truncated_error", "answer cut off"},
         {"protocol_error", "garbage answer"}, {"tls_error", "TLS failed"}, {"url_error", "bad URL"},
         {"timeout_error", "time limit"}, {"too_large_error", "answer too large"}, {"output_error", "file not written"},
+        {"file_error", "file not written"}, {"digest_error", "digest differs"}, {"line_error", "bad line"},
         {"body_error", "body not sent"}, {"command_not_found_error", "no such command"},
         {"spawn_error", "can't be started"}};
     if (muster::is_a<output_too_long_error>(error))
@@ -204,6 +205,8 @@ std::string printed_ledger::text(const line_source& from, std::chrono::nanosecon
     text +=
         fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), of_ == of::commands ? "of output" : "received",
             show_duration(elapsed), c.retries(), c.retries() == 1 ? "retry" : "retries");
+    if (!remark_.empty())
+        text += remark_ + '\n';
     if (!kinds_.empty()) {
         text += "failures by kind, with the first of each:\n";
         auto kinds = kinds_;
@@ -221,7 +224,9 @@ std::string printed_ledger::text(const line_source& from, std::chrono::nanosecon
             text += fmt::format("  {:>10}  line {}: {}\n", show_duration(s.took), s.line, s.input);
     }
     if (from.passed_over() != 0)
-        text += fmt::format("not run again, because they had succeeded before: {}\n", from.passed_over());
+        text += fmt::format("{} had succeeded before: {}\n",
+            of_ == of::commands ? "not run again, because they" : "passed over, because their files are there or they",
+            from.passed_over());
     if (from.blank_lines() + from.comments() != 0)
         text += fmt::format("not counted above: {} blank lines, {} comments\n", from.blank_lines(), from.comments());
     if (!from.exhausted())

@@ -56,6 +56,9 @@ public:
     /// Counts a job that has ended. Called once for each line of the input.
     void add(const job& j, const verdict& v);
 
+    /// Adds a line to the text.
+    void remark(std::string line) { remark_ = std::move(line); }
+
     [[nodiscard]] const muster::ledger& counts() const noexcept { return counts_; }
     [[nodiscard]] std::uint64_t failed_with(const std::string& kind) const noexcept;
 
@@ -95,6 +98,7 @@ private:
     muster::ledger inputs_; ///< of jobs that have several
     std::vector<kind> kinds_;
     std::vector<slow> slowest_;
+    std::string remark_;
 };
 
 } // namespace tool

@@ -226,7 +226,7 @@ int run(const run_options& given) {
     writer out;
     std::optional<job_log> log;
     if (!options.jsonl.empty())
-        log.emplace(out, options.jsonl);
+        log.emplace(out, options.jsonl, options.log_mode);
     const auto before =
         options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
     const auto is_done = [&](const input_line& line) { return before.succeeded(line, what.key(line)); };

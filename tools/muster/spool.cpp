@@ -23,14 +23,14 @@ using muster::detail::owned_fd;
 
 [[noreturn]] void fail(const char* what) {
     const int error = errno;
-    const char* folder = std::getenv("TMPDIR");
+    const char* folder = ::secure_getenv("TMPDIR");
     throw std::system_error(error, std::generic_category(),
         fmt::format("the output of commands can't be {} a file in {} (set TMPDIR to a larger place)", what,
             folder != nullptr ? folder : "/tmp"));
 }
 
 owned_fd make_file() {
-    const char* set = std::getenv("TMPDIR");
+    const char* set = ::secure_getenv("TMPDIR");
     const std::string folder = set != nullptr && *set != '\0' ? set : "/tmp";
     owned_fd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (file.is_open())

@@ -81,6 +81,14 @@ std::size_t parse_count(const std::string& text, const std::string& option, std:
     return number;
 }
 
+unsigned parse_mode(const std::string& text, const std::string& option) {
+    unsigned mode = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+    if (error != std::errc() || end != text.data() + text.size() || mode > 0777 || (mode & 0600U) != 0600U)
+        throw usage_error(fmt::format("{}: '{}' will not do: write 600, 640 or 644", option, text));
+    return mode;
+}
+
 std::string show_size(std::uint64_t bytes) {
     constexpr std::pair<int, const char*> units[] = {{30, "GiB"}, {20, "MiB"}, {10, "KiB"}};
     for (const auto& [bits, name] : units) {

@@ -38,6 +38,9 @@ struct rate {
 [[nodiscard]] std::size_t parse_count(
     const std::string& text, const std::string& option, std::size_t least, std::size_t most);
 
+/// "600", "0644": octal, with read and write for the owner. *Errors*: usage_error.
+[[nodiscard]] unsigned parse_mode(const std::string& text, const std::string& option);
+
 /// "1 GiB", "20 MiB", "1000 bytes".
 [[nodiscard]] std::string show_size(std::uint64_t bytes);
 /// "0.42 s", "3.1 s", "2 min 05 s".

@@ -22,7 +22,7 @@ std::string percent_encode(std::string_view text) {
     return encoded;
 }
 
-url_template::url_template(std::string_view text) {
+url_template::url_template(std::string_view text) : text_(text) {
     while (!text.empty()) {
         const auto input = text.find("{}");
         const auto number = text.find("{#}");

@@ -25,6 +25,8 @@ public:
 
     /// *Returns* the text with the input, as `encode` writes it, in its places.
     [[nodiscard]] std::string make(std::string_view input, std::uint64_t number, encoder encode) const;
+    /// *Returns* the text as it was given.
+    [[nodiscard]] const std::string& text() const noexcept { return text_; }
     [[nodiscard]] bool has_places() const noexcept { return has_input() || has_number(); }
     [[nodiscard]] bool has_input() const noexcept;
     [[nodiscard]] bool has_number() const noexcept;
@@ -38,6 +40,7 @@ private:
     };
     [[nodiscard]] bool has(part p) const noexcept;
 
+    std::string text_;
     std::vector<piece> pieces_;
 };
 

@@ -73,6 +73,8 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
     app.add_option("--ledger", ledger,
            "print it always, on failures or never (if anything failed or more than one ran; else its first line)")
         ->type_name("WHEN");
+    app.add_option("--log-mode", log_mode, "permissions of a new --jsonl file (600: nobody else reads it)")
+        ->type_name("MODE");
     app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
     auto* none = app.add_flag("--no-progress", no_progress, "print no progress");
     app.add_flag("--progress", progress, "print progress, in lines of text, where standard error is no terminal, too")
@@ -127,6 +129,8 @@ void batch_words::understand(batch_options& o) const {
         o.halt.least = parse_count(max_failures, "--max-failures", 1, 1'000'000'000);
     o.drain = drain;
     o.failed_file = failed;
+    if (!log_mode.empty())
+        o.log_mode = parse_mode(log_mode, "--log-mode");
     if (!spool_limit.empty())
         o.spool_limit = parse_size(spool_limit, "--spool-limit");
     o.quiet = quiet;

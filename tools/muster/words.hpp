@@ -34,6 +34,7 @@ struct batch_words {
     std::string delay;
     bool drain = false;
     std::string jsonl;
+    std::string log_mode;
     bool fail_fast = false;
     bool keep_going = false;
     bool quiet = false;

@@ -30,10 +30,7 @@ inline task_locals* retain_locals(task_locals* list) noexcept {
     return list;
 }
 
-inline void release_locals(task_locals* list) noexcept {
-    while (list != nullptr && --list->owners == 0)
-        delete std::exchange(list, list->next);
-}
+void release_locals(task_locals* list) noexcept;
 
 /// Takes over the caller's share of `list` and *returns* a share of the new one.
 [[nodiscard]] inline task_locals* set_local(task_locals* list, const void* key, std::any value) {

@@ -64,6 +64,12 @@ private:
 /// A frame for which there was no memory: the task then fails with std::bad_alloc.
 inline constinit char no_memory_tag = 0;
 
+/// Destroys a frame that has not begun, without a report. It may be null or no_memory_tag.
+inline void discard_frame(std::coroutine_handle<> frame) noexcept {
+    if (frame && frame.address() != &no_memory_tag)
+        frame.destroy();
+}
+
 class promise_base : public promise_links {
 public:
     static void* operator new(std::size_t bytes) noexcept { return allocate_frame(bytes); }
@@ -101,6 +107,16 @@ public:
             fiber_->transfer(link_->parent());
         else
             fiber_->set_ended();
+    }
+
+protected:
+    /// Whether a value that is being returned gives way to a cancellation that the coroutine has not seen.
+    [[nodiscard]] bool loses_value_to_cancellation() const noexcept {
+        return link_ == nullptr && fiber_->next_wait_is_cancelled() && !fiber_->keeps_value();
+    }
+    void end_cancelled() noexcept {
+        const auto request = fiber_->take_cancellation();
+        detail_outcome_access::set_cancelled(*out_, outcome_state::cancelled, request.reason, request.text);
     }
 };
 
@@ -151,19 +167,22 @@ public:
         template <std::derived_from<task_promise> Promise>
         void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
             task_promise& p = h.promise();
-            fiber& f = *p.fiber_;
-            // A task that returns while a cancellation is undelivered is cancelled, as in CPython.
-            if (p.link_ == nullptr && f.next_wait_is_cancelled() && p.result().succeeded() && !f.keeps_value())
-                [[unlikely]] {
-                p.result().clear();
-                const auto request = f.take_cancellation();
-                detail_outcome_access::set_cancelled(*p.out_, outcome_state::cancelled, request.reason, request.text);
-            }
+            if (p.fiber_->cancellation_due()) [[unlikely]]
+                p.return_with_cancellation_due();
             p.leave();
         }
         void await_resume() const noexcept {}
     };
     final_awaiter final_suspend() const noexcept { return {}; }
+
+private:
+    /// A task that returns while a cancellation is undelivered is cancelled, as in CPython.
+    [[gnu::noinline, gnu::cold]] void return_with_cancellation_due() noexcept {
+        if (!this->result().succeeded() || !this->loses_value_to_cancellation())
+            return;
+        this->result().clear();
+        this->end_cancelled();
+    }
 };
 
 /// Awaits a task inline: the child runs as part of the same fiber. `Result` says what the await gives.

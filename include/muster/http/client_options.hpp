@@ -94,6 +94,9 @@ public:
     client_options& tls(tls_options options);
     /// Keeps the cookies that servers set, in memory, and sends them back by their rules (false unless it is set).
     client_options& cookies(bool kept) noexcept;
+    /// Takes names and passwords for servers from this file, in the format of ~/.netrc, where neither the request nor
+    /// its URL has any. A redirect to another server gets that server's.
+    client_options& netrc(std::string path);
 
 private:
     friend class client;
@@ -121,6 +124,7 @@ private:
     std::vector<std::pair<std::string, std::vector<std::string>>> resolved_; ///< by host, in lower case
     name_resolver resolver_;
     std::string unix_socket_;
+    std::string netrc_;
     std::optional<std::string> proxy_;
     std::optional<std::string> no_proxy_;
     tls_options tls_;

@@ -49,6 +49,18 @@ private:
     int exit_status_;
 };
 
+/// The process of the call had to be killed, for a time limit or a cancellation say, and this program may not: the
+/// process runs as another user by now. It was left alone and its socket closed; whether it goes on is not known. Such
+/// a process needs a pool with CAP_KILL, or a cgroup that is killed as a whole.
+class worker_out_of_reach_error : public process_error {
+public:
+    worker_out_of_reach_error(const std::string& what, int process) : process_error(what), process_(process) {}
+    [[nodiscard]] int process() const noexcept { return process_; }
+
+private:
+    int process_;
+};
+
 /// No process could be started that makes calls; what() says why and what to do about it.
 class worker_start_error : public process_error {
 public:

@@ -70,8 +70,9 @@ public:
     /// | `/bad-chunk` | one good chunk, then one whose size is no number, then a clean close |
     /// | `/gzip-bomb/MB` | a gzip body that inflates to MB * 2^20 zero bytes, about a thousandth of that on the wire |
     ///
-    /// Anything else is a 404, and a number that is none or too large a 400. HEAD gets the headers alone, requests may
-    /// be pipelined, connections are kept alive. A client that closes its side while its answer waits for time
+    /// An options::script is asked first. Anything else is a 404, and a number that is none or too large a 400. HEAD
+    /// gets the headers alone, requests may be pipelined, connections are kept alive. A client that closes its side
+    /// while its answer waits for time
     /// (`/slow`,
     /// `/drip`, `/never`) has left: its connection is closed.
     [[nodiscard]] std::string url(std::string_view path) const;

@@ -43,12 +43,9 @@ bool attempts::add_clock(join_slot& s, std::size_t most) noexcept {
 
 // ---- time limits ----
 
-bool attempts::begin(join_slot& s) noexcept {
-    child_clock& c = clock_of(s);
+bool attempts::begin_limit(child_clock& c) noexcept {
     MUSTER_ASSERT(c.state_ == child_clock::state::idle);
-    if (!each_within_)
-        return true;
-    auto& loop = scheduler::of(s);
+    auto& loop = scheduler::of(*c.slot_);
     c.limit_ = loop.now() + *each_within_;
     c.order_ = loop.take_timer_order();
     if (!next_limit_.armed() && !loop.arm(next_limit_, c.limit_, c.order_))
@@ -58,7 +55,7 @@ bool attempts::begin(join_slot& s) noexcept {
     return true;
 }
 
-void attempts::end_limit(child_clock& c, child_clock::state then) noexcept {
+inline void attempts::end_limit(child_clock& c, child_clock::state then) noexcept {
     MUSTER_ASSERT(c.state_ == child_clock::state::limited);
     limited_.remove(c);
     c.state_ = then;
@@ -68,16 +65,17 @@ void attempts::end_limit(child_clock& c, child_clock::state then) noexcept {
         scheduler::of(*c.slot_).disarm(next_limit_);
 }
 
-void attempts::end(join_slot& s) noexcept {
-    child_clock& c = clock_of(s);
-    if (c.state_ == child_clock::state::limited)
+void attempts::end_with_limit(child_clock& c) noexcept {
+    if (c.state_ == child_clock::state::limited) {
         end_limit(c, child_clock::state::idle);
-    if (c.state_ != child_clock::state::expired)
         return;
+    }
+    MUSTER_ASSERT(c.state_ == child_clock::state::expired);
     c.state_ = child_clock::state::idle;
-    if (s.out_->was_cancelled())
+    outcome_base& out = *c.slot_->out_;
+    if (out.was_cancelled())
         detail_outcome_access::set_error(
-            *s.out_, std::make_exception_ptr(timeout_error("the child's own time limit was exceeded")));
+            out, std::make_exception_ptr(timeout_error("the child's own time limit was exceeded")));
 }
 
 void attempts::strike_limit() noexcept {

@@ -227,9 +227,21 @@ void join::input_came() noexcept {
 void join::fill() noexcept {
     gate_.begin_entry();
     filling_ = true;
+    if (!source_->is_pulled() && gate_.is_open() && !options_.retry)
+        start_given();
     while (may_start())
         start_one();
     filling_ = false;
+}
+
+/// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
+void join::start_given() noexcept {
+    while (next_ != source_->tasks() && phase_ < phase::children_told && input_ == input::goes_on) {
+        if (join_slot* const s = slots_.take_free()) [[likely]]
+            start_next(*s);
+        else
+            start_one();
+    }
 }
 
 bool join::may_start() noexcept {
@@ -243,7 +255,7 @@ bool join::may_start() noexcept {
     if (!due) {
         if (next_ == source_->tasks())
             input_ = input::ended;
-        if (input_ == input::ended || (source_->is_pulled() && source_->waiting_for_input() != nullptr) ||
+        if (input_ == input::ended || source_->waiting_for_input() != nullptr ||
             (attempts_ && attempts_->waiting() >= gate_.most_waiting()))
             return false;
     }
@@ -282,14 +294,14 @@ void join::start_one() noexcept {
 }
 
 join_slot* join::take_slot() noexcept {
-    const std::size_t before = slots_.size();
-    join_slot* const s = slots_.take(*loop_, *this, most_slots_);
-    const bool is_new = slots_.size() != before;
+    if (join_slot* const s = slots_.take_free()) [[likely]]
+        return s;
+    join_slot* const s = slots_.make(*loop_, *this, most_slots_);
     // A slot for which there is no clock is never used.
-    return s != nullptr && is_new && attempts_ && !attempts_->add_clock(*s, most_slots_) ? nullptr : s;
+    return s != nullptr && attempts_ && !attempts_->add_clock(*s, most_slots_) ? nullptr : s;
 }
 
-void join::start_next(join_slot& s) noexcept {
+inline void join::start_next(join_slot& s) noexcept {
     s.index_ = next_;
     s.set_ended();
     auto got = child_source::pulled::end;
@@ -327,8 +339,8 @@ void join::try_again(join_slot& s) noexcept {
     begin_attempt(s);
 }
 
-void join::begin_attempt(join_slot& s) noexcept {
-    if (s.ended()) {
+inline void join::begin_attempt(join_slot& s) noexcept {
+    if (s.ended()) [[unlikely]] {
         // Its function threw when it was called, or there was no memory for its frame: it has ended already.
         attempt_ended(s);
         return;
@@ -338,9 +350,9 @@ void join::begin_attempt(join_slot& s) noexcept {
     if (policy_.rules().quorum != 0 && source_->has_value_to_lose(s.index_))
         s.keep_value();
     share_context(s);
-    if (attempts_ && !attempts_->begin(s)) {
+    if (attempts_ && !attempts_->begin(s)) [[unlikely]] {
         s.destroy_unbegun();
-        detail_outcome_access::set_error(*s.out_, std::make_exception_ptr(std::bad_alloc()));
+        fail_for_lack_of_memory(s);
         attempt_ended(s);
         return;
     }
@@ -380,20 +392,23 @@ void join::child_ended(fiber_owner& o, fiber& f) noexcept {
 void join::attempt_ended(join_slot& s) noexcept {
     s.release_locals();
     gate_.end();
-    if (attempts_) {
-        attempts_->end(s);
-        if (waits_for_another_attempt(s)) {
-            // Its place among those that run is free until then.
-            if (!filling_)
-                loop_->post(static_cast<call_entry&>(*this));
-            return;
-        }
-    }
+    if (attempts_ && attempt_is_not_the_last(s))
+        return;
     child_is_over(s);
 }
 
+bool join::attempt_is_not_the_last(join_slot& s) noexcept {
+    attempts_->end(s);
+    if (!waits_for_another_attempt(s))
+        return false;
+    // Its place among those that run is free until then.
+    if (!filling_)
+        loop_->post(static_cast<call_entry&>(*this));
+    return true;
+}
+
 bool join::waits_for_another_attempt(join_slot& s) noexcept {
-    if (stopping())
+    if (!options_.retry || stopping())
         return false;
     try {
         // The rule's function is the user's: it may have cancelled the caller.
@@ -404,11 +419,10 @@ bool join::waits_for_another_attempt(join_slot& s) noexcept {
     }
 }
 
-void join::child_is_over(join_slot& s) noexcept {
-    const std::size_t index = s.index_;
-    count(*s.out_, index);
+inline void join::child_is_over(join_slot& s) noexcept {
+    count(*s.out_, s.index_);
     try {
-        note_duration(index, s.began_);
+        note_duration(s.index_, s.began_);
         if (source_->is_pulled())
             source_->harvest(s);
     } catch (...) {
@@ -454,7 +468,7 @@ void join::watch_ended(join_watch& w) noexcept {
     settle_if_done();
 }
 
-void join::note_duration(std::size_t index, nanoseconds began) {
+inline void join::note_duration(std::size_t index, nanoseconds began) {
     if (durations_are_ == durations::ignored)
         return;
     if (index >= durations_.size())
@@ -462,7 +476,7 @@ void join::note_duration(std::size_t index, nanoseconds began) {
     durations_[index] = loop_->now() - began;
 }
 
-void join::count(const outcome_base& o, std::size_t index) noexcept {
+inline void join::count(const outcome_base& o, std::size_t index) noexcept {
     join_policy::decision decided;
     try {
         decided = policy_.child_ended(index, o.state());
@@ -470,6 +484,11 @@ void join::count(const outcome_base& o, std::size_t index) noexcept {
         input_failed(std::current_exception());
         return;
     }
+    if (decided.what != join_policy::verdict::go_on) [[unlikely]]
+        carry_out(decided, index);
+}
+
+void join::carry_out(join_policy::decision decided, std::size_t index) noexcept {
     switch (decided.what) {
     case join_policy::verdict::go_on:
         break;
@@ -500,7 +519,13 @@ cancel_text_ptr join::name_of_child(std::size_t index) const noexcept {
     }
 }
 
-void join::settle_if_done() noexcept {
+inline void join::settle_if_done() noexcept {
+    // In most cases others still run.
+    if (policy_.let_go() || gate_.running() == 0)
+        end_wait_if_done();
+}
+
+void join::end_wait_if_done() noexcept {
     if (is_over())
         return;
     if (!policy_.let_go()) {

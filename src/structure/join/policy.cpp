@@ -40,8 +40,7 @@ join_policy::decision join_policy::stop_and_say(verdict what, cancel_reason reas
     return decision{what, reason};
 }
 
-join_policy::decision join_policy::child_ended(std::size_t index, outcome_state ended) {
-    counts_.count(ended);
+join_policy::decision join_policy::decide(std::size_t index, outcome_state ended) {
     decision d;
     switch (ended) {
     case outcome_state::value:
@@ -67,7 +66,7 @@ join_policy::decision join_policy::succeeded(std::size_t index) {
         return decision{verdict::let_go, cancel_reason::none};
     }
     if (counts_.succeeded() > rules_.quorum)
-        return {};
+        return {}; // also where there is no quorum
     decision d;
     if (counts_.succeeded() == rules_.quorum)
         d = stop_and_say(verdict::stop_now, cancel_reason::race_lost);

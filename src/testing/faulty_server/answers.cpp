@@ -170,9 +170,7 @@ void server_thread::answer_redirect_loop(connection& c, const request& asked, ar
 }
 
 void server_thread::answer_echo(connection& c, const request& asked, arguments) {
-    text(c, asked, 200,
-        asked.method + ' ' + asked.target + (asked.is_http_1_0() ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n") +
-            fields_as_text(asked) + "\r\n" + asked.body);
+    text(c, asked, 200, request_as_text(asked) + asked.body);
 }
 
 void server_thread::answer_headers(connection& c, const request& asked, arguments) {

@@ -35,7 +35,8 @@ using std::chrono::milliseconds;
 ///        |  delaying -------+   |
 ///        |  dripping -------+   +--> gone                          (reset)
 ///        |
-///     from the request on: delaying, dripping (by way of writing), or swallowing, which never answers
+///     from the request on: delaying, dripping (by way of writing), or swallowing, which never answers; the pieces of a
+///     script's answer alternate between writing and delaying
 ///     from the beginning: ignoring
 ///     from everywhere: gone, when the client has left or the connection broke
 enum class phase {
@@ -177,6 +178,7 @@ struct connection {
     output_queue output;
     std::optional<clock::time_point> due; // when the timer is to fire
     faulty::drip drip;
+    std::deque<std::pair<milliseconds, std::string>> later; // of a script's answer: each piece after its pause
 };
 
 } // namespace muster::testing::faulty

@@ -170,6 +170,14 @@ void server_thread::advance(connection& c) {
 }
 
 void server_thread::finish_answer(connection& c) {
+    if (!c.later.empty()) {
+        auto [pause, bytes] = std::move(c.later.front());
+        c.later.pop_front();
+        c.output.queue(std::move(bytes));
+        c.phase.become(phase::delaying);
+        set_timer(c, clock::now() + pause);
+        return;
+    }
     switch (c.after) {
     case ending::keep:
         c.phase.become(phase::reading);

@@ -76,4 +76,9 @@ std::string fields_as_text(const request& asked) {
     return text;
 }
 
+std::string request_as_text(const request& asked) {
+    return asked.method + ' ' + asked.target + (asked.is_http_1_0() ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n") +
+           fields_as_text(asked) + "\r\n";
+}
+
 } // namespace muster::testing::faulty

@@ -44,5 +44,7 @@ struct refusal {
 /// Reads a request line and header fields, the empty line left out.
 [[nodiscard]] std::optional<refusal> read_head(request& into, std::string_view head);
 [[nodiscard]] std::string fields_as_text(const request& asked);
+/// *Returns* the request line, the fields and the empty line.
+[[nodiscard]] std::string request_as_text(const request& asked);
 
 } // namespace muster::testing::faulty

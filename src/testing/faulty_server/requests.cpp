@@ -37,7 +37,7 @@ bool server_thread::take_request(connection& c) {
         c.input.consume(end + 4);
         c.current = std::move(asked);
         const bool waits = c.current->is_chunked() || c.current->length.value_or(0) != 0;
-        if (waits && c.current->expects_continue && c.input.pending().empty()) {
+        if (waits && c.current->expects_continue && c.input.pending().empty() && !chosen_.script) {
             c.output.queue("HTTP/1.1 100 Continue\r\n\r\n");
             static_cast<void>(flush(c)); // what does not go now goes in front of the answer
             if (c.phase.is(phase::gone))
@@ -117,6 +117,8 @@ void server_thread::respond(connection& c) {
     c.current.reset();
     c.phase.become(phase::writing);
     c.after = asked.keep_alive ? ending::keep : ending::close;
+    if (chosen_.script && respond_by_script(c, asked))
+        return;
 
     std::vector<std::string_view> parts;
     auto path = std::string_view(asked.target).substr(0, asked.target.find('?'));
@@ -141,6 +143,31 @@ void server_thread::respond(connection& c) {
         ++s.by_route["unknown"];
     });
     text(c, asked, 404, "there is nothing at this path\n");
+}
+
+/// *Returns* whether the script has an answer.
+bool server_thread::respond_by_script(connection& c, const request& asked) {
+    faulty_request seen;
+    seen.number = scripted_++;
+    seen.head = request_as_text(asked);
+    seen.body = asked.body;
+    auto answer = chosen_.script(seen);
+    if (!answer)
+        return false;
+    count([](auto& s) {
+        ++s.requests;
+        ++s.by_route["scripted"];
+    });
+    using enum faulty_answer::ending;
+    c.after = answer->after == keep ? ending::keep : answer->after == close ? ending::close : ending::reset;
+    for (auto& one : answer->pieces)
+        c.later.push_back(std::move(one));
+    // The first piece is not waited for, unless it has a pause of its own.
+    if (!c.later.empty() && c.later.front().first.count() == 0) {
+        c.output.queue(std::move(c.later.front().second));
+        c.later.pop_front();
+    }
+    return true;
 }
 
 } // namespace muster::testing::faulty

@@ -100,6 +100,7 @@ private:
     [[nodiscard]] bool take_chunks(connection& c);
     void refuse(connection& c, refusal why);
     void respond(connection& c);
+    [[nodiscard]] bool respond_by_script(connection& c, const request& asked);
 
     // answers
     void head(connection& c, const request& asked, unsigned status, std::string_view fields,
@@ -147,6 +148,7 @@ private:
     std::set<std::pair<clock::time_point, std::uint64_t>> timers_;
     std::map<std::string, std::uint64_t, std::less<>> flaky_;
     std::uint64_t next_id_ = listener_id + 1;
+    std::uint64_t scripted_ = 0; // requests that the script was asked about
     std::optional<clock::time_point> accept_again_;
     clock::time_point now_{}; // when this round of the loop began
     std::array<char, 65536> buffer_{};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// This file has small functions for the text of HTTP messages, none of which depends on the locale, and the reason
-// phrase for each status code.
+// This file has small functions for the text of HTTP messages, none of which depends on the locale.
 #include "testing/faulty_server/texts.hpp"
+
+#include "vocabulary/http_reasons.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -44,48 +45,8 @@ bool lists_token(std::string_view value, std::string_view token) noexcept {
 }
 
 std::string_view reason_of(unsigned status) noexcept {
-    switch (status) {
-    case 200:
-        return "OK";
-    case 204:
-        return "No Content";
-    case 301:
-        return "Moved Permanently";
-    case 302:
-        return "Found";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 408:
-        return "Request Timeout";
-    case 413:
-        return "Content Too Large";
-    case 429:
-        return "Too Many Requests";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 500:
-        return "Internal Server Error";
-    case 501:
-        return "Not Implemented";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return "As Asked";
-    }
+    const auto known = muster::detail::reason_phrase(static_cast<int>(status));
+    return known.empty() ? "As Asked" : known;
 }
 
 } // namespace muster::testing::faulty

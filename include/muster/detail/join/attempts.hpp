@@ -75,9 +75,12 @@ public:
     /// A child begins: it has not been tried before.
     void begin_child(join_slot& s) noexcept { clock_of(s).retries_ = 0; }
     /// An attempt begins. *Returns* false without memory for its limit.
-    [[nodiscard]] bool begin(join_slot& s) noexcept;
+    [[nodiscard]] bool begin(join_slot& s) noexcept { return !each_within_ || begin_limit(clock_of(s)); }
     /// The attempt has ended: what its limit cancelled has failed with timeout_error.
-    void end(join_slot& s) noexcept;
+    void end(join_slot& s) noexcept {
+        if (child_clock& c = clock_of(s); c.state_ != child_clock::state::idle)
+            end_with_limit(c);
+    }
     /// *Returns* whether the attempt failed in a way that is worth another one. *Errors*: what the rule's function
     /// throws.
     [[nodiscard]] bool worth_another(const join_slot& s) const;
@@ -104,6 +107,8 @@ private:
     };
 
     [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.number_]; }
+    [[nodiscard]] bool begin_limit(child_clock& c) noexcept;
+    void end_with_limit(child_clock& c) noexcept;
     void strike_limit() noexcept;
     void end_limit(child_clock& c, child_clock::state then) noexcept;
     void pause_is_over(child_clock& c) noexcept;

@@ -75,6 +75,7 @@ class awaited_elements {
 public:
     using argument = element&&;
     static constexpr bool repeatable = false;
+    static constexpr bool awaited = true;
 
     explicit awaited_elements(Source&& from) : source_(std::forward<Source>(from)) {}
 

@@ -25,13 +25,13 @@ public:
         later, ///< the input is being waited for: join::input_came() says when to ask again
     };
     /// Children that are given all begin, unless the join is cancelled. Those that are pulled from an input begin as
-    /// there is room for them, and are not started if the join stops before.
-    enum class kind : std::uint8_t { given, pulled };
+    /// there is room for them, and are not started if the join stops before. The input's elements may be awaited.
+    enum class kind : std::uint8_t { given, pulled, pulled_and_awaited };
 
     child_source(const child_source&) = delete;
     child_source& operator=(const child_source&) = delete;
 
-    [[nodiscard]] bool is_pulled() const noexcept { return kind_ == kind::pulled; }
+    [[nodiscard]] bool is_pulled() const noexcept { return kind_ != kind::given; }
     /// How many children there are, handles among them; `unlimited` if that is not known.
     [[nodiscard]] std::size_t total() const noexcept { return total_; }
     /// How many of them are tasks.
@@ -57,7 +57,9 @@ public:
     [[nodiscard]] virtual bool has_value_to_lose(std::size_t) const noexcept { return false; }
 
     /// The fiber that waits for the input's next element; null if none does.
-    [[nodiscard]] virtual fiber* waiting_for_input() noexcept { return nullptr; }
+    [[nodiscard]] fiber* waiting_for_input() noexcept {
+        return kind_ == kind::pulled_and_awaited ? waiting_puller() : nullptr;
+    }
 
 protected:
     child_source() = default;
@@ -66,12 +68,15 @@ protected:
         total_ = total;
         tasks_ = tasks;
     }
-    void pull_children(std::size_t total) noexcept {
+    void pull_children(std::size_t total, kind how) noexcept {
         total_ = tasks_ = total;
-        kind_ = kind::pulled;
+        kind_ = how;
     }
 
 private:
+    /// The answer of waiting_for_input() where the elements of the input are awaited.
+    [[nodiscard]] virtual fiber* waiting_puller() noexcept { return nullptr; }
+
     std::size_t total_ = 0;
     std::size_t tasks_ = 0;
     kind kind_ = kind::given;

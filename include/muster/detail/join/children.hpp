@@ -132,21 +132,15 @@ struct child_of<A> {
 
 /// Puts a task into a slot. A task that was awaited before, or has no frame, has failed already.
 template <class T>
-void adopt_child(join_slot& slot, task<T> t, outcome<T>& out) noexcept {
+void adopt_child(join_slot& slot, task<T>&& t, outcome<T>& out) noexcept {
     slot.out_ = &out;
-    const bool valid = t.valid();
-    auto frame = std::move(t).release();
-    if (valid && frame.address() != &no_memory_tag) [[likely]] {
+    const auto frame = std::move(t).release();
+    if (frame && frame.address() != &no_memory_tag) [[likely]]
         slot.adopt(frame, out);
-        return;
-    }
-    slot.set_ended();
-    if (valid)
-        detail_outcome_access::set_error(out, std::make_exception_ptr(std::bad_alloc()));
+    else if (frame)
+        fail_for_lack_of_memory(slot);
     else
-        detail_outcome_access::set_error(
-            out, std::make_exception_ptr(
-                     invalid_state_error("this task was awaited or moved from before: a task is awaited once")));
+        fail_as_awaited_before(slot);
 }
 
 /// The outcome of a handle that has ended: a copy, or the value itself where it can't be copied.
@@ -162,9 +156,7 @@ outcome<T> outcome_of(completable& c) {
 /// Destroys a task quietly: its combinator accounts for it.
 template <class T>
 void discard_child(task<T>& t) noexcept {
-    auto frame = std::move(t).release();
-    if (frame && frame.address() != &no_memory_tag)
-        frame.destroy();
+    discard_frame(std::move(t).release());
 }
 template <handle_like H>
 void discard_child(H&) noexcept {}

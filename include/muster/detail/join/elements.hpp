@@ -31,6 +31,7 @@ public:
     // it takes it by value.
     using argument = std::conditional_t<std::is_reference_v<reference>, reference, reference&&>;
     static constexpr bool repeatable = std::ranges::forward_range<View>;
+    static constexpr bool awaited = false;
 
     template <class Range>
     explicit range_elements(Range&& range) : view_(std::views::all(std::forward<Range>(range))) {}
@@ -67,7 +68,6 @@ public:
         position_ = position::at_taken;
         return *next_;
     }
-    [[nodiscard]] fiber* waiting() noexcept { return nullptr; }
 
 private:
     enum class position : std::uint8_t { before_first, at_taken, at_next, at_end };

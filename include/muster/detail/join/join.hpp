@@ -196,6 +196,7 @@ private:
     void act() noexcept;
     void fill() noexcept;
     [[nodiscard]] bool may_start() noexcept;
+    void start_given() noexcept;
     void start_one() noexcept;
     void start_next(join_slot& s) noexcept;
     [[nodiscard]] join_slot* take_slot() noexcept;
@@ -205,11 +206,13 @@ private:
     void wait_for_rate() noexcept;
 
     void attempt_ended(join_slot& s) noexcept;
+    [[nodiscard]] bool attempt_is_not_the_last(join_slot& s) noexcept;
     [[nodiscard]] bool waits_for_another_attempt(join_slot& s) noexcept;
     void child_is_over(join_slot& s) noexcept;
     void watch_ended(join_watch& w) noexcept;
     void note_duration(std::size_t index, nanoseconds began);
     void count(const outcome_base& o, std::size_t index) noexcept;
+    void carry_out(join_policy::decision decided, std::size_t index) noexcept;
     [[nodiscard]] cancel_text_ptr name_of_child(std::size_t index) const noexcept;
 
     void stop(cancel_reason reason, cancel_text_ptr text = {}) noexcept;
@@ -222,6 +225,7 @@ private:
     void account_for_unbegun() noexcept;
     void strike_deadline() noexcept;
     void settle_if_done() noexcept;
+    void end_wait_if_done() noexcept;
     void end_wait() noexcept;
     void tell_if_over() noexcept;
 

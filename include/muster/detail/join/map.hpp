@@ -90,7 +90,7 @@ public:
         const auto& chosen = join_.options();
         if (chosen.rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
-        pull_children(in_.elements().size());
+        pull_children(in_.elements().size(), Elements::awaited ? kind::pulled_and_awaited : kind::pulled);
         if (!is_sized() && chosen.limit == unlimited)
             throw_bad_option("an input of unknown length needs limit(n): how many children may run at once");
         if (chosen.retry && !Elements::repeatable)
@@ -118,7 +118,6 @@ public:
         if constexpr (Elements::repeatable)
             make_child(s, at_[s.number_]);
     }
-    [[nodiscard]] fiber* waiting_for_input() noexcept override { return in_.elements().waiting(); }
 
 protected:
     ~wired_map_base() = default;
@@ -152,6 +151,13 @@ protected:
     }
 
 private:
+    [[nodiscard]] fiber* waiting_puller() noexcept override {
+        if constexpr (Elements::awaited)
+            return in_.elements().waiting();
+        else
+            return nullptr;
+    }
+
     template <class E>
     struct kept_places {
         struct none {};

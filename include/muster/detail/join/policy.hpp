@@ -75,7 +75,12 @@ public:
     void close() noexcept { counts_.count_rest_as_not_started(); }
 
     /// Counts the child and decides. *Errors*: std::bad_alloc if a winner can't be noted; it is counted all the same.
-    decision child_ended(std::size_t index, outcome_state ended);
+    decision child_ended(std::size_t index, outcome_state ended) {
+        counts_.count(ended);
+        if (ended == outcome_state::value && !values_decide()) [[likely]]
+            return {};
+        return decide(index, ended);
+    }
     /// No more begin for a reason from outside: a cancellation, the deadline, a broken input. The first reason stays.
     void stop(cancel_reason reason) noexcept;
 
@@ -94,6 +99,11 @@ public:
     [[nodiscard]] conclusion conclude() const noexcept;
 
 private:
+    /// True where the value of a child can stop the others, or let the caller go.
+    [[nodiscard]] bool values_decide() const noexcept {
+        return rules_.quorum != 0 || rules_.policy == on_failure::leave_siblings;
+    }
+    [[nodiscard]] decision decide(std::size_t index, outcome_state ended);
     [[nodiscard]] decision succeeded(std::size_t index);
     [[nodiscard]] decision ended_without_value(std::size_t index, bool failed) noexcept;
     [[nodiscard]] decision stop_and_say(verdict what, cancel_reason reason) noexcept;

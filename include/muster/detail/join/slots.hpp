@@ -5,9 +5,14 @@
 /// Where those children of a join that are tasks run. A slot is a fiber and what belongs to one child; when the child
 /// has ended the slot is used for the next, so there are as many slots as children were alive at once.
 ///
-///     if (join_slot* s = slots.take(loop, owner, most)) { ... slots.give_back(*s); }
+///     join_slot* s = slots.take_free();
+///     if (s == nullptr)
+///         s = slots.make(loop, owner, most);
+///     ...
+///     slots.give_back(*s);   // the child has ended
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
 #include <muster/detail/fiber.hpp>
 #include <muster/detail/fiber_loop.hpp>
 #include <muster/detail/timer_heap.hpp>
@@ -18,6 +23,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace muster::detail {
@@ -32,6 +38,11 @@ struct join_slot : fiber {
     std::uint32_t number_ = 0; ///< the slot's own number, by which others keep what belongs to it
 };
 static_assert(sizeof(join_slot) <= 104, "a gather has one for each child");
+
+/// The slot's task ends before it has begun: there was no memory for its frame or for its time limit.
+[[gnu::cold]] void fail_for_lack_of_memory(join_slot& slot) noexcept;
+/// The same for a task that was awaited or moved from before.
+[[gnu::cold]] void fail_as_awaited_before(join_slot& slot) noexcept;
 
 /// Objects that are made one after the other, stay where they are, and go together. They lie in chunks below the size
 /// for which malloc asks the kernel.
@@ -102,10 +113,23 @@ public:
     /// The room for the slots, which are `count` at most, belongs to somebody else.
     void lend(join_slot* room, std::size_t count) noexcept { all_.lend(room, count); }
 
-    /// *Returns* a free slot, or a new one; null without memory. `most` is how many may be wanted at once.
-    [[nodiscard]] join_slot* take(fiber_loop& loop, fiber_owner& owner, std::size_t most) noexcept;
+    /// *Returns* the slot that was given back last; null if there is none.
+    [[nodiscard]] join_slot* take_free() noexcept {
+        join_slot* const s = free_;
+        if (s != nullptr)
+            free_ = static_cast<join_slot*>(s->next_);
+        return s;
+    }
+    /// *Returns* a new slot; null without memory. `most` is how many may be wanted at once.
+    [[nodiscard]] join_slot* make(fiber_loop& loop, fiber_owner& owner, std::size_t most) noexcept;
     /// The child has ended, or there was none.
-    void give_back(join_slot& s) noexcept;
+    void give_back(join_slot& s) noexcept {
+        MUSTER_ASSERT(s.ended() && s.locals() == nullptr);
+        s.out_ = nullptr;
+        // The next child has nothing to do with a cancellation of this one.
+        s.forget_cancellation();
+        s.next_ = std::exchange(free_, &s);
+    }
 
     /// How many there are, free ones too.
     [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
