@@ -70,8 +70,8 @@ protected:
         }
         return false;
     }
-    static void expect_words(const std::string& text, std::initializer_list<const char*> all) {
-        for (const auto* words : all)
+    static void expect_words(const std::string& text, std::initializer_list<std::string> all) {
+        for (const auto& words : all)
             EXPECT_NE(text.find(words), std::string::npos) << words << "\nis not in\n" << text;
     }
 };
@@ -616,19 +616,31 @@ TEST_F(muster_run, a_log_that_was_cut_off_is_taken_up_where_it_is_whole) {
 
 TEST_F(muster_run, the_log_of_another_list_is_refused_before_anything_runs) {
     EXPECT_EQ(run({"--jsonl", path("log"), "echo {}", ":::", "a", "b"}).status, 0);
-    refused(
-        {"--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "x"}, "another list or another template: line 2");
-    refused({"--jsonl", path("log"), "--resume", "echo -n {}", ":::", "a", "b"}, "another template: line 1");
-    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a"}, "longer list");
+    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "x", "y"}, "none of its 2 commands is in this one");
+    refused({"--jsonl", path("log"), "--resume", "echo -n {}", ":::", "a", "b"}, "another list or another template");
     write("urls", "{\"index\":0,\"url\":\"http://x\",\"outcome\":\"ok\"}\n");
     refused({"--jsonl", path("urls"), "--resume", "echo {}", ":::", "a"}, "line 1 of " + path("urls") + " is no entry");
     refused({"--jsonl", folder_.string(), "--resume", "echo {}", ":::", "a"}, "Is a directory");
     EXPECT_EQ(lines_of(read(path("log"))).size(), 2u);
-    // Standard input is not known before: what does not match is not run.
-    const auto d = run({"-j1", "--jsonl", path("log"), "--resume", "echo {}"}, input("a\nx\nc\n"));
-    EXPECT_EQ(d.status, 1);
-    EXPECT_EQ(d.out, "");
-    expect_words(d.err, {"another list"});
+}
+
+TEST_F(muster_run, resume_knows_inputs_by_their_content_when_the_list_has_changed) {
+    const auto log = path("log");
+    EXPECT_EQ(run({"-q", "-j1", "--jsonl", log, "echo {}; test {} != b", ":::", "a", "b", "c", "c"}).status, 1);
+    // One is new, one is gone, the others stand elsewhere; what failed runs again.
+    const auto d = run({"-j1", "--jsonl", log, "--resume", "echo {}; test {} != b", ":::", "c", "new", "b", "c"});
+    EXPECT_EQ(d.out, "new\nb\n");
+    expect_words(d.err,
+        {"1 entry of " + log + " is not in the list any more", "not run again, because they had succeeded before: 2"});
+    // Of equal inputs each counts: a third one is new.
+    EXPECT_EQ(run({"-q", "--jsonl", log, "--resume", "echo {}; test {} != b", ":::", "c", "c", "c"}).out, "c\n");
+    EXPECT_EQ(run({"-q", "--jsonl", log, "--resume", "echo {}; test {} != b", ":::", "c", "c", "c"}).out, "");
+    // A pipe is not known before it is read.
+    EXPECT_EQ(run({"-q", "--jsonl", log, "--resume", "echo {}; test {} != b"}, input("new\nc\nx\n")).out, "x\n");
+    // Combinations and bundles are their inputs.
+    EXPECT_EQ(run({"-q", "-k", "--jsonl", path("l2"), "echo", ":::", "a", "b", ":::", "1"}).out, "a 1\nb 1\n");
+    EXPECT_EQ(
+        run({"-q", "-k", "--jsonl", path("l2"), "--resume", "echo", ":::", "b", "a", "c", ":::", "1"}).out, "c 1\n");
 }
 
 TEST_F(muster_run, resume_starts_anew_without_a_log) {
@@ -981,6 +993,17 @@ TEST_F(muster_run, the_screen_keeps_its_progress_under_steady_output_and_never_o
     EXPECT_EQ(q.wait(), 1);
     // Nothing is drawn behind output that did not end its line, and the ledger begins a line of its own.
     expect_words(q.err, {"halfhalf\r\n2 submitted"});
+}
+
+TEST_F(muster_run, output_without_a_line_end_is_not_erased_when_the_next_command_says_nothing) {
+    if (!pseudo_terminals())
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
+    setting s;
+    s.terminal = true;
+    // With --keep-order what a command did not say is handed to the writer, too.
+    program p({"run", "-k", "-j1", "test {} != a || printf half >&2; sleep 0.2", ":::", "a", "b", "c"}, s);
+    EXPECT_EQ(p.wait(), 0);
+    expect_words(p.err, {"half\r\n3 submitted"});
 }
 
 TEST_F(muster_run, a_message_on_an_interrupt_is_not_glued_to_what_stands_there) {

@@ -110,10 +110,6 @@ std::string command_batch::shown_if_possible(const input_line& line) const {
 // ---- running a command ----
 
 muster::task<> command_batch::attempt(job& j) {
-    if (!refused_.empty()) {
-        stop(refused_);
-        throw std::runtime_error(refused_);
-    }
     if (j.line.too_long)
         throw std::length_error(
             j.line.is == input_line::kind::columns
@@ -426,8 +422,7 @@ void command_batch::printed(job& j, verdict& v, const std::string& problem) {
     if (log_ == nullptr)
         return;
     const auto* d = static_cast<const details*>(j.details.get());
-    log_->add_command(
-        j, v, template_.key(j.line), d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line));
+    log_->add_command(j, v, d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line));
 }
 
 } // namespace tool

@@ -350,7 +350,7 @@ std::string command_template::show(const input_line& line, std::size_t slot) con
     return text;
 }
 
-std::string command_template::key(const input_line& line) const {
+std::uint64_t command_template::key(const input_line& line) const {
     std::string all;
     for (const auto& word : rules_.shell)
         all += word + '\n';

@@ -187,8 +187,7 @@ void job_log::fail(const std::string& why) {
         failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why);
 }
 
-void job_log::add_url(
-    const job& j, const verdict& v, const std::string& url, const std::string& key, const std::string& file) {
+void job_log::add_url(const job& j, const verdict& v, const std::string& url, const std::string& file) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -196,7 +195,7 @@ void job_log::add_url(
     o["url"] = muster::http::without_password(url);
     if (url != j.line.text)
         o["input"] = without_password_of_input(j.line.text);
-    o["key"] = key;
+    o["key"] = fmt::format("{:016x}", j.line.key);
     o["outcome"] = name_of(v.state);
     if (!file.empty())
         o["file"] = file;
@@ -206,7 +205,7 @@ void job_log::add_url(
     write(line_of(o));
 }
 
-void job_log::add_command(const job& j, const verdict& v, const std::string& key, const std::string& command) {
+void job_log::add_command(const job& j, const verdict& v, const std::string& command) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -214,7 +213,7 @@ void job_log::add_command(const job& j, const verdict& v, const std::string& key
     if (j.line.is_list())
         o["inputs"] = j.line.parts;
     o["command"] = command;
-    o["key"] = key;
+    o["key"] = fmt::format("{:016x}", j.line.key);
     o["outcome"] = name_of(v.state);
     const auto* exit = v.state == muster::outcome_state::error ? muster::get_if<muster::exit_error>(v.error) : nullptr;
     const auto* signal =
@@ -254,6 +253,15 @@ void begin_log(
     } else if (log->begin_anew() && !options.quiet) {
         complain(fmt::format("{} was the log of an earlier run: it is {}.old now", options.jsonl, options.jsonl));
     }
+}
+
+void say_what_was_removed(const earlier_run& before, const line_source& source, const batch_options& options) {
+    const auto count = before.count_removed();
+    if (options.quiet || count == 0 || !source.exhausted())
+        return;
+    complain(fmt::format("{} of {} {} not in the list any more, and {} there",
+        count == 1 ? "1 entry" : fmt::format("{} entries", count), options.jsonl, count == 1 ? "is" : "are",
+        count == 1 ? "stays" : "stay"));
 }
 
 } // namespace tool

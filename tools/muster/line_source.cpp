@@ -343,6 +343,8 @@ line_source::took line_source::try_take(input_line& line) {
         if (what != took::line)
             return what;
         line.index = taken_++;
+        if (content_)
+            line.key = occurrences_.next(content_(line));
         if (is_wanted(line))
             return what;
     }

@@ -227,15 +227,20 @@ int run(const run_options& given) {
     std::optional<job_log> log;
     if (!options.jsonl.empty())
         log.emplace(out, options.jsonl, options.log_mode);
-    const auto before =
+    auto before =
         options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
-    const auto is_done = [&](const input_line& line) { return before.succeeded(line, what.key(line)); };
+    const auto is_done = [&](const input_line& line) { return before.succeeded(line); };
+    const auto content = [&](const input_line& line) { return what.key(line); };
+    if (log)
+        source->know_by(content);
     const bool is_there = !is_standard_input(options) && source->is_finite();
     const bool shows_total =
         !options.quiet && (options.shown == batch_options::progress::anywhere ||
                               (options.shown == batch_options::progress::on_terminal && is_terminal(STDERR_FILENO)));
     if (is_there && (options.resume || shows_total)) {
         const auto trial = plan.open();
+        if (log)
+            trial->know_by(content);
         source->expect(before.look_ahead(*trial, is_done));
     }
     begin_log(log, options, before, "that command runs again");
@@ -245,9 +250,12 @@ int run(const run_options& given) {
     printed_ledger ledger(printed_ledger::of::commands);
     command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);
     if (options.resume)
-        pass_over_what_is_done(
-            *source, is_done, [&](const input_line& line) { b.pass_over(line.index); },
-            [&](const std::string& why) { b.refuse(why); });
+        source->only_if([&](const input_line& line) {
+            if (!is_done(line))
+                return true;
+            b.pass_over(line.index);
+            return false;
+        });
     if (options.nice != 0)
         be_nicer(options.nice);
     // Made last: it refers to the batch and the writer until it is gone.
@@ -256,6 +264,7 @@ int run(const run_options& given) {
     out.drain();
     if (log)
         log->close();
+    say_what_was_removed(before, *source, options);
     if (source->taken() == 0 && !options.word_like_an_option.empty())
         complain(
             fmt::format("nothing ran, as there were no inputs. {} stands behind the first word of the template and "
