@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The first workloads of `bench` written with Python's asyncio. Prints one line of JSON for each."""
+"""asyncio_peer.py [--uvloop]: the first workloads of `bench` written with Python's asyncio, on its own loop or on uvloop's.
+Prints one line of JSON for each."""
 
 import asyncio
 import json
 import statistics
+import sys
 import time
+
+if sys.argv[1:] == ["--uvloop"]:
+    import uvloop
+
+    uvloop.install()
+elif sys.argv[1:]:
+    sys.exit(__doc__)
 
 
 async def ready(n):

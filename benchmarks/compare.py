@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs `bench`, the same workloads on Boost.Asio and on Python's asyncio, and times a compilation; writes the tables of
+"""Runs `bench` and the same workloads on its peers, and times a compilation; writes the tables of
 docs/inside/performance.md. To be run from the project's folder on a quiet machine, after `./go build`:
 
     benchmarks/compare.py
 
-A few minutes; progress goes to standard error. --json FILE keeps bench's own report.
+A few minutes; progress goes to standard error. --json FILE keeps bench's own report; --peers prints the peers' table only
+and changes no file. The peers are Python's asyncio and, each where its Debian package is installed, Boost.Asio
+(libboost1.81-dev), Go (golang-go), tokio (librust-tokio-dev and cargo; nothing is fetched) and uvloop (python3-uvloop).
 """
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import resource
@@ -45,9 +48,9 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def run_bench(json_file):
+def run_bench(json_file, *options):
     say("bench ...")
-    command = [BUILD / "bin/bench", f"--benchmark_out={json_file}", "--benchmark_out_format=json"]
+    command = [BUILD / "bin/bench", f"--benchmark_out={json_file}", "--benchmark_out_format=json", *options]
     # One core for all but the pool's threads: taskset would take theirs away, so it is the loop's own thread that counts.
     subprocess.run(command, check=True, stdout=sys.stderr)
     return json.loads(pathlib.Path(json_file).read_text())
@@ -57,6 +60,60 @@ def run_peer(what, command):
     say(f"{what} ...")
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return {(row["name"], row["n"]): row["ns"] for row in map(json.loads, lines)}
+
+
+def builds(command, **options):
+    return subprocess.run(command, capture_output=True, **options).returncode == 0
+
+
+def run_asio():
+    if builds(["cmake", "--build", BUILD, "--target", "bench_asio"]):
+        return run_peer("Boost.Asio", [BUILD / "bin/bench_asio"])
+    say("no Boost.Asio: it needs Boost 1.80 or newer (libboost1.81-dev), found when cmake configures")
+    return {}
+
+
+def run_go():
+    program = BUILD / "go_peer"
+    go = shutil.which("go") or "/usr/lib/go/bin/go"
+    environment = {**os.environ, "GO111MODULE": "off", "GOFLAGS": ""}
+    if pathlib.Path(go).exists() and builds([go, "build", "-o", program, ROOT / "benchmarks/go_peer/main.go"], env=environment):
+        return run_peer("Go", [program])
+    say("no Go: it needs golang-go")
+    return {}
+
+
+def run_tokio():
+    sources = pathlib.Path("/usr/share/cargo/registry")  # where Debian's packages put them
+    settings = ["--config", "source.crates-io.replace-with='debian'",
+                "--config", f"source.debian.directory='{sources}'"]
+    folder = BUILD / "tokio_peer"
+    if shutil.which("cargo") and any(sources.glob("tokio-1*")):
+        shutil.copytree(ROOT / "benchmarks/tokio_peer", folder, dirs_exist_ok=True)
+        if builds(["cargo", "build", "--release", "--offline", *settings], cwd=folder):
+            return run_peer("tokio", [folder / "target/release/tokio_peer"])
+    say("no tokio: it needs librust-tokio-dev and cargo")
+    return {}
+
+
+def run_uvloop():
+    for python in (sys.executable, "/usr/bin/python3"):
+        if builds([python, "-c", "import uvloop"]):
+            return run_peer("uvloop", [python, ROOT / "benchmarks/asyncio_peer.py", "--uvloop"])
+    say("no uvloop: it needs python3-uvloop")
+    return {}
+
+
+def run_peers():
+    """name -> (workload, children) -> ns; those that are not there are left out."""
+    found = {
+        "asyncio": run_peer("asyncio", [shutil.which("python3"), ROOT / "benchmarks/asyncio_peer.py"]),
+        "uvloop": run_uvloop(),
+        "Boost.Asio": run_asio(),
+        "Go": run_go(),
+        "tokio": run_tokio(),
+    }
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def compile_seconds(source, rounds):
@@ -102,15 +159,14 @@ def table(report):
     return "\n".join(lines), "\n".join(figures)
 
 
-def peers(report, asio, asyncio):
+def peers(report, found):
     own = {(name_of(r), int(r["n"])): r["ns"] for r in report["benchmarks"] if "ns" in r}
-    lines = ["| workload | children | muster, ns each | Boost.Asio | times | asyncio | times |",
-             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    for key in asyncio:
-        mine = own[key]
-        cells = [key[0], f"{key[1]:,}", number(mine)]
-        for peer in (asio, asyncio):
-            cells += [number(peer[key]), f"{peer[key] / mine:.1f}"] if key in peer else ["", ""]
+    lines = ["| workload | children | muster, ns each | " + " | ".join(f"{name} | times" for name in found) + " |",
+             "| --- | ---: | ---: | " + " | ".join("---: | ---:" for _ in found) + " |"]
+    for key in dict.fromkeys(key for rows in found.values() for key in rows if key in own):
+        cells = [key[0], f"{key[1]:,}", number(own[key])]
+        for rows in found.values():
+            cells += [number(rows[key]), f"{rows[key] / own[key]:.1f}"] if key in rows else ["", ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -131,17 +187,17 @@ def replace_part(text, name, part):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--json", default=str(BUILD / "bench.json"), help="where bench's report goes")
+    parser.add_argument("--peers", action="store_true", help="print the peers' table only")
     options = parser.parse_args()
     if not (BUILD / "bin/bench").exists():
         sys.exit("there is no build/release/bin/bench: run ./go build first")
 
+    found = run_peers()
+    if options.peers:
+        compared = "|".join(dict.fromkeys(name for rows in found.values() for name, _ in rows))
+        print(peers(run_bench(options.json, f"--benchmark_filter=^({compared})/"), found))
+        return
     report = run_bench(options.json)
-    asio = {}
-    if subprocess.run(["cmake", "--build", BUILD, "--target", "bench_asio"], capture_output=True).returncode == 0:
-        asio = run_peer("Boost.Asio", [BUILD / "bin/bench_asio"])
-    else:
-        say("no bench_asio: it needs Boost 1.80 or newer (libboost1.81-dev), found when cmake configures")
-    asyncio = run_peer("asyncio", [shutil.which("python3"), ROOT / "benchmarks/asyncio_peer.py"])
     say("compile time ...")
     standard, own = (compile_seconds(source, 5) for source in (WITH_STANDARD, WITH_MUSTER))
 
@@ -150,7 +206,7 @@ def main():
     text = replace_part(text, "machine", machine())
     text = replace_part(text, "times", times)
     text = replace_part(text, "bytes", figures)
-    text = replace_part(text, "peers", peers(report, asio, asyncio))
+    text = replace_part(text, "peers", peers(report, found))
     text = replace_part(text, "compile", f"{standard:.2f} s for the standard headers alone, {own:.2f} s for the file that "
                                          f"gathers: {own / standard:.2f} times. The goal is 1.5.")
     PAGE.write_text(text)

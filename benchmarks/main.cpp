@@ -15,6 +15,7 @@ void add_gathers();
 void add_failures();
 void add_waits();
 void add_cancellations();
+void add_handovers();
 void add_memory();
 
 namespace {
@@ -78,6 +79,7 @@ int main(int argc, char** argv) {
     add_failures();
     add_waits();
     add_cancellations();
+    add_handovers();
     add_memory();
     table reporter;
     benchmark::RunSpecifiedBenchmarks(&reporter);

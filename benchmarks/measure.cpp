@@ -133,6 +133,8 @@ double throws(std::size_t count, std::size_t alive) {
 namespace {
 
 double one_floor(const row& what, std::size_t n) {
+    if (what.own_floor)
+        return what.own_floor(n);
     if (!what.frame_bytes)
         return throws(n, what.alive != 0 ? what.alive : n);
     static std::size_t bytes = 0;
@@ -166,7 +168,8 @@ void run_row(benchmark::State& state, const row& what, std::size_t n, double goa
     state.counters["floor_ns"] = floor;
     state.counters["ratio"] = each / floor;
     state.counters["goal"] = goal;
-    state.SetLabel(what.frame_bytes ? "F" : "T");
+    if (!what.own_floor)
+        state.SetLabel(what.frame_bytes ? "F" : "T");
 }
 
 } // namespace

@@ -77,6 +77,11 @@ struct row {
         alive = alive_at_once;
         return *this;
     }
+    /// The floor is what `each(n)` measures, ns for one of n, in the same heap and on the same processors.
+    row& floor_is(std::function<double(std::size_t)> each) {
+        own_floor = std::move(each);
+        return *this;
+    }
     /// `part` of the workload's children throw: what they add to the time of `base`, for each of them, counts.
     row& above(std::function<double(std::size_t)> without, double part) {
         base = std::move(without);
@@ -89,6 +94,7 @@ struct row {
     std::vector<double> goals;
     std::function<std::size_t()> frame_bytes;
     std::size_t alive = 0;
+    std::function<double(std::size_t)> own_floor;
     std::function<double(std::size_t)> base;
     double part_of = 1;
 };

@@ -10,6 +10,7 @@
 ///     changed.notify_all();                                    // in another that holds the mutex
 
 #include <muster/config.hpp>
+#include <muster/detail/no_std_guard.hpp>
 #include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
 #include <muster/mutex.hpp>
@@ -83,5 +84,8 @@ private:
     detail::loop_home home_;
     detail::intrusive_list<stay> stays_;
 };
+
+template <>
+inline constexpr bool detail::is_locked_by_await<condition> = true;
 
 } // namespace muster

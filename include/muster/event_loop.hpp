@@ -44,8 +44,6 @@ public:
 
     /// For the library's own I/O: the uv_loop_t underneath.
     [[nodiscard]] void* native() noexcept;
-    /// For code that libuv calls: it changed which descriptors are polled, and libuv sees that only when it runs again.
-    void look_again() noexcept { again_ = true; }
 
     /// For the library's own I/O, where it may outlive the loop: called when the loop ends and its tasks are gone.
     /// Held by address until it is called or removed.
@@ -72,7 +70,6 @@ private:
 
     std::unique_ptr<backend> backend_;
     detail::intrusive_list<end_hook> end_hooks_;
-    bool again_ = false; ///< libuv must run once more before the loop may sleep
 };
 
 } // namespace muster

@@ -43,6 +43,9 @@ class executor_job;
 ///    An executor whose calls leave the process defines `call<F>` only for those F that it can send.
 ///  - `submit(job)` takes a job, or throws why it does not. It does not wait.
 ///  - `withdraw(job)` takes a job back. *Returns* false if the call has begun, or is over.
+///  - `Ex::reference`, which an executor may do without, is made from an Ex&, has these functions as well, and may be
+///    used when the executor is gone: a call that is awaited then is refused by an error of its submit(). Without it
+///    the executor must outlive its calls.
 ///  - `leave_behind(job)`, which an executor may do without, hears that nobody waits for a call that has begun.
 template <class Ex>
 concept executor = std::derived_from<typename Ex::job, executor_job> && requires(Ex& ex, typename Ex::job& j) {
@@ -165,11 +168,32 @@ private:
     stage stage_ = stage::made;
 };
 
-template <template <executor, class> class Call, executor Ex, class F>
-task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site);
-
+/// The reference that a call keeps to its executor.
 template <executor Ex>
-void leave_behind(Ex& ex, typename Ex::job& job) noexcept {
+class executor_reference {
+public:
+    explicit executor_reference(Ex& ex) noexcept : ex_(&ex) {}
+    [[nodiscard]] Ex& get() const noexcept { return *ex_; }
+
+private:
+    Ex* ex_;
+};
+template <executor Ex>
+    requires requires { typename Ex::reference; }
+class executor_reference<Ex> {
+public:
+    explicit executor_reference(Ex& ex) noexcept : ex_(ex) {}
+    [[nodiscard]] typename Ex::reference& get() noexcept { return ex_; }
+
+private:
+    typename Ex::reference ex_;
+};
+
+template <template <executor, class> class Call, executor Ex, class F>
+task<executor_result<Ex, F>> call_as_task(executor_reference<Ex> ex, F f, std::source_location site);
+
+template <class Reference, class Job>
+void leave_behind(Reference& ex, Job& job) noexcept {
     if constexpr (requires { ex.leave_behind(job); })
         ex.leave_behind(job);
 }
@@ -180,9 +204,9 @@ class [[nodiscard("nothing is called until it is awaited")]] abandonable_call fi
 public:
     using value_type = executor_result<Ex, F>;
 
-    abandonable_call(Ex & ex, F f, std::source_location where)
+    abandonable_call(executor_reference<Ex> ex, F f, std::source_location where)
         : job_wait(operations_of, where),
-          executor_(&ex),
+          executor_(std::move(ex)),
           call_(new call(std::move(f))) {
         may_be_left_behind(*call_,
             [](executor_job& job) noexcept { delete static_cast<call*>(static_cast<typename Ex::job*>(&job)); });
@@ -204,19 +228,19 @@ public:
     /// The same call as a task: for wait_for, gather, create_task and whatever else takes tasks.
     [[nodiscard]] task<value_type> as_task()&& {
         give_away();
-        return call_as_task<abandonable_call>(*executor_, std::move(*call_).callable(), site());
+        return call_as_task<abandonable_call>(executor_, std::move(*call_).callable(), site());
     }
     operator task<value_type>()&& { return std::move(*this).as_task(); }
 
 private:
     using call = typename Ex::template call<F>;
     static abandonable_call& self(job_wait & w) noexcept { return static_cast<abandonable_call&>(w); }
-    static constexpr operations operations_of{[](job_wait& w) { self(w).executor_->submit(*self(w).call_); },
-        [](job_wait& w) noexcept { return self(w).executor_->withdraw(*self(w).call_); },
+    static constexpr operations operations_of{[](job_wait& w) { self(w).executor_.get().submit(*self(w).call_); },
+        [](job_wait& w) noexcept { return self(w).executor_.get().withdraw(*self(w).call_); },
         [](job_wait& w) noexcept { self(w).call_->request_stop(); },
-        [](job_wait& w) noexcept { detail::leave_behind(*self(w).executor_, *self(w).call_); }};
+        [](job_wait& w) noexcept { detail::leave_behind(self(w).executor_.get(), *self(w).call_); }};
 
-    Ex* executor_;
+    executor_reference<Ex> executor_;
     call* call_;
 };
 
@@ -226,9 +250,9 @@ class [[nodiscard("nothing is called until it is awaited")]] executor_call : pub
 public:
     using value_type = executor_result<Ex, F>;
 
-    executor_call(Ex & ex, F f, std::source_location where)
+    executor_call(executor_reference<Ex> ex, F f, std::source_location where)
         : job_wait(operations_of, where),
-          executor_(&ex),
+          executor_(std::move(ex)),
           call_(std::move(f)) {}
     ~executor_call() { part_with_job(); }
 
@@ -246,31 +270,31 @@ public:
     /// reported.
     [[nodiscard]] abandonable_call<Ex, F> abandon()&& {
         give_away();
-        return abandonable_call<Ex, F>(*executor_, std::move(call_).callable(), site());
+        return abandonable_call<Ex, F>(executor_, std::move(call_).callable(), site());
     }
 
     /// The same call as a task: for gather, create_task and whatever else takes tasks.
     [[nodiscard]] task<value_type> as_task()&& {
         give_away();
-        return call_as_task<executor_call>(*executor_, std::move(call_).callable(), site());
+        return call_as_task<executor_call>(executor_, std::move(call_).callable(), site());
     }
     operator task<value_type>()&& { return std::move(*this).as_task(); }
 
 private:
     using call = typename Ex::template call<F>;
     static executor_call& self(job_wait & w) noexcept { return static_cast<executor_call&>(w); }
-    static constexpr operations operations_of{[](job_wait& w) { self(w).executor_->submit(self(w).call_); },
-        [](job_wait& w) noexcept { return self(w).executor_->withdraw(self(w).call_); },
+    static constexpr operations operations_of{[](job_wait& w) { self(w).executor_.get().submit(self(w).call_); },
+        [](job_wait& w) noexcept { return self(w).executor_.get().withdraw(self(w).call_); },
         [](job_wait& w) noexcept { self(w).call_.request_stop(); }, nullptr};
 
-    Ex* executor_;
+    executor_reference<Ex> executor_;
     call call_;
 };
 
 template <template <executor, class> class Call, executor Ex, class F>
-task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site) {
+task<executor_result<Ex, F>> call_as_task(executor_reference<Ex> ex, F f, std::source_location site) {
     using result = executor_result<Ex, F>;
-    Call<Ex, F> call(ex, std::move(f), site);
+    Call<Ex, F> call(std::move(ex), std::move(f), site);
     if constexpr (std::is_void_v<result>) {
         co_await call;
     } else if constexpr (std::is_reference_v<result>) {
@@ -292,14 +316,15 @@ task<executor_result<Ex, F>> call_as_task(Ex& ex, F f, std::source_location site
 /// that has begun is waited for (a process_pool kills its process first); then
 /// cancelled_error is thrown, what f returned is dropped, and what it threw is reported (suppressed). If f takes a
 /// std::stop_token, that is stopped meanwhile. `.abandon()` leaves a call that has begun behind.
-/// *Lifetime*: f lives in the waiting frame; the executor must outlive the call. With g++ 12, name a lambda that
-/// captures anything but references and numbers before this call. *Complexity*: no allocation.
-/// *Source*: asyncio's loop.run_in_executor, but lazy: start_in_executor begins at once.
+/// *Lifetime*: f lives in the waiting frame. An executor of your own must outlive the call; one of the library's that
+/// is gone when the call is awaited gives invalid_state_error. With g++ 12, name a lambda that captures anything but
+/// references and numbers before this call. *Complexity*: no allocation. *Source*: asyncio's loop.run_in_executor, but
+/// lazy: start_in_executor begins at once.
 template <executor Ex, class F>
 [[nodiscard("nothing is called until it is awaited")]] detail::executor_call<Ex, std::decay_t<F>> run_in_executor(
     Ex& ex, F&& f, std::source_location site = std::source_location::current()) {
     detail::refuse_lambda_in_co_await<F>();
-    return detail::executor_call<Ex, std::decay_t<F>>(ex, std::forward<F>(f), site);
+    return detail::executor_call<Ex, std::decay_t<F>>(detail::executor_reference<Ex>(ex), std::forward<F>(f), site);
 }
 
 /// The same as a task of the loop's own, which submits the call as soon as the caller suspends.
@@ -307,7 +332,8 @@ template <executor Ex, class F>
 template <executor Ex, class F>
 task_handle<executor_result<Ex, std::decay_t<F>>> start_in_executor(
     Ex& ex, F&& f, std::string name = {}, std::source_location site = std::source_location::current()) {
-    return create_task(detail::call_as_task<detail::executor_call>(ex, std::decay_t<F>(std::forward<F>(f)), site),
+    return create_task(detail::call_as_task<detail::executor_call>(
+                           detail::executor_reference<Ex>(ex), std::decay_t<F>(std::forward<F>(f)), site),
         std::move(name), site);
 }
 

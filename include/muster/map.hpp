@@ -13,7 +13,9 @@
 #include <muster/config.hpp>
 #include <muster/detail/callable.hpp>
 #include <muster/detail/join/map.hpp>
+#include <muster/detail/join/map_on.hpp>
 #include <muster/detail/join/options.hpp>
+#include <muster/executor.hpp>
 #include <muster/retry.hpp>
 #include <muster/summary.hpp>
 
@@ -52,7 +54,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")
 
 public:
     map(Range range, F f, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "map"),
+        : words(site, "map"),
           input_(elements_type(std::forward<Range>(range)), std::forward<F>(f)) {
         detail::refuse_lambda_in_co_await<F>();
     }
@@ -112,6 +114,26 @@ public:
         using streamed = detail::streamed_input<elements_type, std::decay_t<F>, detail::no_sink>;
         return detail::pending_join<streamed, detail::as_outcomes>(
             streamed(std::move(input_), detail::no_sink()), std::move(this->options_));
+    }
+
+    /// The bulk form for a *plain* function, which `ex`, a thread_pool for example, calls for every element. Many calls
+    /// in a row are one call of the executor, and none of them costs a coroutine. Awaited, it gives the values in input
+    /// order; `.settle()` gives every outcome; `.as_task()` is for whatever takes tasks. `in_a_row` is how many calls
+    /// one thread makes before another may have the next; 0 leaves that to the library, 1 suits long calls.
+    /// *Errors*: the first failure, as itself; calls that have not begun by then are not made, and a further failure is
+    /// reported. If the executor does not take the calls, its error is that of each of them.
+    /// std::invalid_argument for other words of the chain than `named`. *Cancellation*: takes back what has not begun,
+    /// and waits for the calls that are being made. *Lifetime*: as above; the executor must outlive the await.
+    /// *Thread safety*: several threads call the same function object and read the input, a random access range, at the
+    /// same time. *Complexity*: memory in the results.
+    template <executor Ex>
+    [[nodiscard("nothing is called until it is awaited")]] auto on(Ex & ex, std::size_t in_a_row = 0)&& {
+        static_assert(std::ranges::range<Range>, "a map on an executor needs a range: collect the input first");
+        guard_.disarm();
+        detail::refuse_words_of_tasks(this->options_);
+        auto view = std::move(input_.elements()).take_view();
+        return detail::map_on<Ex, decltype(view), std::decay_t<F>>(ex, std::move(view), std::move(input_.function()),
+            in_a_row, this->options_.shown_name(), this->options_.site);
     }
 
     auto operator co_await()&& {

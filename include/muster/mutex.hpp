@@ -10,6 +10,7 @@
 ///     co_await rewrite(file);              // no other task that locks m is in here
 
 #include <muster/config.hpp>
+#include <muster/detail/no_std_guard.hpp>
 #include <muster/detail/operation.hpp>
 #include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
@@ -18,7 +19,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <utility>
 
 namespace muster {
@@ -228,32 +228,7 @@ inline detail::operation<mutex::scoped_lock_awaiter, mutex&> mutex::scoped_lock(
     return detail::operation<scoped_lock_awaiter, mutex&>(*this);
 }
 
+template <>
+inline constexpr bool detail::is_locked_by_await<mutex> = true;
+
 } // namespace muster
-
-namespace muster::detail {
-
-/// The standard library's guards would call lock() and not await what it returns: nothing would be locked.
-template <class Mutex>
-class refused_std_guard {
-public:
-    template <class... Args>
-    explicit refused_std_guard(Args&...) {
-        static_assert(!sizeof(Mutex*),
-            "the guards of the standard library can't await: write `auto guard = co_await m.scoped_lock();`");
-    }
-};
-
-} // namespace muster::detail
-
-template <>
-class std::lock_guard<muster::mutex> : muster::detail::refused_std_guard<muster::mutex> {
-    using refused_std_guard::refused_std_guard;
-};
-template <>
-class std::unique_lock<muster::mutex> : muster::detail::refused_std_guard<muster::mutex> {
-    using refused_std_guard::refused_std_guard;
-};
-template <>
-class std::scoped_lock<muster::mutex> : muster::detail::refused_std_guard<muster::mutex> {
-    using refused_std_guard::refused_std_guard;
-};

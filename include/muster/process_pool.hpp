@@ -81,11 +81,23 @@ public:
     [[nodiscard]] std::vector<int> process_ids() const;
 
     // ---- an executor: see executor.hpp ----
+    class reference;
     void submit(job& j);
     [[nodiscard]] bool withdraw(job& j) noexcept;
 
 private:
     struct state;
+    std::shared_ptr<state> state_; ///< shared with calls
+};
+
+/// A call's share of the pool: once the pool is gone it takes no calls any more.
+class process_pool::reference {
+public:
+    explicit reference(process_pool& pool) noexcept : state_(pool.state_) {}
+    void submit(job& j);
+    [[nodiscard]] bool withdraw(job& j) noexcept;
+
+private:
     std::shared_ptr<state> state_;
 };
 

@@ -11,6 +11,7 @@
 ///     co_await fetch(url);                 // at most 100 at a time
 
 #include <muster/config.hpp>
+#include <muster/detail/no_std_guard.hpp>
 #include <muster/detail/operation.hpp>
 #include <muster/detail/sync_watch.hpp>
 #include <muster/detail/wait_list.hpp>
@@ -178,5 +179,10 @@ inline detail::operation<semaphore::acquire_awaiter, semaphore&> semaphore::acqu
 inline detail::operation<semaphore::scoped_acquire_awaiter, semaphore&> semaphore::scoped_acquire() noexcept {
     return detail::operation<scoped_acquire_awaiter, semaphore&>(*this);
 }
+
+template <>
+inline constexpr bool detail::is_locked_by_await<semaphore> = true;
+template <>
+inline constexpr bool detail::is_locked_by_await<bounded_semaphore> = true;
 
 } // namespace muster

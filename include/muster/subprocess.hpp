@@ -69,7 +69,8 @@ using process_output = io::reader;
 /// A running process. Movable. *Lifetime*: dropping it kills its group (SIGKILL) unless it was waited for, and reaps
 /// it, which takes as long as the system needs for that; `co_await p.terminate()` first to end it politely. Operations
 /// in flight end with std::errc::operation_canceled then. It may outlive its loop. *Errors*, of a moved-from one:
-/// invalid_state_error. *Thread safety*: one thread. *Source*: asyncio's Process.
+/// invalid_state_error. *Thread safety*: one thread: while a task waits for its end, every call on another thread
+/// throws invalid_state_error. *Source*: asyncio's Process.
 class process {
 public:
     class state;
@@ -91,9 +92,9 @@ public:
     /// it never ends. *Returns* how it ended, without what was read. *Cancellation*: ends the wait, not the process.
     [[nodiscard]] task<completed_process> wait();
     /// To the process alone. *Returns* false if it has ended.
-    bool send_signal(int signal) noexcept;
+    bool send_signal(int signal);
     /// SIGKILL, to the group. *Returns* false if it has ended.
-    bool kill() noexcept;
+    bool kill();
     /// SIGTERM to the group, SIGKILL to what is left of that after command::grace; then waits. Output that
     /// it still writes is thrown away. *Returns* how it ended. *Cancellation*: held back until then.
     [[nodiscard]] task<completed_process> terminate();

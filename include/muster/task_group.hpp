@@ -35,7 +35,7 @@ namespace muster {
 /// Held by address: immovable. *Lifetime*: if it is destroyed while it runs, its tasks are cancelled and left to the
 /// loop, and run() throws invalid_state_error; its body must not use it any more. *Thread safety*: the loop's thread.
 /// *Source*: asyncio.TaskGroup of CPython 3.13.
-class task_group {
+class task_group : private detail::cancel_target {
 public:
     explicit task_group(std::source_location site = std::source_location::current());
     ~task_group();
@@ -143,8 +143,7 @@ private:
         [[nodiscard]] bool await_ready() const noexcept { return here_->group_->running_ == 0; }
         template <std::derived_from<detail::promise_links> Promise>
         void await_suspend(std::coroutine_handle<Promise> h) noexcept {
-            here_->group_->waiting_ = this;
-            h.promise().fiber_->wait(*this, h);
+            here_->group_->wait_for_tasks(*this, *h.promise().fiber_, h);
         }
         /// Gives true if the wait was ended by a cancellation of the caller.
         bool await_resume() noexcept;
@@ -152,6 +151,7 @@ private:
     private:
         friend class task_group;
         static detail::cancel_effect cancel(suspension& s, const detail::cancel_request&, detail::fiber*&) noexcept;
+        static bool waits_on(suspension& s, detail::fiber*& task, detail::cancel_target*& combinator) noexcept;
         static const detail::suspension_kind kind_of;
         void forget() noexcept {
             if (here_->group_ != nullptr && here_->group_->waiting_ == this)
@@ -190,6 +190,14 @@ private:
     [[nodiscard]] bool has_failure() const noexcept { return body_error_ || !errors_.empty(); }
 
     void note_cancellation(bool cancelled) noexcept;
+    void wait_for_tasks(child_wait& wait, detail::fiber& f, std::coroutine_handle<> h) noexcept;
+
+    // ---- what the search for circles asks: see cancel_wave.cpp ----
+    void cancel_children() noexcept override { stop_tasks(stop_request_); }
+    [[nodiscard]] const detail::cancel_request& request() const noexcept override { return stop_request_; }
+    [[nodiscard]] bool has_child_to_stop(cancel_target*&) noexcept override { return running_ != 0; }
+    [[nodiscard]] bool child_at(std::uint32_t i, child& found) noexcept override;
+    void cut(std::uint32_t i) noexcept override;
 
     std::source_location site_;
     detail::fiber* parent_ = nullptr;           ///< the fiber that run() is in
@@ -200,7 +208,10 @@ private:
     std::size_t running_ = 0; ///< how many members there are
     std::vector<std::exception_ptr> errors_;
     std::exception_ptr body_error_;
-    std::optional<detail::cancel_request> own_cancellation_; ///< that reached the group's own task
+    detail::cancel_request stop_request_{cancel_reason::none}; ///< with what the tasks were asked to stop
+    member* looked_at_ = nullptr;                              ///< during a search for circles: the member number
+    std::uint32_t number_of_looked_at_ = 0;                    ///< ... that this is, from the front of the list
+    std::optional<detail::cancel_request> own_cancellation_;   ///< that reached the group's own task
     phase phase_ = phase::made;
     stop stop_ = stop::none;
 };

@@ -58,6 +58,7 @@ public:
     [[nodiscard]] std::size_t running() const noexcept;
 
     // ---- an executor: see executor.hpp ----
+    class reference;
     void submit(job& j);
     [[nodiscard]] bool withdraw(job& j) noexcept;
     void leave_behind(job& j) noexcept;
@@ -65,7 +66,19 @@ public:
 private:
     friend class program_pool;
     class state;
-    std::shared_ptr<state> state_; ///< shared with the threads: one may be left behind
+    std::shared_ptr<state> state_; ///< shared with the threads, of which one may be left behind, and with calls
+};
+
+/// A call's share of the pool: once the pool is gone it takes no calls any more.
+class thread_pool::reference {
+public:
+    explicit reference(thread_pool& pool) noexcept : state_(pool.state_) {}
+    void submit(job& j);
+    [[nodiscard]] bool withdraw(job& j) noexcept;
+    void leave_behind(job& j) noexcept;
+
+private:
+    std::shared_ptr<state> state_;
 };
 
 /// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.
@@ -114,11 +127,12 @@ protected:
 
 private:
     friend class thread_pool;
-    /// Changed with the pool's lock.
+    /// Changed with the pool's lock, but to `queued` by the thread that submits the job.
     enum class stage { idle, queued, running, asked_to_stop };
 
     function run_; ///< called on one of the pool's threads
     std::stop_source* stop_;
+    job* came_before_ = nullptr; ///< in the pool's stack of calls that came in
     stage stage_ = stage::idle;
 };
 

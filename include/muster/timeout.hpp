@@ -192,11 +192,8 @@ task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit) {
                 throw timeout_error("its time was up before it was waited for");
         }
     } else {
-        if (limit.count() <= 0) {
-            if constexpr (is_task<A>)
-                discard_child(awaitable);
+        if (limit.count() <= 0)
             throw timeout_error("its time was up before it began");
-        }
     }
     // As timeout_scope::run, without a body's frame around what is awaited.
     timeout_scope scope(loop_clock::now() + limit);

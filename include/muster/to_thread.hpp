@@ -36,7 +36,7 @@ public:
         requires std::same_as<std::decay_t<G>, F>
     explicit to_thread(G&& f, Args... args, std::source_location site = std::source_location::current())
         : detail::executor_call<thread_pool, detail::bound_call<F, Args...>>(
-              default_pool(), detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...), site) {
+              detail::executor_reference<thread_pool>(default_pool()), detail::bound_call<F, Args...>(std::forward<G>(f), std::move(args)...), site) {
         detail::refuse_lambda_in_co_await<G>();
     }
 };

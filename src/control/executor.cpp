@@ -246,7 +246,7 @@ void job_wait::give_away() {
 
 void job_wait::part_with_job() noexcept {
     if (stage_ == stage::made) {
-        if (std::uncaught_exceptions() == 0) {
+        if (reports_unawaited()) {
             report r(report_kind::never_awaited);
             r.site = site_;
             send_report(r, [&] {

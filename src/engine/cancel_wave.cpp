@@ -9,6 +9,8 @@
 //    C's gather counts A as cancelled and no longer waits for it. Were there no such gather, B's await would be
 //    interrupted.
 //
+// A task group asks its tasks by itself, when its own task runs again, and then has the same search made.
+//
 // The search keeps its path in the targets, so it needs no memory and no native stack.
 #include <muster/detail/cancel_wave.hpp>
 

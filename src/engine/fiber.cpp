@@ -62,7 +62,11 @@ void fiber::step() noexcept {
     }
     if (loop.watch_ != nullptr) [[unlikely]]
         loop.watch_->ended(*this, *promise_links::of(leaf_).out_);
-    std::exchange(leaf_, nullptr).destroy();
+    const auto frame = std::exchange(leaf_, nullptr);
+    if (promise_links::of(frame).out_->succeeded()) [[likely]]
+        frame.destroy();
+    else
+        destroy_quietly(frame);
     loop.running_ = nullptr;
     owner_->ended_(*owner_, *this);
 }
@@ -84,7 +88,7 @@ void fiber::end_cancelled() noexcept {
             return; // the parent goes on, and finds that its child was cancelled
         // Innermost first, so that a chain of any length is destroyed without recursion.
         link->child_ = nullptr;
-        child.destroy();
+        destroy_quietly(child);
     }
 }
 

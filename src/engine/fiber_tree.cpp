@@ -31,7 +31,7 @@ void destroy_fiber_tree(fiber& root) noexcept {
                 parent = link->parent();
                 link->child_ = nullptr;
             }
-            frame.destroy();
+            destroy_quietly(frame);
             // A destructor in the frame may have woken a fiber that is part of a frame which is destroyed next.
             f->loop_->drop_ready();
             frame = parent;

@@ -4,6 +4,7 @@
 // A task may hold tasks as parameters, which hold others in turn: destroying the outermost frame destroys them all, one
 // within the other. Beyond a fixed depth frames are put aside in a list and destroyed one after the other, so that no
 // length of such a chain needs more stack.
+#include <muster/detail/unawaited.hpp>
 #include <muster/report.hpp>
 #include <muster/task.hpp>
 
@@ -12,6 +13,15 @@
 
 namespace muster::detail {
 
+constinit thread_local int quiet_destruction::depth_ = 0;
+
+bool reports_unawaited() noexcept { return quiet_destruction::depth_ == 0 && std::uncaught_exceptions() == 0; }
+
+void destroy_quietly(std::coroutine_handle<> frame) noexcept {
+    const quiet_destruction quiet;
+    frame.destroy();
+}
+
 namespace {
 
 constexpr int frames_nested = 64;
@@ -19,7 +29,7 @@ constinit thread_local int destroying = 0;        ///< how many frames are being
 constinit thread_local void* put_aside = nullptr; ///< frames that are destroyed when the nesting ends
 
 void destroy_unstarted_now(std::coroutine_handle<> frame) noexcept {
-    if (std::uncaught_exceptions() == 0) {
+    if (reports_unawaited()) {
         const auto function = promise_links::of(frame).function_;
         report r(report_kind::never_awaited);
         r.site = function;

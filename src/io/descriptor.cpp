@@ -39,9 +39,13 @@ namespace {
 /// How many operations in a row may be done without letting others run.
 constexpr std::uint8_t most_eager = 64;
 
-bool is_socket_fd(int fd) noexcept {
+descriptor::kind kind_of_fd(int fd) noexcept {
     struct stat found {};
-    return ::fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
+    if (::fstat(fd, &found) != 0)
+        return descriptor::kind::other;
+    if (S_ISSOCK(found.st_mode))
+        return descriptor::kind::socket;
+    return S_ISFIFO(found.st_mode) ? descriptor::kind::pipe : descriptor::kind::other;
 }
 
 /// How far a write has come. However the write ends, the descriptor remembers if that was within its bytes.
@@ -79,12 +83,13 @@ descriptor::loop_end::loop_end(descriptor& d) noexcept
       }),
       of(&d) {}
 
-descriptor::descriptor(int fd) noexcept : fd_(fd), is_socket_(is_socket_fd(fd)), loop_end_(*this) {}
+descriptor::descriptor(int fd) noexcept : fd_(fd), kind_(kind_of_fd(fd)), loop_end_(*this) {}
 
 void descriptor::reset(int fd) noexcept {
     MUSTER_ASSERT(!is_open() && !in_use(side::reading) && !in_use(side::writing));
     fd_.reset(fd);
-    is_socket_ = is_socket_fd(fd);
+    kind_ = kind_of_fd(fd);
+    drained_ = false;
 }
 
 void descriptor::close() noexcept {
@@ -111,16 +116,17 @@ ssize_t descriptor::try_read(std::span<std::byte> into) noexcept {
     ssize_t count = 0;
     do
         count =
-            is_socket_ ? ::recv(fd(), into.data(), into.size(), MSG_DONTWAIT) : ::read(fd(), into.data(), into.size());
+            is_socket() ? ::recv(fd(), into.data(), into.size(), MSG_DONTWAIT) : ::read(fd(), into.data(), into.size());
     while (count < 0 && errno == EINTR);
     if (count > 0)
         bytes_read_ += static_cast<std::uint64_t>(count);
+    drained_ = kind_ != kind::other && count > 0 && static_cast<std::size_t>(count) < into.size();
     return count;
 }
 
 ssize_t descriptor::try_write(std::span<const std::byte> bytes) noexcept {
     ssize_t count = 0;
-    if (is_socket_) {
+    if (is_socket()) {
         do
             count = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         while (count < 0 && errno == EINTR);
@@ -237,7 +243,6 @@ void descriptor::on_events(uv_poll_t* p, int status, int events) {
             uv_poll_stop(p);
         else
             uv_poll_start(p, self.watched_, &on_events);
-        self.loop_->look_again();
     }
     if ((events & UV_READABLE) != 0)
         self.wake(side::reading);
@@ -279,11 +284,14 @@ task<std::size_t> read_some(std::shared_ptr<descriptor> d, std::span<std::byte> 
         d->require_still_open("reading");
     }
     for (;;) {
-        const ssize_t count = d->try_read(into);
-        if (count >= 0)
-            co_return static_cast<std::size_t>(count);
-        if (errno != EAGAIN)
-            throw_system_error(errno, "reading");
+        // After a read that got less than it asked for, another try would most likely be in vain.
+        if (!d->take_drained()) {
+            const ssize_t count = d->try_read(into);
+            if (count >= 0)
+                co_return static_cast<std::size_t>(count);
+            if (errno != EAGAIN)
+                throw_system_error(errno, "reading");
+        }
         descriptor::readiness waiting(*d, descriptor::side::reading);
         co_await waiting;
         d->require_still_open("reading");

@@ -3,8 +3,8 @@
 
 /// \file
 /// A non-blocking descriptor, and who waits for it. An operation tries the system call first and waits only if there is
-/// nothing to do, so a wait that is cancelled has lost nothing. A descriptor may outlive its loop. Private to the
-/// library.
+/// nothing to do, or begins with a wait if the read before it took all there was; so a wait that is cancelled has lost
+/// nothing. A descriptor may outlive its loop. Private to the library.
 ///
 ///     const descriptor::use mine(*d, descriptor::side::reading, "reading");
 ///     descriptor::readiness waiting(*d, descriptor::side::reading);
@@ -28,6 +28,7 @@
 #include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <sys/types.h>
 
@@ -39,6 +40,7 @@ namespace muster::detail {
 class descriptor {
 public:
     enum class side : std::uint8_t { reading, writing };
+    enum class kind : std::uint8_t { socket, pipe, other };
     class waiter;
     class readiness;
     class use;
@@ -53,7 +55,7 @@ public:
 
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
     [[nodiscard]] bool is_open() const noexcept { return fd_.is_open(); }
-    [[nodiscard]] bool is_socket() const noexcept { return is_socket_; }
+    [[nodiscard]] bool is_socket() const noexcept { return kind_ == kind::socket; }
     [[nodiscard]] bool in_use(side s) const noexcept { return used_[index(s)].in_use(); }
     /// Whether a readiness or another waiter waits for this side.
     [[nodiscard]] bool has_waiter(side s) const noexcept { return waiting_[index(s)] != nullptr; }
@@ -63,9 +65,10 @@ public:
     /// False while it is watched by a loop that lives and belongs to another thread.
     [[nodiscard]] bool is_here() const noexcept { return is_loop_thread(home_); }
     /// *Errors*: invalid_state_error, which begins with `what`, unless it is here.
-    void require_here(const char* what) const {
-        require_loop_thread(home_, what,
-            "do it on the loop's thread, with loop_handle::post, or give the descriptor away there with release()");
+    void require_here(const char* what,
+        const char* instead = "do it on the loop's thread, with loop_handle::post, or give the descriptor away there "
+                              "with release()") const {
+        require_loop_thread(home_, what, instead);
     }
     /// For one that was made non-blocking although other programs share it: close() makes it blocking again.
     void block_again_when_closed() noexcept { blocks_again_ = true; }
@@ -73,6 +76,10 @@ public:
     /// One try. *Returns* how much, or -1 with errno set, never EINTR.
     [[nodiscard]] ssize_t try_read(std::span<std::byte> into) noexcept;
     [[nodiscard]] ssize_t try_write(std::span<const std::byte> bytes) noexcept;
+
+    /// Whether the last read got all that was there, so that the next one is better begun with a wait. Only once for
+    /// each read, and never for what can't be waited for.
+    [[nodiscard]] bool take_drained() noexcept { return std::exchange(drained_, false); }
 
     /// *Errors*: operation_canceled if it was closed during the operation.
     void require_still_open(const char* what) const;
@@ -110,7 +117,8 @@ private:
     void wake_all() noexcept;
 
     owned_fd fd_;
-    bool is_socket_;
+    kind kind_;
+    bool drained_ = false;
     bool blocks_again_ = false;
     std::uint8_t eager_ = 0; ///< how many operations in a row have not waited
     std::array<one_at_a_time, 2> used_;

@@ -1,26 +1,39 @@
 // SPDX-License-Identifier: MIT
 // The loop on libuv.
 //
-// The ready queue and the timers are the scheduler's own; libuv polls descriptors, watches signals and wakes the loop
-// when another thread posts. poll() runs libuv without waiting, and then waits on libuv's descriptor itself, because
-// libuv counts time in milliseconds.
+// The ready queue and the timers are the scheduler's own; libuv polls descriptors and watches signals. poll() is one
+// run of libuv, and so one epoll_wait, whether it sleeps or not. Two descriptors of the loop's own end a sleep:
+//
+//     wake_fd   an eventfd. Another thread writes it when it has posted a letter and the loop sleeps (mailbox.hpp).
+//     alarm_fd  a timerfd, because libuv counts time in milliseconds. It rings at the earliest timer or before. It is
+//               set only when it would ring too late: a timer that was disarmed leaves it as it is, and the loop then
+//               wakes once for nothing. So limits that come and go far in the future cost no system call.
+//
+//     alarm:   off --set--> set --its time has come--> rung --set--> set
+//                                                      rung --no timer is left--> off
 //
 // Signals belong to the whole program. watched_signals counts how many loops watch each one, so that the last loop
 // gives the default action back, and leaves alone a signal that the program handles itself.
 #include <muster/event_loop.hpp>
 
+#include "posix/owned_fd.hpp"
 #include "posix/signal_actions.hpp"
+
+#include <muster/detail/assert.hpp>
 
 #include <uv.h>
 
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <ctime>
 #include <list>
 #include <mutex>
@@ -33,14 +46,25 @@ namespace muster {
 using detail::nanoseconds;
 
 struct event_loop::backend {
+    enum class alarm_state { off, set, rung };
+
     uv_loop_t loop{};
-    uv_async_t wake{};
+    detail::owned_fd wake_fd;
+    detail::owned_fd alarm_fd;
+    uv_poll_t wake{};
+    uv_poll_t alarm{};
+    alarm_state alarm_is = alarm_state::off;
+    nanoseconds alarm_time{0};         ///< while it is set
     std::list<uv_signal_t> interrupts; ///< held by address
     interrupt_function interrupted = nullptr;
     void* interrupt_context = nullptr;
     std::chrono::steady_clock::time_point epoch = std::chrono::steady_clock::now();
 
-    static void send_wake(void* context) noexcept { uv_async_send(&static_cast<backend*>(context)->wake); }
+    static void send_wake(void* context) noexcept;
+    void open();
+    void close() noexcept;
+    void set_alarm(std::optional<nanoseconds> until) noexcept;
+    [[nodiscard]] bool is_alive() noexcept;
 };
 
 namespace {
@@ -146,18 +170,85 @@ namespace detail {
 void put_back_signal(int signal, const struct sigaction& before) noexcept { watched_signals::put_back(signal, before); }
 } // namespace detail
 
+void event_loop::backend::send_wake(void* context) noexcept {
+    // It fails only if nobody has read some 2^64 wake-ups before this one.
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(static_cast<backend*>(context)->wake_fd.get(), &one, sizeof one);
+    MUSTER_ASSERT(written == sizeof one);
+}
+
+void event_loop::backend::open() {
+    wake_fd.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    alarm_fd.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!wake_fd.is_open() || !alarm_fd.is_open())
+        throw std::system_error(errno, std::generic_category(), no_loop);
+    require_room_for_loop(!had_a_loop.load(std::memory_order_relaxed));
+    require_uv(uv_loop_init(&loop), no_loop);
+    had_a_loop.store(true, std::memory_order_relaxed);
+    int status = uv_poll_init(&loop, &wake, wake_fd.get());
+    if (status == 0) {
+        status = uv_poll_init(&loop, &alarm, alarm_fd.get());
+        if (status != 0)
+            close_now(loop, reinterpret_cast<uv_handle_t*>(&wake));
+    }
+    if (status != 0) {
+        uv_loop_close(&loop);
+        require_uv(status, no_loop);
+    }
+    wake.data = alarm.data = this;
+    status = uv_poll_start(&wake, UV_READABLE, [](uv_poll_t* w, int, int) {
+        std::uint64_t count = 0;
+        static_cast<void>(!::read(static_cast<backend*>(w->data)->wake_fd.get(), &count, sizeof count));
+    });
+    MUSTER_ASSERT(status == 0);
+    status = uv_poll_start(&alarm, UV_READABLE,
+        [](uv_poll_t* a, int, int) { static_cast<backend*>(a->data)->alarm_is = alarm_state::rung; });
+    MUSTER_ASSERT(status == 0); // libuv refuses only a handle that is being closed
+    // The wake-up counts as alive, or uv_run would not look at it.
+    uv_unref(reinterpret_cast<uv_handle_t*>(&alarm));
+}
+
+void event_loop::backend::close() noexcept {
+    close_now(loop, reinterpret_cast<uv_handle_t*>(&alarm));
+    close_now(loop, reinterpret_cast<uv_handle_t*>(&wake));
+    // Awaiters that were destroyed just now may have handles that libuv is still closing.
+    while (uv_loop_close(&loop) == UV_EBUSY)
+        uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+/// Makes sure that a sleep ends at this time, or before it.
+void event_loop::backend::set_alarm(std::optional<nanoseconds> until) noexcept {
+    const bool rings_in_time = alarm_is == alarm_state::set && until && alarm_time <= *until;
+    if (rings_in_time || (!until && alarm_is != alarm_state::rung))
+        return;
+    itimerspec at{}; // all zero: it does not ring
+    if (until) {
+        const nanoseconds start = epoch.time_since_epoch();
+        const auto time = (start + std::min(*until, nanoseconds::max() - start)).count();
+        at.it_value.tv_sec = static_cast<std::time_t>(time / 1'000'000'000);
+        at.it_value.tv_nsec = static_cast<long>(time % 1'000'000'000);
+        alarm_time = *until;
+    }
+    alarm_is = until ? alarm_state::set : alarm_state::off;
+    [[maybe_unused]] const int status = ::timerfd_settime(alarm_fd.get(), TFD_TIMER_ABSTIME, &at, nullptr);
+    MUSTER_ASSERT(status == 0);
+}
+
+/// *Returns* whether libuv has anything to wait for, other than this loop's own descriptors.
+bool event_loop::backend::is_alive() noexcept {
+    auto* own = reinterpret_cast<uv_handle_t*>(&wake);
+    uv_unref(own);
+    const bool alive = uv_loop_alive(&loop) != 0;
+    uv_ref(own);
+    return alive;
+}
+
 event_loop::event_loop() : event_loop(std::make_unique<backend>()) {}
 
 event_loop::event_loop(std::unique_ptr<backend> b) : scheduler(&backend::send_wake, b.get()), backend_(std::move(b)) {
     seed_random((std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}());
     open_standard_descriptors();
-    require_room_for_loop(!had_a_loop.load(std::memory_order_relaxed));
-    require_uv(uv_loop_init(&backend_->loop), no_loop);
-    had_a_loop.store(true, std::memory_order_relaxed);
-    if (const int status = uv_async_init(&backend_->loop, &backend_->wake, [](uv_async_t*) {}); status < 0) {
-        uv_loop_close(&backend_->loop);
-        require_uv(status, "no wake-up for an event loop can be made");
-    }
+    backend_->open();
 }
 
 event_loop::~event_loop() {
@@ -165,10 +256,7 @@ event_loop::~event_loop() {
     while (end_hook* h = end_hooks_.pop_front())
         h->ended_(*h);
     unwatch_interrupt();
-    close_now(backend_->loop, reinterpret_cast<uv_handle_t*>(&backend_->wake));
-    // Awaiters that were destroyed just now may have handles that libuv is still closing.
-    while (uv_loop_close(&backend_->loop) == UV_EBUSY)
-        uv_run(&backend_->loop, UV_RUN_NOWAIT);
+    backend_->close();
 }
 
 void* event_loop::native() noexcept { return &backend_->loop; }
@@ -178,35 +266,24 @@ nanoseconds event_loop::read_clock() noexcept {
 }
 
 bool event_loop::poll(bool may_wait, std::optional<nanoseconds> until) {
-    uv_loop_t& loop = backend_->loop;
-    // libuv registers what was added since the last time, and takes the events that are there.
-    uv_run(&loop, UV_RUN_NOWAIT);
-    if (!may_wait || std::exchange(again_, false) || has_ready() || !inbox()->empty())
+    auto& b = *backend_;
+    if (!may_wait || (until && *until <= read_clock())) {
+        uv_run(&b.loop, UV_RUN_NOWAIT);
         return true;
-    until = next_timer(); // what was called may have armed one
-    if (!until && !external_work_left()) {
-        // The wake-up counts as alive, or uv_run would not look at it; here it must not count.
-        auto* wake = reinterpret_cast<uv_handle_t*>(&backend_->wake);
-        uv_unref(wake);
-        const bool alive = uv_loop_alive(&loop) != 0;
-        uv_ref(wake);
-        if (!alive)
-            return false;
     }
-    // libuv counts in milliseconds; waiting on its descriptor ourselves keeps timers exact.
-    timespec wait{};
-    timespec* limit = nullptr;
-    if (until) {
-        const auto left = std::max(nanoseconds(0), *until - read_clock());
-        wait.tv_sec = static_cast<std::time_t>(left.count() / 1'000'000'000);
-        wait.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
-        limit = &wait;
+    {
+        const detail::mailbox::sleep asleep(*inbox());
+        const bool has_letter = asleep.letter_is_there();
+        if (has_letter || until || external_work_left() || b.is_alive()) {
+            if (!has_letter)
+                b.set_alarm(until);
+            uv_run(&b.loop, has_letter ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+            return true;
+        }
     }
-    pollfd events{uv_backend_fd(&loop), POLLIN, 0};
-    if (ppoll(&events, 1, limit, nullptr) < 0 && errno != EINTR)
-        throw std::system_error(errno, std::generic_category(), "waiting for events failed");
-    uv_run(&loop, UV_RUN_NOWAIT);
-    return true;
+    // Only a signal that came just now can still change anything.
+    uv_run(&b.loop, UV_RUN_NOWAIT);
+    return has_ready() || next_timer() || external_work_left() || b.is_alive();
 }
 
 bool event_loop::watch_interrupt(std::uint64_t signals, interrupt_function interrupted, void* context) {

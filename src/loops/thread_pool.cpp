@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Threads for calls that block.
 //
-// One lock guards the queue and the counts. A thread that finds no call sleeps; only one at a time looks out for calls
-// without sleeping, for about a microsecond. When that thread has found a call and there are more, it wakes the next
-// thread. So a burst of short calls does not pay for waking threads that find nothing to do.
+// A call comes in without a lock: submit() puts it on a stack, incoming_. A thread of the pool takes the pool's lock
+// once for each call: it ends the call before, moves what came in to the queue, and takes the first.
+//
+// A thread that finds no call sleeps; only one at a time looks out for calls without sleeping, for some microseconds.
+// When that thread has found a call and there are more, it wakes the next thread. So a burst of short calls does not
+// pay for waking threads that find nothing to do.
+//
+// Why no call is forgotten: submit() writes incoming_ and then reads attention_, which says whether a thread looks for
+// calls. A thread that ceases to look writes attention_ and then reads incoming_. All four accesses are sequentially
+// consistent, so if submit() sees a thread that looks, that thread's later look into incoming_ finds the call.
+// Otherwise submit() takes the lock, and wakes or starts a thread.
 #include <muster/thread_pool.hpp>
+
+#include "posix/short_spin.hpp"
 
 #include <muster/detail/assert.hpp>
 #include <muster/error.hpp>
@@ -31,17 +41,6 @@ namespace muster {
 
 namespace {
 
-/// A processor's hint that it waits in a loop.
-void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#endif
-}
-
-/// How often to look before sleeping: a short lock becomes free, or a call comes, within less than a microsecond, or
-/// not soon.
-constexpr int spins = 64;
-
 /// How long closing a pool waits for calls that were left behind.
 constexpr std::chrono::seconds patience_with_left_behind{1};
 
@@ -63,7 +62,7 @@ thread_pool_options& thread_pool_options::threads(std::size_t most) {
 ///     open --shutdown() or stop()--> closing --no call is left to wait for--> joining --threads joined--> ended
 class thread_pool::state : public std::enable_shared_from_this<thread_pool::state> {
 public:
-    explicit state(const thread_pool_options& o) : options_(o) {
+    explicit state(const thread_pool_options& o) : options_(o), spin_time_(detail::spin_time()) {
         if (options_.threads_ == 0)
             options_.threads_ = cores();
     }
@@ -80,7 +79,11 @@ public:
         const auto own = locked();
         return thread_count_;
     }
-    [[nodiscard]] std::size_t queued() const noexcept { return waiting_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::size_t queued() {
+        const auto own = locked();
+        collect(own);
+        return queued_;
+    }
     [[nodiscard]] std::size_t running() {
         const auto own = locked();
         return at_work_;
@@ -106,13 +109,33 @@ private:
     held locked() noexcept;
     [[nodiscard]] bool is(const held& own) const noexcept { return own.mutex() == &lock_ && own.owns_lock(); }
 
-    void push(const held& own, job& j) noexcept;
+    /// Whether submit() itself must see to it that a thread makes the call.
+    enum class attention {
+        given,  ///< it need not: a thread is looking for calls, or all are at work and will look when they are done
+        needed, ///< it must wake or start one
+    };
+
+    /// *Returns* false if the pool takes no more calls.
+    [[nodiscard]] bool hand_in(job& j) noexcept;
+    /// Moves the calls that came in to the end of the queue, in their order.
+    void collect(const held& own) noexcept;
+    void append(const held& own, job* newest) noexcept;
     void remove(const held& own, job& j) noexcept;
+    void refuse_if_full(const held& own);
     /// Whether more calls wait than threads are looking for them, or are being woken to do so.
     [[nodiscard]] bool more_than_looked_for(const held& own) const noexcept {
         MUSTER_ASSERT(is(own));
-        return queued() > woken_ + looking_;
+        return queued_ > woken_ + looking_;
     }
+    /// To be called whenever one of the counts of threads has changed. If from now on a thread must be woken or started
+    /// for the next call, it also collects what came in before.
+    void note_attention(const held& own) noexcept;
+    /// A value of incoming_ that is no job: the pool takes no more calls.
+    [[nodiscard]] job* closed() noexcept { return reinterpret_cast<job*>(this); }
+    /// Has a further thread look for calls if more of them wait than are looked for: one that sleeps is woken once
+    /// `wake` is acted on, or a thread is started. *Returns* 0, or why none could be started.
+    int get_help(const held& own, bool& wake) noexcept;
+    [[nodiscard]] bool is_queued(const held& own, const job* j) const noexcept;
     /// *Returns* 0, or why no thread could be started.
     int start_thread(const held& own) noexcept;
     static void* thread_main(void* start) noexcept;
@@ -128,11 +151,16 @@ private:
     std::condition_variable ended_or_left_; ///< a thread is gone, or makes a call that was left behind
     thread_pool_options options_;
 
-    // Guarded by the lock, all of it; waiting_ may also be read without.
+    const detail::nanoseconds spin_time_;
+
+    std::atomic<job*> incoming_{nullptr}; ///< the newest call that is not in the queue yet, or closed()
+    std::atomic<attention> attention_{attention::needed};
+
+    // Guarded by the lock, all of it.
     phase phase_ = phase::open;
     detail::intrusive_list<job> queue_;
+    std::size_t queued_ = 0;                ///< how many are in the queue
     detail::intrusive_list<job> stoppable_; ///< calls being made that take a stop token
-    std::atomic<std::size_t> waiting_{0};   ///< how many are in the queue
     std::list<worker> workers_;             ///< all that were started; each thread keeps the address of its own
     std::size_t thread_count_ = 0;
     std::size_t asleep_ = 0;  ///< threads that sleep
@@ -143,26 +171,79 @@ private:
 
 thread_pool::state::held thread_pool::state::locked() noexcept {
     // The lock is held for some ten nanoseconds: sleeping for it would cost a hundred times as much.
-    for (int i = 0; i != spins; ++i) {
-        if (lock_.try_lock())
-            return held(lock_, std::adopt_lock);
-        pause();
-    }
+    if (detail::spin_until([this] { return lock_.try_lock(); }, spin_time_))
+        return held(lock_, std::adopt_lock);
     return held(lock_);
 }
 
-void thread_pool::state::push(const held& own, job& j) noexcept {
-    MUSTER_ASSERT(is(own) && j.stage_ != job::stage::queued);
-    queue_.push_back(j);
-    j.stage_ = job::stage::queued;
-    waiting_.store(queued() + 1, std::memory_order_relaxed);
+bool thread_pool::state::hand_in(job& j) noexcept {
+    MUSTER_ASSERT(j.stage_ != job::stage::queued);
+    const auto before = std::exchange(j.stage_, job::stage::queued);
+    job* newest = incoming_.load(std::memory_order_relaxed);
+    do {
+        if (newest == closed()) {
+            j.stage_ = before;
+            return false;
+        }
+        j.came_before_ = newest;
+    } while (!incoming_.compare_exchange_weak(newest, &j, std::memory_order_seq_cst, std::memory_order_relaxed));
+    return true;
+}
+
+void thread_pool::state::collect(const held& own) noexcept {
+    MUSTER_ASSERT(is(own));
+    if (phase_ == phase::open && incoming_.load(std::memory_order_seq_cst) != nullptr)
+        append(own, incoming_.exchange(nullptr, std::memory_order_acquire));
+}
+
+void thread_pool::state::append(const held& own, job* newest) noexcept {
+    MUSTER_ASSERT(is(own) && newest != closed());
+    job* place = nullptr;
+    for (job* j = newest; j != nullptr; j = j->came_before_) {
+        queue_.insert_before(place, *j);
+        place = j;
+        ++queued_;
+    }
 }
 
 void thread_pool::state::remove(const held& own, job& j) noexcept {
-    MUSTER_ASSERT(is(own) && j.stage_ == job::stage::queued);
+    MUSTER_ASSERT(is(own) && j.stage_ == job::stage::queued && queued_ != 0);
     queue_.remove(j);
     j.stage_ = job::stage::idle;
-    waiting_.store(queued() - 1, std::memory_order_relaxed);
+    --queued_;
+}
+
+void thread_pool::state::note_attention(const held& own) noexcept {
+    MUSTER_ASSERT(is(own));
+    const bool can_have_more = asleep_ > woken_ || thread_count_ < options_.threads_;
+    const auto now = looking_ == 0 && woken_ == 0 && can_have_more ? attention::needed : attention::given;
+    if (attention_.load(std::memory_order_relaxed) == now)
+        return;
+    attention_.store(now, std::memory_order_seq_cst);
+    if (now == attention::needed)
+        collect(own); // who handed in a call just now may have seen that a thread was looking
+}
+
+int thread_pool::state::get_help(const held& own, bool& wake) noexcept {
+    if (!more_than_looked_for(own))
+        return 0;
+    int error = 0;
+    if (asleep_ > woken_) {
+        ++woken_;
+        wake = true;
+    } else if (thread_count_ < options_.threads_) {
+        error = start_thread(own);
+    }
+    note_attention(own);
+    return error;
+}
+
+bool thread_pool::state::is_queued(const held& own, const job* j) const noexcept {
+    MUSTER_ASSERT(is(own));
+    const job* found = queue_.front();
+    while (found != nullptr && found != j)
+        found = queue_.after(*found);
+    return found != nullptr;
 }
 
 int thread_pool::state::start_thread(const held& own) noexcept {
@@ -215,12 +296,15 @@ void* thread_pool::state::thread_main(void* start) noexcept {
 void thread_pool::state::work(worker& self) noexcept {
     auto own = locked(); // the thread has counted as looking for calls since it was started
     for (;;) {
+        if (queue_.empty())
+            collect(own);
         if (queue_.empty() && looking_ == 1 && phase_ == phase::open) {
             // This thread alone looks out for calls, without sleeping yet.
             own.unlock();
-            for (int i = 0; i != spins && queued() == 0; ++i)
-                pause();
+            static_cast<void>(detail::spin_until(
+                [this] { return incoming_.load(std::memory_order_relaxed) != nullptr; }, spin_time_));
             own = locked();
+            collect(own);
         }
         if (!queue_.empty()) {
             run_next(own, self);
@@ -233,12 +317,14 @@ void thread_pool::state::work(worker& self) noexcept {
             return;
         }
         ++asleep_;
+        note_attention(own);
         while (woken_ == 0 && queue_.empty() && phase_ == phase::open)
             work_or_end_.wait(own);
         --asleep_;
         if (woken_ != 0)
             --woken_;
         ++looking_;
+        note_attention(own);
     }
 }
 
@@ -254,9 +340,9 @@ void thread_pool::state::run_next(held& own, worker& self) noexcept {
     const bool can_be_stopped = j.stop_ != nullptr;
     if (can_be_stopped)
         stoppable_.push_front(j);
-    const bool wake_another = more_than_looked_for(own) && asleep_ > woken_;
-    if (wake_another)
-        ++woken_;
+    note_attention(own);
+    bool wake_another = false;
+    get_help(own, wake_another);
     own.unlock();
     if (wake_another)
         work_or_end_.notify_one();
@@ -276,6 +362,7 @@ void thread_pool::state::run_next(held& own, worker& self) noexcept {
         self.at = worker::stage::idle;
     --at_work_;
     ++looking_;
+    note_attention(own);
 }
 
 void thread_pool::state::leave_behind(const job& j) noexcept {
@@ -327,8 +414,10 @@ void thread_pool::state::close(bool drop_queued, std::chrono::milliseconds patie
     detail::intrusive_list<job> dropped;
     {
         const auto own = locked();
-        if (phase_ == phase::open)
+        if (phase_ == phase::open) {
             phase_ = phase::closing;
+            append(own, incoming_.exchange(closed(), std::memory_order_seq_cst));
+        }
         while (drop_queued && !queue_.empty()) {
             job& j = *queue_.front();
             remove(own, j);
@@ -366,36 +455,40 @@ void thread_pool::state::close(bool drop_queued, std::chrono::milliseconds patie
 }
 
 void thread_pool::state::submit(job& j) {
-    bool wake = false;
-    {
-        const auto own = locked();
-        if (phase_ != phase::open)
-            throw invalid_state_error("the pool '" + options_.name_ + "' was shut down: it takes no more calls");
-        if (options_.queue_limit_ != 0) {
-            const std::size_t free = options_.threads_ - at_work_;
-            if (queued() >= options_.queue_limit_ + free)
-                throw queue_full("the pool '" + options_.name_ + "' is busy, and " +
-                                 std::to_string(options_.queue_limit_) + " calls wait for it already");
-        }
-        push(own, j);
-        if (more_than_looked_for(own)) {
-            if (asleep_ > woken_) {
-                ++woken_;
-                wake = true;
-            } else if (thread_count_ < options_.threads_) {
-                if (const int error = start_thread(own); error != 0 && thread_count_ == 0) {
-                    remove(own, j);
-                    throw std::system_error(error, std::generic_category(), "no thread could be started");
-                }
-            }
-        }
+    held own;
+    if (options_.queue_limit_ != 0) {
+        own = locked();
+        refuse_if_full(own);
     }
+    if (!hand_in(j))
+        throw invalid_state_error("the pool '" + options_.name_ + "' was shut down: it takes no more calls");
+    // From here on the call may be made, and be gone.
+    if (attention_.load(std::memory_order_seq_cst) == attention::given)
+        return;
+    if (!own.owns_lock())
+        own = locked();
+    collect(own);
+    bool wake = false;
+    if (const int error = get_help(own, wake); error != 0 && thread_count_ == 0 && is_queued(own, &j)) {
+        remove(own, j);
+        throw std::system_error(error, std::generic_category(), "no thread could be started");
+    }
+    own.unlock();
     if (wake)
         work_or_end_.notify_one();
 }
 
+void thread_pool::state::refuse_if_full(const held& own) {
+    collect(own);
+    const std::size_t free = options_.threads_ - at_work_;
+    if (phase_ == phase::open && queued_ >= options_.queue_limit_ + free)
+        throw queue_full("the pool '" + options_.name_ + "' is busy, and " + std::to_string(options_.queue_limit_) +
+                         " calls wait for it already");
+}
+
 bool thread_pool::state::withdraw(job& j) noexcept {
     const auto own = locked();
+    collect(own);
     if (j.stage_ != job::stage::queued)
         return false;
     remove(own, j);
@@ -422,6 +515,12 @@ void thread_pool::submit(job& j) { state_->submit(j); }
 bool thread_pool::withdraw(job& j) noexcept { return state_->withdraw(j); }
 
 void thread_pool::leave_behind(job& j) noexcept { state_->leave_behind(j); }
+
+void thread_pool::reference::submit(job& j) { state_->submit(j); }
+
+bool thread_pool::reference::withdraw(job& j) noexcept { return state_->withdraw(j); }
+
+void thread_pool::reference::leave_behind(job& j) noexcept { state_->leave_behind(j); }
 
 std::size_t thread_pool::threads() const noexcept { return state_->threads(); }
 

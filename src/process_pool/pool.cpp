@@ -129,7 +129,11 @@ void expect_sendable(const detail::remote_request& r, const pool_settings& s) {
 
 } // namespace
 
-void process_pool::submit(job& j) {
+void process_pool::submit(job& j) { reference(*this).submit(j); }
+
+bool process_pool::withdraw(job& j) noexcept { return reference(*this).withdraw(j); }
+
+void process_pool::reference::submit(job& j) {
     auto& s = *state_;
     expect_sendable(*j.request_, s.settings);
     const call_queue::held own(s.queue);
@@ -138,7 +142,7 @@ void process_pool::submit(job& j) {
     s.queue.wake(own);
 }
 
-bool process_pool::withdraw(job& j) noexcept {
+bool process_pool::reference::withdraw(job& j) noexcept {
     const call_queue::held own(state_->queue);
     return state_->queue.withdraw(own, j);
 }

@@ -6,6 +6,7 @@
 // thread is on its way: the loop destroys the state then when it has opened the letter.
 #include <muster/detail/completable.hpp>
 
+#include <muster/detail/grouped_reports.hpp>
 #include <muster/report.hpp>
 
 #include <cctype>
@@ -75,11 +76,15 @@ void completable::report_if_unseen() noexcept {
     std::optional<locals_scope> in; // the handler finds the task's values
     if (const auto* const task = as_fiber())
         in.emplace(locals_share(retain_locals(task->locals())));
-    send_report(r, [&] {
+    try {
         r.name = name();
         if (suppressed)
             r.detail = "its combinator ended without delivering it";
-    });
+    } catch (const std::bad_alloc&) {
+        r.name.clear(); // the failure is reported with fewer words
+    }
+    if (!suppressed || !grouped_reports::collect(r))
+        send_report(r);
 }
 
 void completable::check_awaitable() const {

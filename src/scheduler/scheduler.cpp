@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 // One thread's loop, without a clock and without I/O.
 //
-// run_until() alternates between the backend's poll(), which may sleep, and run_iteration(). An iteration reads the
-// clock, opens the letters from other threads, runs the batch of what was ready, and last fires the timers that were
-// due when it began. So a result that is there when a time limit strikes is delivered first, as in asyncio.
+// run_until() alternates between the backend's poll(), which may sleep, and run_iteration(). An iteration opens the
+// letters from other threads, reads the clock if there are timers, runs the batch of what was ready, and last fires the
+// timers that were due when it began. So a result that is there when a time limit strikes is delivered first, as in
+// asyncio.
 //
 // When the backend is destroyed, destroy_tasks() destroys what never ended, the newest task first.
 #include <muster/detail/scheduler.hpp>
+
+#include "posix/short_spin.hpp"
 
 #include <muster/detail/loop_link.hpp>
 #include <muster/detail/task_state.hpp>
@@ -22,7 +25,8 @@ constinit thread_local scheduler* scheduler::current_ = nullptr;
 
 scheduler::scheduler(mailbox::wake_function wake, void* context)
     : fiber_loop(std::make_shared<mailbox>(wake, context)),
-      link_(new loop_link(*this, identity_.id(), inbox())) {}
+      link_(new loop_link(*this, identity_.id(), inbox())),
+      spin_time_(spin_time()) {}
 
 scheduler::~scheduler() { link_->loop_ended(); }
 
@@ -44,7 +48,7 @@ bool scheduler::arm(timer& t, nanoseconds when, std::uint64_t order) noexcept {
 
 void scheduler::drain_inbox() noexcept {
     letter* l = inbox()->take_all();
-    letters_came_ = l != nullptr;
+    letters_came_ |= l != nullptr;
     while (l != nullptr) {
         letter* opened = std::exchange(l, l->next_);
         opened->open_(*opened, *this);
@@ -52,9 +56,11 @@ void scheduler::drain_inbox() noexcept {
 }
 
 void scheduler::run_iteration() noexcept {
-    now_ = read_clock();
+    // Without timers the clock is read when the time is first asked for; in most iterations it is not.
+    clock_is_stale_ = true;
     drain_inbox();
-    const auto began = now_;
+    const bool may_fire = !timers_.empty();
+    const auto began = may_fire ? now() : nanoseconds(0);
     const auto last_order = timers_.last_order();
     ready().begin_batch();
     if (shuffle_) [[unlikely]]
@@ -72,7 +78,8 @@ void scheduler::run_iteration() noexcept {
         }
     }
     // Timers fire after the batch: a result that is there when a time limit strikes is delivered first.
-    timers_.fire_due(began, last_order);
+    if (may_fire)
+        timers_.fire_due(began, last_order);
 }
 
 void scheduler::timed_step(fiber& f) noexcept {
@@ -97,21 +104,12 @@ bool scheduler::external_work_left() const noexcept {
     return external_work_in_progress() || inbox()->anyone_outside() || !inbox()->empty();
 }
 
-/// Looks for letters before the loop sleeps, and spins briefly if some came just now and more work is outside: the next
-/// letter usually comes within a microsecond, and sleeping costs both threads several.
-bool scheduler::letter_is_there() const noexcept {
-    const mailbox& box = *inbox();
-    if (!letters_came_ || !external_work_in_progress())
-        return !box.empty();
-    constexpr int looks = 64;
-    for (int i = 0; i != looks; ++i) {
-        if (!box.empty())
-            return true;
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#endif
-    }
-    return false;
+/// Looks for letters before the loop sleeps, and a little longer if some came since it did so the last time and more
+/// may come: threads that answer each other then need not wake each other.
+bool scheduler::letter_is_there() noexcept {
+    const bool more_may_come =
+        std::exchange(letters_came_, false) && (external_work_in_progress() || inbox()->anyone_outside());
+    return spin_until([this] { return !inbox()->empty(); }, more_may_come ? spin_time_ : nanoseconds(0));
 }
 
 bool scheduler::run_until(bool (*done)(void*), void* context) {

@@ -54,7 +54,7 @@ void generator_link::abandon() noexcept {
 
 void generator_link::destroy_frame() noexcept {
     if (child_)
-        std::exchange(child_, nullptr).destroy();
+        destroy_quietly(std::exchange(child_, nullptr));
 }
 
 void throw_generator_error(const generator_link* link, bool no_memory) {

@@ -44,7 +44,46 @@ const detail::suspension_kind task_group::child_wait::kind_of{
             for (const member* m = group->members_.front(); m != nullptr; m = group->members_.after(*m))
                 detail::list_completable(*m->task_, lister);
         },
+    .waits_on = &child_wait::waits_on,
 };
+
+bool task_group::child_wait::waits_on(suspension& s, detail::fiber*&, detail::cancel_target*& combinator) noexcept {
+    combinator = static_cast<child_wait&>(s).here_->group_;
+    return false;
+}
+
+void task_group::wait_for_tasks(child_wait& wait, detail::fiber& f, std::coroutine_handle<> h) noexcept {
+    waiting_ = &wait;
+    f.wait(wait, h);
+    // The tasks were asked to stop. If one of them waits, by way of others, for the group's own task, then that request
+    // has gone round, and only an end to one of these waits ends the group.
+    if (stop_ != stop::none)
+        detail::scheduler::of(f).wave().cut_circles(*this);
+}
+
+bool task_group::child_at(std::uint32_t i, child& found) noexcept {
+    if (stop_ == stop::none)
+        return false;
+    // A search goes from the front to the back, and may come back once to the child that it saw last.
+    if (i == 0) {
+        looked_at_ = members_.front();
+        number_of_looked_at_ = 0;
+    }
+    for (; number_of_looked_at_ < i && looked_at_ != nullptr; ++number_of_looked_at_)
+        looked_at_ = members_.after(*looked_at_);
+    MUSTER_ASSERT(looked_at_ == nullptr || number_of_looked_at_ == i);
+    if (looked_at_ == nullptr)
+        return false;
+    if (!looked_at_->task_->done())
+        found.task = looked_at_->task_->as_fiber();
+    return true;
+}
+
+/// Never called: a task of a group does not go on without it, so no child here can be cut off.
+void task_group::cut(std::uint32_t) noexcept {
+    constexpr bool a_task_of_a_group_is_never_cut_off = false;
+    MUSTER_ASSERT(a_task_of_a_group_is_never_cut_off);
+}
 
 detail::cancel_effect task_group::child_wait::cancel(suspension& s, const cancel_request&, detail::fiber*&) noexcept {
     static_cast<child_wait&>(s).forget();
@@ -199,6 +238,7 @@ void task_group::note_cancellation(bool cancelled) noexcept {
 void task_group::stop_tasks(const cancel_request& request) noexcept {
     if (stop_ == stop::none)
         stop_ = stop::tasks;
+    stop_request_ = request;
     for (member* m = members_.front(); m != nullptr; m = members_.after(*m))
         m->task_->cancel(request);
 }

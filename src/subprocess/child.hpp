@@ -53,6 +53,10 @@ public:
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
     /// False while a loop on another thread watches for its end.
     [[nodiscard]] bool is_here() const noexcept { return pidfd_.is_here(); }
+    /// *Errors*: invalid_state_error, which begins with `what`, unless it is here.
+    void require_here(const char* what) const {
+        pidfd_.require_here(what, "do it on the loop's thread, with loop_handle::post");
+    }
     [[nodiscard]] bool reaped() const noexcept { return phase_ != phase::running; }
 
     /// `l` is called once when the process has ended. It must not have ended yet, or not have been reaped. *Returns*

@@ -120,6 +120,7 @@ using state_ptr = std::shared_ptr<process::state>;
 process::state& owned(const state_ptr& s, const char* what) {
     if (s == nullptr)
         throw invalid_state_error(std::string(what) + ": this muster::process was moved from");
+    s->child().require_here(what);
     return *s;
 }
 
@@ -206,9 +207,19 @@ process_output& process::errors() { return output_of(state_, 1); }
 
 task<completed_process> process::wait() { return wait_for_end(state_); }
 
-bool process::send_signal(int signal) noexcept { return state_ && state_->child().signal(signal); }
+bool process::send_signal(int signal) {
+    if (!state_)
+        return false;
+    state_->child().require_here("process::send_signal");
+    return state_->child().signal(signal);
+}
 
-bool process::kill() noexcept { return state_ && state_->child().signal_group(SIGKILL); }
+bool process::kill() {
+    if (!state_)
+        return false;
+    state_->child().require_here("process::kill");
+    return state_->child().signal_group(SIGKILL);
+}
 
 task<completed_process> process::terminate() { return end_politely(state_); }
 

@@ -35,7 +35,10 @@ bool manual_loop::wait_for_letter(std::optional<std::chrono::nanoseconds> limit)
 }
 
 bool manual_loop::poll(bool may_wait, std::optional<detail::nanoseconds> until) {
-    if (!may_wait || !inbox()->empty())
+    if (!may_wait)
+        return true;
+    const detail::mailbox::sleep asleep(*inbox());
+    if (asleep.letter_is_there())
         return true;
     // A job on another thread takes no virtual time: it is waited for before the clock moves. A promise that
     // somebody holds, which may never be kept, is waited for only when there is no timer.

@@ -340,6 +340,36 @@ TEST(use_task, a_timeout_ends_an_operation_and_is_an_error) {
 
 // ---- cancellation ----
 
+TEST(use_task, bytes_that_a_cancelled_operation_had_transferred_are_reported) {
+    for (const bool as_tuple : {false, true}) {
+        collected c;
+        muster::asio_loop loop;
+        loop.run(
+            [](asio::io_context& io, bool with_tuple) -> muster::task<> {
+                auto pair = co_await connected(io);
+                std::array<char, 16> data{};
+                co_await asio::async_write(pair.second, asio::buffer("abc", 3), use_task);
+                bool timed_out = false;
+                try {
+                    if (with_tuple)
+                        static_cast<void>(co_await muster::wait_for(
+                            asio::async_read(pair.first, asio::buffer(data), asio::as_tuple(use_task)), 50ms));
+                    else
+                        static_cast<void>(co_await muster::wait_for(
+                            asio::async_read(pair.first, asio::buffer(data), use_task), 50ms));
+                } catch (const muster::timeout_error&) {
+                    timed_out = true;
+                }
+                EXPECT_TRUE(timed_out);
+            }(loop.context(), as_tuple),
+            c.options());
+        EXPECT_EQ(c.reports.size(), 1u);
+        for (const auto& r : c.reports)
+            EXPECT_EQ(muster::to_string(r), "suppressed: Asio operation: it was cancelled when it had transferred 3 "
+                                            "bytes, of which its task is not told");
+    }
+}
+
 TEST(use_task, a_cancellation_ends_what_takes_requests_with_its_reason) {
     both_ways([](asio::io_context& io) -> muster::task<> {
         asio::steady_timer timer(io, 1h);

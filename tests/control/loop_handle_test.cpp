@@ -285,13 +285,17 @@ TEST(loop_handle, submissions_race_cancellations_and_the_end_of_the_loop) {
 
 TEST(loop_handle, submit_keeps_its_callable_as_long_as_the_coroutine_runs) {
     muster::run([]() -> muster::task<> {
-        std::jthread other([loop = muster::loop_handle::current()] {
+        std::atomic<bool> got = false;
+        std::jthread other([loop = muster::loop_handle::current(), &got] {
             auto text = loop.submit([captured = std::string(100, 'x')]() -> muster::task<std::string> {
                 co_await muster::sleep_for(1ms);
                 co_return captured;
             });
             EXPECT_EQ(text.get(), std::string(100, 'x'));
+            got = true;
         });
-        co_await muster::sleep_for(20ms);
+        // The thread is joined only then: until then it needs the loop.
+        while (!got)
+            co_await muster::sleep_for(1ms);
     }());
 }

@@ -113,6 +113,30 @@ TEST(task_local, reaches_the_report_of_its_tasks_failure) {
     EXPECT_EQ(seen, std::vector<std::string>{"of the task that failed"});
 }
 
+TEST(task_local, reaches_the_report_of_a_child_whose_failure_its_gather_does_not_throw) {
+    manual_loop loop;
+    std::vector<std::string> seen;
+    loop.run(
+        []() -> muster::task<> {
+            request_id.set("of main");
+            auto child = [](std::string own) -> muster::task<> {
+                if (!own.empty())
+                    request_id.set(own);
+                co_await muster::sleep_for(std::chrono::milliseconds(1));
+                throw std::runtime_error(own);
+            };
+            bool thrown = false;
+            try {
+                co_await muster::gather(child("first"), child("second"), child({}));
+            } catch (const std::runtime_error&) {
+                thrown = true;
+            }
+            EXPECT_TRUE(thrown);
+        }(),
+        muster::run_options().on_report([&seen](const muster::report&) { seen.push_back(id_here()); }));
+    EXPECT_EQ(seen, (std::vector<std::string>{"second", "of main"}));
+}
+
 TEST(task_local, reaches_the_function_that_is_given_to_start) {
     manual_loop loop;
     loop.run([]() -> muster::task<> {

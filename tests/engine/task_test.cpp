@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "support/virtual_run.hpp"
 
+#include <muster/map.hpp>
+#include <muster/race.hpp>
 #include <muster/task.hpp>
+#include <muster/task_group.hpp>
 #include <muster/timeout.hpp>
 
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 
 using namespace play;
 
@@ -24,6 +28,22 @@ muster::task<int> fails_without_a_throw(bool& destroyed) {
     } here(destroyed);
     co_await muster::fail(http_error(7));
     co_return 0;
+}
+/// Holds a task that it comes to after an hour.
+muster::task<int> holds(muster::task<int> inner) {
+    co_await muster::sleep_for(1h);
+    co_return co_await std::move(inner);
+}
+muster::task<int> fails_holding(muster::task<int> inner) {
+    co_await muster::sleep_for(1ms);
+    if (inner.valid())
+        throw http_error(1);
+    co_return co_await std::move(inner);
+}
+template <class T>
+muster::task<> look_at(muster::task<T> t) {
+    auto ended = co_await muster::as_outcome(std::move(t));
+    EXPECT_FALSE(ended.succeeded());
 }
 muster::task<> cancels_without_a_throw() { co_await muster::fail(muster::cancelled_error("quietly")); }
 muster::task<int> sum_of(int depth) {
@@ -288,4 +308,78 @@ TEST(task, one_hundred_thousand_deep_and_a_million_in_a_row_use_no_native_stack)
             EXPECT_EQ(sum, 1'000'000);
         },
         0ms);
+}
+
+TEST(task, that_never_began_or_was_stopped_takes_with_it_what_it_holds_and_none_of_that_is_reported) {
+    struct body {
+        const char* name;
+        milliseconds elapsed;
+        std::function<muster::task<>()> run;
+    };
+    const std::vector<body> bodies{
+        {"a race inside a race that was decided before it", 0ms,
+            []() -> muster::task<> {
+                auto one = muster::race(value_now(1), value_now(2));
+                auto other = muster::race(value_now(3), value_now(4));
+                auto won = co_await muster::race(std::move(one), std::move(other)).limit(1);
+                EXPECT_EQ(won.index(), 0u);
+            }},
+        {"a race whose time was up before it began", 0ms,
+            [] { return look_at(muster::wait_for(muster::race(value_now(1), value_now(2)), 0ms)); }},
+        {"a task that holds a task, whose time was up before it began", 0ms,
+            [] { return look_at(muster::wait_for(holds(value_now(1)), 0ms)); }},
+        {"a loser that was not begun", 0ms,
+            []() -> muster::task<> {
+                auto won = co_await muster::race(value_now(1), holds(value_now(2))).limit(1);
+                EXPECT_EQ(won.index(), 0u);
+            }},
+        {"a loser that was stopped", 0ms,
+            []() -> muster::task<> {
+                auto won = co_await muster::race(holds(value_now(2)), value_now(1));
+                EXPECT_EQ(won.index(), 1u);
+            }},
+        {"a task that failed", 1ms, [] { return look_at(fails_holding(value_now(1))); }},
+        {"a child that failed, and its sibling that is stopped", 1ms,
+            []() -> muster::task<> {
+                co_await look_at(only_await(muster::gather(fails_holding(value_now(1)), holds(value_now(2)))));
+            }},
+        {"a task that was cancelled before it began", 0ms,
+            []() -> muster::task<> {
+                auto h = muster::create_task(holds(value_now(1)));
+                h.cancel();
+                auto ended = co_await ending(std::move(h));
+                EXPECT_TRUE(ended.was_cancelled());
+            }},
+        {"a child of a map that was not begun", 1ms,
+            []() -> muster::task<> {
+                const std::vector<int> in{1, 2, 3};
+                auto make = [](int i) { return holds(value_now(i)); };
+                auto all = co_await muster::map(in, make).limit(1).within(1ms).settle();
+                EXPECT_EQ(all.cancelled() + all.not_started(), 3u);
+            }},
+        {"a task of a group that failed", 0ms,
+            []() -> muster::task<> {
+                auto body = [](muster::task_group& group) -> muster::task<> {
+                    group.create_task(holds(value_now(1)));
+                    throw http_error(1);
+                    co_return;
+                };
+                co_await look_at(muster::with_task_group(body));
+            }},
+    };
+    for (const auto& b : bodies) {
+        SCOPED_TRACE(b.name);
+        expect_run(b.run, b.elapsed);
+    }
+}
+
+TEST(task, a_gather_that_is_never_awaited_is_reported_and_not_its_children_again) {
+    expect_run(
+        []() -> muster::task<> {
+            auto inner = muster::race(value_now(1), value_now(2));
+            auto dropped = muster::gather(std::move(inner), holds(value_now(3)));
+            static_cast<void>(dropped);
+            co_return;
+        },
+        0ms, {"never awaited: gather"});
 }

@@ -924,6 +924,28 @@ TEST(the_program_DeathTest, does_not_wait_for_a_call_that_was_left_behind_and_ne
         ::testing::ExitedWithCode(0), "");
 }
 
+TEST(thread_pool, that_is_gone_when_a_call_made_for_it_is_awaited_gives_an_error) {
+    muster::run([]() -> muster::task<> {
+        auto pool = std::make_unique<muster::thread_pool>();
+        auto call = muster::run_in_executor(*pool, [] { return 1; });
+        auto task = muster::run_in_executor(*pool, [] { return 1; }).as_task();
+        auto left = muster::run_in_executor(*pool, [] { return 1; }).abandon();
+        auto started = muster::start_in_executor(*pool, [] { return 1; });
+        pool.reset();
+        const auto is_refused = [](const auto& ended) {
+            return ended.template failed_with<muster::invalid_state_error>();
+        };
+        auto first = co_await muster::as_outcome(std::move(call).as_task());
+        EXPECT_TRUE(is_refused(first)) << muster::to_string(first);
+        auto second = co_await muster::as_outcome(std::move(task));
+        EXPECT_TRUE(is_refused(second)) << muster::to_string(second);
+        auto third = co_await muster::as_outcome(std::move(left).as_task());
+        EXPECT_TRUE(is_refused(third)) << muster::to_string(third);
+        auto last = co_await muster::settle(std::move(started));
+        EXPECT_TRUE(is_refused(std::get<0>(last)));
+    }());
+}
+
 /// Calls to_thread in its destructor, when the default pool is gone.
 struct calls_when_destroyed {
     ~calls_when_destroyed() {

@@ -7,6 +7,7 @@
 #include <muster/task_handle.hpp>
 #include <muster/testing/manual_loop.hpp>
 #include <muster/timeout.hpp>
+#include <muster/to_thread.hpp>
 
 #include <gtest/gtest.h>
 
@@ -949,6 +950,39 @@ TEST_F(subprocess, a_process_outlives_its_loop_and_goes_on_in_the_next) {
     muster::run(finish());
     // And one that nobody waits for is ended with its object.
     auto left = muster::run(start());
+}
+
+TEST_F(subprocess, every_call_on_another_thread_is_refused_while_a_task_waits_for_the_end) {
+    auto body = [&]() -> task<> {
+        auto p = muster::start_process(command("cat").stdin_pipe());
+        auto waiting = muster::create_task(p.wait());
+        co_await muster::sleep_for(0s);
+        const auto refused = [](auto call) {
+            try {
+                call();
+            } catch (const muster::invalid_state_error& e) {
+                return std::string(e.what()).find("loop_handle::post") != std::string::npos;
+            }
+            return false;
+        };
+        const auto refused_task = [&refused](auto call) {
+            return refused([&call] { static_cast<void>(muster::run(call())); });
+        };
+        auto on_thread = [&]() {
+            EXPECT_TRUE(refused([&p] { static_cast<void>(p.kill()); }));
+            EXPECT_TRUE(refused([&p] { static_cast<void>(p.send_signal(SIGTERM)); }));
+            EXPECT_TRUE(refused([&p] { static_cast<void>(p.input()); }));
+            EXPECT_TRUE(refused([&p] { static_cast<void>(p.output()); }));
+            EXPECT_TRUE(refused([&p] { static_cast<void>(p.errors()); }));
+            EXPECT_TRUE(refused_task([&p] { return p.wait(); }));
+            EXPECT_TRUE(refused_task([&p] { return p.terminate(); }));
+        };
+        co_await muster::to_thread(on_thread);
+        p.input().close();
+        auto ended = co_await waiting;
+        EXPECT_EQ(ended.status, 0) << "no call has reached it";
+    };
+    muster::run(body());
 }
 
 TEST(command, describes_itself_in_one_line) {

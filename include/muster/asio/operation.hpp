@@ -122,6 +122,9 @@ public:
     void detach(fiber_loop& loop) noexcept;
     /// Whether it ended with one of the errors by which Asio says that an operation was cancelled.
     [[nodiscard]] bool aborted() const noexcept { return ending_ == ending::aborted; }
+    /// Reports what a cancelled operation of several steps had transferred before it was stopped: its task is told of
+    /// the cancellation only.
+    void report_partial() const noexcept;
     void rethrow_if_not_begun() const {
         if (not_begun_)
             std::rethrow_exception(not_begun_);
@@ -138,7 +141,10 @@ protected:
     virtual void initiate() = 0;
     /// The executor on which the operation says that it runs; empty if it says nothing.
     [[nodiscard]] virtual boost::asio::any_io_executor initiation_executor() const = 0;
-    void set_aborted() noexcept { ending_ = ending::aborted; }
+    void set_aborted(std::size_t transferred = 0) noexcept {
+        ending_ = ending::aborted;
+        transferred_ = transferred;
+    }
 
 private:
     enum class step : std::uint8_t { unbegun, unwanted, begun, over };
@@ -168,6 +174,7 @@ private:
     std::recursive_mutex lock_;
     step step_ = step::unbegun;      ///< with the lock; once it is over, slot and executor are not used any more
     ending ending_ = ending::result; ///< written before completed(), read by the loop's thread after the letter
+    std::size_t transferred_ = 0;    ///< what an aborted operation says that it had done; as ending_
     bool cancel_requested_ = false;  ///< used by the loop's thread only
     asio_wait* waiter_ = nullptr;    ///< used by the loop's thread only
     std::shared_ptr<mailbox> inbox_;
@@ -255,8 +262,11 @@ protected:
     /// After the wait: throws if it was cancelled, or could not be begun.
     void finish() {
         // A cancellation that came too late for an operation which has its result waits for the next wait.
-        if (fiber_->cancellation_due() && (fiber_->wait_was_interrupted() || state_->aborted())) [[unlikely]]
+        if (fiber_->cancellation_due() && (fiber_->wait_was_interrupted() || state_->aborted())) [[unlikely]] {
+            if (state_ != nullptr)
+                state_->report_partial();
             fiber_->throw_cancelled();
+        }
         state_->rethrow_if_not_begun();
     }
 
@@ -312,7 +322,19 @@ inline void asio_state::arrived(fiber_loop& loop) noexcept {
     waiter->over(!loop.inbox()->is_closed());
 }
 
+inline void asio_state::report_partial() const noexcept {
+    if (ending_ != ending::aborted || transferred_ == 0)
+        return;
+    report r(report_kind::suppressed);
+    send_report(r, [&] {
+        r.name = "Asio operation";
+        r.detail = "it was cancelled when it had transferred " + std::to_string(transferred_) +
+                   " bytes, of which its task is not told";
+    });
+}
+
 inline void asio_state::report_unwanted() noexcept {
+    report_partial();
     report r(report_kind::suppressed);
     const bool lost_value = ending_ == ending::result && result().succeeded() && gives_value();
     if (not_begun_)
@@ -497,32 +519,41 @@ private:
         using bare = std::decay_t<First>;
         if constexpr (std::same_as<bare, boost::system::error_code>) {
             if (first)
-                return set_failed(says_cancelled(first), std::make_exception_ptr(boost::system::system_error(first)));
+                return set_failed(
+                    says_cancelled(first), std::make_exception_ptr(boost::system::system_error(first)), rest...);
             result_.emplace(std::forward<Rest>(rest)...);
         } else if constexpr (std::same_as<bare, std::error_code>) {
             if (first)
-                return set_failed(says_cancelled(first), std::make_exception_ptr(std::system_error(first)));
+                return set_failed(says_cancelled(first), std::make_exception_ptr(std::system_error(first)), rest...);
             result_.emplace(std::forward<Rest>(rest)...);
         } else if constexpr (std::same_as<bare, std::exception_ptr>) {
             if (first)
-                return set_failed(says_cancelled(first), std::forward<First>(first));
+                return set_failed(says_cancelled(first), std::forward<First>(first), rest...);
             result_.emplace(std::forward<Rest>(rest)...);
         } else {
             note_abort(first);
             result_.emplace(std::forward<First>(first), std::forward<Rest>(rest)...);
         }
     }
-    void set_failed(bool abort, std::exception_ptr error) noexcept {
+    template <class... Rest>
+    void set_failed(bool abort, std::exception_ptr error, const Rest&... rest) noexcept {
         if (abort)
-            this->set_aborted();
+            this->set_aborted(transferred(rest...));
         detail_outcome_access::set_thrown(result_, std::move(error));
+    }
+    /// The value that comes after the error code: only signatures that count bytes have a std::size_t there.
+    static std::size_t transferred(std::size_t bytes) noexcept { return bytes; }
+    template <class... Other>
+    static std::size_t transferred(const Other&...) noexcept {
+        return 0;
     }
     /// as_tuple gives the error as part of the value.
     template <class First, class... Rest>
     void note_abort(const std::tuple<First, Rest...>& all) noexcept {
         if constexpr (asio_error_code<First> || std::same_as<First, std::exception_ptr>) {
             if (says_cancelled(std::get<0>(all)))
-                this->set_aborted();
+                this->set_aborted(
+                    std::apply([](const auto&, const auto&... rest) { return transferred(rest...); }, all));
         }
     }
     void note_abort(const auto&) noexcept {}
@@ -635,14 +666,15 @@ private:
 };
 
 /// Whether the value that the awaiting coroutine returns next is lost: a task that returns while a cancellation has not
-/// been delivered is cancelled, and a coroutine inside a task gives its value to the one that awaits it.
+/// been delivered is cancelled, unless it is a child of a race, which accounts for the value itself; and a coroutine
+/// inside a task gives its value to the one that awaits it.
 class asio_value_is_lost final : public library_awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         fiber& f = *h.promise().fiber_;
-        lost_ = h.promise().link_ == nullptr && f.cancellation_due();
+        lost_ = h.promise().link_ == nullptr && f.cancellation_due() && !f.keeps_value();
         f.transfer(h);
     }
     [[nodiscard]] bool await_resume() const noexcept { return lost_; }

@@ -39,7 +39,7 @@ public:
     /// *Returns* whether one of the children can be asked to stop and is not itself a target. `also` is set to the last
     /// child that is a target, whose own children the caller has yet to look at.
     [[nodiscard]] virtual bool has_child_to_stop(cancel_target*& also) noexcept = 0;
-    /// *Returns* false once `i` is past the last child.
+    /// *Returns* false once `i` is past the last child, and for all children that were not asked to stop.
     [[nodiscard]] virtual bool child_at(std::uint32_t i, child& found) noexcept = 0;
     /// The child waits, in a circle, for this target: it counts as cancelled and is no longer waited for.
     virtual void cut(std::uint32_t i) noexcept = 0;
@@ -66,6 +66,12 @@ public:
     /// target once, cancels its children as often as it was asked to before it came, and afterwards every circle is cut
     /// at one of its waits.
     void reach(cancel_target& target) noexcept;
+
+    /// The same search for circles where no wave has found one: the target has asked its children by itself.
+    void cut_circles(cancel_target& through) noexcept {
+        MUSTER_ASSERT(state_ == state::idle);
+        while (cut_a_circle(through)) {}
+    }
 
     /// *Returns* false if everything that a cancellation of the target would reach has ended already.
     [[nodiscard]] static bool would_stop_something(cancel_target& target) noexcept;

@@ -19,6 +19,7 @@
 #include <muster/detail/fiber_loop.hpp>
 #include <muster/detail/run_queue.hpp>
 #include <muster/detail/task_locals.hpp>
+#include <muster/detail/unawaited.hpp>
 #include <muster/error.hpp>
 #include <muster/outcome.hpp>
 
@@ -329,7 +330,7 @@ public:
     /// Destroys a root coroutine that has not begun.
     void destroy_unbegun() noexcept {
         MUSTER_ASSERT(state_ == fiber_state::unstarted);
-        std::exchange(leaf_, nullptr).destroy();
+        destroy_quietly(std::exchange(leaf_, nullptr));
         go_to(fiber_state::ended);
     }
 

@@ -3,10 +3,20 @@
 
 /// \file
 /// How other threads reach a loop: a lock-free stack of letters that the loop empties, and a wake-up that is sent
-/// only when the stack was empty. It is shared, and outlives the loop: a letter that comes too late is refused, so
-/// that its sender still has it.
+/// only when the loop sleeps. It is shared, and outlives the loop: a letter that comes too late is refused, so that its
+/// sender still has it.
 ///
 ///     if (!box->post(letter)) letter.discard();
+///
+/// **Why no wake-up is lost.** The loop writes asleep_ and then reads head_; a sender writes head_ and then reads
+/// asleep_. All four accesses are sequentially consistent, so they have one order that all threads see. If the loop's
+/// read comes after the sender's write, the loop finds the letter and does not sleep. If it comes before, the loop's
+/// write to asleep_ came before the sender's read, so the sender reads that write or a later one. It reads `true`, and
+/// wakes the loop; or it reads a `false` that was written since: either by another sender, which is about to wake the
+/// loop, or by the loop itself, which woke up and empties the box before it sleeps again. The same holds for outside_
+/// in the place of head_. The sender that turns `true` into `false` is the only one that wakes, so a loop is woken once
+/// for each time that it sleeps. Such a wake-up may come late, when the loop has woken for another reason and sleeps
+/// again; then the loop looks into an empty box once more, which does no harm.
 
 #include <muster/config.hpp>
 #include <muster/detail/assert.hpp>
@@ -60,14 +70,27 @@ public:
             if (head == closed())
                 return false;
             l.next_ = head;
-        } while (!head_.compare_exchange_weak(head, &l, std::memory_order_release, std::memory_order_acquire));
-        if (head == nullptr) {
-            const std::lock_guard lock(waking_);
-            if (context_ != nullptr)
-                wake_(context_);
-        }
+        } while (!head_.compare_exchange_weak(head, &l, std::memory_order_seq_cst, std::memory_order_acquire));
+        wake_if_asleep();
         return true;
     }
+
+    /// While one lives the loop sleeps, or is about to: letters wake it. *Thread safety*: the loop's thread.
+    class sleep {
+    public:
+        explicit sleep(mailbox& box) noexcept : of_(&box) { box.asleep_.store(true, std::memory_order_seq_cst); }
+        ~sleep() { of_->asleep_.store(false, std::memory_order_relaxed); }
+        sleep(const sleep&) = delete;
+        sleep& operator=(const sleep&) = delete;
+
+        /// Whether the loop must not sleep: nothing wakes it for a letter that was there before.
+        [[nodiscard]] bool letter_is_there() const noexcept {
+            return of_->head_.load(std::memory_order_seq_cst) != nullptr;
+        }
+
+    private:
+        mailbox* of_;
+    };
 
     /// All letters, oldest first. *Thread safety*: the loop's thread.
     [[nodiscard]] letter* take_all() noexcept {
@@ -104,15 +127,19 @@ public:
     /// loop is woken when the last one leaves, so that it can see a deadlock. *Thread safety*: any thread.
     void enter() noexcept { outside_.fetch_add(1, std::memory_order_relaxed); }
     void leave() noexcept {
-        if (outside_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-            const std::lock_guard lock(waking_);
-            if (context_ != nullptr)
-                wake_(context_);
-        }
+        if (outside_.fetch_sub(1, std::memory_order_seq_cst) == 1)
+            wake_if_asleep();
     }
-    [[nodiscard]] bool anyone_outside() const noexcept { return outside_.load(std::memory_order_acquire) > 0; }
+    [[nodiscard]] bool anyone_outside() const noexcept { return outside_.load(std::memory_order_seq_cst) > 0; }
 
 private:
+    void wake_if_asleep() noexcept {
+        if (!asleep_.load(std::memory_order_seq_cst) || !asleep_.exchange(false, std::memory_order_seq_cst))
+            return;
+        const std::lock_guard lock(waking_);
+        if (context_ != nullptr)
+            wake_(context_);
+    }
     static letter* in_order(letter* newest) noexcept {
         letter* oldest = nullptr;
         while (newest != nullptr) {
@@ -128,6 +155,7 @@ private:
 
     std::atomic<letter*> head_{nullptr}; ///< the newest letter, or closed()
     std::atomic<std::int64_t> outside_{0};
+    std::atomic<bool> asleep_{false}; ///< whether the next letter wakes the loop; see the head of this file
     intrusive_list<loop_share> shares_;
     bool giving_back_ = false;
     std::mutex waking_; ///< guards context_, which close() takes away

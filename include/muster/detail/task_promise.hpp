@@ -67,7 +67,7 @@ inline constinit char no_memory_tag = 0;
 /// Destroys a frame that has not begun, without a report. It may be null or no_memory_tag.
 inline void discard_frame(std::coroutine_handle<> frame) noexcept {
     if (frame && frame.address() != &no_memory_tag)
-        frame.destroy();
+        destroy_quietly(frame);
 }
 
 class promise_base : public promise_links {
@@ -194,7 +194,7 @@ public:
     inline_awaiter& operator=(const inline_awaiter&) = delete;
     ~inline_awaiter() {
         if (child_ && child_.address() != &no_memory_tag)
-            child_.destroy();
+            destroy_quietly(child_);
     }
 
     [[nodiscard]] bool await_ready() const noexcept { return !child_ || child_.address() == &no_memory_tag; }
@@ -220,7 +220,11 @@ protected:
             detail_outcome_access::set_error(result_, std::make_exception_ptr(std::bad_alloc()));
             return;
         }
-        std::exchange(child_, nullptr).destroy();
+        const auto frame = std::exchange(child_, nullptr);
+        if (result_.succeeded()) [[likely]]
+            frame.destroy();
+        else
+            destroy_quietly(frame);
     }
 
     outcome<T> result_;

@@ -35,7 +35,7 @@
 
 namespace muster::detail {
 
-static_assert(sizeof(join) <= 728, "a frame that awaits a combinator holds a join");
+static_assert(sizeof(join) <= 736, "a frame that awaits a combinator holds a join");
 
 const suspension_kind join::kind_of{.what = "its children",
     .cancel = &join::cancel,
@@ -43,7 +43,7 @@ const suspension_kind join::kind_of{.what = "its children",
     .list = &join::list,
     .waits_on = &join::waits_on};
 
-join::join(join_options options) noexcept
+join::join(join_options&& options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
       fiber_owner(&child_ended, &slot_name, &slot_site),
@@ -126,7 +126,8 @@ void join::record_durations() {
 }
 
 void join::begin_watches() noexcept {
-    began_ = loop_->now();
+    if (durations_are_ == durations::recorded)
+        began_ = loop_->now();
     advance(phase::running);
     watching_ = watches_.size();
     for (join_watch& w : watches_)
@@ -259,7 +260,7 @@ bool join::may_start() noexcept {
             (attempts_ && attempts_->waiting() >= gate_.most_waiting()))
             return false;
     }
-    switch (gate_.ask(loop_->now())) {
+    switch (gate_.ask(time_for_gate())) {
     case start_gate::answer::now:
         return true;
     case start_gate::answer::when_one_ends:
@@ -319,8 +320,9 @@ inline void join::start_next(join_slot& s) noexcept {
     ++next_;
     if (!is_sized())
         policy_.submit();
-    gate_.begin(loop_->now());
-    s.began_ = loop_->now();
+    gate_.begin(time_for_gate());
+    if (durations_are_ == durations::recorded || source_->is_pulled())
+        s.began_ = loop_->now();
     if (attempts_)
         attempts_->begin_child(s);
     begin_attempt(s);
@@ -328,7 +330,7 @@ inline void join::start_next(join_slot& s) noexcept {
 
 void join::try_again(join_slot& s) noexcept {
     policy_.count_retry();
-    gate_.begin(loop_->now());
+    gate_.begin(time_for_gate());
     s.forget_cancellation();
     s.set_ended();
     try {
@@ -390,6 +392,9 @@ void join::child_ended(fiber_owner& o, fiber& f) noexcept {
 }
 
 void join::attempt_ended(join_slot& s) noexcept {
+    if (s.locals() != parent_->locals() && !s.out_->succeeded() && policy_.rules().policy != on_failure::settle)
+        [[unlikely]]
+        losses_.keep_context(s.index_, s.locals());
     s.release_locals();
     gate_.end();
     if (attempts_ && attempt_is_not_the_last(s))
@@ -660,6 +665,8 @@ bool join::waits_on(suspension& s, fiber*&, cancel_target*& combinator) noexcept
 }
 
 bool join::child_at(std::uint32_t i, child& found) noexcept {
+    if (phase_ < phase::children_told || is_over())
+        return false;
     if (i < slots_.size()) {
         if (auto& s = slots_[i]; s.out_ != nullptr && !s.ended())
             found.task = &s;
@@ -732,11 +739,15 @@ fiber* join::last_child(suspension& s) noexcept {
 }
 
 void join::list(const suspension& s, wait_lister& lister) {
+    static constexpr suspension_kind next_attempt{.what = "its next attempt", .cancel = nullptr};
+    const suspension pause(next_attempt); // stands for the wait of a child that has no coroutine just now
     const auto& j = static_cast<const join&>(s);
     for (std::size_t i = 0; i != j.slots_.size(); ++i) {
         const join_slot& slot = j.slots_[i];
         if (slot.out_ != nullptr && !slot.ended())
             lister.child(j.child_name(slot.index_), j.options_.site, &slot, nullptr, true);
+        else if (slot.out_ != nullptr && j.attempts_ && j.attempts_->waits(slot))
+            lister.child(j.child_name(slot.index_), j.options_.site, nullptr, &pause, true);
     }
     for (const join_watch& w : j.watches_)
         if (!w.was_cut())
@@ -789,7 +800,7 @@ void join::suppress_failures(std::size_t except, losses::why reason) const noexc
         return;
     for (std::size_t i = 0; i != total(); ++i)
         if (const auto* o = i == except || watches(i) ? nullptr : outcome_at(i); o != nullptr && o->failed())
-            losses::report_failure(options_, i, o->error(), reason);
+            losses_.report_failure(options_, i, o->error(), reason);
 }
 
 /// Values that a race or a quorum took and does not deliver.
@@ -844,10 +855,10 @@ void join::report_undelivered() const noexcept {
         return;
     suppress_failures(unlimited, losses::why::destroyed);
     if (losses_.input_error())
-        losses::report_failure(options_, std::nullopt, losses_.input_error(), losses::why::destroyed);
+        losses_.report_failure(options_, std::nullopt, losses_.input_error(), losses::why::destroyed);
     for (std::size_t i = 0; attempts_ && i != slots_.size(); ++i)
         if (const auto& s = slots_[i]; s.out_ != nullptr && attempts_->waits(s))
-            losses::report_failure(options_, s.index_, s.out_->error(), losses::why::destroyed);
+            losses_.report_failure(options_, s.index_, s.out_->error(), losses::why::destroyed);
 }
 
 void join::conclude() {
@@ -909,10 +920,11 @@ void join::conclude_settled() {
     const bool cancelled = own_cancellation_ || (parent_ != nullptr && parent_->cancellation_due());
     if (losses_.input_error() || cancelled) {
         const auto why = losses_.input_error() ? losses::why::input_failed : losses::why::cancelled;
-        if (source_ != nullptr && watches_.empty())
-            losses::report_together(options_, *source_, total(), why);
-        else
-            suppress_failures(unlimited, why);
+        for (join_watch& w : watches_)
+            w.child().mark_suppressed();
+        handles_ = losses_.input_error() ? handles::input_failed : handles::cancelled;
+        if (has_tasks())
+            losses_.report_together(options_, *source_, total(), watches_, why);
         report_lost_values(true);
         if (losses_.input_error()) {
             keep_own_cancellation();

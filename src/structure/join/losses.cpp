@@ -4,9 +4,11 @@
 #include <muster/detail/join/losses.hpp>
 
 #include <muster/detail/join/join.hpp>
+#include <muster/detail/unawaited.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/report.hpp>
 
+#include <algorithm>
 #include <new>
 #include <string>
 #include <utility>
@@ -14,23 +16,19 @@
 
 namespace muster::detail {
 
-namespace {
-
-const char* in_words(losses::why reason) noexcept {
+const char* losses::in_words(why reason) noexcept {
     switch (reason) {
-    case losses::why::another_delivered:
+    case why::another_delivered:
         return "another result of the same combinator was delivered";
-    case losses::why::cancelled:
+    case why::cancelled:
         return "the combinator was cancelled before its outcomes could be delivered";
-    case losses::why::destroyed:
+    case why::destroyed:
         return "the combinator was destroyed before it could be delivered";
-    case losses::why::input_failed:
+    case why::input_failed:
         return "the combinator's input or sink failed, and that was delivered";
     }
     return "";
 }
-
-} // namespace
 
 void losses::input_failed(const join_options& options, std::exception_ptr error) noexcept {
     if (!input_error_) {
@@ -46,8 +44,28 @@ void losses::input_failed(const join_options& options, std::exception_ptr error)
     });
 }
 
+void losses::keep_context(std::size_t index, task_locals* values) noexcept {
+    try {
+        if (!contexts_)
+            contexts_ = std::make_unique<kept_contexts>();
+        contexts_->emplace_back(index, locals_share(retain_locals(values)));
+    } catch (const std::bad_alloc&) {
+        return; // the report is made with the caller's values then
+    }
+}
+
+/// A child that was tried several times has several: the last one is that of the failure which stands.
+task_locals* losses::context_of(std::optional<std::size_t> index) const noexcept {
+    if (contexts_ && index)
+        for (auto c = contexts_->rbegin(); c != contexts_->rend(); ++c)
+            if (c->first == *index)
+                return c->second.get();
+    return current_locals();
+}
+
 void losses::report_failure(const join_options& options, std::optional<std::size_t> index,
-    const std::exception_ptr& error, why reason) noexcept {
+    const std::exception_ptr& error, why reason) const noexcept {
+    const locals_scope in(locals_share(retain_locals(context_of(index))));
     report r(report_kind::suppressed);
     r.site = options.site;
     r.index = index;
@@ -58,13 +76,16 @@ void losses::report_failure(const join_options& options, std::optional<std::size
     });
 }
 
-void losses::report_together(
-    const join_options& options, const child_source& source, std::size_t all, why reason) noexcept {
+void losses::report_together(const join_options& options, const child_source& source, std::size_t all,
+    std::span<const join_watch> handles, why reason) const noexcept {
     std::vector<std::exception_ptr> failures;
     std::optional<std::size_t> first;
+    const auto is_handle = [&](std::size_t i) {
+        return std::any_of(handles.begin(), handles.end(), [i](const join_watch& w) { return w.index() == i; });
+    };
     const auto each_failure = [&](auto visit) {
         for (std::size_t i = 0; i != all; ++i)
-            if (const auto* o = source.outcome_at(i); o != nullptr && o->failed())
+            if (const auto* o = is_handle(i) ? nullptr : source.outcome_at(i); o != nullptr && o->failed())
                 visit(i, o->error());
     };
     try {
@@ -106,11 +127,11 @@ void losses::report_value(const join_options& options, std::size_t index) noexce
 }
 
 void report_never_awaited(const join_options& options) noexcept {
-    if (std::uncaught_exceptions() != 0)
+    if (!reports_unawaited())
         return;
     report r(report_kind::never_awaited);
     r.site = options.site;
-    send_report(r, [&] { r.name = options.name; });
+    send_report(r, [&] { r.name = options.shown_name(); });
 }
 
 } // namespace muster::detail

@@ -3,6 +3,7 @@
 #include "support/virtual_run.hpp"
 
 #include <muster/race.hpp>
+#include <muster/task_group.hpp>
 
 #include <gtest/gtest.h>
 
@@ -53,6 +54,29 @@ muster::task<> by_inner_task(handle h) {
     static_cast<void>(values);
 }
 
+muster::task<> by_task_of_a_group(handle h) {
+    auto body = [&h](muster::task_group& group) { group.create_task(by_await(std::move(h))); };
+    co_await muster::with_task_group(body);
+}
+muster::task<> by_task_of_an_inner_group(handle h) {
+    auto body = [&h](muster::task_group& group) {
+        group.create_task(by_task_of_a_group(std::move(h)));
+        group.create_task(nothing_after(1h));
+    };
+    co_await muster::with_task_group(body);
+}
+muster::task<> by_body_of_a_group(handle h) {
+    auto body = [&h](muster::task_group& group) -> muster::task<> {
+        group.create_task(nothing_after(1h));
+        co_await by_await(std::move(h));
+    };
+    co_await muster::with_task_group(body);
+}
+muster::task<> by_gather_in_a_group(handle h) {
+    auto body = [&h](muster::task_group& group) { group.create_task(by_gather(std::move(h))); };
+    co_await muster::with_task_group(body);
+}
+
 muster::task<int> member(std::vector<handle>& ring, std::size_t next, wait_for_other wait) {
     auto waiting = wait(ring[next]);
     co_await std::move(waiting);
@@ -81,8 +105,9 @@ void expect_cut(std::vector<wait_for_other> ways, milliseconds elapsed) {
 } // namespace
 
 TEST(circle, of_tasks_that_wait_for_each_other_in_any_two_ways_is_cut) {
-    const std::vector<wait_for_other> ways{
-        by_await, by_gather, by_gather_of_handles, by_range, by_settle, by_race, by_start, by_inner_task};
+    const std::vector<wait_for_other> ways{by_await, by_gather, by_gather_of_handles, by_range, by_settle, by_race,
+        by_start, by_inner_task, by_task_of_a_group, by_task_of_an_inner_group, by_body_of_a_group,
+        by_gather_in_a_group};
     for (std::size_t a = 0; a != ways.size(); ++a) {
         for (std::size_t b = 0; b != ways.size(); ++b) {
             SCOPED_TRACE(std::to_string(a) + " and " + std::to_string(b));
@@ -149,4 +174,26 @@ TEST(circle, of_one_a_task_that_gathers_its_own_handle_gets_an_error) {
             own.clear();
         },
         0ms);
+}
+
+TEST(circle, by_the_tasks_of_a_group_that_stops_by_itself_is_cut) {
+    expect_run(
+        []() -> muster::task<> {
+            std::vector<handle> own;
+            auto body = [](std::vector<handle>& me) -> muster::task<int> {
+                auto group_body = [&me](muster::task_group& group) -> muster::task<> {
+                    group.create_task(by_await(me.front()));
+                    co_await muster::sleep_for(5ms);
+                    throw std::runtime_error("bad");
+                };
+                co_await muster::with_task_group(group_body);
+                co_return 0;
+            };
+            own.push_back(muster::create_task(body(own)));
+            auto kept = own.front();
+            auto ended = co_await ending(std::move(kept));
+            EXPECT_TRUE(ended.failed_with<muster::exception_group>()) << muster::to_string(ended);
+            own.clear();
+        },
+        5ms);
 }

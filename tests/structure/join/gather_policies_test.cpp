@@ -106,3 +106,26 @@ TEST(gather_policies, a_cancelled_sibling_knows_whose_failure_it_was) {
         },
         1ms);
 }
+
+TEST(settle, of_handles_that_is_cancelled_reports_the_failures_that_nobody_can_look_at_any_more_together) {
+    const auto settles = [](std::vector<muster::task_handle<int>> handles) -> muster::task<> {
+        auto all = co_await muster::settle(std::move(handles));
+        static_cast<void>(all);
+    };
+    expect_run(
+        [&]() -> muster::task<> {
+            auto kept = muster::create_task(fail_after(1ms, "kept"));
+            std::vector<muster::task_handle<int>> handles;
+            for (const char* text : {"a", "b", "c"})
+                handles.push_back(muster::create_task(fail_after(1ms, text)));
+            handles.push_back(kept);
+            handles.push_back(muster::create_task(value_after(1h, 1)));
+            auto caller = muster::create_task(settles(std::move(handles)));
+            co_await muster::sleep_for(5ms);
+            caller.cancel();
+            auto ended = co_await ending(std::move(caller));
+            EXPECT_TRUE(ended.was_cancelled());
+            EXPECT_EQ(text_of<std::runtime_error>(kept.ended_as()), "kept") << "its handle is still there";
+        },
+        5ms, {"suppressed: settle: muster::exception_group: 3 failures (3 sub-exceptions)"});
+}

@@ -165,3 +165,22 @@ TEST(map_retry, a_million_times_with_a_growing_delay_never_exceeds_the_longest) 
         },
         3s);
 }
+
+TEST(map_retry, a_child_that_waits_for_its_next_attempt_is_in_the_list_of_those_who_wait) {
+    muster::testing::manual_loop loop;
+    auto handle = loop.start(
+        []() -> muster::task<> {
+            flaky f(2);
+            const std::vector<int> in{7};
+            auto all = co_await muster::map(in, f.child()).retry(muster::retry_policy(1).first_delay(1h));
+            static_cast<void>(all);
+        }(),
+        "caller");
+    loop.run_ready();
+    const auto waiting = loop.waiters();
+    EXPECT_EQ(waiting.size(), 1u);
+    EXPECT_NE(waiting.at(0).find("'map[0]'"), std::string::npos) << waiting.at(0);
+    EXPECT_NE(waiting.at(0).find("waits for its next attempt"), std::string::npos) << waiting.at(0);
+    loop.advance(1h);
+    EXPECT_TRUE(handle.done());
+}

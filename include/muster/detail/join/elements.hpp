@@ -36,6 +36,12 @@ public:
     template <class Range>
     explicit range_elements(Range&& range) : view_(std::views::all(std::forward<Range>(range))) {}
 
+    /// The input, where nothing was pulled from it.
+    [[nodiscard]] View take_view() && {
+        MUSTER_ASSERT(position_ == position::before_first);
+        return std::move(view_);
+    }
+
     [[nodiscard]] std::size_t size() {
         if constexpr (std::ranges::sized_range<View>)
             return static_cast<std::size_t>(std::ranges::size(view_));

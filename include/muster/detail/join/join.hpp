@@ -40,7 +40,7 @@ enum class children_are : std::uint8_t { owned, left_alone };
 
 struct join_options {
     explicit join_options(std::source_location where) noexcept : site(where) {}
-    [[nodiscard]] std::string shown_name() const { return name.empty() ? "gather" : name; }
+    [[nodiscard]] std::string shown_name() const { return name ? *name : kind; }
 
     policy_rules rules;
     children_are children = children_are::owned;
@@ -50,7 +50,8 @@ struct join_options {
     std::size_t rate = 0;                   ///< how many attempts may begin in rate_window; 0: any number
     nanoseconds rate_window{std::chrono::seconds(1)};
     std::unique_ptr<retry_rule> retry;
-    std::string name;
+    const char* kind = "gather";       ///< its name, if it was given none
+    std::unique_ptr<std::string> name; ///< null if it was given none
     std::source_location site;
 };
 
@@ -93,7 +94,7 @@ public:
     /// See the picture at the head of join.cpp.
     enum class phase : std::uint8_t { built, running, stop_decided, children_told, accounted, over, delivered };
 
-    explicit join(join_options options) noexcept;
+    explicit join(join_options&& options) noexcept;
     ~join();
     join(const join&) = delete;
     join& operator=(const join&) = delete;
@@ -152,6 +153,12 @@ public:
     /// True if nothing of the input is left.
     [[nodiscard]] bool exhausted() const noexcept { return is_sized() || input_ == input::ended; }
     [[nodiscard]] bool is_sized() const noexcept { return source_ == nullptr || source_->is_sized(); }
+    /// Why the outcomes of its handles were given to nobody, in words; null if they were given, or if it has none.
+    [[nodiscard]] const char* handles_lost() const noexcept {
+        if (watches_.empty() || handles_ == handles::delivered)
+            return nullptr;
+        return losses::in_words(handles_ == handles::cancelled ? losses::why::cancelled : losses::why::input_failed);
+    }
     [[nodiscard]] const cancel_request& stop_request() const noexcept { return stop_request_; }
     [[nodiscard]] std::size_t begun_children() const noexcept { return next_; }
     [[nodiscard]] std::size_t unended_children() const noexcept {
@@ -171,6 +178,7 @@ private:
 
     enum class input : std::uint8_t { goes_on, ended };
     enum class durations : std::uint8_t { ignored, recorded };
+    enum class handles : std::uint8_t { delivered, cancelled, input_failed }; ///< what became of their outcomes
 
     struct owned_timer : timer {
         owned_timer(timer::fire_function f, join& j) noexcept : timer(f), join_(&j) {}
@@ -195,6 +203,10 @@ private:
     void arm_deadline() noexcept;
     void act() noexcept;
     void fill() noexcept;
+    /// Zero where the time does not matter: the loop then need not read its clock.
+    [[nodiscard]] nanoseconds time_for_gate() const noexcept {
+        return gate_.looks_at_clock() ? loop_->now() : nanoseconds(0);
+    }
     [[nodiscard]] bool may_start() noexcept;
     void start_given() noexcept;
     void start_one() noexcept;
@@ -266,6 +278,7 @@ private:
     phase phase_ = phase::built;
     input input_ = input::goes_on;
     durations durations_are_ = durations::ignored;
+    handles handles_ = handles::delivered;
     bool filling_ = false; ///< children are being started: what ends meanwhile is looked at afterwards
 };
 

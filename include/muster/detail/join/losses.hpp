@@ -7,15 +7,22 @@
 ///
 ///     losses.report_failure(options, index, error, losses::why::another_delivered);
 
+#include <muster/detail/task_locals.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <span>
+#include <utility>
+#include <vector>
 
 namespace muster::detail {
 
 struct join_options;
 class child_source;
+class join_watch;
 
 class losses {
 public:
@@ -30,15 +37,24 @@ public:
     void input_failed(const join_options& options, std::exception_ptr error) noexcept;
     [[nodiscard]] const std::exception_ptr& input_error() const noexcept { return input_error_; }
 
-    static void report_failure(const join_options& options, std::optional<std::size_t> index,
-        const std::exception_ptr& error, why reason) noexcept;
-    /// Several failures of one combinator in one report, which counts them.
-    static void report_together(
-        const join_options& options, const child_source& source, std::size_t all, why reason) noexcept;
+    /// A child that may be reported has ended with values of its own in its task-locals: a report of it has them.
+    void keep_context(std::size_t index, task_locals* values) noexcept;
+
+    void report_failure(const join_options& options, std::optional<std::size_t> index, const std::exception_ptr& error,
+        why reason) const noexcept;
+    /// Several failures of one combinator in one report, which counts them; those of handles are left out.
+    void report_together(const join_options& options, const child_source& source, std::size_t all,
+        std::span<const join_watch> handles, why reason) const noexcept;
     static void report_value(const join_options& options, std::size_t index) noexcept;
+    /// The reason in words. *Lifetime*: the program's.
+    [[nodiscard]] static const char* in_words(why reason) noexcept;
 
 private:
+    using kept_contexts = std::vector<std::pair<std::size_t, locals_share>>;
+    [[nodiscard]] task_locals* context_of(std::optional<std::size_t> index) const noexcept;
+
     std::exception_ptr input_error_;
+    std::unique_ptr<kept_contexts> contexts_; ///< in the order in which the children ended
 };
 
 /// A combinator was destroyed without having been awaited, and no exception is unwinding.

@@ -49,12 +49,10 @@ struct elements_of<Range> {
 };
 
 template <class Elements, class F>
-struct map_types {
+struct map_types { // also of a plain function, for map::on
     using argument = typename Elements::argument;
     static_assert(std::is_invocable_v<F&, argument>, "the function of a map takes one element of the input range");
     using made = std::invoke_result_t<F&, argument>;
-    static_assert(can_be_awaited<made>,
-        "the function of a map gives a task: write `muster::task<T> f(...)` with `co_return value;` in it");
     using child = child_of<std::conditional_t<can_be_awaited<made>, made, task<int>>>;
     using value_type = typename child::value_type;
 };
@@ -83,10 +81,15 @@ template <class Elements, class F>
 class wired_map_base : public child_source {
 protected:
     using types = map_types<Elements, F>;
+    static_assert(can_be_awaited<typename types::made>,
+        "the function of a map gives a task: write `muster::task<T> f(...)` with `co_return value;` in it; a plain "
+        "function is called by an executor: `.on(pool)`");
     using value_type = typename types::value_type;
 
 public:
-    wired_map_base(map_input<Elements, F>&& in, join_options options) : in_(std::move(in)), join_(std::move(options)) {
+    wired_map_base(map_input<Elements, F>&& in, join_options&& options)
+        : in_(std::move(in)),
+          join_(std::move(options)) {
         const auto& chosen = join_.options();
         if (chosen.rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
@@ -240,7 +243,7 @@ public:
     using base::get_join;
     static constexpr bool wants_durations = false;
 
-    streamed_map(std::pair<map_input<Elements, F>, Sink>&& in, join_options options)
+    streamed_map(std::pair<map_input<Elements, F>, Sink>&& in, join_options&& options)
         : base(std::move(in.first), std::move(options)),
           sink_(std::move(in.second)) {}
 
@@ -254,7 +257,7 @@ public:
         auto& out = this->outcome_of(s);
         summary_.add(s.index_, out, scheduler::of(s).now() - s.began_);
         if constexpr (!std::same_as<Sink, no_sink>)
-            std::invoke(sink_, s.index_, std::move(out));
+            static_cast<void>(std::invoke(sink_, s.index_, std::move(out)));
     }
     // Each outcome is the sink's or the summary's, which answer for it on every way out.
     [[nodiscard]] const outcome_base* outcome_at(std::size_t) const noexcept override { return nullptr; }

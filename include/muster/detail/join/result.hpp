@@ -6,6 +6,7 @@
 /// of them share: it wires an input's children to a join, waits, and hands the result over.
 
 #include <muster/config.hpp>
+#include <muster/detail/grouped_reports.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/outcomes.hpp>
 #include <muster/task.hpp>
@@ -13,8 +14,10 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace muster {
@@ -68,8 +71,7 @@ template <class Wired, class Result>
 class wired_join {
 public:
     template <class Input>
-    wired_join(Input&& input, join_options options)
-        : wired_(std::forward<Input>(input), with_policy(std::move(options))) {
+    wired_join(Input&& input, join_options&& options) : wired_(std::forward<Input>(input), with_policy(options)) {
         wired_.wire();
         if constexpr (std::same_as<Result, as_outcomes> && Wired::wants_durations)
             get_join().record_durations();
@@ -81,7 +83,13 @@ public:
 
     wired_join(const wired_join&) = delete;
     wired_join& operator=(const wired_join&) = delete;
-    ~wired_join() { get_join().report_undelivered(); }
+    ~wired_join() {
+        get_join().report_undelivered();
+        if constexpr (std::same_as<Result, as_outcomes>)
+            if (const char* const why = get_join().handles_lost())
+                lost_ = grouped_reports::begin(
+                    get_join().options().name, get_join().options().site, get_join().total(), why);
+    }
 
     [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
     [[nodiscard]] join& get_join() noexcept { return wired_.get_join(); }
@@ -106,12 +114,17 @@ public:
     }
 
 private:
-    static join_options with_policy(join_options options) {
+    static join_options&& with_policy(join_options& options) noexcept {
         if constexpr (std::same_as<Result, as_outcomes>)
             options.rules.policy = on_failure::settle;
-        return options;
+        return std::move(options);
     }
 
+    struct nothing_lost {};
+    /// Made in the destructor, so that it collects the failures of the handles that go with wired_.
+    [[no_unique_address]] std::conditional_t<std::same_as<Result, as_outcomes>, std::unique_ptr<grouped_reports>,
+        nothing_lost>
+        lost_;
     Wired wired_;
 };
 
@@ -121,7 +134,7 @@ template <class Wired, class Result>
 class join_awaiter final : public library_awaitable {
 public:
     template <class Input>
-    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {
+    join_awaiter(Input&& input, join_options&& options) : wired_(std::forward<Input>(input), std::move(options)) {
         wired_.get_join().refuse_own_task();
     }
 
@@ -142,7 +155,7 @@ class [[nodiscard("nothing runs until it is awaited")]] pending_join : public jo
     using words = join_words<pending_join<Input, Result>>;
 
 public:
-    pending_join(Input && input, join_options options) : words(std::move(options)), input_(std::move(input)) {}
+    pending_join(Input && input, join_options && options) : words(std::move(options)), input_(std::move(input)) {}
     pending_join(pending_join &&) = default;
     pending_join& operator=(pending_join&&) = delete;
     ~pending_join() {
