@@ -114,7 +114,7 @@ public:
     /// These bytes, then the end. A process that does not read them all is no failure.
     command& stdin_bytes(std::string bytes) & noexcept;
     command&& stdin_bytes(std::string bytes) && noexcept { return std::move(stdin_bytes(std::move(bytes))); }
-    /// What is in a file from its beginning on, opened when the process is started. *Errors*, then: spawn_error.
+    /// The content of a file, which is opened when the process is started. *Errors*, then: spawn_error.
     command& stdin_file(std::string path) &;
     command&& stdin_file(std::string path) && { return std::move(stdin_file(std::move(path))); }
     /// For start_process: what is written to process::input().
