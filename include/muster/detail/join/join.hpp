@@ -31,6 +31,7 @@
 #include <source_location>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster::detail {
@@ -40,7 +41,8 @@ enum class children_are : std::uint8_t { owned, left_alone };
 
 struct join_options {
     explicit join_options(std::source_location where) noexcept : site(where) {}
-    [[nodiscard]] std::string shown_name() const { return name ? *name : kind; }
+    [[nodiscard]] std::string_view called() const noexcept { return name ? std::string_view(*name) : kind; }
+    [[nodiscard]] std::string shown_name() const { return std::string(called()); }
 
     policy_rules rules;
     children_are children = children_are::owned;

@@ -88,7 +88,7 @@ public:
         if constexpr (std::same_as<Result, as_outcomes>)
             if (const char* const why = get_join().handles_lost())
                 lost_ = grouped_reports::begin(
-                    get_join().options().name, get_join().options().site, get_join().total(), why);
+                    get_join().options().called(), get_join().options().site, get_join().total(), why);
     }
 
     [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
