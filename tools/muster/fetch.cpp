@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -111,18 +112,28 @@ void check(const fetch_options& o) {
         throw usage_error("--name: a name has no slash in it, and no dot at its beginning");
 }
 
-/// *Returns* the files that servers have named in an earlier run, by the indexes of their lines.
+/// *Returns* the files that servers have named in an earlier run, by the keys of their lines.
 std::unordered_map<std::uint64_t, std::string> files_in_log(const std::string& log) {
     std::unordered_map<std::uint64_t, std::string> files;
     std::ifstream in(log);
     for (std::string line; std::getline(in, line);) {
         // The last line may be half an entry.
         const auto entry = nlohmann::json::parse(line, nullptr, false);
-        if (entry.is_object() && entry.contains("file") && entry["file"].is_string() && entry.contains("index") &&
-            entry["index"].is_number_unsigned())
-            files[entry["index"].get<std::uint64_t>()] = entry["file"].get<std::string>();
+        if (!entry.is_object() || !entry.value("file", nlohmann::json()).is_string() ||
+            !entry.value("key", nlohmann::json()).is_string())
+            continue;
+        const auto key = entry["key"].get<std::string>();
+        std::uint64_t number = 0;
+        if (std::from_chars(key.data(), key.data() + key.size(), number, 16).ec == std::errc())
+            files[number] = entry["file"].get<std::string>();
     }
     return files;
+}
+
+/// *Returns* whether two names that safe_name() made are of one URL.
+bool differs_in_number_alone(std::string_view a, std::string_view b) {
+    const auto behind_number = [](std::string_view name) { return name.substr(std::min(name.find('-'), name.size())); };
+    return behind_number(a) == behind_number(b);
 }
 
 bool is_file_here(const std::string& name) {
@@ -171,18 +182,22 @@ int fetch(const fetch_options& asked) {
     std::optional<job_log> log;
     if (!options.jsonl.empty())
         log.emplace(out, options.jsonl, options.log_mode);
-    const auto before = options.resume
-                            ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
-                            : earlier_run();
-    const auto named_before = options.resume && options.server_names ? files_in_log(options.jsonl)
-                                                                     : std::unordered_map<std::uint64_t, std::string>();
+    auto before = options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
+                                 : earlier_run();
+    std::optional<std::unordered_map<std::uint64_t, std::string>> named_before; ///< read when it is needed
     const auto is_there = [&](const planned_request& what, const input_line& line) {
-        auto name = maker.file_name(line, what);
-        if (options.server_names && what.name.empty()) {
-            const auto before_now = named_before.find(line.index);
-            name = before_now != named_before.end() ? before_now->second : url_name(what.url);
-        }
-        return folder.is_open() ? folder.has_file(name) : !what.name.empty() && is_file_here(name);
+        if (!folder.is_open())
+            return !what.name.empty() && is_file_here(what.name);
+        const bool by_server = options.server_names && what.name.empty();
+        const auto name = by_server ? url_name(what.url) : maker.file_name(line, what);
+        if (folder.has_file(name) || !options.resume || !options.name.empty() || !what.name.empty())
+            return folder.has_file(name);
+        // The server has given it another name; or the list has changed, and its lines have other numbers.
+        if (!named_before)
+            named_before = files_in_log(options.jsonl);
+        const auto at = named_before->find(line.key);
+        return at != named_before->end() && (by_server || differs_in_number_alone(at->second, name)) &&
+               folder.has_file(at->second);
     };
     const auto has_place = [&](const planned_request& what) {
         return !to_standard_output && (folder.is_open() || !what.name.empty());
@@ -190,14 +205,21 @@ int fetch(const fetch_options& asked) {
     // A body that is not where it is to be now is fetched again.
     const auto is_done = [&](const input_line& line) {
         const auto what = maker.plan(line);
+        const bool succeeded = before.succeeded(line);
         if (options.skip_existing && has_place(what) && is_there(what, line))
             return true;
-        return options.resume && before.succeeded(line, maker.key(line, what.url)) &&
-               (!has_place(what) || is_there(what, line));
+        return succeeded && (!has_place(what) || is_there(what, line));
     };
+    const auto content = [&](const input_line& line) { return maker.key(line, maker.plan(line).url); };
+    if (log)
+        source->know_by(content);
     const bool passes_over = options.resume || options.skip_existing;
-    if (passes_over && file != "-" && source->is_finite())
-        source->expect(before.look_ahead(*open_source(options), is_done));
+    if (passes_over && file != "-" && source->is_finite()) {
+        const auto trial = open_source(options);
+        if (log)
+            trial->know_by(content);
+        source->expect(before.look_ahead(*trial, is_done));
+    }
     // A request has a connection and a file, or looks up a name, which takes more.
     options.limit = limit_in_reach(options, "requests");
     begin_log(log, options, before, "that URL is asked for again");
@@ -211,15 +233,19 @@ int fetch(const fetch_options& asked) {
     jar.load(client);
     fetch_batch b(options, together, client, *source, ledger, out, folder, log ? &*log : nullptr);
     if (passes_over)
-        pass_over_what_is_done(
-            *source, is_done, [&](const input_line& line) { b.pass_over(line.index); },
-            [&](const std::string& why) { b.refuse(why); });
+        source->only_if([&](const input_line& line) {
+            if (!is_done(line))
+                return true;
+            b.pass_over(line.index);
+            return false;
+        });
     // Made last: it refers to the batch and the writer until it is gone.
     stop_signals signals;
     run_batch(b, signals);
     out.drain();
     if (log)
         log->close();
+    say_what_was_removed(before, *source, options);
     if (source->taken() == 0 && source->exhausted() && b.signal() == 0)
         throw usage_error(nothing_in(*source));
     if (b.dropped_bodies())

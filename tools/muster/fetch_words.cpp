@@ -106,28 +106,24 @@ http::http_version version_of(const std::string& text) {
     throw usage_error(fmt::format("--http: '{}' will not do: 1.0, 1.1 or 2", text));
 }
 
-/// The help shows options of one kind together, common kinds first.
-void put_into_groups(CLI::App& app) {
-    const std::pair<const char*, std::vector<const char*>> groups[] = {
-        {"Bodies", {"-o", "-O", "--overwrite", "--name", "--keep-order", "--continue", "--skip-existing",
-                       "--if-modified", "--max-size"}},
-        {"How many, how fast", {"-j", "--rate", "--delay", "--per-host", "--per-host-rate", "--limit-rate"}},
+} // namespace
+
+option_groups fetch_words::groups() {
+    return {{"Input", {"--file", "--no-encode", "--config"}},
+        {"Bodies", {"--output", "--remote-name", "--overwrite", "--name", "--keep-order", "--continue",
+                       "--skip-existing", "--if-modified", "--max-size"}},
+        {"How many, how fast", {"--limit", "--rate", "--delay", "--per-host", "--per-host-rate", "--limit-rate",
+                                   "--max-load", "--min-memory"}},
         {"Failures and time", {"--retries", "--timeout", "--stall-timeout", "--connect-timeout", "--deadline",
                                   "--fail-fast", "--keep-going", "--max-failures", "--halt", "--drain", "--failed"}},
-        {"Log and progress",
-            {"--jsonl", "--log-mode", "--resume", "--spool-limit", "-q", "--no-progress", "--progress", "--bar"}},
-        {"Requests", {"-X", "-H", "-d", "--data-file", "-A", "--compressed", "--http", "--max-redirects"}},
-        {"Who asks", {"-u", "--netrc", "--netrc-file", "--cookie-jar"}},
+        {"Log and progress", {"--jsonl", "--log-mode", "--resume", "--ledger", "--quiet", "--no-progress", "--progress",
+                                 "--bar", "--spool-limit"}},
+        {"Requests", {"--method", "--header", "--data", "--data-file", "--user-agent", "--compressed", "--http",
+                         "--max-redirects"}},
+        {"Who asks", {"--user", "--netrc", "--netrc-file", "--cookie-jar"}},
         {"Whom to trust", {"--https-only", "--proto", "--no-private-addresses", "--cacert", "--cert", "--key", "--pin",
-                              "--insecure", "--proxy", "--noproxy"}},
-    };
-    for (const auto& [group, options] : groups) {
-        for (const auto* name : options)
-            app.get_option(name)->group(group);
-    }
+                              "--insecure", "--proxy", "--noproxy"}}};
 }
-
-} // namespace
 
 void fetch_words::describe(CLI::App& app) {
     app_ = &app;
@@ -203,7 +199,6 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--config", config, "read options from FILE: limit = 100, header = [\"A: b\"], quiet = true")
         ->type_name("FILE");
     take_last_of_repeated(app);
-    put_into_groups(app);
     app.footer("One URL may be a template for inputs, given behind ::: or one a line with -f: {} is the input,\n"
                "%-encoded, {#} its number. A status of 400 or more is a failure. At the end the ledger is printed:\n"
                "what became of every URL, failures by type, the slowest. Ctrl-C and SIGTERM cancel, clean up and\n"

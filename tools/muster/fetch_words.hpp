@@ -10,6 +10,7 @@
 ///     return fetch(words.understand());
 
 #include "fetch.hpp"
+#include "help.hpp"
 #include "words.hpp"
 
 #include <CLI/CLI.hpp>
@@ -65,6 +66,8 @@ struct fetch_words : batch_words {
     std::string config; ///< read by expand_config
 
     void describe(CLI::App& app);
+    /// *Returns* the options in the order in which the help shows them.
+    [[nodiscard]] static option_groups groups();
     /// *Errors*: usage_error. Reads standard input for --data @-.
     [[nodiscard]] fetch_options understand() const;
 
