@@ -268,6 +268,24 @@ TEST_F(muster_bodies, a_resumed_run_looks_for_the_files_that_servers_have_named)
     EXPECT_EQ(ledger_of(fetch(arguments, 1)).submitted, 1u);
 }
 
+TEST_F(muster_bodies, a_resumed_run_asks_only_for_what_was_added_to_the_list) {
+    const std::vector<std::string> begin{"-o", path("out"), "--jsonl", path("log"), "--resume"};
+    const auto submitted = [&](const std::vector<std::string>& paths) {
+        auto arguments = begin;
+        for (const auto& p : paths)
+            arguments.push_back(url(p));
+        return ledger_of(fetch(arguments)).submitted;
+    };
+    EXPECT_EQ(submitted({"/ok?1", "/ok?2"}), 2u);
+    EXPECT_EQ(submitted({"/ok?0", "/ok?1", "/ok?2"}), 1u);
+    EXPECT_EQ(submitted({"/ok?2", "/ok?0", "/ok?1"}), 0u);
+    for (const auto& entry : fs::directory_iterator(path("out"))) {
+        if (entry.path().string().ends_with("ok_2"))
+            fs::remove(entry.path());
+    }
+    EXPECT_EQ(submitted({"/ok?2", "/ok?0", "/ok?1"}), 1u);
+}
+
 TEST_F(muster_bodies, files_that_have_not_changed_stay) {
     const scripted_server server([](const asked& a) {
         if (a.has("If-Modified-Since: Thu, 26 Nov 2020 20:00:00 GMT\r\n"))
