@@ -7,7 +7,7 @@
 //                 attach                  call begins
 //     detached ------------> attached ----------------> calling
 //              <------------          <----------------
-//                 detach                  call ends
+//              detach, rest               call ends
 #include "curl_loop.hpp"
 
 #include "loops/require_event_loop.hpp"
@@ -17,6 +17,7 @@
 
 #include <uv.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <new>
@@ -113,7 +114,12 @@ curl_loop::curl_timer::curl_timer(curl_loop& c) noexcept
       }),
       of(&c) {}
 
-curl_loop::curl_loop(user& by) : user_(&by), due_call_(*this), timer_(*this), multi_(curl_multi_init()) {
+curl_loop::curl_loop(user& by)
+    : user_(&by),
+      sweep_(this, [](void* self) noexcept { static_cast<curl_loop*>(self)->sweep_connections(); }),
+      due_call_(*this),
+      timer_(*this),
+      multi_(curl_multi_init()) {
     if (!multi_)
         throw std::bad_alloc();
     curl_multi_setopt(multi(), CURLMOPT_SOCKETFUNCTION, &on_socket);
@@ -124,9 +130,17 @@ curl_loop::curl_loop(user& by) : user_(&by), due_call_(*this), timer_(*this), mu
 
 curl_loop::~curl_loop() { close(); }
 
+void curl_loop::limit_connections(std::size_t per_host, std::size_t in_all) noexcept {
+    const auto most = [](std::size_t n) { return static_cast<long>(std::min<std::size_t>(n, 1 << 30)); };
+    most_connections_ = most(in_all);
+    curl_multi_setopt(multi(), CURLMOPT_MAX_HOST_CONNECTIONS, most(per_host));
+    curl_multi_setopt(multi(), CURLMOPT_MAX_TOTAL_CONNECTIONS, most_connections_);
+}
+
 void curl_loop::close() noexcept {
     MUSTER_ASSERT(phase_ != phase::calling);
     detach();
+    sweep_.pause();
     const muster::detail::sigpipe_guard no_sigpipe; // TLS says goodbye on each connection
     multi_.reset();
 }
@@ -142,8 +156,9 @@ void curl_loop::attach() {
     auto made = std::make_unique<loop_end_check>(*this);
     made->begin(static_cast<uv_loop_t*>(loop.native()));
     end_check_ = made.release();
+    sweep_.pause();
     loop_ = &current;
-    native_ = loop.native();
+    events_ = &loop;
     phase_ = phase::attached;
 }
 
@@ -162,7 +177,48 @@ void curl_loop::detach() noexcept {
     std::exchange(end_check_, nullptr)->close();
     loop_->unpost(due_call_);
     loop_ = nullptr;
-    native_ = nullptr;
+    events_ = nullptr;
+}
+
+void curl_loop::rest() noexcept {
+    if (!is_attached())
+        return;
+    event_loop& loop = *events_;
+    detach();
+    sweep_.begin(loop);
+}
+
+/// libcurl 7.88 looks at its idle connections only when a request looks for one, once a second at most: so a request is
+/// made that gets no socket (prune_dead_connections in lib/url.c). Nothing else is under way.
+void curl_loop::sweep_connections() noexcept {
+    MUSTER_ASSERT(phase_ == phase::detached);
+    constexpr long most_seconds_idle = 60;
+    if (!multi_)
+        return;
+    if (!sweeper_) {
+        sweeper_.reset(curl_easy_init());
+        if (!sweeper_)
+            return;
+        const auto no_socket = [](void*, curlsocktype, curl_sockaddr*) noexcept -> curl_socket_t {
+            return CURL_SOCKET_BAD;
+        };
+        curl_easy_setopt(sweeper_.get(), CURLOPT_URL, "http://127.0.0.1:9/");
+        curl_easy_setopt(sweeper_.get(), CURLOPT_PROXY, "");
+        curl_easy_setopt(sweeper_.get(), CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(sweeper_.get(), CURLOPT_MAXAGE_CONN, most_seconds_idle);
+        curl_easy_setopt(sweeper_.get(), CURLOPT_OPENSOCKETFUNCTION, static_cast<curl_opensocket_callback>(no_socket));
+    }
+    const muster::detail::sigpipe_guard no_sigpipe; // TLS says goodbye on a connection that is dropped
+    if (curl_multi_add_handle(multi(), sweeper_.get()) != CURLM_OK)
+        return;
+    // No good connection is closed to make room for this one.
+    curl_multi_setopt(multi(), CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
+    int running = 1;
+    constexpr int most_steps = 8;
+    for (int i = 0; running != 0 && i != most_steps; ++i)
+        curl_multi_perform(multi(), &running);
+    curl_multi_setopt(multi(), CURLMOPT_MAX_TOTAL_CONNECTIONS, most_connections_);
+    curl_multi_remove_handle(multi(), sweeper_.get());
 }
 
 void curl_loop::run_due() noexcept {
@@ -224,7 +280,7 @@ bool curl_loop::poll(curl_socket_t s, int what) noexcept {
             sockets_.resize(place + 1);
         if (sockets_[place] == nullptr) {
             auto made = std::make_unique<curl_socket>(*this, s);
-            if (!made->begin(static_cast<uv_loop_t*>(native_)))
+            if (!made->begin(static_cast<uv_loop_t*>(events_->native())))
                 return false;
             sockets_[place] = made.release();
         }

@@ -8,9 +8,10 @@
 ///
 ///     loop.attach();                                    // before a request is handed to libcurl
 ///     { const curl_loop::call on_stack(loop); loop.run_due(); }
-///     loop.detach();                                    // nothing is under way any more
+///     loop.rest();                                      // nothing is under way any more
 
 #include "curl_handles.hpp"
+#include "idle_sweep.hpp"
 #include "posix/sigpipe_guard.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -65,6 +66,8 @@ public:
     curl_loop(const curl_loop&) = delete;
     curl_loop& operator=(const curl_loop&) = delete;
 
+    /// libcurl closes idle connections to keep to these; 0 means any number.
+    void limit_connections(std::size_t per_host, std::size_t in_all) noexcept;
     /// Null once it was closed.
     [[nodiscard]] CURLM* multi() const noexcept { return multi_.get(); }
     [[nodiscard]] muster::detail::scheduler& loop() const noexcept {
@@ -79,6 +82,9 @@ public:
     void attach();
     /// Holds nothing of the loop any more; nothing changes if it does not.
     void detach() noexcept;
+    /// The same, and idle connections that their servers close, or that are old, are closed while it rests. The loop
+    /// runs.
+    void rest() noexcept;
     /// Calls run_due's caller again in the loop's next iteration.
     void call_soon() noexcept { loop().post(due_call_); }
     /// Tells libcurl about sockets that are ready and time that has passed.
@@ -110,20 +116,24 @@ private:
     void stop_polling(curl_socket_t s) noexcept;
     void socket_is_ready(curl_socket& s) noexcept;
     void call_curl(curl_socket_t s, int events) noexcept;
+    void sweep_connections() noexcept;
 
     user* user_;
     phase phase_ = phase::detached;
     muster::detail::scheduler* loop_ = nullptr; ///< null while detached
-    void* native_ = nullptr;                    ///< the uv_loop_t of loop_
-    loop_end_check* end_check_ = nullptr;       ///< null while detached
-    std::vector<curl_socket*> sockets_;         ///< by descriptor; empty while detached
+    event_loop* events_ = nullptr;              ///< the same as loop_
+    idle_sweep sweep_;
+    long most_connections_ = 0;           ///< in all; 0 means any number
+    loop_end_check* end_check_ = nullptr; ///< null while detached
+    std::vector<curl_socket*> sockets_;   ///< by descriptor; empty while detached
     muster::detail::intrusive_list<curl_socket> ready_;
     due_call due_call_;
     curl_timer timer_;
     bool timeout_is_due_ = false;
     bool broken_ = false; ///< libcurl failed as a whole, by lack of memory or of descriptors to poll
 
-    multi_handle multi_; // last: its clean-up calls back into what is above
+    easy_handle sweeper_; ///< a request that can't connect: see sweep_connections; null until it is needed
+    multi_handle multi_;  // last: its clean-up calls back into what is above
 };
 
 } // namespace muster::http

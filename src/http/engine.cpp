@@ -27,11 +27,7 @@ engine::engine(const client_options& options)
     if (options_.no_private_addresses_ && options_.proxy_ && !options_.proxy_->empty())
         throw std::invalid_argument(
             "client_options::no_private_addresses: a proxy would connect in our stead: leave the proxy out");
-    const auto most = [](std::size_t n) { return static_cast<long>(std::min<std::size_t>(n, 1 << 30)); };
-    if (options_.connections_per_host_ != 0)
-        curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_HOST_CONNECTIONS, most(options_.connections_per_host_));
-    if (options_.connections_ != 0)
-        curl_multi_setopt(loop_.multi(), CURLMOPT_MAX_TOTAL_CONNECTIONS, most(options_.connections_));
+    loop_.limit_connections(options_.connections_per_host_, options_.connections_);
     if (options_.cookies_) {
         cookies_.reset(curl_share_init());
         if (!cookies_ || curl_share_setopt(cookies_.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) != CURLSHE_OK)
@@ -364,8 +360,10 @@ void engine::settle() noexcept {
         return; // after_call settles
     if (!closed_)
         admit_waiting();
-    if (under_way_.empty() && leaving_.empty())
-        detach();
+    if (under_way_.empty() && leaving_.empty()) {
+        shared_.loop = nullptr;
+        loop_.rest();
+    }
 }
 
 void engine::detach() noexcept {

@@ -80,6 +80,26 @@ TEST_F(http_options, cookies_are_kept_only_if_asked_for) {
     run(without);
 }
 
+TEST_F(http_options, the_cookies_of_a_request_and_those_that_are_kept_are_one_line) {
+    const scripted_server server(
+        [](const asked& a) { return scripted_server::text("200 OK", a.head, "Set-Cookie: kept=1; Path=/\r\n"); });
+    const auto body = [&](http::client& client) -> muster::task<> {
+        auto reply = co_await client.get(server.url());
+        auto ask = http::request(server.url()).header("Cookie", "own=2").header("cookie", "other=3");
+        reply = co_await client.send(std::move(ask));
+        const auto first = reply.body.find("Cookie: ");
+        EXPECT_NE(first, std::string::npos) << reply.body;
+        EXPECT_EQ(reply.body.find("ookie: ", first + 8), std::string::npos) << reply.body;
+        for (const auto* one : {"kept=1", "own=2", "other=3"})
+            EXPECT_NE(reply.body.find(one), std::string::npos) << reply.body;
+        // They are not kept.
+        reply = co_await client.get(server.url());
+        EXPECT_EQ(reply.body.find("own=2"), std::string::npos) << reply.body;
+        EXPECT_NE(reply.body.find("kept=1"), std::string::npos) << reply.body;
+    };
+    run(body, http::client_options().cookies(true));
+}
+
 TEST_F(http_options, compression_is_asked_for_unless_it_is_turned_off) {
     const auto with = [&](http::client& client) -> muster::task<> {
         auto reply = co_await client.get(url("/headers"));

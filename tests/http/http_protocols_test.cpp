@@ -7,8 +7,10 @@
 #include <muster/map.hpp>
 #include <muster/outcomes.hpp>
 
+#include <algorithm>
 #include <array>
 #include <functional>
+#include <numeric>
 #include <utility>
 
 #include <sys/socket.h>
@@ -294,6 +296,38 @@ TEST_F(http_protocols, a_body_that_only_the_end_of_tls_ends_is_truncated_without
     };
     old.tls(http::tls_options().ca_file(nginx.authority()).allow_missing_close_notify());
     run(lenient, old);
+}
+
+TEST_F(http_protocols, each_post_is_processed_once_however_often_the_server_ends_its_connections) {
+    if (!nginx_server::is_installed())
+        GTEST_SKIP() << nginx_server::how_to_get_it;
+    for (const std::size_t by_connection : {1, 2, 3, 10, 100, 1000}) {
+        const nginx_server nginx(1, false, by_connection);
+        constexpr int requests = 600;
+        std::vector<int> numbers(requests);
+        std::iota(numbers.begin(), numbers.end(), 1000);
+        const auto body = [&](http::client& client) -> muster::task<> {
+            const auto post = [&](int number) -> muster::task<int> {
+                auto ask = http::request(nginx.url("/logged?order=" + std::to_string(number))).body("order");
+                auto reply = co_await client.send(std::move(ask));
+                co_return reply.status;
+            };
+            auto mapping = muster::map(numbers, post).limit(24);
+            auto all = co_await std::move(mapping).settle();
+            EXPECT_EQ(all.succeeded(), numbers.size()) << by_connection;
+            for (const auto& failure : all.failures())
+                ADD_FAILURE() << by_connection << ": " << failure.what();
+        };
+        run(body, http::client_options().connections_per_host(8));
+        const std::string log = nginx.log();
+        EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), requests) << by_connection;
+        for (const int number : numbers) {
+            const auto line = "order=" + std::to_string(number) + ' ';
+            const auto first = log.find(line);
+            EXPECT_NE(first, std::string::npos) << line;
+            EXPECT_EQ(log.find(line, first + 1), std::string::npos) << line;
+        }
+    }
 }
 
 } // namespace

@@ -243,4 +243,29 @@ TEST_F(http_retries, idempotent_methods_are_those_of_the_standard) {
     EXPECT_FALSE(http::request("http://a/").body("").is_idempotent());
 }
 
+TEST_F(http_retries, errors_that_the_program_names_are_worth_another_attempt_too) {
+    std::atomic<std::size_t> asked_for = 0;
+    const scripted_server server([&](const asked&) {
+        return asked_for++ == 0 ? "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"
+                                : scripted_server::text("200 OK", "ok");
+    });
+    const auto body = [&](http::client& client) -> muster::task<> {
+        auto policy = http::resend_policy(1).first_delay(1ms);
+        auto plain = http::request(server.url()).retry(policy);
+        auto ended = co_await muster::as_outcome(client.send(std::move(plain)));
+        EXPECT_TRUE(ended.failed_with<http::protocol_error>()) << muster::to_string(ended);
+        asked_for = 0;
+        policy.when([](const std::exception_ptr& e) { return muster::is_a<http::protocol_error>(e); });
+        auto again = http::request(server.url()).retry(policy);
+        auto reply = co_await client.send(std::move(again));
+        EXPECT_EQ(reply.attempts, 2u);
+        asked_for = 0;
+        auto post = http::request(server.url()).retry(policy).body("order"); // it may have been processed
+        auto once = co_await muster::as_outcome(client.send(std::move(post)));
+        EXPECT_TRUE(once.failed_with<http::protocol_error>()) << muster::to_string(once);
+        EXPECT_EQ(asked_for, 1u);
+    };
+    run(body);
+}
+
 } // namespace

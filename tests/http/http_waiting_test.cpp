@@ -205,4 +205,49 @@ TEST_F(http_waiting, a_server_that_falls_silent_ends_with_the_idle_timeout_but_t
     run(body, http::client_options().idle_timeout(100ms));
 }
 
+TEST_F(http_waiting, an_idle_connection_that_its_server_closes_is_closed_while_no_request_asks_for_it) {
+    // It does not say that it closes the connection.
+    faulty_server server({.script = [](const muster::testing::faulty_request&) {
+        using muster::testing::faulty_answer;
+        return std::optional(faulty_answer(scripted_server::text("200 OK", "ok"), faulty_answer::ending::close));
+    }});
+    const auto body = [&](http::client& client) -> muster::task<> {
+        const auto before = own_resources::open_descriptors();
+        for (int round = 0; round != 2; ++round) {
+            auto reply = co_await client.get(server.url("/"));
+            EXPECT_EQ(reply.body, "ok");
+            std::size_t open = 0;
+            for (int i = 0; i != 400 && (open = own_resources::open_descriptors()) != before; ++i)
+                co_await muster::sleep_for(50ms);
+            EXPECT_EQ(open, before);
+        }
+    };
+    run(body);
+}
+
+TEST_F(http_waiting, a_client_that_rests_on_one_loop_is_used_on_another_and_destroyed_on_a_third_thread) {
+    auto client = std::make_unique<http::client>();
+    const auto ask = [&]() -> muster::task<> {
+        auto reply = co_await client->get(url("/ok"));
+        EXPECT_EQ(reply.status, 200);
+    };
+    std::atomic<int> step{0};
+    std::thread first([&] {
+        const auto body = [&]() -> muster::task<> {
+            auto asking = ask();
+            co_await std::move(asking);
+            step = 1;
+            while (step != 2)
+                co_await muster::sleep_for(5ms);
+        };
+        muster::run(body());
+    });
+    while (step != 1)
+        std::this_thread::sleep_for(1ms);
+    std::thread([&] { muster::run(ask()); }).join();
+    std::thread([&] { client.reset(); }).join();
+    step = 2;
+    first.join();
+}
+
 } // namespace

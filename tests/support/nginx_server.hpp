@@ -182,7 +182,11 @@ public:
     static bool is_installed() { return !find_program("nginx").empty(); }
 
     /// `behind` is the port of the server that it is a gateway to.
-    explicit nginx_server(std::uint16_t behind = 1, bool with_tls = false) : behind_(behind), with_tls_(with_tls) {
+    explicit nginx_server(
+        std::uint16_t behind = 1, bool with_tls = false, std::size_t requests_by_connection = 1'000'000)
+        : behind_(behind),
+          with_tls_(with_tls),
+          requests_by_connection_(requests_by_connection) {
         if (with_tls)
             const certificates made(folder_);
         std::filesystem::create_directory(folder_ / "www");
@@ -217,8 +221,10 @@ public:
     /// Speaks HTTP/2, and takes only a few requests on each connection.
     [[nodiscard]] std::string http2_url(std::string_view path) const { return on(http2, "https://127.0.0.1", path); }
     /// *Returns* how many requests for /logged it has carried out.
+    /// *Returns* the log of /logged, a line for each request.
+    [[nodiscard]] std::string log() const { return text_of(folder_ / "logged"); }
     [[nodiscard]] std::size_t logged() const {
-        const auto text = text_of(folder_ / "logged");
+        const auto text = log();
         return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
     }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
@@ -262,7 +268,9 @@ private:
                            "worker_rlimit_nofile 16384;\n"
                            "events { worker_connections 8192; }\n"
                            "http {\n"
-                           "access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000;\n"
+                           "access_log off; sendfile on; tcp_nodelay on; keepalive_requests " +
+                           std::to_string(requests_by_connection_) +
+                           ";\n"
                            "client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n"
                            "uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n"
                            "ssl_session_cache off;\n";
@@ -308,6 +316,7 @@ private:
 
     std::uint16_t behind_;
     bool with_tls_;
+    std::size_t requests_by_connection_;
     folder folder_;
     std::array<std::uint16_t, 7> ports_{};
     pid_t pid_ = -1;
