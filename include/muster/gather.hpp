@@ -64,7 +64,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::gather(...
 
 public:
     gather(As && ... as, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "gather"),
+        : words(site, "gather"),
           input_(std::forward<As>(as)...) {}
     gather(gather &&) = default;
     gather& operator=(gather&&) = delete;
@@ -142,7 +142,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::settle(...
 
 public:
     settle(As && ... as, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "settle"),
+        : words(site, "settle"),
           input_(std::forward<As>(as)...) {
         this->options_.rules.policy = detail::on_failure::settle;
     }

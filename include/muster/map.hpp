@@ -54,7 +54,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::map(...)")
 
 public:
     map(Range range, F f, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "map"),
+        : words(site, "map"),
           input_(elements_type(std::forward<Range>(range)), std::forward<F>(f)) {
         detail::refuse_lambda_in_co_await<F>();
     }
@@ -133,7 +133,7 @@ public:
         detail::refuse_words_of_tasks(this->options_);
         auto view = std::move(input_.elements()).take_view();
         return detail::map_on<Ex, decltype(view), std::decay_t<F>>(ex, std::move(view), std::move(input_.function()),
-            in_a_row, std::move(this->options_.name), this->options_.site);
+            in_a_row, this->options_.shown_name(), this->options_.site);
     }
 
     auto operator co_await()&& {

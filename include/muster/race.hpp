@@ -35,7 +35,7 @@ class [[nodiscard("nothing runs until it is awaited: co_await muster::race(...)"
 
 public:
     race(As && ... as, std::source_location site = std::source_location::current())
-        : words(detail::join_options(site), "race"),
+        : words(site, "race"),
           input_(std::forward<As>(as)...) {
         this->options_.rules.policy = detail::on_failure::finish_siblings;
         this->options_.rules.quorum = 1;

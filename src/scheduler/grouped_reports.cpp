@@ -13,9 +13,9 @@ namespace muster::detail {
 constinit thread_local grouped_reports* grouped_reports::innermost_ = nullptr;
 
 std::unique_ptr<grouped_reports> grouped_reports::begin(
-    const std::string& name, std::source_location site, std::size_t total, const char* why) noexcept {
+    std::string_view name, std::source_location site, std::size_t total, const char* why) noexcept {
     try {
-        return std::unique_ptr<grouped_reports>(new grouped_reports(name, site, total, why));
+        return std::unique_ptr<grouped_reports>(new grouped_reports(std::string(name), site, total, why));
     } catch (const std::bad_alloc&) {
         return nullptr;
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // One thread's loop, without a clock and without I/O.
 //
-// run_until() alternates between the backend's poll(), which may sleep, and run_iteration(). An iteration reads the
-// clock, opens the letters from other threads, runs the batch of what was ready, and last fires the timers that were
-// due when it began. So a result that is there when a time limit strikes is delivered first, as in asyncio.
+// run_until() alternates between the backend's poll(), which may sleep, and run_iteration(). An iteration opens the
+// letters from other threads, reads the clock if there are timers, runs the batch of what was ready, and last fires the
+// timers that were due when it began. So a result that is there when a time limit strikes is delivered first, as in
+// asyncio.
 //
 // When the backend is destroyed, destroy_tasks() destroys what never ended, the newest task first.
 #include <muster/detail/scheduler.hpp>
@@ -55,9 +56,11 @@ void scheduler::drain_inbox() noexcept {
 }
 
 void scheduler::run_iteration() noexcept {
-    now_ = read_clock();
+    // Without timers the clock is read when the time is first asked for; in most iterations it is not.
+    clock_is_stale_ = true;
     drain_inbox();
-    const auto began = now_;
+    const bool may_fire = !timers_.empty();
+    const auto began = may_fire ? now() : nanoseconds(0);
     const auto last_order = timers_.last_order();
     ready().begin_batch();
     if (shuffle_) [[unlikely]]
@@ -75,7 +78,8 @@ void scheduler::run_iteration() noexcept {
         }
     }
     // Timers fire after the batch: a result that is there when a time limit strikes is delivered first.
-    timers_.fire_due(began, last_order);
+    if (may_fire)
+        timers_.fire_due(began, last_order);
 }
 
 void scheduler::timed_step(fiber& f) noexcept {

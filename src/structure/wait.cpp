@@ -12,7 +12,7 @@ namespace {
 
 join_options options_for(wait_until until, std::optional<nanoseconds> timeout, std::source_location site) {
     join_options options(site);
-    options.name = "wait";
+    options.kind = "wait";
     options.rules.policy = on_failure::leave_siblings;
     options.children = children_are::left_alone;
     if (timeout)

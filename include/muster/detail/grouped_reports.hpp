@@ -17,6 +17,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,7 +29,7 @@ public:
     /// `total` is how many children the combinator had. `why` says why their outcomes were given to nobody; it lives
     /// longer than this. *Returns* null without memory: each failure is reported by itself then.
     [[nodiscard]] static std::unique_ptr<grouped_reports> begin(
-        const std::string& name, std::source_location site, std::size_t total, const char* why) noexcept;
+        std::string_view name, std::source_location site, std::size_t total, const char* why) noexcept;
     grouped_reports(const grouped_reports&) = delete;
     grouped_reports& operator=(const grouped_reports&) = delete;
     /// Sends what was collected: a single failure as it is, several as one report with an exception group.

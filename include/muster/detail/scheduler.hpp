@@ -43,8 +43,12 @@ public:
     /// The loop that a fiber belongs to.
     [[nodiscard]] static scheduler& of(const fiber& f) noexcept { return static_cast<scheduler&>(f.loop()); }
 
-    /// Loop time, read once an iteration. Starts near zero.
-    [[nodiscard]] nanoseconds now() const noexcept { return now_; }
+    /// Loop time, which stands still during an iteration. Starts near zero.
+    [[nodiscard]] nanoseconds now() noexcept {
+        if (clock_is_stale_) [[unlikely]]
+            look_at_clock();
+        return now_;
+    }
 
     /// *Returns* false if there is no memory for it; the timer is then not armed.
     [[nodiscard]] bool arm(timer& t, nanoseconds when) noexcept { return arm(t, when, take_timer_order()); }
@@ -111,9 +115,12 @@ protected:
     void shuffle_iterations(std::uint64_t seed) noexcept {
         shuffle_ = seed != 0 ? std::optional(random_sequence(seed)) : std::nullopt;
     }
-    /// Reads the clock again within an iteration. For clocks that are set by hand.
-    void look_at_clock() noexcept { now_ = read_clock(); }
-    /// *Returns* the time of the clock, for the start of a turn.
+    /// Reads the clock, also again within an iteration, for clocks that are set by hand.
+    void look_at_clock() noexcept {
+        now_ = read_clock();
+        clock_is_stale_ = false;
+    }
+    /// *Returns* the time of the clock.
     [[nodiscard]] virtual nanoseconds read_clock() noexcept = 0;
     /// Looks for events. If `may_wait`, waits for one, or until `until`. *Returns* false if nothing can ever happen.
     virtual bool poll(bool may_wait, std::optional<nanoseconds> until) = 0;
@@ -136,8 +143,9 @@ private:
     std::size_t live_tasks_ = 0;
     std::uint64_t numbered_ = 0;
     std::uint32_t iterations_without_poll_ = 0;
-    bool letters_came_ = false; ///< since the loop was about to sleep the last time
-    nanoseconds spin_time_;     ///< how long to look for letters before sleeping
+    bool letters_came_ = false;   ///< since the loop was about to sleep the last time
+    bool clock_is_stale_ = false; ///< an iteration has begun, and the time was not asked for yet
+    nanoseconds spin_time_;       ///< how long to look for letters before sleeping
     nanoseconds slow_step_{0};
     random_sequence random_;
     std::optional<random_sequence> shuffle_; ///< for tests

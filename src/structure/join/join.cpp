@@ -43,7 +43,7 @@ const suspension_kind join::kind_of{.what = "its children",
     .list = &join::list,
     .waits_on = &join::waits_on};
 
-join::join(join_options options) noexcept
+join::join(join_options&& options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
       fiber_owner(&child_ended, &slot_name, &slot_site),
@@ -126,7 +126,8 @@ void join::record_durations() {
 }
 
 void join::begin_watches() noexcept {
-    began_ = loop_->now();
+    if (durations_are_ == durations::recorded)
+        began_ = loop_->now();
     advance(phase::running);
     watching_ = watches_.size();
     for (join_watch& w : watches_)
@@ -259,7 +260,7 @@ bool join::may_start() noexcept {
             (attempts_ && attempts_->waiting() >= gate_.most_waiting()))
             return false;
     }
-    switch (gate_.ask(loop_->now())) {
+    switch (gate_.ask(time_for_gate())) {
     case start_gate::answer::now:
         return true;
     case start_gate::answer::when_one_ends:
@@ -319,8 +320,9 @@ inline void join::start_next(join_slot& s) noexcept {
     ++next_;
     if (!is_sized())
         policy_.submit();
-    gate_.begin(loop_->now());
-    s.began_ = loop_->now();
+    gate_.begin(time_for_gate());
+    if (durations_are_ == durations::recorded || source_->is_pulled())
+        s.began_ = loop_->now();
     if (attempts_)
         attempts_->begin_child(s);
     begin_attempt(s);
@@ -328,7 +330,7 @@ inline void join::start_next(join_slot& s) noexcept {
 
 void join::try_again(join_slot& s) noexcept {
     policy_.count_retry();
-    gate_.begin(loop_->now());
+    gate_.begin(time_for_gate());
     s.forget_cancellation();
     s.set_ended();
     try {

@@ -131,7 +131,7 @@ void report_never_awaited(const join_options& options) noexcept {
         return;
     report r(report_kind::never_awaited);
     r.site = options.site;
-    send_report(r, [&] { r.name = options.name; });
+    send_report(r, [&] { r.name = options.shown_name(); });
 }
 
 } // namespace muster::detail

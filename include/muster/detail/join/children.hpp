@@ -178,7 +178,7 @@ class child_spawner {
 public:
     explicit child_spawner(const join_options& options)
         : loop_(&scheduler::require("start")),
-          name_(&options.name),
+          options_(&options),
           site_(options.site) {
         if (options.limit != unlimited || options.rate != 0 || options.each_within || options.retry)
             throw_bad_option(
@@ -197,7 +197,7 @@ public:
     template <class T>
     task_handle<T> spawn(task<T>&& t) {
         auto handle = detail::spawn(*loop_, std::move(t), site_);
-        handle.set_name(*name_ + '[' + std::to_string(index_++) + ']');
+        handle.set_name(options_->shown_name() + '[' + std::to_string(index_++) + ']');
         return handle;
     }
     template <handle_like H>
@@ -208,7 +208,7 @@ public:
 
 private:
     scheduler* loop_;
-    const std::string* name_;
+    const join_options* options_;
     std::source_location site_;
     std::size_t index_ = 0;
 };

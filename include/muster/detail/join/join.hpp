@@ -31,6 +31,7 @@
 #include <source_location>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster::detail {
@@ -40,7 +41,8 @@ enum class children_are : std::uint8_t { owned, left_alone };
 
 struct join_options {
     explicit join_options(std::source_location where) noexcept : site(where) {}
-    [[nodiscard]] std::string shown_name() const { return name.empty() ? "gather" : name; }
+    [[nodiscard]] std::string_view called() const noexcept { return name ? std::string_view(*name) : kind; }
+    [[nodiscard]] std::string shown_name() const { return std::string(called()); }
 
     policy_rules rules;
     children_are children = children_are::owned;
@@ -50,7 +52,8 @@ struct join_options {
     std::size_t rate = 0;                   ///< how many attempts may begin in rate_window; 0: any number
     nanoseconds rate_window{std::chrono::seconds(1)};
     std::unique_ptr<retry_rule> retry;
-    std::string name;
+    const char* kind = "gather";       ///< its name, if it was given none
+    std::unique_ptr<std::string> name; ///< null if it was given none
     std::source_location site;
 };
 
@@ -93,7 +96,7 @@ public:
     /// See the picture at the head of join.cpp.
     enum class phase : std::uint8_t { built, running, stop_decided, children_told, accounted, over, delivered };
 
-    explicit join(join_options options) noexcept;
+    explicit join(join_options&& options) noexcept;
     ~join();
     join(const join&) = delete;
     join& operator=(const join&) = delete;
@@ -202,6 +205,10 @@ private:
     void arm_deadline() noexcept;
     void act() noexcept;
     void fill() noexcept;
+    /// Zero where the time does not matter: the loop then need not read its clock.
+    [[nodiscard]] nanoseconds time_for_gate() const noexcept {
+        return gate_.looks_at_clock() ? loop_->now() : nanoseconds(0);
+    }
     [[nodiscard]] bool may_start() noexcept;
     void start_given() noexcept;
     void start_one() noexcept;

@@ -87,7 +87,9 @@ protected:
     using value_type = typename types::value_type;
 
 public:
-    wired_map_base(map_input<Elements, F>&& in, join_options options) : in_(std::move(in)), join_(std::move(options)) {
+    wired_map_base(map_input<Elements, F>&& in, join_options&& options)
+        : in_(std::move(in)),
+          join_(std::move(options)) {
         const auto& chosen = join_.options();
         if (chosen.rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings is for handles: map owns its children");
@@ -241,7 +243,7 @@ public:
     using base::get_join;
     static constexpr bool wants_durations = false;
 
-    streamed_map(std::pair<map_input<Elements, F>, Sink>&& in, join_options options)
+    streamed_map(std::pair<map_input<Elements, F>, Sink>&& in, join_options&& options)
         : base(std::move(in.first), std::move(options)),
           sink_(std::move(in.second)) {}
 

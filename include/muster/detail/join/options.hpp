@@ -74,13 +74,13 @@ public:
     }
     /// The name that reports call it by; its children are "NAME[0]", "NAME[1]"...
     Self named(std::string name) && {
-        options_.name = std::move(name);
+        options_.name = std::make_unique<std::string>(std::move(name));
         return self();
     }
 
 protected:
-    join_words(join_options options, const char* name) : options_(std::move(options)) { options_.name = name; }
-    explicit join_words(join_options options) : options_(std::move(options)) {}
+    join_words(std::source_location site, const char* kind) noexcept : options_(site) { options_.kind = kind; }
+    explicit join_words(join_options&& options) noexcept : options_(std::move(options)) {}
 
     join_options options_;
 

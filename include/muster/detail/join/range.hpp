@@ -140,7 +140,7 @@ class wired_range final : public child_source {
     static constexpr bool of_handles = child::is_handle;
 
 public:
-    wired_range(input&& in, join_options options) : input_(std::move(in)), join_(std::move(options)) {
+    wired_range(input&& in, join_options&& options) : input_(std::move(in)), join_(std::move(options)) {
         if (!of_handles && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
         if (of_handles &&

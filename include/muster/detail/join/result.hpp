@@ -71,8 +71,7 @@ template <class Wired, class Result>
 class wired_join {
 public:
     template <class Input>
-    wired_join(Input&& input, join_options options)
-        : wired_(std::forward<Input>(input), with_policy(std::move(options))) {
+    wired_join(Input&& input, join_options&& options) : wired_(std::forward<Input>(input), with_policy(options)) {
         wired_.wire();
         if constexpr (std::same_as<Result, as_outcomes> && Wired::wants_durations)
             get_join().record_durations();
@@ -89,7 +88,7 @@ public:
         if constexpr (std::same_as<Result, as_outcomes>)
             if (const char* const why = get_join().handles_lost())
                 lost_ = grouped_reports::begin(
-                    get_join().options().name, get_join().options().site, get_join().total(), why);
+                    get_join().options().called(), get_join().options().site, get_join().total(), why);
     }
 
     [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
@@ -115,10 +114,10 @@ public:
     }
 
 private:
-    static join_options with_policy(join_options options) {
+    static join_options&& with_policy(join_options& options) noexcept {
         if constexpr (std::same_as<Result, as_outcomes>)
             options.rules.policy = on_failure::settle;
-        return options;
+        return std::move(options);
     }
 
     struct nothing_lost {};
@@ -135,7 +134,7 @@ template <class Wired, class Result>
 class join_awaiter final : public library_awaitable {
 public:
     template <class Input>
-    join_awaiter(Input&& input, join_options options) : wired_(std::forward<Input>(input), std::move(options)) {
+    join_awaiter(Input&& input, join_options&& options) : wired_(std::forward<Input>(input), std::move(options)) {
         wired_.get_join().refuse_own_task();
     }
 
@@ -156,7 +155,7 @@ class [[nodiscard("nothing runs until it is awaited")]] pending_join : public jo
     using words = join_words<pending_join<Input, Result>>;
 
 public:
-    pending_join(Input && input, join_options options) : words(std::move(options)), input_(std::move(input)) {}
+    pending_join(Input && input, join_options && options) : words(std::move(options)), input_(std::move(input)) {}
     pending_join(pending_join &&) = default;
     pending_join& operator=(pending_join&&) = delete;
     ~pending_join() {

@@ -34,7 +34,7 @@ struct join_slot : fiber {
 
     outcome_base* out_ = nullptr;
     std::uint64_t index_ = 0;  ///< the child's index in the input
-    nanoseconds began_{0};     ///< when its first attempt did
+    nanoseconds began_{0};     ///< when its first attempt did, where that is recorded
     std::uint32_t number_ = 0; ///< the slot's own number, by which others keep what belongs to it
 };
 static_assert(sizeof(join_slot) <= 104, "a gather has one for each child");

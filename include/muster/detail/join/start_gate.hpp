@@ -35,6 +35,9 @@ public:
     /// True if nothing bounds how many begin.
     [[nodiscard]] bool is_open() const noexcept { return limit_ == unlimited && !window_.bounds(); }
 
+    /// False if the time that it is told does not matter.
+    [[nodiscard]] bool looks_at_clock() const noexcept { return window_.bounds(); }
+
     /// An entry of the loop begins, in which children may be started. A limit also bounds how many begin in it, so that
     /// children that end at once leave the loop room for its timers.
     void begin_entry() noexcept { left_in_entry_ = limit_; }

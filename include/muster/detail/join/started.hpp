@@ -132,7 +132,7 @@ private:
 template <class Result, class Input, class Then>
 future<started_value<Input, Result, Then>> start_join(Input&& input, join_options&& options, Then then) {
     auto& loop = scheduler::require("start");
-    auto name = options.name;
+    auto name = options.shown_name();
     auto* const state =
         new started_join<Input, Result, Then>(loop, std::move(input), std::move(options), std::move(then));
     auto made = future<started_value<Input, Result, Then>>::refer_to(*state);

@@ -72,7 +72,7 @@ class wired_tuple final : public child_source {
         std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
 
 public:
-    wired_tuple(tuple_input<As...>&& input, join_options options)
+    wired_tuple(tuple_input<As...>&& input, join_options&& options)
         : input_(std::move(input)),
           join_(std::move(options)) {
         if (handles != 0 && join_.options().rules.policy == on_failure::leave_siblings && tasks != 0)
