@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # ./go demo            set up what is missing, build, and run `muster demo`
-# ./go test [PRESET]   the same, and run all tests of a preset: release (default), debug, clang, asan, tsan
+# ./go test [PRESET]   the same, and run all tests of a preset: release (default), debug, clang, asan, tsan, fuzz
 # ./go build [PRESET]  the same without running anything
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -4,7 +4,7 @@
 
 Each program runs `true` N times, at most --limit at once, with its output captured where it can. Rounds are interleaved,
 so that what else the machine does meets all of them. GNU parallel, which takes much longer, runs a tenth of the commands,
-and is left out if it is not installed. Prints the table of docs/tool/run.md.
+and is left out if it is not installed. Beside that: starting up, and many inputs in few commands. Prints the table of docs/tool/run.md.
 """
 import argparse
 import pathlib
@@ -23,6 +23,24 @@ def seconds(words, lines):
     if done.returncode != 0:
         sys.exit(f"{' '.join(words)}: exit status {done.returncode}\n{done.stderr.decode(errors='replace')}")
     return took
+
+
+def start_up(muster, rounds):
+    """One command, and many inputs in few commands: the seconds of each whole program."""
+    inputs = "".join(f"{i}\n" for i in range(20_000)).encode()
+    rows = [("`muster run true ::: a`", [muster, "run", "-q", "true", ":::", "a"], b""),
+            ("`xargs true`, one input", ["xargs", "true"], b"a\n"),
+            ("`muster run -X true`, 20,000 inputs", [muster, "run", "-q", "-X", "true"], inputs),
+            ("`xargs true`, 20,000 inputs", ["xargs", "true"], inputs)]
+    times = [[] for _ in rows]
+    for _ in range(rounds * 4):
+        for (_, words, text), kept in zip(rows, times):
+            began = time.perf_counter()
+            subprocess.run(words, input=text, check=True)
+            kept.append((time.perf_counter() - began) * 1e3)
+    print("\n| | ms, median | lowest | highest |\n| --- | --- | --- | --- |")
+    for (name, _, _), kept in zip(rows, times):
+        print(f"| {name} | {statistics.median(kept):.1f} | {min(kept):.1f} | {max(kept):.1f} |")
 
 
 def main():
@@ -52,6 +70,7 @@ def main():
     print("| | µs a command, median | lowest | highest |\n| --- | --- | --- | --- |")
     for (name, _, _), kept in zip(peers, times):
         print(f"| {name} | {statistics.median(kept):.0f} | {min(kept):.0f} | {max(kept):.0f} |")
+    start_up(muster, a.rounds)
 
 
 main()

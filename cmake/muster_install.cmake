@@ -20,6 +20,9 @@ if(TARGET muster_command)
     install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
     install(FILES ${PROJECT_SOURCE_DIR}/completions/muster.bash
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME muster)
+    install(FILES ${PROJECT_SOURCE_DIR}/completions/_muster DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+    install(FILES ${PROJECT_SOURCE_DIR}/completions/muster.fish
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/muster-config.cmake.in

@@ -32,11 +32,11 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    -f | -a | --file | --jsonl | --joblog | --failed | --data-file | --cacert | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
+    -f | -a | --file | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --log-mode) return ;;
     esac

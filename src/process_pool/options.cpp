@@ -2,8 +2,13 @@
 // This file has the setters of process_pool_options, which refuse a value with which no pool could work.
 #include <muster/process_pool/options.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <stdexcept>
+#include <string_view>
 #include <utility>
+
+#include <sys/resource.h>
 
 namespace muster {
 
@@ -66,6 +71,48 @@ process_pool_options& process_pool_options::value_limit(std::uint64_t most) {
         throw std::invalid_argument(
             "process_pool_options::value_limit: it must be at least 16, as every message has some");
     value_limit_ = most;
+    return *this;
+}
+
+process_pool_options& process_pool_options::environment(std::vector<std::string> names) {
+    for (const auto& name : names)
+        if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos)
+            throw std::invalid_argument("process_pool_options::environment: '" + detail::printable(name, 100) +
+                                        "' is no name: give names, and set their values in this program");
+    environment_ = std::move(names);
+    passes_environment_ = false;
+    return *this;
+}
+
+process_pool_options& process_pool_options::folder(std::string path) {
+    if (path.empty())
+        throw std::invalid_argument("process_pool_options::folder: the path is empty");
+    folder_ = std::move(path);
+    return *this;
+}
+
+process_pool_options& process_pool_options::output(std::string path) {
+    if (path.empty())
+        throw std::invalid_argument("process_pool_options::output: the path is empty");
+    output_ = std::move(path);
+    return *this;
+}
+
+process_pool_options& process_pool_options::resource_limit(int resource, std::uint64_t most) {
+    if (resource < 0 || resource >= static_cast<int>(RLIMIT_NLIMITS))
+        throw std::invalid_argument("process_pool_options::resource_limit: " + std::to_string(resource) +
+                                    " is no limit of the system: give RLIMIT_CPU, say");
+    resource_limits_.emplace_back(resource, most);
+    return *this;
+}
+
+process_pool_options& process_pool_options::no_new_privileges() noexcept {
+    no_new_privileges_ = true;
+    return *this;
+}
+
+process_pool_options& process_pool_options::compute_only() noexcept {
+    compute_only_ = true;
     return *this;
 }
 

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -52,9 +53,16 @@ pool_settings process_pool::state::settings_of(const process_pool_options& o) {
     s.arguments.insert(s.arguments.end(), o.arguments_.begin(), o.arguments_.end());
     if (o.program_.empty())
         s.arguments.push_back("worker of " + o.name_);
-    s.environment = workers::environment_of_worker();
+    // In another folder a relative path would be another program.
+    if (!o.folder_.empty())
+        s.program = std::filesystem::absolute(s.program).string();
+    s.environment = workers::environment_of_worker(o.passes_environment_ ? nullptr : &o.environment_);
+    s.around.folder = o.folder_;
+    s.around.output = o.output_;
+    s.around.limits = o.resource_limits_;
     s.greeting = wire::write(nlohmann::json{{"muster", wire::version}, {"message_limit", o.message_limit_},
-        {"value_limit", o.value_limit_}, {"memory_limit", o.memory_limit_}, {"name", o.name_}});
+        {"value_limit", o.value_limit_}, {"memory_limit", o.memory_limit_}, {"name", o.name_},
+        {"no_new_privileges", o.no_new_privileges_}, {"compute_only", o.compute_only_}});
     s.call_timeout = o.call_timeout_;
     s.start_timeout = o.start_timeout_;
     s.message_limit = o.message_limit_;

@@ -7,6 +7,8 @@
 ///
 ///     if (settings.call_timeout > 0ns) deadline = now + settings.call_timeout;
 
+#include "process_pool/spawn.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +30,7 @@ struct pool_settings {
     std::uint64_t message_limit = 0;
     std::uint64_t value_limit = 0;
     bool kill_cancelled = true;
+    surroundings around;
 };
 
 } // namespace muster::workers

@@ -11,11 +11,13 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <string_view>
@@ -39,7 +41,10 @@ public:
     file_actions& operator=(const file_actions&) = delete;
 
     void dup2(int from, int to) { check(::posix_spawn_file_actions_adddup2(&actions_, from, to)); }
-    void open(int as, const char* path) { check(::posix_spawn_file_actions_addopen(&actions_, as, path, O_RDONLY, 0)); }
+    void open(int as, const char* path, int flags, mode_t mode) {
+        check(::posix_spawn_file_actions_addopen(&actions_, as, path, flags, mode));
+    }
+    void enter(const char* folder) { check(::posix_spawn_file_actions_addchdir_np(&actions_, folder)); }
     /// Descriptors that were opened without O_CLOEXEC would keep sockets and pipes of this program open.
     void close_from([[maybe_unused]] int first) {
 #if defined(__GLIBC_PREREQ)
@@ -145,18 +150,31 @@ process_end child_process::reap() noexcept {
     return how;
 }
 
-std::vector<std::string> environment_of_worker() {
+std::vector<std::string> environment_of_worker(const std::vector<std::string>* names) {
     const std::string ours = std::string(wire::variable) + '=';
     std::vector<std::string> all;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
-        if (!std::string_view(*entry).starts_with(ours))
-            all.emplace_back(*entry);
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text(*entry);
+        const auto name = text.substr(0, text.find('='));
+        const bool is_wanted = names == nullptr || std::find(names->begin(), names->end(), name) != names->end();
+        if (is_wanted && !text.starts_with(ours))
+            all.emplace_back(text);
+    }
     all.push_back(ours + std::to_string(wire::version));
     return all;
 }
 
-child_process start_worker(
-    const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment) {
+namespace {
+
+void discard(child_process& child) noexcept {
+    if (child.kill())
+        child.reap();
+}
+
+} // namespace
+
+child_process start_worker(const std::string& path, std::vector<std::string> arguments,
+    std::vector<std::string> environment, const surroundings& around) {
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         fail(errno, "socketpair");
@@ -165,7 +183,13 @@ child_process start_worker(
 
     file_actions actions;
     actions.dup2(theirs.get(), wire::worker_descriptor);
-    actions.open(0, "/dev/null");
+    actions.open(0, "/dev/null", O_RDONLY, 0);
+    if (!around.output.empty()) {
+        actions.open(1, around.output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0600);
+        actions.dup2(1, 2);
+    }
+    if (!around.folder.empty())
+        actions.enter(around.folder.c_str());
     actions.close_from(wire::worker_descriptor + 1);
     const attributes attr;
     const auto argv = pointers(arguments);
@@ -173,7 +197,8 @@ child_process start_worker(
     pid_t id = -1;
     if (const int error = ::posix_spawn(&id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
         error != 0)
-        fail(error, "'" + path + "' can't be started");
+        fail(error, "'" + path + "' can't be started" +
+                        (around.folder.empty() && around.output.empty() ? "" : ", or its folder or output not opened"));
 #if defined(SYS_pidfd_open)
     detail::owned_fd end(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
     const int error = errno;
@@ -185,9 +210,17 @@ child_process start_worker(
     child_process child(id, std::move(ours), std::move(end));
     // Without such descriptors the supervisor looks for deaths from time to time.
     if (!has_end && error != ENOSYS && error != EPERM) {
-        if (child.kill())
-            child.reap();
+        discard(child);
         fail(error, "pidfd_open");
+    }
+    // It has no call before it is greeted.
+    for (const auto& [resource, most] : around.limits) {
+        const rlimit limit{most, most};
+        if (::prlimit(id, static_cast<__rlimit_resource>(resource), &limit, nullptr) != 0) {
+            const int refused = errno;
+            discard(child);
+            fail(refused, "the limit " + std::to_string(resource) + " of a worker can't be " + std::to_string(most));
+        }
     }
     return child;
 }

@@ -4,7 +4,7 @@
 /// \file
 /// Starting a worker process, killing it, and waiting for its end. Private to muster::process_pool.
 ///
-///     child_process c = start_worker(path, arguments, environment_of_worker());
+///     child_process c = start_worker(path, arguments, environment_of_worker(nullptr), {});
 ///     c.kill();
 ///     const auto end = c.reap();
 
@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,12 +60,20 @@ private:
     listing listing_ = listing::listed;
 };
 
-/// *Returns* this program's environment with what makes a worker of a process. Not while another thread changes it.
-[[nodiscard]] std::vector<std::string> environment_of_worker();
+/// Where a worker runs and how far it may go. Empty texts: as this program.
+struct surroundings {
+    std::string folder;
+    std::string output;                                ///< the file of standard output and error
+    std::vector<std::pair<int, std::uint64_t>> limits; ///< RLIMIT_CPU, say, and its value
+};
 
-/// *Errors*: std::system_error. The process has standard input from /dev/null, standard output and error from this one,
-/// the socket, and nothing else that is open here.
-[[nodiscard]] child_process start_worker(
-    const std::string& path, std::vector<std::string> arguments, std::vector<std::string> environment);
+/// *Returns* this program's environment with what makes a worker of a process; of its entries only those of the names,
+/// if there are `names`. Not while another thread changes it.
+[[nodiscard]] std::vector<std::string> environment_of_worker(const std::vector<std::string>* names);
+
+/// *Errors*: std::system_error. The process has standard input from /dev/null, standard output and error from this one
+/// or its surroundings, the socket, and nothing else that is open here.
+[[nodiscard]] child_process start_worker(const std::string& path, std::vector<std::string> arguments,
+    std::vector<std::string> environment, const surroundings& around);
 
 } // namespace muster::workers

@@ -167,7 +167,7 @@ bool supervisor::wants_another_worker(const held& own) const noexcept {
 void supervisor::start_worker() noexcept {
     try {
         auto w = std::make_unique<worker_handle>(
-            workers::start_worker(settings_.program, settings_.arguments, settings_.environment));
+            workers::start_worker(settings_.program, settings_.arguments, settings_.environment, settings_.around));
         w->set_deadline(from_now(settings_.start_timeout));
         w->send_greeting(settings_.greeting); // if the worker is dead already, the next step sees that
         const held own(queue_);

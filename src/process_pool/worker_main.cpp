@@ -6,6 +6,7 @@
 #include "process_pool/wire.hpp"
 
 #include <muster/process_pool.hpp>
+#include <muster/process_pool/compute_only.hpp>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -94,10 +95,15 @@ struct terms {
         : message_limit(detail::from_wire<std::uint64_t>(j.at("message_limit"))),
           value_limit(detail::from_wire<std::uint64_t>(j.at("value_limit"))),
           memory_limit(detail::from_wire<std::uint64_t>(j.at("memory_limit"))),
+          confined(j.at("compute_only").get<bool>()        ? confinement::compute_only
+                   : j.at("no_new_privileges").get<bool>() ? confinement::no_new_privileges
+                                                           : confinement::none),
           name(j.at("name").get<std::string>()) {}
+    enum class confinement { none, no_new_privileges, compute_only };
     std::uint64_t message_limit;
     std::uint64_t value_limit;
     std::uint64_t memory_limit;
+    confinement confined;
     std::string name;
 };
 
@@ -108,6 +114,20 @@ void accept(const terms& t) {
         limit.rlim_cur = limit.rlim_max = t.memory_limit;
         if (::setrlimit(RLIMIT_AS, &limit) != 0)
             throw std::system_error(errno, std::generic_category(), "the memory limit can't be set");
+    }
+}
+
+/// The last thing before the worker says that it is ready.
+void confine(const terms& t) {
+    switch (t.confined) {
+    case terms::confinement::none:
+        break;
+    case terms::confinement::no_new_privileges:
+        sandbox::no_new_privileges();
+        break;
+    case terms::confinement::compute_only:
+        sandbox::compute_only();
+        break;
     }
 }
 
@@ -156,6 +176,7 @@ std::vector<std::uint8_t> written(const nlohmann::json& call, const terms& t) {
         throw std::logic_error(problem);
     const terms t(message);
     accept(t);
+    confine(t);
     if (!send_message(0, {{"muster", wire::version}}))
         std::exit(0);
     while (receive_message(number, message)) {

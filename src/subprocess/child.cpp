@@ -33,6 +33,16 @@ bool wants_own_group(const command_parts& parts) noexcept {
     return parts.input != input_from::inherit || ::isatty(STDIN_FILENO) != 1;
 }
 
+/// A pipe with a name is opened without waiting for its writer, which would block the loop.
+owned_fd open_input(const command& what) {
+    owned_fd file(::open(what.parts().bytes.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    if (!file.is_open())
+        throw spawn_error(what.words().front(), what.describe(), std::error_code(errno, std::generic_category()),
+            "its standard input, " + what.parts().bytes + ", can't be opened");
+    ::fcntl(file.get(), F_SETFL, ::fcntl(file.get(), F_GETFL) & ~O_NONBLOCK);
+    return file;
+}
+
 /// The descriptor is made before the pipe, so that nothing can fail once the pipe is there.
 std::shared_ptr<descriptor> own_end(std::shared_ptr<descriptor> made, owned_fd end) noexcept {
     ::fcntl(end.get(), F_SETFL, ::fcntl(end.get(), F_GETFL) | O_NONBLOCK);
@@ -108,6 +118,10 @@ child::child(const command& what, pipe_set& ours) : pidfd_(-1), own_group_(wants
     case input_from::bytes:
     case input_from::pipe:
         connect(0);
+        break;
+    case input_from::file:
+        theirs_ends[0] = open_input(what);
+        theirs[0] = theirs_ends[0].get();
         break;
     }
     const output_plan* plans[] = {&parts.out, &parts.err};

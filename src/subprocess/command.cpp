@@ -112,6 +112,13 @@ command& command::stdin_bytes(std::string bytes) & noexcept {
     return *this;
 }
 
+command& command::stdin_file(std::string path) & {
+    refuse_nul(path, "the file for standard input");
+    parts_.input = detail::input_from::file;
+    parts_.bytes = std::move(path);
+    return *this;
+}
+
 command& command::stdin_pipe() & noexcept {
     parts_.input = detail::input_from::pipe;
     return *this;

@@ -54,12 +54,18 @@ protected:
                                    "/completions/muster.bash'; COMP_WORDS=('" + MUSTER_PROGRAM + "'" + list +
                                    "); COMP_CWORD=" + std::to_string(words.size()) +
                                    "; _muster; printf '%s\\n' \"${COMPREPLY[@]}\"";
-        FILE* bash =
-            ::popen(("exec bash -c '" + std::regex_replace(script, std::regex("'"), "'\\''") + "'").c_str(), "r");
+        return said_by({"bash", "-c", script});
+    }
+    /// The lines that a command prints.
+    static std::set<std::string> said_by(const std::vector<std::string>& words) {
+        std::string command = "exec";
+        for (const auto& w : words)
+            command += " '" + std::regex_replace(w, std::regex("'"), "'\\''") + "'";
+        FILE* from = ::popen(command.c_str(), "r");
         std::string text;
-        for (char piece[256]; std::fgets(piece, sizeof piece, bash) != nullptr;)
+        for (char piece[256]; std::fgets(piece, sizeof piece, from) != nullptr;)
             text += piece;
-        ::pclose(bash);
+        ::pclose(from);
         std::set<std::string> all;
         std::istringstream in(text);
         for (std::string l; std::getline(in, l);)
@@ -86,6 +92,22 @@ TEST_F(muster_help, the_help_of_run_says_how_to_use_it_and_what_the_placeholders
     for (const auto* words : {"muster run [OPTIONS] TEMPLATE ::: INPUT...", "{.}", "{//}", "{/.}", "{#}", "{%}",
              "Exit status", "--resume", "Ctrl-C"})
         EXPECT_TRUE(contains(text, words)) << words;
+}
+
+TEST_F(muster_help, help_is_within_80_columns_and_has_no_words_of_the_parser) {
+    for (const std::string command : {"run", "fetch"}) {
+        const auto text = said({command, "--help"});
+        std::istringstream in(text);
+        for (std::string line; command == "run" && std::getline(in, line);)
+            EXPECT_LE(line.size(), 80u) << line;
+        for (const auto* words : {"Excludes:", " TEXT", "{false}", "[OPTION]"})
+            EXPECT_FALSE(contains(text, words)) << words;
+    }
+    const auto text = said({"run", "--help"});
+    EXPECT_LT(text.find("Common options:"), text.find("  -j,--limit N"));
+    EXPECT_LT(text.find("  -j,--limit N"), text.find("When to stop:"));
+    EXPECT_FALSE(contains(text, "Other options:"));
+    EXPECT_TRUE(contains(text, "Options stand before the template."));
 }
 
 TEST_F(muster_help, every_option_is_in_the_manual) {
@@ -142,6 +164,28 @@ TEST_F(muster_help, bash_completes_commands_options_and_files) {
     EXPECT_EQ(files, (std::set<std::string>{std::string(MUSTER_SOURCE) + "/CMakeLists.txt"}));
     EXPECT_EQ(completions({"run", "echo", ":::", std::string(MUSTER_SOURCE) + "/CMakeL"}), files);
     EXPECT_TRUE(completions({"run", "bas"}).contains("bash"));
+}
+
+TEST_F(muster_help, zsh_completes_options_and_inputs) {
+    if (std::system("zsh -c 'exit 0' > /dev/null 2>&1") != 0)
+        GTEST_SKIP() << "there is no zsh here";
+    // The shell's own functions are there only while somebody types.
+    const std::string begin = "compadd() { print -rl -- ${(P)2} }; _files() { print files }; words=(" MUSTER_PROGRAM
+                              " ''); CURRENT=2; source '" MUSTER_SOURCE "/completions/_muster'; ";
+    EXPECT_EQ(
+        said_by({"zsh", "-fc", begin}), (std::set<std::string>{"run", "fetch", "demo", "help", "--help", "--version"}));
+    auto options = said_by({"zsh", "-fc", begin + "words+=(run --retr); words[2]=(); CURRENT=3; _muster"});
+    for (const auto& option : options_in(said({"run", "--help"})))
+        EXPECT_TRUE(options.contains(option)) << option;
+    EXPECT_TRUE(said_by({"zsh", "-fc", begin + "words=(x run echo ::: a); CURRENT=5; _muster"}).contains("files"));
+}
+
+TEST_F(muster_help, fish_completes_commands_and_options) {
+    if (std::system("fish -c 'exit 0' > /dev/null 2>&1") != 0)
+        GTEST_SKIP() << "there is no fish here";
+    const std::string begin = "source '" MUSTER_SOURCE "/completions/muster.fish'; ";
+    EXPECT_EQ(said_by({"fish", "--no-config", "-c", begin + "complete -C '" MUSTER_PROGRAM " run --retr'"}),
+        (std::set<std::string>{"--retries", "--retry"}));
 }
 
 } // namespace

@@ -70,8 +70,8 @@ protected:
         }
         return false;
     }
-    static void expect_words(const std::string& text, std::initializer_list<const char*> all) {
-        for (const auto* words : all)
+    static void expect_words(const std::string& text, std::initializer_list<std::string> all) {
+        for (const auto& words : all)
             EXPECT_NE(text.find(words), std::string::npos) << words << "\nis not in\n" << text;
     }
 };
@@ -616,19 +616,31 @@ TEST_F(muster_run, a_log_that_was_cut_off_is_taken_up_where_it_is_whole) {
 
 TEST_F(muster_run, the_log_of_another_list_is_refused_before_anything_runs) {
     EXPECT_EQ(run({"--jsonl", path("log"), "echo {}", ":::", "a", "b"}).status, 0);
-    refused(
-        {"--jsonl", path("log"), "--resume", "echo {}", ":::", "a", "x"}, "another list or another template: line 2");
-    refused({"--jsonl", path("log"), "--resume", "echo -n {}", ":::", "a", "b"}, "another template: line 1");
-    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "a"}, "longer list");
+    refused({"--jsonl", path("log"), "--resume", "echo {}", ":::", "x", "y"}, "none of its 2 commands is in this one");
+    refused({"--jsonl", path("log"), "--resume", "echo -n {}", ":::", "a", "b"}, "another list or another template");
     write("urls", "{\"index\":0,\"url\":\"http://x\",\"outcome\":\"ok\"}\n");
     refused({"--jsonl", path("urls"), "--resume", "echo {}", ":::", "a"}, "line 1 of " + path("urls") + " is no entry");
     refused({"--jsonl", folder_.string(), "--resume", "echo {}", ":::", "a"}, "Is a directory");
     EXPECT_EQ(lines_of(read(path("log"))).size(), 2u);
-    // Standard input is not known before: what does not match is not run.
-    const auto d = run({"-j1", "--jsonl", path("log"), "--resume", "echo {}"}, input("a\nx\nc\n"));
-    EXPECT_EQ(d.status, 1);
-    EXPECT_EQ(d.out, "");
-    expect_words(d.err, {"another list"});
+}
+
+TEST_F(muster_run, resume_knows_inputs_by_their_content_when_the_list_has_changed) {
+    const auto log = path("log");
+    EXPECT_EQ(run({"-q", "-j1", "--jsonl", log, "echo {}; test {} != b", ":::", "a", "b", "c", "c"}).status, 1);
+    // One is new, one is gone, the others stand elsewhere; what failed runs again.
+    const auto d = run({"-j1", "--jsonl", log, "--resume", "echo {}; test {} != b", ":::", "c", "new", "b", "c"});
+    EXPECT_EQ(d.out, "new\nb\n");
+    expect_words(d.err,
+        {"1 entry of " + log + " is not in the list any more", "not run again, because they had succeeded before: 2"});
+    // Of equal inputs each counts: a third one is new.
+    EXPECT_EQ(run({"-q", "--jsonl", log, "--resume", "echo {}; test {} != b", ":::", "c", "c", "c"}).out, "c\n");
+    EXPECT_EQ(run({"-q", "--jsonl", log, "--resume", "echo {}; test {} != b", ":::", "c", "c", "c"}).out, "");
+    // A pipe is not known before it is read.
+    EXPECT_EQ(run({"-q", "--jsonl", log, "--resume", "echo {}; test {} != b"}, input("new\nc\nx\n")).out, "x\n");
+    // Combinations and bundles are their inputs.
+    EXPECT_EQ(run({"-q", "-k", "--jsonl", path("l2"), "echo", ":::", "a", "b", ":::", "1"}).out, "a 1\nb 1\n");
+    EXPECT_EQ(
+        run({"-q", "-k", "--jsonl", path("l2"), "--resume", "echo", ":::", "b", "a", "c", ":::", "1"}).out, "c 1\n");
 }
 
 TEST_F(muster_run, resume_starts_anew_without_a_log) {
@@ -789,6 +801,9 @@ TEST_F(muster_run, columns_have_numbers_and_names) {
     const auto csv = write("c", "name,n\n\"x, y\",3\n\"q \"\"z\"\"\",4\n\"two\nlines\",5\n");
     EXPECT_EQ(run({"-q", "-k", "--csv", "--header", ":", "printf '<%s>' {name} {n} '{other}'", "-f", csv}).out,
         "<x, y><3><{other}><q \"z\"><4><{other}><two\nlines><5><{other}>");
+    // Lines may end as the standard has it, and a blank line in quotes is text.
+    EXPECT_EQ(run({"-q", "-k", "--csv", "printf '<%s>' {1} {2}", "-f", write("d", "a,b\r\n\"c\r\n\r\nd\",e\r\n")}).out,
+        "<a><b><c\r\n\r\nd><e>");
     const auto open = run({"--csv", "-f", write("o", "a,\"b\nc\n"), "echo"});
     EXPECT_EQ(open.status, 1);
     EXPECT_EQ(ledger_of(open.err).failed, 1u);
@@ -846,6 +861,105 @@ TEST_F(muster_run, a_shell_of_the_users_choice_reads_the_commands_and_never_the_
         run({"-q", "--shell", "bash"}, input("echo ${BASH_VERSION:+it}; [[ a == a ]] && echo yes\n")).out, "it\nyes\n");
 }
 
+TEST_F(muster_run, blocks_of_lines_go_to_commands_on_standard_input_and_no_line_is_lost_or_broken) {
+    const auto d =
+        run({"--pipe", "--block", "6", "-k", "-j2", "wc -l; true {#}"}, input("1\n2\n3\n4\n5\n6\n7\n8\n9\n10"));
+    EXPECT_EQ(d.out, "3\n3\n3\n0\n");
+    EXPECT_EQ(ledger_of(d.err).submitted, 4u);
+    expect_words(d.err, {": lines "});
+    std::string lines;
+    for (int i = 0; i != 50'000; ++i)
+        lines += std::to_string(i) + '\n';
+    EXPECT_EQ(run({"-q", "--pipe", "--block", "10K", "-k", "cat"}, input(lines)).out, lines);
+    // A line that is longer than a block stays whole.
+    EXPECT_EQ(
+        run({"-q", "--pipe", "--block", "2", "-k", "wc -c; :"}, input("a\n" + std::string(50, 'x') + "\nb\n")).out,
+        "2\n51\n2\n");
+    // What failed is given back, and what is tried again gets its block again.
+    const auto failed =
+        run({"-q", "--pipe", "--block", "2", "-k", "--failed", path("failed"), "grep -v b"}, input("a\nb\nc\n"));
+    EXPECT_EQ(failed.status, 1);
+    EXPECT_EQ(read(path("failed")), "b\n");
+    const auto again =
+        run({"-q", "--pipe", "--retries", "1", "cat; test -e again || { touch again; false; }"}, input("a\n"));
+    EXPECT_EQ(again.status, 0) << again.err;
+    EXPECT_EQ(again.out, "a\n");
+    refused({"--pipe", "cat {}"}, "with --pipe the lines come on standard input", input("a\n"));
+    refused({"--pipe", "cat", ":::", "a"}, "excludes :::");
+    refused({"--block", "1M", "cat", ":::", "a"}, "--pipe");
+}
+
+TEST_F(muster_run, a_file_is_the_standard_input_of_each_command) {
+    EXPECT_EQ(run({"-q", "-k", "--stdin-from", write("in", "one\ntwo\n"), "head -n {}", ":::", "1", "2"}).out,
+        "one\none\ntwo\n");
+    refused({"--stdin-from", path("none"), "cat", ":::", "a"}, "can't be read");
+}
+
+TEST_F(muster_run, a_trace_prints_what_starts) {
+    EXPECT_EQ(run({"-q", "--trace", "echo 'x y' {}", ":::", "a b"}).err, "+ echo 'x y' 'a b'\n");
+}
+
+TEST_F(muster_run, a_command_that_writes_too_much_is_ended_and_fails_by_name) {
+    const auto d = run({"--max-output", "10K", "test {} = a && yes; echo fine", ":::", "a", "b"});
+    EXPECT_EQ(d.status, 1);
+    EXPECT_EQ(ledger_of(d.err).failed, 1u);
+    expect_words(d.err, {"too much output    line 1: a", "it wrote more than 10 KiB (--max-output)"});
+    refused({"--max-output", "1K", "-u", "echo", ":::", "a"}, "--max-output");
+}
+
+TEST_F(muster_run, the_limit_is_a_part_of_the_processors_or_follows_a_file) {
+    EXPECT_EQ(run({"-q", "-j", "100%", "echo", ":::", "a"}).out, "a\n");
+    refused({"-j", "0%", "echo", ":::", "a"}, "--limit");
+    // The first command raises the limit, and ends once a second one has begun beside it.
+    const auto limit = write("limit", "1\n");
+    const auto d = run({"-q", "-j", limit,
+        "test {} = a || { touch '" + path("begun") + "'; exit 0; }; echo 2 > '" + limit + "'; while ! test -e '" +
+            path("begun") + "'; do sleep 0.02; done",
+        ":::", "a", "b"});
+    EXPECT_EQ(d.status, 0) << d.err;
+    refused({"-j", write("limit", "many\n"), "echo", ":::", "a"}, "--limit");
+}
+
+TEST_F(muster_run, nothing_starts_while_the_machine_is_short_of_something) {
+    program p({"run", "--min-memory", "100000G", "echo", ":::", "a"});
+    for (int i = 0; i != 1000 && p.err.find("--min-memory") == std::string::npos; ++i)
+        p.read_error_for(20ms);
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130);
+    EXPECT_EQ(p.out, "");
+    expect_words(p.err, {"of memory is available (--min-memory): nothing more is started until that changes"});
+    EXPECT_EQ(run({"-q", "--max-load", "100000", "--min-memory", "1K", "echo", ":::", "a"}).out, "a\n");
+    const auto nicer = run({"-q", "--nice", "3", "nice; true {}", ":::", "a"});
+    EXPECT_EQ(nicer.out, std::to_string(std::stoi(run({"-q", "nice; true {}", ":::", "a"}).out) + 3) + "\n");
+}
+
+TEST_F(muster_run, the_ledger_is_as_long_as_there_is_something_to_say) {
+    EXPECT_EQ(run({"true", ":::", "a"}).err, "1 submitted = 1 succeeded + 0 failed + 0 cancelled + 0 not started\n");
+    expect_words(run({"false", ":::", "a"}).err, {"slowest:"});
+    expect_words(run({"true", ":::", "a", "b"}).err, {"slowest:"});
+    expect_words(run({"--ledger", "always", "true", ":::", "a"}).err, {"slowest:"});
+    EXPECT_EQ(run({"--ledger", "failures", "true", ":::", "a", "b"}).err, "");
+    expect_words(run({"--ledger", "failures", "false", ":::", "a", "b"}).err, {"2 failed"});
+    EXPECT_EQ(run({"--ledger", "never", "false", ":::", "a", "b"}).err, "");
+    expect_words(
+        run({"--ledger", "never", "no-such-command-here", ":::", "a"}).err, {"there is no such command in PATH"});
+    refused({"--ledger", "x", "true", ":::", "a"}, "always, failures or never");
+}
+
+TEST_F(muster_run, a_dry_run_marks_what_would_read_inputs_again) {
+    for (const std::string what : {"eval echo {}", "trap {} EXIT", "echo $(({} + 1))", "[[ -v {} ]]", "true; eval {}"})
+        expect_words(run({"--dry-run", what, ":::", "a"}).err, {"reads its text again"});
+    EXPECT_EQ(run({"--dry-run", "echo evaluate {} | cat", ":::", "a"}).err, "");
+}
+
+TEST_F(muster_run, the_terminal_is_one_commands_at_a_time) {
+    refused({"--tty", "cat"}, "give the inputs with :::", input("a\n"));
+    refused({"--tty", "-k", "cat", ":::", "a"}, "excludes --stdin-from");
+    EXPECT_EQ(run({"-q", "--tty", "echo begin {}; sleep 0.1; echo end {}", ":::", "a", "b"}).out,
+        "begin a\nend a\nbegin b\nend b\n");
+    EXPECT_EQ(run({"-q", "--tty", "cat; true {}", ":::", "a"}, input("mine\n")).out, "mine\n");
+}
+
 // ---- the screen ----
 
 TEST_F(muster_run, a_terminal_gets_progress_with_an_estimate) {
@@ -884,6 +998,17 @@ TEST_F(muster_run, the_screen_keeps_its_progress_under_steady_output_and_never_o
     EXPECT_EQ(q.wait(), 1);
     // Nothing is drawn behind output that did not end its line, and the ledger begins a line of its own.
     expect_words(q.err, {"halfhalf\r\n2 submitted"});
+}
+
+TEST_F(muster_run, output_without_a_line_end_is_not_erased_when_the_next_command_says_nothing) {
+    if (!pseudo_terminals())
+        GTEST_SKIP() << "no pseudo-terminals on this machine";
+    setting s;
+    s.terminal = true;
+    // With --keep-order what a command did not say is handed to the writer, too.
+    program p({"run", "-k", "-j1", "test {} != a || printf half >&2; sleep 0.2", ":::", "a", "b", "c"}, s);
+    EXPECT_EQ(p.wait(), 0);
+    expect_words(p.err, {"half\r\n3 submitted"});
 }
 
 TEST_F(muster_run, a_message_on_an_interrupt_is_not_glued_to_what_stands_there) {

@@ -8,20 +8,34 @@
 #include <muster/run.hpp>
 #include <muster/timeout.hpp>
 
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +60,191 @@ const muster::remote_function becomes_another("becomes_another", [] {
         ::poll(&end, 1, -1);
     std::_Exit(0);
 });
+
+int error_of(long result) { return result < 0 ? errno : 0; }
+
+/// *Returns* the error of something that a hostile worker may try; 0 if it may.
+const muster::remote_function attempts("attempts", [](std::string what) -> int {
+    if (what == "open a file")
+        return error_of(::open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+    if (what == "make a file")
+        return error_of(::open("/tmp/muster-never", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (what == "unlink")
+        return error_of(::unlink("/tmp/muster-never"));
+    if (what == "make a folder")
+        return error_of(::mkdir("/tmp/muster-never", 0700));
+    if (what == "change the folder")
+        return error_of(::chdir("/"));
+    if (what == "socket")
+        return error_of(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (what == "unix socket")
+        return error_of(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (what == "pair of sockets") {
+        int ends[2];
+        return error_of(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    }
+    if (what == "fork") {
+        const pid_t child = ::fork();
+        if (child == 0)
+            ::_exit(0);
+        return error_of(child);
+    }
+    if (what == "execute")
+        return error_of(::execl("/bin/true", "true", nullptr));
+    if (what == "kill the program")
+        return error_of(::kill(::getppid(), SIGTERM));
+    if (what == "trace the program")
+        return error_of(::syscall(SYS_ptrace, 16, ::getppid(), 0, 0));
+    if (what == "read the program's memory") {
+        char byte = 0;
+        iovec here{&byte, 1};
+        return error_of(::process_vm_readv(::getppid(), &here, 1, &here, 1, 0));
+    }
+    if (what == "map code")
+        return error_of(
+            ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+    if (what == "make memory code") {
+        void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return error_of(::mprotect(page, 4096, PROT_READ | PROT_EXEC));
+    }
+    if (what == "memory file")
+        return error_of(::memfd_create("x", MFD_CLOEXEC));
+    if (what == "raise a limit") {
+        const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+        return error_of(::setrlimit(RLIMIT_CPU, &all));
+    }
+    if (what == "mount")
+        return error_of(::mount("none", "/mnt", "tmpfs", 0, nullptr));
+    if (what == "become another")
+        return error_of(::setresuid(nobody, nobody, nobody));
+    if (what == "an old form of a call")
+        return error_of(::syscall(0x40000000 + SYS_getpid));
+    if (what == "a system call of tomorrow")
+        return error_of(::syscall(100'000));
+    if (what == "thread") {
+        try {
+            std::thread([] {}).join();
+        } catch (const std::system_error& e) {
+            return e.code().value();
+        }
+        return 0;
+    }
+    return -1;
+});
+
+/// What a function may do all the same.
+const muster::remote_function computes("computes", [](int n) {
+    std::vector<std::string> all;
+    for (int i = 0; i != n; ++i)
+        all.push_back(std::to_string(i));
+    const auto until = std::chrono::steady_clock::now() + 1ms;
+    std::this_thread::sleep_until(until);
+    try {
+        throw std::runtime_error(all.back());
+    } catch (const std::exception& e) {
+        std::printf("computed\n");
+        return std::string(e.what());
+    }
+});
+
+const muster::remote_function aborts("aborts", [] { std::abort(); });
+
+const muster::remote_function looks("looks", [](std::string what) -> std::string {
+    if (what == "folder")
+        return std::filesystem::current_path().string();
+    if (what == "limit") {
+        rlimit limit{};
+        ::getrlimit(RLIMIT_FSIZE, &limit);
+        return std::to_string(limit.rlim_cur) + '/' + std::to_string(limit.rlim_max);
+    }
+    if (what == "privileges")
+        return std::to_string(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    if (what == "environment") {
+        std::string names;
+        for (char** entry = environ; *entry != nullptr; ++entry)
+            names += std::string(*entry) + ';';
+        return names;
+    }
+    std::printf("said\n");
+    std::fprintf(stderr, "complained\n");
+    return "";
+});
+
+#if defined(__has_feature)
+constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool sanitized = false;
+#endif
+
+template <class Call>
+auto value_of(process_pool& pool, Call call) {
+    return muster::run(muster::run_in_executor(pool, std::move(call)).as_task());
+}
+
+TEST(process_pool_security, a_worker_that_may_only_compute_can_do_nothing_else) {
+    if (sanitized)
+        GTEST_SKIP() << "a sanitizer's runtime makes system calls of its own";
+    process_pool pool(process_pool_options().processes(1).compute_only());
+    for (const char* what : {"open a file", "make a file", "unlink", "make a folder", "change the folder", "socket",
+             "unix socket", "pair of sockets", "fork", "execute", "kill the program", "trace the program",
+             "read the program's memory", "map code", "make memory code", "memory file", "raise a limit", "mount",
+             "become another", "an old form of a call", "a system call of tomorrow", "thread"})
+        EXPECT_EQ(value_of(pool, attempts(what)), EPERM) << what;
+    EXPECT_EQ(value_of(pool, computes(10'000)), "9999");
+    EXPECT_FALSE(std::filesystem::exists("/tmp/muster-never"));
+    EXPECT_THROW(value_of(pool, aborts()), muster::worker_died_error);
+    EXPECT_EQ(value_of(pool, attempts("socket")), EPERM) << "the process that replaced it";
+}
+
+TEST(process_pool_security, a_worker_has_the_environment_folder_and_limits_that_it_is_given) {
+    std::string folder = (std::filesystem::temp_directory_path() / "muster-worker-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+    ::setenv("MUSTER_TEST_KEPT", "1", 1);
+    ::setenv("MUSTER_TEST_SECRET", "sesame", 1);
+    {
+        process_pool pool(process_pool_options()
+                              .processes(1)
+                              .environment({"MUSTER_TEST_KEPT", "MUSTER_TEST_MISSING"})
+                              .folder(folder)
+                              .output(folder + "/output")
+                              .resource_limit(RLIMIT_FSIZE, 100'000)
+                              .no_new_privileges());
+        EXPECT_EQ(value_of(pool, looks("folder")), folder);
+        EXPECT_EQ(value_of(pool, looks("limit")), "100000/100000");
+        EXPECT_EQ(value_of(pool, looks("privileges")), "1");
+        EXPECT_EQ(value_of(pool, looks("environment")), "MUSTER_TEST_KEPT=1;");
+        EXPECT_EQ(value_of(pool, looks("output")), "");
+    }
+    std::ifstream in(folder + "/output");
+    const std::string said((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    EXPECT_NE(said.find("said\n"), std::string::npos) << said;
+    EXPECT_NE(said.find("complained\n"), std::string::npos) << said;
+    EXPECT_EQ(std::filesystem::status(folder + "/output").permissions() & std::filesystem::perms::others_all,
+        std::filesystem::perms::none);
+    std::filesystem::remove_all(folder);
+    process_pool pool(process_pool_options().processes(1));
+    EXPECT_NE(value_of(pool, looks("environment")).find("sesame"), std::string::npos) << "as it was by default";
+    EXPECT_EQ(value_of(pool, looks("privileges")), "0");
+}
+
+TEST(process_pool_security, surroundings_that_are_not_there_are_errors_that_name_them) {
+    const process_pool_options rows[] = {process_pool_options().processes(1).folder("/nonexistent/folder"),
+        process_pool_options().processes(1).output("/nonexistent/output")};
+    for (const auto& row : rows) {
+        process_pool pool(row);
+        try {
+            static_cast<void>(value_of(pool, looks("folder")));
+            ADD_FAILURE() << "no error";
+        } catch (const muster::worker_start_error& e) {
+            EXPECT_NE(std::string(e.what()).find("its folder or output not opened"), std::string::npos) << e.what();
+        }
+    }
+    EXPECT_THROW(process_pool_options().environment({"A=b"}), std::invalid_argument);
+    EXPECT_THROW(process_pool_options().folder(""), std::invalid_argument);
+    EXPECT_THROW(process_pool_options().output(""), std::invalid_argument);
+    EXPECT_THROW(process_pool_options().resource_limit(-1, 1), std::invalid_argument);
+    EXPECT_THROW(process_pool_options().resource_limit(1000, 1), std::invalid_argument);
+}
 
 /// The capability is the thread's, and of the threads that it starts.
 void give_up_killing() {

@@ -166,6 +166,14 @@ TEST_F(subprocess, it_runs_in_its_directory) {
     EXPECT_TRUE(contains(message_of(command("pwd").directory("/no/such")), "the directory /no/such can't be entered"));
 }
 
+TEST_F(subprocess, standard_input_is_a_file_that_each_command_reads_from_its_beginning) {
+    const auto what = command::shell("read line; echo \"$line\"").stdin_file("/proc/filesystems");
+    const auto once = run_now(what).out;
+    EXPECT_NE(once, "");
+    EXPECT_EQ(run_now(what).out, once);
+    EXPECT_THROW(static_cast<void>(run_now(command("cat").stdin_file("/no/such/file"))), muster::spawn_error);
+}
+
 TEST_F(subprocess, standard_input_is_empty_unless_it_is_given) {
     EXPECT_EQ(run_now(command("cat")).out, "");
     EXPECT_EQ(run_now(command("cat").stdin_bytes("hello")).out, "hello");

@@ -7,6 +7,7 @@
 #include "batch.hpp"
 
 #include "streams.hpp"
+#include "words.hpp"
 
 #include <muster/detail/assert.hpp>
 #include <muster/run.hpp>
@@ -41,6 +42,8 @@ muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
 
 /// *Returns* the inputs of a job as -f reads them: each is a line, and those of a combination are columns of one.
 std::string to_be_given_back(const input_line& line, char end) {
+    if (line.is == input_line::kind::block)
+        return line.parts.empty() ? std::string() : line.parts.front();
     if (!line.is_list())
         return line.text + end;
     const char between = line.is == input_line::kind::bundle ? end : '\t';
@@ -67,6 +70,7 @@ batch::batch(const char* name, const batch_options& options, line_source& source
       source_(source),
       ledger_(ledger),
       out_(out),
+      limit_(options.limit),
       places_(static_cast<std::ptrdiff_t>(options.limit)),
       window_(options.at_most.count, options.at_most.window),
       backoff_(pauses_of_retries()) {
@@ -82,7 +86,7 @@ batch::batch(const char* name, const batch_options& options, line_source& source
 
 void batch::count(const job& j, const verdict& v) {
     ledger_.add(j, v);
-    if (v.state == muster::outcome_state::error && options_.shown != batch_options::progress::none && !options_.quiet)
+    if (v.state == muster::outcome_state::error && showing_.valid())
         last_failure_ = fmt::format(
             "line {}: {}: {}", j.line.number, ledger_.shown(j.line.text, longest_name), summary_of(v.error));
     if (failed_inputs_.is_open() && v.state != muster::outcome_state::value)
@@ -124,15 +128,18 @@ muster::task<> batch::run(stop_signals& signals) {
             if (count > (options_.drain ? 1 : 0))
                 out_.hurry();
         });
-    muster::task_handle<void> showing;
     const bool on_terminal = ::isatty(STDERR_FILENO) == 1;
     if (options_.shown != batch_options::progress::none && !options_.quiet && on_terminal)
-        showing = muster::create_task(keep_showing_progress(), "progress");
+        showing_ = muster::create_task(keep_showing_progress(), "progress");
     else if (options_.shown == batch_options::progress::anywhere && !options_.quiet)
-        showing = muster::create_task(keep_writing_progress(), "progress");
+        showing_ = muster::create_task(keep_writing_progress(), "progress");
     muster::task_handle<void> timing;
     if (options_.deadline)
         timing = muster::create_task(stop_at_deadline(), "deadline");
+
+    muster::task_handle<void> following;
+    if (!options_.limit_file.empty())
+        following = muster::create_task(follow_limit_file(), "limit file");
 
     if (phase_ == phase::built)
         enter(phase::feeding);
@@ -157,11 +164,13 @@ muster::task<> batch::run(stop_signals& signals) {
         idle_.clear();
         co_await idle_.wait();
     }
-    if (showing.valid())
-        showing.cancel();
+    if (showing_.valid())
+        showing_.cancel();
     out_.show_status({});
     if (timing.valid())
         timing.cancel();
+    if (following.valid())
+        following.cancel();
     enter(phase::over);
     elapsed_ = std::chrono::steady_clock::now() - start_;
     loop_.reset();
@@ -268,7 +277,7 @@ muster::task<> batch::feed() {
             co_await places_.acquire();
             if (one_more_may_start())
                 break;
-            places_.release();
+            give_place_back();
         }
         // It may have been acquired while the feeder was being cancelled: then the line is counted with the rest.
         if (phase_ != phase::feeding)
@@ -278,22 +287,59 @@ muster::task<> batch::feed() {
     }
 }
 
-bool batch::one_more_may_start() const noexcept {
-    return retrying_ < most_retrying * options_.limit &&
-           out_.behind() + undelivered_ * size_of_delivery <= options_.spool_limit;
+bool batch::one_more_may_start() const {
+    return retrying_ < most_retrying * limit_ &&
+           out_.behind() + undelivered_ * size_of_delivery <= options_.spool_limit && options_.machine.allow_one_more();
+}
+
+void batch::give_place_back() {
+    if (places_owed_ != 0)
+        --places_owed_;
+    else
+        places_.release();
+}
+
+void batch::change_limit(std::size_t limit) {
+    for (; limit_ < limit; ++limit_)
+        give_place_back();
+    for (; limit_ > limit; --limit_) {
+        if (!places_.try_acquire())
+            ++places_owed_;
+    }
+}
+
+muster::task<> batch::follow_limit_file() {
+    std::string last_problem;
+    for (;;) {
+        co_await muster::sleep_for(500ms);
+        std::string problem;
+        try {
+            const auto wanted = limit_of_file(options_.limit_file);
+            change_limit(std::min(wanted, most_in_reach(wanted)));
+        } catch (const usage_error& e) {
+            problem = e.what();
+        }
+        if (!problem.empty() && problem != last_problem)
+            complain(fmt::format("{}: it stays at {}", problem, limit_));
+        last_problem = problem;
+    }
 }
 
 muster::task<> batch::until_one_more_may_start() {
     while (!one_more_may_start()) {
-        if (retrying_ >= most_retrying * options_.limit) {
+        if (retrying_ >= most_retrying * limit_) {
             retries_begun_.clear();
             co_await retries_begun_.wait();
             continue;
         }
+        const auto missing = options_.machine.what_is_missing();
         if (!std::exchange(said_that_it_waits_, true) && !options_.quiet)
-            complain(fmt::format("{} of output wait to be read (--spool-limit): nothing more is started until then",
-                show_size(options_.spool_limit)));
-        co_await muster::sleep_for(20ms);
+            complain(
+                missing.empty()
+                    ? fmt::format("{} of output wait to be read (--spool-limit): nothing more is started until then",
+                          show_size(options_.spool_limit))
+                    : fmt::format("{}: nothing more is started until that changes", missing));
+        co_await muster::sleep_for(missing.empty() ? 20ms : 100ms);
     }
 }
 
@@ -319,7 +365,7 @@ muster::task<> batch::serve(std::uint64_t index) {
         auto trying = attempt(r.what);
         auto ended = co_await muster::as_outcome(std::move(trying));
         r.what.took = r.what.ended.value_or(muster::loop_clock::now()) - began;
-        places_.release();
+        give_place_back();
         if (ended.succeeded()) {
             end_job(index, verdict::ok());
             co_return;
@@ -451,12 +497,17 @@ void run_batch(batch& b, stop_signals& signals) {
     muster::run(b.run(signals), muster::run_options().handle_interrupt(false));
 }
 
-std::size_t limit_in_reach(const batch_options& options, const char* things) {
+std::size_t most_in_reach(std::size_t wanted) {
     constexpr std::size_t each = 4;
     constexpr std::size_t apart = 32;
-    require_descriptors(apart + each * options.limit);
+    require_descriptors(apart + each * wanted);
     const auto may_be_open = most_open_files();
-    const auto enough = may_be_open > apart + each ? (may_be_open - apart) / each : std::size_t{1};
+    return may_be_open > apart + each ? (may_be_open - apart) / each : std::size_t{1};
+}
+
+std::size_t limit_in_reach(const batch_options& options, const char* things) {
+    const auto enough = most_in_reach(options.limit);
+    const auto may_be_open = most_open_files();
     if (options.limit <= enough)
         return options.limit;
     if (!options.quiet)
@@ -471,9 +522,14 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
     // An input that goes on and was not read to its end is no success, even if all that was read of it is.
     bool all_well = ledger.counts().all_succeeded() && source.exhausted();
     out.drain();
-    if (!quiet) {
+    const auto prints = b.options().prints;
+    const bool has_news = !all_well || ledger.counts().submitted() != 1 || ledger.counts().retries() != 0;
+    const bool is_wanted = prints == batch_options::ledger::always || prints == batch_options::ledger::automatic ||
+                           (prints == batch_options::ledger::failures && !all_well);
+    if (!quiet && is_wanted) {
         const int fd = on_output ? STDOUT_FILENO : STDERR_FILENO;
-        out.write_on_new_line(fd, ledger.text(source, b.elapsed()));
+        const bool in_full = has_news || prints == batch_options::ledger::always || source.passed_over() != 0;
+        out.write_on_new_line(fd, in_full ? ledger.text(source, b.elapsed()) : ledger.first_line());
         out.drain();
         if (const auto problem = out.problem_of(fd); on_output && !problem.empty()) {
             complain(fmt::format("the ledger can't be written to standard output: {}", problem));
@@ -481,7 +537,7 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
         }
     }
     // -q asks for no ledger; but that nothing could be run at all must not be silent.
-    if (const auto why = ledger.why_nothing_ran(); quiet && !why.empty())
+    if (const auto why = ledger.why_nothing_ran(); (quiet || !is_wanted) && !why.empty())
         complain(why);
     auto all = problems;
     all.push_back(b.list_problem());

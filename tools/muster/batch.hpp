@@ -10,6 +10,7 @@
 
 #include "job.hpp"
 #include "line_source.hpp"
+#include "machine.hpp"
 #include "printed_ledger.hpp"
 #include "progress.hpp"
 #include "stop_signals.hpp"
@@ -69,6 +70,10 @@ struct batch_options {
     bool resume = false;      ///< go on where the log ends
     std::uint64_t spool_limit = std::uint64_t{1} << 30;
     bool quiet = false;
+    std::string limit_file; ///< says how many may run at once, and is read again and again
+    machine_limits machine;
+    enum class ledger { automatic, always, failures, never }; ///< automatic: in full if it is of more than a success
+    ledger prints = ledger::automatic;
     enum class progress { none, on_terminal, anywhere }; ///< anywhere: as lines of text where there is no terminal
     progress shown = progress::on_terminal;
     bool with_bar = false;
@@ -101,6 +106,7 @@ public:
 
     /// Why the list of failed inputs is not complete; empty if it is. Known once the writer is drained.
     [[nodiscard]] std::string list_problem() const;
+    [[nodiscard]] const batch_options& options() const noexcept { return options_; }
     /// *Returns* the signal that interrupted it, or 0.
     [[nodiscard]] int signal() const noexcept { return signal_; }
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return elapsed_; }
@@ -152,7 +158,10 @@ private:
 
     void enter(phase next);
     muster::task<> feed();
-    [[nodiscard]] bool one_more_may_start() const noexcept;
+    [[nodiscard]] bool one_more_may_start() const;
+    void give_place_back();
+    void change_limit(std::size_t limit);
+    muster::task<> follow_limit_file();
     muster::task<> until_one_more_may_start();
     muster::task<> serve(std::uint64_t index);
     muster::task<> until_next_attempt(std::chrono::nanoseconds pause);
@@ -179,6 +188,8 @@ private:
     std::string stop_reason_;
     int signal_ = 0;
 
+    std::size_t limit_;           ///< how many may run at once
+    std::size_t places_owed_ = 0; ///< places that are taken away as they are given back, since the limit was lowered
     muster::semaphore places_;
     muster::detail::rate_window window_;
     muster::detail::backoff backoff_;
@@ -195,6 +206,7 @@ private:
     bool said_that_it_waits_ = false;
 
     muster::task_handle<void> feeding_;
+    muster::task_handle<void> showing_; ///< the progress
     muster::loop_clock::time_point began_{};
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     std::chrono::nanoseconds elapsed_{0};
@@ -203,6 +215,10 @@ private:
 
 /// Runs it on a loop of its own.
 void run_batch(batch& b, stop_signals& signals);
+
+/// *Returns* how many may run at once for the open files that this process may have. Raises that limit, if it can, for
+/// so many as are wanted.
+[[nodiscard]] std::size_t most_in_reach(std::size_t wanted);
 
 /// *Returns* how many may run at once for the open files that this process may have, and says so if that is fewer than
 /// it was asked for. `things` are what there are many of.

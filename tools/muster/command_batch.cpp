@@ -5,6 +5,8 @@
 // after its process has ended is read by a task of its own until the batch ends.
 #include "command_batch.hpp"
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/gather.hpp>
 #include <muster/timeout.hpp>
 
@@ -29,6 +31,8 @@ namespace tool {
 namespace {
 
 constexpr std::size_t tail_kept = 2000;
+/// So much of a command is printed with --trace.
+constexpr std::size_t most_traced = 2000;
 
 /// *Returns* the lines, each behind the tag.
 std::string with_tag(const std::string& tag, std::string_view lines) {
@@ -61,6 +65,7 @@ struct command_batch::details final : job_details {
     pid_t pid = 0;     ///< of the process, as long as it runs
     spool out;
     spool err;
+    bool wrote_too_much = false;
     std::string tail; ///< the last of its standard error
     std::string tag;  ///< what each line begins with
     std::array<output, 2> outputs;
@@ -105,10 +110,6 @@ std::string command_batch::shown_if_possible(const input_line& line) const {
 // ---- running a command ----
 
 muster::task<> command_batch::attempt(job& j) {
-    if (!refused_.empty()) {
-        stop(refused_);
-        throw std::runtime_error(refused_);
-    }
     if (j.line.too_long)
         throw std::length_error(
             j.line.is == input_line::kind::columns
@@ -121,9 +122,10 @@ muster::task<> command_batch::attempt(job& j) {
     d.err.clear();
     d.tail.clear();
     d.open = {};
+    d.wrote_too_much = false;
     j.bytes = 0;
     const slot_numbers::lease slot(slots_);
-    if (log_ != nullptr || options_.dry_run)
+    if (log_ != nullptr || options_.dry_run || options_.trace)
         d.shown = template_.show(j.line, slot.number());
     if (options_.dry_run) {
         d.out.append(d.shown + '\n');
@@ -141,6 +143,8 @@ muster::task<> command_batch::attempt(job& j) {
                               output == 1 ? "out" : "err"));
     }
     auto what = template_.make(j.line, slot.number());
+    if (options_.trace)
+        out().write_on_new_line(STDERR_FILENO, "+ " + muster::detail::printable(d.shown, most_traced) + '\n');
     prepare(what, j, d);
     auto running = within_time_limit(std::move(what));
     auto ended = co_await muster::as_outcome(std::move(running));
@@ -154,9 +158,14 @@ muster::task<> command_batch::attempt(job& j) {
         auto lingering = linger(d, j);
         // A cancellation of this wait does not change how the process ended.
         static_cast<void>(co_await muster::as_outcome(std::move(lingering)));
+        if (d.wrote_too_much)
+            d.open = {};
         keep_open(d, j);
     }
     finish_outputs(d);
+    if (d.wrote_too_much)
+        throw output_too_long_error(
+            fmt::format("it wrote more than {} (--max-output)", show_size(options_.most_output)));
     done.err = std::move(d.tail);
     done.throw_if_failed();
 }
@@ -164,6 +173,13 @@ muster::task<> command_batch::attempt(job& j) {
 void command_batch::prepare(muster::command& what, job& j, details& d) {
     what.grace(options_.grace);
     what.on_start([&d](pid_t pid) { d.pid = pid; });
+    if (options_.block_size != 0)
+        what.stdin_bytes(options_.retries == 0 && options_.failed_file.empty() ? std::exchange(j.line.parts.front(), {})
+                                                                               : j.line.parts.front());
+    if (!options_.stdin_from.empty())
+        what.stdin_file(options_.stdin_from);
+    if (options_.has_terminal)
+        what.stdin_inherit();
     if (options_.ungrouped) {
         what.stdout_to(muster::output::inherit);
         what.stderr_to(muster::output::inherit);
@@ -182,6 +198,11 @@ muster::output_sink command_batch::sink_of(details& d, job& j, int output) {
 
 void command_batch::take_piece(details& d, job& j, int output, std::string_view piece) {
     j.bytes += piece.size();
+    if (options_.most_output != 0 && j.bytes > options_.most_output) {
+        d.wrote_too_much = true;
+        throw output_too_long_error(
+            fmt::format("it wrote more than {} (--max-output)", show_size(options_.most_output)));
+    }
     auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
     if (o.file)
         o.file->write(piece);
@@ -401,8 +422,7 @@ void command_batch::printed(job& j, verdict& v, const std::string& problem) {
     if (log_ == nullptr)
         return;
     const auto* d = static_cast<const details*>(j.details.get());
-    log_->add_command(
-        j, v, template_.key(j.line), d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line));
+    log_->add_command(j, v, d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line));
 }
 
 } // namespace tool

@@ -41,8 +41,6 @@ public:
 
     /// Says that an input is not run again: the outputs behind it need not wait for it.
     void pass_over(std::uint64_t index);
-    /// From now on nothing is run: the text says why.
-    void refuse(std::string why) { refused_ = std::move(why); }
     /// Why the outputs could not be written; empty if they could.
     [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
 
@@ -109,7 +107,6 @@ private:
     in_order<std::pair<job, verdict>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;
-    std::string refused_;
     std::string failure_;
 };
 

@@ -146,6 +146,8 @@ command_template::pieces command_template::parse_script(std::string_view line) c
 }
 
 void command_template::add_input_if_missing() {
+    if (rules_.places.on_standard_input)
+        return;
     const bool has_one = std::ranges::any_of(words_,
         [](const pieces& w) { return std::ranges::any_of(w, [](const piece& p) { return p.place.has_value(); }); });
     if (has_one)
@@ -348,7 +350,7 @@ std::string command_template::show(const input_line& line, std::size_t slot) con
     return text;
 }
 
-std::string command_template::key(const input_line& line) const {
+std::uint64_t command_template::key(const input_line& line) const {
     std::string all;
     for (const auto& word : rules_.shell)
         all += word + '\n';
@@ -358,6 +360,27 @@ std::string command_template::key(const input_line& line) const {
     for (const auto& p : line.parts)
         all += p + '\0';
     return log_key(all);
+}
+
+std::string command_template::what_reads_again() const {
+    if (form_ != form::shell)
+        return {};
+    std::string all;
+    for (const auto& p : words_.front())
+        all += p.place ? "x" : p.text;
+    for (const std::string_view sign : {"$((", "((", "[["}) {
+        if (all.find(sign) != std::string::npos)
+            return std::string(sign);
+    }
+    std::ranges::replace_if(
+        all, [](char c) { return std::string_view("\t\n;&|(){}`").find(c) != std::string_view::npos; }, ' ');
+    for (const auto& word : split(all)) {
+        for (const std::string_view builtin : {"eval", "trap", "let"}) {
+            if (word == builtin)
+                return word;
+        }
+    }
+    return {};
 }
 
 std::size_t command_template::cost(const std::string& input) const noexcept {

@@ -14,6 +14,7 @@
 #include <muster/subprocess.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,9 +50,11 @@ public:
     /// *Returns* a text, such as a tag, with the input put into its placeholders.
     [[nodiscard]] std::string fill_in(const std::string& text, const input_line& line, std::size_t slot) const;
     /// A hash of template and input, which is the same in every run.
-    [[nodiscard]] std::string key(const input_line& line) const;
+    [[nodiscard]] std::uint64_t key(const input_line& line) const;
     /// *Returns* about how many bytes of arguments an input takes beside others in one command.
     [[nodiscard]] std::size_t cost(const std::string& input) const noexcept;
+    /// *Returns* the word in the command line by which a shell would read an input after all, such as eval; or nothing.
+    [[nodiscard]] std::string what_reads_again() const;
     /// The template as it was given.
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
 

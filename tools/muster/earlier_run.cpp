@@ -32,12 +32,12 @@ std::uint64_t number_of(const std::string& key) {
 
 } // namespace
 
-std::string log_key(std::string_view text) {
+std::uint64_t log_key(std::string_view text) {
     // FNV-1a.
     std::uint64_t hash = 0xcbf29ce484222325u;
     for (const char c : text)
         hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-    return fmt::format("{:016x}", hash);
+    return hash;
 }
 
 bool begins_like_an_entry(std::string_view text) noexcept {
@@ -77,6 +77,7 @@ earlier_run::earlier_run(int fd, const std::string& file, std::string command, s
     }
     // A last line without a line feed may be half an entry: that command runs again. A text that can't be half an entry
     // is another program's, and is not cut off.
+    keep_last_of_each();
     cut_off_ = !buffer.empty();
     if (!begins_like_an_entry(buffer))
         refuse_line(number);
@@ -95,29 +96,48 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
         const auto& index = o.at("index");
         if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
             throw std::out_of_range("no index");
-        auto& e = entries_[index.get<std::uint64_t>()];
-        e.key = number_of(o.at("key").get<std::string>());
-        e.ok = o.at("outcome").get<std::string>() == "ok";
+        const bool succeeded = o.at("outcome").get<std::string>() == "ok";
+        entries_.push_back((number_of(o.at("key").get<std::string>()) & key_bits) | (succeeded ? ok : 0));
     } catch (const std::exception&) {
         refuse_line(number);
     }
 }
 
-void earlier_run::require_no_more_than(std::uint64_t lines) const {
-    if (count() > lines)
-        throw usage_error(fmt::format(
-            "--resume: {} is the log of a longer list: it has {} entries, and this list {}", file_, count(), lines));
+void earlier_run::keep_last_of_each() {
+    std::vector<std::pair<entry, std::size_t>> all; // each with its place in the log
+    all.reserve(entries_.size());
+    for (std::size_t i = 0; i != entries_.size(); ++i)
+        all.emplace_back(entries_[i], i);
+    const auto key_of = [](const std::pair<entry, std::size_t>& e) { return e.first & key_bits; };
+    std::ranges::sort(all, [&](const auto& a, const auto& b) {
+        return key_of(a) != key_of(b) ? key_of(a) < key_of(b) : a.second < b.second;
+    });
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        if (i + 1 == all.size() || key_of(all[i]) != key_of(all[i + 1]))
+            entries_[kept++] = all[i].first;
+    }
+    entries_.resize(kept);
+    entries_.shrink_to_fit();
 }
 
-bool earlier_run::succeeded(const input_line& line, const std::string& key) const {
-    const auto at = entries_.find(line.index);
-    if (at == entries_.end())
+void earlier_run::require_something_in_common() const {
+    if (count() != 0 && count_removed() == count())
+        throw usage_error(fmt::format("--resume: {} is the log of another list or another template: none of its {} {} "
+                                      "is in this one. Give the same ones, or another --jsonl file",
+            file_, count(), count() == 1 ? thing_ : thing_ + "s"));
+}
+
+std::uint64_t earlier_run::count_removed() const noexcept {
+    return static_cast<std::uint64_t>(std::ranges::count_if(entries_, [](entry e) { return (e & listed) == 0; }));
+}
+
+bool earlier_run::succeeded(const input_line& line) {
+    const auto at = std::ranges::lower_bound(entries_, line.key & key_bits, {}, [](entry e) { return e & key_bits; });
+    if (at == entries_.end() || (*at & key_bits) != (line.key & key_bits))
         return false;
-    if (at->second.key != number_of(key))
-        throw usage_error(fmt::format("--resume: {} is the log of another list or another template: line {} was "
-                                      "another {} there. Give the same ones, or another --jsonl file",
-            file_, line.number, thing_));
-    return at->second.ok;
+    *at |= listed;
+    return (*at & ok) != 0;
 }
 
 } // namespace tool

@@ -153,9 +153,8 @@ int fetch(const fetch_options& asked) {
     std::optional<job_log> log;
     if (!options.jsonl.empty())
         log.emplace(out, options.jsonl, options.log_mode);
-    const auto before = options.resume
-                            ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
-                            : earlier_run();
+    auto before = options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
+                                 : earlier_run();
     const auto is_there = [&](const planned_request& what, const input_line& line) {
         const auto name = options.server_names && what.name.empty() ? url_name(what.url) : maker.file_name(line, what);
         return folder.is_open() ? folder.has_file(name) : !what.name.empty() && is_file_here(name);
@@ -166,14 +165,21 @@ int fetch(const fetch_options& asked) {
     // A body that is not where it is to be now is fetched again.
     const auto is_done = [&](const input_line& line) {
         const auto what = maker.plan(line);
+        const bool succeeded = before.succeeded(line);
         if (options.skip_existing && has_place(what) && is_there(what, line))
             return true;
-        return options.resume && before.succeeded(line, maker.key(line, what.url)) &&
-               (!has_place(what) || is_there(what, line));
+        return succeeded && (!has_place(what) || is_there(what, line));
     };
+    const auto content = [&](const input_line& line) { return maker.key(line, maker.plan(line).url); };
+    if (log)
+        source->know_by(content);
     const bool passes_over = options.resume || options.skip_existing;
-    if (passes_over && file != "-" && source->is_finite())
-        source->expect(before.look_ahead(*open_source(options), is_done));
+    if (passes_over && file != "-" && source->is_finite()) {
+        const auto trial = open_source(options);
+        if (log)
+            trial->know_by(content);
+        source->expect(before.look_ahead(*trial, is_done));
+    }
     // A request has a connection and a file, or looks up a name, which takes more.
     options.limit = limit_in_reach(options, "requests");
     begin_log(log, options, before, "that URL is asked for again");
@@ -187,15 +193,19 @@ int fetch(const fetch_options& asked) {
     jar.load(client);
     fetch_batch b(options, together, client, *source, ledger, out, folder, log ? &*log : nullptr);
     if (passes_over)
-        pass_over_what_is_done(
-            *source, is_done, [&](const input_line& line) { b.pass_over(line.index); },
-            [&](const std::string& why) { b.refuse(why); });
+        source->only_if([&](const input_line& line) {
+            if (!is_done(line))
+                return true;
+            b.pass_over(line.index);
+            return false;
+        });
     // Made last: it refers to the batch and the writer until it is gone.
     stop_signals signals;
     run_batch(b, signals);
     out.drain();
     if (log)
         log->close();
+    say_what_was_removed(before, *source, options);
     if (source->taken() == 0 && source->exhausted() && b.signal() == 0)
         throw usage_error(nothing_in(*source));
     if (b.dropped_bodies())

@@ -126,10 +126,6 @@ fetch_batch::fetch_batch(const fetch_options& options, std::size_t together, htt
 muster::task<> fetch_batch::attempt(job& j) {
     j.status = 0;
     j.bytes = 0;
-    if (!refused_.empty()) {
-        stop(refused_);
-        throw std::runtime_error(refused_);
-    }
     const auto what = maker_.plan(j.line);
     maker_.require_sound(j.line, what);
     if (!j.details)
@@ -322,11 +318,8 @@ void fetch_batch::printed(job& j, verdict& v, const std::string& problem) {
     if (v.state == muster::outcome_state::value && !to_standard_output_ && (d == nullptr || d->file.empty()))
         dropped_ += j.bytes;
     count(j, v);
-    // After refuse() the log belongs to another list of URLs, so nothing but a success is added.
-    if (log_ == nullptr || (!refused_.empty() && v.state != muster::outcome_state::value))
-        return;
-    const auto url = maker_.plan(j.line).url;
-    log_->add_url(j, v, url, maker_.key(j.line, url), d != nullptr ? d->file : std::string());
+    if (log_ != nullptr)
+        log_->add_url(j, v, maker_.plan(j.line).url, d != nullptr ? d->file : std::string());
 }
 
 } // namespace tool

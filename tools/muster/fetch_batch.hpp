@@ -39,8 +39,6 @@ public:
     fetch_batch(const fetch_options& options, std::size_t together, muster::http::client& client, line_source& source,
         printed_ledger& ledger, writer& out, output_folder& folder, job_log* log);
 
-    /// From now on nothing is asked for: the text says why.
-    void refuse(std::string why) { refused_ = std::move(why); }
     /// Says that a line is not asked for: with --keep-order the bodies behind it need not wait for it.
     void pass_over(std::uint64_t index);
     /// *Returns* why standard output could not be written; empty if it could.
@@ -72,7 +70,6 @@ private:
     request_maker maker_;
     bool safe_to_repeat_;
     bool to_standard_output_;
-    std::string refused_;
     std::string failure_;
     std::uint64_t dropped_ = 0;
     output_folder& folder_;

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -46,9 +47,32 @@ const char* name_of(muster::outcome_state how) noexcept {
 
 using json = nlohmann::ordered_json;
 
+/// "2026-01-31T12:00:00.123Z". The loop's clock, which is never set, has another beginning than the calendar's.
+std::string time_for_log(muster::loop_clock::time_point when) {
+    using namespace std::chrono;
+    const auto then = system_clock::now() - duration_cast<system_clock::duration>(muster::loop_clock::now() - when);
+    const auto milliseconds = floor<std::chrono::milliseconds>(then.time_since_epoch()).count();
+    const std::time_t seconds = static_cast<std::time_t>(milliseconds / 1000);
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+        parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, milliseconds % 1000);
+}
+
+const std::string& host_name() {
+    static const std::string name = [] {
+        char text[256] = {};
+        return ::gethostname(text, sizeof text - 1) == 0 ? std::string(text) : std::string();
+    }();
+    return name;
+}
+
 void add_end(json& o, const job& j, const verdict& v) {
     o["seconds"] = std::round(std::chrono::duration<double>(j.took).count() * 1e6) / 1e6;
     o["attempts"] = j.attempts;
+    if (j.attempts != 0)
+        o["started"] = time_for_log(j.began);
+    o["host"] = host_name();
     if (v.state == muster::outcome_state::error) {
         o["error_type"] = short_type(v.error);
         o["error"] = problem_of(v.error);
@@ -163,8 +187,7 @@ void job_log::fail(const std::string& why) {
         failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why);
 }
 
-void job_log::add_url(
-    const job& j, const verdict& v, const std::string& url, const std::string& key, const std::string& file) {
+void job_log::add_url(const job& j, const verdict& v, const std::string& url, const std::string& file) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -172,7 +195,7 @@ void job_log::add_url(
     o["url"] = muster::http::without_password(url);
     if (url != j.line.text)
         o["input"] = without_password_of_input(j.line.text);
-    o["key"] = key;
+    o["key"] = fmt::format("{:016x}", j.line.key);
     o["outcome"] = name_of(v.state);
     if (!file.empty())
         o["file"] = file;
@@ -182,7 +205,7 @@ void job_log::add_url(
     write(line_of(o));
 }
 
-void job_log::add_command(const job& j, const verdict& v, const std::string& key, const std::string& command) {
+void job_log::add_command(const job& j, const verdict& v, const std::string& command) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -190,7 +213,7 @@ void job_log::add_command(const job& j, const verdict& v, const std::string& key
     if (j.line.is_list())
         o["inputs"] = j.line.parts;
     o["command"] = command;
-    o["key"] = key;
+    o["key"] = fmt::format("{:016x}", j.line.key);
     o["outcome"] = name_of(v.state);
     const auto* exit = v.state == muster::outcome_state::error ? muster::get_if<muster::exit_error>(v.error) : nullptr;
     const auto* signal =
@@ -230,6 +253,15 @@ void begin_log(
     } else if (log->begin_anew() && !options.quiet) {
         complain(fmt::format("{} was the log of an earlier run: it is {}.old now", options.jsonl, options.jsonl));
     }
+}
+
+void say_what_was_removed(const earlier_run& before, const line_source& source, const batch_options& options) {
+    const auto count = before.count_removed();
+    if (options.quiet || count == 0 || !source.exhausted())
+        return;
+    complain(fmt::format("{} of {} {} not in the list any more, and {} there",
+        count == 1 ? "1 entry" : fmt::format("{} entries", count), options.jsonl, count == 1 ? "is" : "are",
+        count == 1 ? "stays" : "stay"));
 }
 
 } // namespace tool

@@ -6,7 +6,7 @@
 /// --keep-order in the order of the input. The writer gets each at once and
 /// writes it whole: what is there after a crash, or on a full disk, can be read.
 ///
-///     log.add_url(job, verdict, url, key);
+///     log.add_url(job, verdict, url, file);
 ///     if (!log.failure().empty()) ...
 
 #include "batch.hpp"
@@ -36,12 +36,10 @@ public:
     /// Readable, unless it is standard output. *Errors*: usage_error if it is no file that can be gone back in.
     [[nodiscard]] int descriptor_to_resume() const;
 
-    /// `url` is what the line became; `key` says which request it was, see earlier_run; `file` has the body, unless it
-    /// is empty.
-    void add_url(
-        const job& j, const verdict& v, const std::string& url, const std::string& key, const std::string& file);
-    /// `key` says which command it was, whatever its text may be: see earlier_run.
-    void add_command(const job& j, const verdict& v, const std::string& key, const std::string& command);
+    /// `url` is what the line became; `file` has the body, unless it is empty.
+    void add_url(const job& j, const verdict& v, const std::string& url, const std::string& file);
+    /// `command` is what the line became.
+    void add_command(const job& j, const verdict& v, const std::string& command);
     /// Closes the file, once the writer is drained. After that failure() says whether all was well.
     void close();
     /// Why writing it failed; empty if it did not. Known after close().
@@ -68,5 +66,8 @@ private:
 /// Makes the log, if there is one, ready for its first entry and says what became of an earlier one. `again` says what
 /// is done about an entry that was cut off.
 void begin_log(std::optional<job_log>& log, const batch_options& options, const earlier_run& before, const char* again);
+
+/// Says how many entries of the log are of inputs that are not in the list any more, once that was read to its end.
+void say_what_was_removed(const earlier_run& before, const line_source& source, const batch_options& options);
 
 } // namespace tool

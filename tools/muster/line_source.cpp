@@ -222,7 +222,10 @@ line_source::took line_source::take_one(input_line& line, int& reads) {
     // One read a call at the most, so that an endless stream of blank lines does not block the loop.
     for (;; ++reads) {
         while (take_raw(line.text, line.too_long)) {
-            if (!accept(line.text))
+            // A blank line inside of quotes is part of the text.
+            if (!unfinished_.empty())
+                ++lines_;
+            else if (!accept(line.text))
                 continue;
             line.number = lines_;
             if (splitter_ && !line.too_long) {
@@ -295,12 +298,56 @@ line_source::took line_source::take_bundle(input_line& line, int& reads) {
     }
 }
 
+/// A line that is longer than a block makes a longer block, up to a limit; the input is cut there.
+line_source::took line_source::take_block(input_line& line, int& reads) {
+    constexpr std::size_t most_blocks = 64;
+    for (;; ++reads) {
+        const auto there = buffer_.size() - at_;
+        std::size_t size = 0;
+        if (there != 0 && (no_more_input_ || stopped_) && there <= block_) {
+            size = there;
+        } else if (there >= block_) {
+            auto end = buffer_.rfind(rules_.end, at_ + block_ - 1);
+            if (end == std::string::npos || end < at_)
+                end = buffer_.find(rules_.end, at_ + block_);
+            if (end != std::string::npos)
+                size = end + 1 - at_;
+            else if (no_more_input_ || stopped_ || there >= most_blocks * block_)
+                size = there;
+        }
+        if (size != 0) {
+            line = input_line();
+            line.is = input_line::kind::block;
+            line.parts.push_back(buffer_.substr(at_, size));
+            line.number = lines_ + 1;
+            const auto& block = line.parts.front();
+            lines_ += static_cast<std::uint64_t>(std::ranges::count(block, rules_.end));
+            lines_ += block.back() == rules_.end ? 0 : 1;
+            line.text = fmt::format("lines {} to {}", line.number, lines_);
+            at_ += size;
+            scanned_ = at_;
+            return took::line;
+        }
+        if (no_more_input_) {
+            ended_ = true;
+            return took::end;
+        }
+        if (stopped_ || (reads != 0 && !regular_) || !ready_to_read())
+            return took::nothing_yet;
+        read_more();
+    }
+}
+
 line_source::took line_source::try_take(input_line& line) {
     for (int reads = 0;;) {
-        const auto what = bundle_.most_inputs != 0 ? take_bundle(line, reads) : take_one(line, reads);
+        const auto what = block_ != 0                ? take_block(line, reads)
+                          : bundle_.most_inputs != 0 ? take_bundle(line, reads)
+                                                     : take_one(line, reads);
         if (what != took::line)
             return what;
         line.index = taken_++;
+        if (content_)
+            line.key = occurrences_.next(content_(line));
         if (is_wanted(line))
             return what;
     }

@@ -9,6 +9,7 @@
 ///     auto line = co_await source.next();      // empty at the end
 
 #include "input_shape.hpp"
+#include "occurrences.hpp"
 #include "posix/owned_fd.hpp"
 
 #include <muster/mutex.hpp>
@@ -28,11 +29,13 @@ struct input_line {
     input_line() {}
     std::uint64_t index = 0;  ///< among those that count, from 0
     std::uint64_t number = 0; ///< among all lines, from 1
+    std::uint64_t key = 0;    ///< what it is known by in a log, see know_by()
     std::string text;
-    enum class kind : std::uint8_t { line, columns, combination, bundle };
+    enum class kind : std::uint8_t { line, columns, combination, bundle, block };
     kind is = kind::line;
-    bool too_long = false;          ///< the text is only its beginning
-    std::vector<std::string> parts; ///< its columns; or its inputs, which the text shows with spaces between them
+    bool too_long = false; ///< the text is only its beginning
+    /// Its columns; or its inputs, which the text shows with spaces between them; or its block of lines.
+    std::vector<std::string> parts;
 
     /// Whether {} stands for all parts, each a word, and not for the text.
     [[nodiscard]] bool is_list() const noexcept { return is == kind::combination || is == kind::bundle; }
@@ -73,9 +76,13 @@ public:
     void cut_into_columns(const column_rules& columns) { splitter_.emplace(columns.separator, columns.is_csv); }
     /// Takes the first line off, which names the columns; waits for it. *Errors*: usage_error.
     [[nodiscard]] std::vector<std::string> take_header();
+    /// Whole lines, so many bytes of them at most, become one, whose text only says which they are.
+    void give_blocks_of(std::size_t bytes) { block_ = bytes; }
     /// Several lines become one.
     void bundle(bundle_rules rules) { bundle_ = std::move(rules); }
 
+    /// Lines get a key, made of what `content` returns, a hash, and of how often that came before.
+    void know_by(std::function<std::uint64_t(const input_line&)> content) { content_ = std::move(content); }
     /// Lines for which it says false are counted as passed_over(), and not given. They have their index.
     void only_if(std::function<bool(const input_line&)> wanted) { wanted_ = std::move(wanted); }
 
@@ -120,6 +127,7 @@ private:
     [[nodiscard]] took take_one(input_line& line, int& reads);
     void cut(input_line& line) const;
     [[nodiscard]] took take_bundle(input_line& line, int& reads);
+    [[nodiscard]] took take_block(input_line& line, int& reads);
     [[nodiscard]] took take_bundle_so_far(input_line& line);
     /// Takes a line off the buffer, if there is one. *Returns* false if it needs more input.
     [[nodiscard]] bool take_raw(std::string& text, bool& too_long);
@@ -129,6 +137,8 @@ private:
 
     std::string name_;
     line_rules rules_;
+    std::function<std::uint64_t(const input_line&)> content_;
+    occurrences occurrences_;
     std::function<bool(const input_line&)> wanted_;
     std::optional<std::size_t> expected_;
     std::vector<std::string> arguments_;
@@ -136,6 +146,7 @@ private:
     std::optional<combinations> combined_;
     std::optional<column_splitter> splitter_;
     std::string unfinished_; ///< lines of a record of CSV whose quotes are still open
+    std::size_t block_ = 0;  ///< bytes; 0: lines are given one by one
     bundle_rules bundle_;
     input_line begun_; ///< the bundle that is being made
     std::size_t begun_bytes_ = 0;

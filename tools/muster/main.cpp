@@ -4,6 +4,7 @@
 #include "demo.hpp"
 #include "fetch.hpp"
 #include "fetch_words.hpp"
+#include "help.hpp"
 #include "own_arguments.hpp"
 #include "run.hpp"
 #include "streams.hpp"
@@ -57,22 +58,37 @@ struct run_words : tool::batch_words {
     bool as_many_as_fit = false;
     std::string own_placeholder;
     std::string shell;
+    std::string stdin_from;
+    bool pipe = false;
+    std::string block;
+    bool tty = false;
+    bool trace = false;
+    std::string max_output;
+    std::string nice;
     std::optional<std::vector<tool::input_list>> inputs; ///< what stands behind :::
 };
 
-/// The three ways to use it can't be told from the options.
-class run_formatter final : public CLI::Formatter {
-public:
-    std::string make_usage(const CLI::App*, std::string) const override {
-        return "Usage: muster run [OPTIONS] TEMPLATE ::: INPUT...\n"
-               "       muster run [OPTIONS] TEMPLATE [-f FILE]     inputs from FILE or standard input, one a line\n"
-               "       muster run [OPTIONS] [-f FILE]              commands from FILE or standard input, one a line\n";
-    }
-};
+/// The ways to use it can't be told from the options.
+constexpr const char* usage_of_run = "Usage: muster run [OPTIONS] TEMPLATE ::: INPUT... [::: INPUT...]...\n"
+                                     "       muster run [OPTIONS] TEMPLATE [-f FILE]   inputs, one a line\n"
+                                     "       muster run [OPTIONS] [-f FILE]            commands, one a line\n"
+                                     "Options stand before the template. Lines are read from standard input\n"
+                                     "unless there is a FILE.\n";
+
+tool::option_groups groups_of_run() {
+    return {{"Common options", {"--help", "--limit", "--file", "--keep-order", "--dry-run", "--retries", "--timeout",
+                                   "--jsonl", "--resume", "--quiet"}},
+        {"Inputs", {"--null", "--max-args", "--xargs", "--colsep", "--csv", "--header", "-I", "--pipe", "--block"}},
+        {"Commands", {"--shell", "--stdin-from", "--tty", "--grace", "--linger", "--max-output", "--nice"}},
+        {"Output", {"--ungroup", "--line-buffer", "--tag", "--tagstring", "--results", "--failed", "--trace",
+                       "--spool-limit", "--log-mode", "--ledger", "--progress", "--bar", "--no-progress"}},
+        {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
+        {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
+}
 
 void describe_run(CLI::App& app, run_words& w) {
     app.prefix_command();
-    app.formatter(std::make_shared<run_formatter>());
+    app.formatter(std::make_shared<tool::grouped_help>(usage_of_run, groups_of_run()));
     app.add_option("-f,-a,--file", w.file, "read lines from FILE; - is standard input")->type_name("FILE");
     app.add_flag("-0,--null", w.nul_separated, "lines end with a NUL, as find -print0 writes them");
     w.describe(app, "command", "at most N at once (as many as there are processors)",
@@ -104,20 +120,33 @@ void describe_run(CLI::App& app, run_words& w) {
     app.add_option("-I", w.own_placeholder, "WORD stands for the input in the template, and nothing else does")
         ->type_name("WORD");
     app.add_option("--shell", w.shell, "have this shell read each command: 'bash -o pipefail'")->type_name("SHELL");
+    app.add_option("--stdin-from", w.stdin_from, "what each command reads on standard input (nothing)")
+        ->type_name("FILE");
+    app.add_flag("--pipe", w.pipe, "give each command a block of lines on standard input, instead of an argument");
+    app.add_option("--block", w.block, "how large these blocks are: 100K, 10M (1M)")->type_name("SIZE");
+    app.add_flag("--tty", w.tty, "one command at a time, which reads and writes the terminal itself");
+    app.add_flag("-t,--trace", w.trace, "print each command on standard error as it starts");
+    app.add_option("--max-output", w.max_output, "end a command that writes more than SIZE, which is a failure")
+        ->type_name("SIZE");
+    app.add_option("--nice", w.nice, "run the commands with a niceness that is higher by N")->type_name("N");
     app.add_flag("--dry-run", w.dry_run, "print the commands and run none");
     tool::take_last_of_repeated(app);
-    app.footer(std::string(
-        "In the template {} is the input, {.} the input without extension, {/} its last component, {//} its\n"
-        "directory, {/.} its last component without extension, {#} its number, {%} the place it runs in, from 1\n"
-        "to the limit. Without any of them the input is put last. A template of several words is executed as\n"
-        "it is; one word is a command line, and a shell reads it if it has anything for a shell in it. Inputs\n"
-        "are never read by a shell, whatever is in them.\n\n"
-        "muster run 'convert {} {.}.png' ::: *.jpg\n"
-        "find . -name '*.log' -print0 | muster run -0 gzip\n"
-        "muster run --limit 8 --retries 2 --jsonl log.jsonl --resume -f commands.txt\n\n"
-        "The ledger is printed at the end, on standard error. Ctrl-C ends what runs and prints it as well; "
-        "twice\nkills what runs.\n\n"
-        "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n"));
+    app.footer(std::string("In the template {} is the input, {.} the input without extension, {/} its last\n"
+                           "component, {//} its directory, {/.} its last component without extension, {#}\n"
+                           "its number, {%} the place it runs in, from 1 to the limit; {1} and {name} are\n"
+                           "parts of it. Without any of them the input is put last. A template of several\n"
+                           "words is executed as it is; one word is a command line, and a shell reads it if\n"
+                           "it has anything for a shell in it. Inputs are never read by a shell, whatever\n"
+                           "is in them. One that begins with - is an option for the command: write -- in\n"
+                           "front of {}, as in 'rm -- {}'.\n\n"
+                           "muster run 'convert {} {.}.png' ::: *.jpg\n"
+                           "find . -name '*.log' -print0 | muster run -0 gzip\n"
+                           "muster run --limit 8 --retries 2 --jsonl log.jsonl --resume -f commands.txt\n"
+                           "muster run 'echo {1}-{2}' ::: a b ::: 1 2\n\n"
+                           "The ledger is printed at the end, on standard error. Ctrl-C ends what runs and\n"
+                           "prints it as well; twice kills what runs.\n\n"
+                           "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted,\n"
+                           "143 ended by SIGTERM.\n"));
 }
 
 tool::run_options understand(const run_words& w, std::vector<std::string> words) {
@@ -150,6 +179,19 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
     if (!w.max_args.empty())
         o.inputs_each = tool::parse_count(w.max_args, "-n", 1, 1'000'000);
     o.own_placeholder = w.own_placeholder;
+    o.stdin_from = w.stdin_from;
+    if (!w.block.empty() && !w.pipe)
+        throw usage_error("--block says how large the blocks of --pipe are: give that, too");
+    if (w.pipe)
+        o.block_size = w.block.empty() ? std::uint64_t{1} << 20 : tool::parse_size(w.block, "--block");
+    if (o.block_size > std::uint64_t{1} << 30)
+        throw usage_error("--block: a block is kept in memory, and can't be larger than 1G");
+    o.has_terminal = w.tty;
+    o.trace = w.trace;
+    if (!w.max_output.empty())
+        o.most_output = tool::parse_size(w.max_output, "--max-output");
+    if (!w.nice.empty())
+        o.nice = static_cast<int>(tool::parse_count(w.nice, "--nice", 1, 39));
     for (const auto word : std::views::split(w.shell, ' ')) {
         if (!word.empty())
             o.shell.emplace_back(word.begin(), word.end());
@@ -282,6 +324,7 @@ int run(int argc, char** argv) {
 
     tool::fetch_words fetching;
     auto* fetch = app.add_subcommand("fetch", "get many URLs at once");
+    fetch->formatter(std::make_shared<tool::grouped_help>(std::string(), tool::option_groups()));
     fetching.describe(*fetch);
     run_words running;
     auto* run_many = app.add_subcommand("run", "run many commands at once");

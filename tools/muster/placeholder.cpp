@@ -125,6 +125,9 @@ std::optional<placeholders::found> placeholders::parse(std::string_view text, st
 
 std::optional<placeholders::found> placeholders::at(std::string_view text, std::size_t place) const {
     const auto f = parse(text, place);
+    if (f && on_standard_input && f->what.what != placeholder::form::number && f->what.what != placeholder::form::slot)
+        throw usage_error(fmt::format(
+            "the template has {}, but with --pipe the lines come on standard input", text.substr(place, f->size)));
     if (f && parts && f->what.part > *parts)
         throw usage_error(fmt::format("the template has {0}, and an input has {1}: give more lists behind ::: or "
                                       "columns with --colsep; {{{0}}} stands for {0} itself",

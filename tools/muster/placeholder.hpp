@@ -46,6 +46,7 @@ struct placeholders {
     std::vector<std::string> names;       ///< of the columns
     std::optional<std::size_t> parts = 1; ///< that each input has; nothing: they differ
     bool are_lists = false;               ///< {} stands for several words
+    bool on_standard_input = false;       ///< no placeholder stands for the input
 
     /// *Returns* the placeholder that the text has at this place, if it has one.
     /// *Errors*: usage_error if it is of a part that no input has.

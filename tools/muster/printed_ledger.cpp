@@ -42,6 +42,8 @@ std::string kind_of(const std::exception_ptr& error) {
         {"file_error", "file not written"}, {"digest_error", "digest differs"}, {"line_error", "bad line"},
         {"body_error", "body not sent"}, {"command_not_found_error", "no such command"},
         {"spawn_error", "can't be started"}};
+    if (muster::is_a<output_too_long_error>(error))
+        return "too much output";
     const auto type = short_type(error);
     const auto* named = std::ranges::find(names, type, &std::pair<std::string_view, const char*>::first);
     if (named != std::ranges::end(names))
@@ -187,15 +189,19 @@ std::string printed_ledger::why_nothing_ran() const {
     return first.problem.empty() ? first.name : first.problem.front();
 }
 
-std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
-    std::string text;
+std::string printed_ledger::first_line() const {
     const auto& c = counts_;
-    text += fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started", c.submitted(),
+    auto line = fmt::format("{} submitted = {} succeeded + {} failed + {} cancelled + {} not started", c.submitted(),
         c.succeeded(), c.failed(), c.cancelled(), c.not_started());
     if (const auto& i = inputs_; i.submitted() != 0)
-        text += fmt::format(" [{} inputs = {} + {} + {} + {}]", i.submitted(), i.succeeded(), i.failed(), i.cancelled(),
+        line += fmt::format(" [{} inputs = {} + {} + {} + {}]", i.submitted(), i.succeeded(), i.failed(), i.cancelled(),
             i.not_started());
-    text += '\n';
+    return line + '\n';
+}
+
+std::string printed_ledger::text(const line_source& from, std::chrono::nanoseconds elapsed) const {
+    std::string text = first_line();
+    const auto& c = counts_;
     text +=
         fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), of_ == of::commands ? "of output" : "received",
             show_duration(elapsed), c.retries(), c.retries() == 1 ? "retry" : "retries");

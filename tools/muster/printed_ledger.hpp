@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,12 @@ namespace tool {
 [[nodiscard]] std::string problem_of(const std::exception_ptr& error);
 /// *Returns* a line of muster fetch's input, a URL or what goes into one, without a password.
 [[nodiscard]] std::string without_password_of_input(const std::string& input);
+
+/// A command wrote more than --max-output.
+class output_too_long_error : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
 
 /// *Returns* a failure's kind and the first line of its problem: "exit status 1: no such file".
 [[nodiscard]] std::string summary_of(const std::exception_ptr& error);
@@ -57,6 +64,8 @@ public:
 
     /// *Returns* the first problem if every job failed because its command could not be started; otherwise nothing.
     [[nodiscard]] std::string why_nothing_ran() const;
+    /// *Returns* its counts.
+    [[nodiscard]] std::string first_line() const;
     /// *Returns* the ledger for people, in some lines.
     [[nodiscard]] std::string text(const line_source& from, std::chrono::nanoseconds elapsed) const;
 

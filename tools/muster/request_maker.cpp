@@ -149,7 +149,7 @@ muster::http::request request_maker::make(const input_line& line, const std::str
     return ask;
 }
 
-std::string request_maker::key(const input_line& line, const std::string& url) const {
+std::uint64_t request_maker::key(const input_line& line, const std::string& url) const {
     // Where the input goes into headers or data, it makes requests of one URL different ones.
     return log_key(common_ + '\n' + url + (url_ && !url_->has_input() ? '\n' + line.text : std::string()));
 }

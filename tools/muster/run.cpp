@@ -15,6 +15,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -87,6 +88,8 @@ public:
         }
         if (options_.inputs_each != 0)
             source->bundle(bundle_);
+        if (options_.block_size != 0)
+            source->give_blocks_of(options_.block_size);
         return source;
     }
     /// *Returns* which placeholders there are, once the source was opened.
@@ -100,6 +103,7 @@ public:
             p.parts = options_.inputs_each;
         else if (options_.inputs)
             p.parts = options_.inputs->size();
+        p.on_standard_input = options_.block_size != 0;
         p.are_lists = options_.inputs_each != 0 || (options_.inputs && options_.inputs->size() > 1);
         return p;
     }
@@ -154,6 +158,24 @@ void check(const run_options& o) {
         throw usage_error("--colsep and --csv cut the lines of one list: that excludes a second list");
     if (o.columns.has_header && !o.columns.has_columns() && !has_lists)
         throw usage_error("--header names columns: say with --csv or --colsep how they are separated");
+    if (o.block_size != 0) {
+        if (o.words.empty() || o.inputs || o.inputs_each != 0 || o.columns.has_columns())
+            throw usage_error(
+                "--pipe gives a command lines on its standard input: that takes a template, and a file or "
+                "standard input, and excludes :::, -n, -X, --colsep and --csv");
+        if (o.resume || !o.stdin_from.empty() || o.has_terminal)
+            throw usage_error("--pipe and --resume, --stdin-from or --tty exclude each other");
+    }
+    if (o.has_terminal && is_standard_input(o))
+        throw usage_error("--tty leaves standard input to the commands: give the inputs with ::: or -f");
+    if (o.has_terminal && (!o.stdin_from.empty() || o.keep_order || o.line_buffered || o.tag || !o.results.empty()))
+        throw usage_error("--tty lets commands read and write the terminal themselves: that excludes --stdin-from, "
+                          "--keep-order, --line-buffer, --tag and --results");
+    if (!o.stdin_from.empty() && ::access(o.stdin_from.c_str(), R_OK) != 0)
+        throw usage_error(
+            fmt::format("--stdin-from: {} can't be read: {}", o.stdin_from, std::generic_category().message(errno)));
+    if (o.ungrouped && o.most_output != 0)
+        throw usage_error("--max-output: with --ungroup the output does not pass through muster");
     if (o.ungrouped && o.keep_order)
         throw usage_error("--ungroup and --keep-order exclude each other: what is not held back has no order");
     if (o.line_buffered && o.keep_order)
@@ -176,14 +198,22 @@ int run(const run_options& given) {
     run_options options = given;
     if (options.dry_run) {
         options.limit = 1;
+        options.machine = {};
+        options.limit_file.clear();
+        options.trace = false;
         options.quiet = true;
         options.jsonl.clear();
         options.resume = false;
     }
+    check(given);
+    if (options.has_terminal) {
+        options.limit = 1;
+        options.limit_file.clear();
+        options.ungrouped = true;
+    }
     // Commands that write to the terminal themselves know nothing of lines at its bottom.
     if (options.ungrouped && is_terminal(STDERR_FILENO))
         options.shown = batch_options::progress::none;
-    check(given);
     input_plan plan(options);
     const auto source = plan.open();
     command_template::rules rules;
@@ -193,19 +223,27 @@ int run(const run_options& given) {
                       : options.words.size() == 1 ? command_template::of_line(options.words.front(), rules)
                                                   : command_template::of_words(options.words, rules);
     plan.bundle(*source, what);
+    if (options.dry_run && !what.what_reads_again().empty())
+        complain(fmt::format("the template has {}, which reads its text again: what an input holds is not safe there",
+            what.what_reads_again()));
     writer out;
     std::optional<job_log> log;
     if (!options.jsonl.empty())
         log.emplace(out, options.jsonl, options.log_mode);
-    const auto before =
+    auto before =
         options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
-    const auto is_done = [&](const input_line& line) { return before.succeeded(line, what.key(line)); };
+    const auto is_done = [&](const input_line& line) { return before.succeeded(line); };
+    const auto content = [&](const input_line& line) { return what.key(line); };
+    if (log)
+        source->know_by(content);
     const bool is_there = !is_standard_input(options) && source->is_finite();
     const bool shows_total =
         !options.quiet && (options.shown == batch_options::progress::anywhere ||
                               (options.shown == batch_options::progress::on_terminal && is_terminal(STDERR_FILENO)));
     if (is_there && (options.resume || shows_total)) {
         const auto trial = plan.open();
+        if (log)
+            trial->know_by(content);
         source->expect(before.look_ahead(*trial, is_done));
     }
     begin_log(log, options, before, "that command runs again");
@@ -215,15 +253,21 @@ int run(const run_options& given) {
     printed_ledger ledger(printed_ledger::of::commands);
     command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);
     if (options.resume)
-        pass_over_what_is_done(
-            *source, is_done, [&](const input_line& line) { b.pass_over(line.index); },
-            [&](const std::string& why) { b.refuse(why); });
+        source->only_if([&](const input_line& line) {
+            if (!is_done(line))
+                return true;
+            b.pass_over(line.index);
+            return false;
+        });
+    if (options.nice != 0)
+        be_nicer(options.nice);
     // Made last: it refers to the batch and the writer until it is gone.
     stop_signals signals;
     run_batch(b, signals);
     out.drain();
     if (log)
         log->close();
+    say_what_was_removed(before, *source, options);
     if (source->taken() == 0 && !options.word_like_an_option.empty())
         complain(
             fmt::format("nothing ran, as there were no inputs. {} stands behind the first word of the template and "

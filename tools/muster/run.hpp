@@ -35,6 +35,12 @@ struct run_options : batch_options {
     column_rules columns;
     std::size_t inputs_each = 0; ///< for one command; 0: one, which is no list
     bool as_many_as_fit = false;
+    std::string stdin_from;        ///< a file for the standard input of each command
+    std::uint64_t block_size = 0;  ///< --pipe: so many bytes of lines are a command's standard input; 0: not so
+    std::uint64_t most_output = 0; ///< of each command; 0: no limit
+    int nice = 0;
+    bool has_terminal = false; ///< one command at a time, which reads and writes the terminal itself
+    bool trace = false;
     std::string own_placeholder;    ///< stands for the input, instead of {} and the like
     std::vector<std::string> shell; ///< and its options, which reads each command
     std::string results;            ///< a folder: each command's outputs in files of their own

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace tool {
@@ -45,10 +46,29 @@ owned_fd make_file() {
 
 } // namespace
 
+void spool_file::leave_room(std::size_t size) {
+    // Asking costs a system call: it is done once for so much.
+    constexpr std::uint64_t each = std::uint64_t{16} << 20;
+    unchecked_ += size;
+    if (end_ != 0 && unchecked_ < each)
+        return;
+    unchecked_ = 0;
+    struct statvfs about {};
+    if (::fstatvfs(file_.get(), &about) != 0)
+        return;
+    const auto total = static_cast<std::uint64_t>(about.f_blocks) * about.f_frsize;
+    const auto left = static_cast<std::uint64_t>(about.f_bavail) * about.f_frsize;
+    if (left < std::min(room_left, total / 10) + size) {
+        errno = ENOSPC;
+        fail("kept in");
+    }
+}
+
 spool_file::extent spool_file::put(std::string_view text) {
     const std::lock_guard mine(lock_);
     if (!file_.is_open())
         file_ = make_file();
+    leave_room(text.size());
     const extent e(end_, text.size());
     while (!text.empty()) {
         const auto count = ::pwrite(file_.get(), text.data(), text.size(), static_cast<off_t>(end_));

@@ -29,6 +29,8 @@ class spool_file {
 public:
     /// All spools together hold no more than about this much in memory.
     static constexpr std::size_t most_in_memory = std::size_t{32} << 20;
+    /// So much of the file system stays free, or a tenth of a small one: others need TMPDIR, too.
+    static constexpr std::uint64_t room_left = std::uint64_t{1} << 30;
 
     struct extent {
         extent(std::uint64_t a, std::size_t s) : at(a), size(s) {}
@@ -50,9 +52,13 @@ public:
     [[nodiscard]] std::uint64_t held() const noexcept { return in_memory_ + in_file_; }
 
 private:
-    mutable std::mutex lock_; ///< guards file_ and end_
+    /// *Errors*: std::system_error if too little would stay free.
+    void leave_room(std::size_t size);
+
+    mutable std::mutex lock_; ///< guards all but the two counts
     muster::detail::owned_fd file_;
     std::uint64_t end_ = 0;
+    std::uint64_t unchecked_ = 0;            ///< bytes that were put since the free room was looked at
     std::atomic<std::uint64_t> in_file_ = 0; ///< bytes of extents that were not released
     std::atomic<std::size_t> in_memory_ = 0;
 };

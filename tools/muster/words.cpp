@@ -4,12 +4,18 @@
 // word with the smallest edit distance to a mistyped one.
 #include "words.hpp"
 
+#include "streams.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <fstream>
 #include <numeric>
+#include <string_view>
+#include <utility>
+
+#include <unistd.h>
 
 namespace tool {
 
@@ -59,6 +65,14 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
     app.add_option("--spool-limit", spool_limit,
            "start nothing more while so much output waits to be read: 20M, 1G (1G); it is kept in TMPDIR")
         ->type_name("SIZE");
+    app.add_option(
+           "--max-load,--load", max_load, "start nothing more while the load is at N or above, or N% of the processors")
+        ->type_name("N[%]");
+    app.add_option("--min-memory,--memfree", min_memory, "start nothing more while less memory is available: 500M, 2G")
+        ->type_name("SIZE");
+    app.add_option("--ledger", ledger,
+           "print it always, on failures or never (if anything failed or more than one ran; else its first line)")
+        ->type_name("WHEN");
     app.add_option("--log-mode", log_mode, "permissions of a new --jsonl file (600: nobody else reads it)")
         ->type_name("MODE");
     app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
@@ -69,8 +83,27 @@ void batch_words::describe(CLI::App& app, const std::string& each, const std::st
 }
 
 void batch_words::understand(batch_options& o) const {
+    const bool names_a_file = !limit.empty() && limit.find_first_not_of("0123456789%") != std::string::npos &&
+                              ::access(limit.c_str(), F_OK) == 0;
+    if (names_a_file)
+        o.limit_file = limit;
     if (!limit.empty())
-        o.limit = parse_count(limit, "--limit", 1, 100'000);
+        o.limit = names_a_file ? limit_of_file(limit) : parse_limit(limit, "--limit");
+    if (!max_load.empty()) {
+        const bool is_part = max_load.ends_with('%');
+        const auto number =
+            parse_count(max_load.substr(0, max_load.size() - (is_part ? 1 : 0)), "--max-load", 1, 100'000);
+        o.machine.load = static_cast<double>(number) * (is_part ? static_cast<double>(processors()) / 100 : 1);
+    }
+    if (!min_memory.empty())
+        o.machine.memory = parse_size(min_memory, "--min-memory");
+    constexpr std::pair<std::string_view, batch_options::ledger> ledgers[] = {{"", batch_options::ledger::automatic},
+        {"always", batch_options::ledger::always}, {"failures", batch_options::ledger::failures},
+        {"never", batch_options::ledger::never}};
+    const auto* known = std::ranges::find(ledgers, ledger, &std::pair<std::string_view, batch_options::ledger>::first);
+    if (known == std::ranges::end(ledgers))
+        throw usage_error(fmt::format("--ledger: write always, failures or never, not '{}'", ledger));
+    o.prints = known->second;
     if (timeout == "none")
         o.timeout.reset();
     else if (!timeout.empty())
@@ -104,6 +137,22 @@ void batch_words::understand(batch_options& o) const {
     using shown = batch_options::progress;
     o.shown = no_progress ? shown::none : progress ? shown::anywhere : shown::on_terminal;
     o.with_bar = bar;
+}
+
+std::size_t parse_limit(const std::string& text, const std::string& option) {
+    constexpr std::size_t most = 100'000;
+    if (!text.ends_with('%'))
+        return parse_count(text, option, 1, most);
+    const auto percent = parse_count(text.substr(0, text.size() - 1), option, 1, most);
+    return std::clamp<std::size_t>(processors() * percent / 100, 1, most);
+}
+
+std::size_t limit_of_file(const std::string& file) {
+    std::ifstream in(file);
+    std::string text;
+    if (!(in >> text))
+        throw usage_error(fmt::format("--limit: there is no number in {}", file));
+    return parse_limit(text, fmt::format("--limit: {}", file));
 }
 
 halt_rule parse_halt(const std::string& text) {

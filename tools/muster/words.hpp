@@ -39,6 +39,9 @@ struct batch_words {
     bool keep_going = false;
     bool quiet = false;
     bool no_progress = false;
+    std::string max_load;
+    std::string min_memory;
+    std::string ledger;
     bool progress = false;
     bool bar = false;
 
@@ -48,6 +51,11 @@ struct batch_words {
     /// *Errors*: usage_error.
     void understand(batch_options& options) const;
 };
+
+/// "8", or "50%" of the processors. *Errors*: usage_error.
+[[nodiscard]] std::size_t parse_limit(const std::string& text, const std::string& option);
+/// *Returns* what the first line of the file says. *Errors*: usage_error.
+[[nodiscard]] std::size_t limit_of_file(const std::string& file);
 
 /// "soon,fail=10%", "now,success=1", "never". *Errors*: usage_error.
 [[nodiscard]] halt_rule parse_halt(const std::string& text);

@@ -249,6 +249,8 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
         before = erasure_of(shown_);
     else if (on_terminal && last_line_ == last_line::output && first.begins_line && first.written == 0)
         before = "\n";
+    // An empty text leaves the terminal's last line as it is.
+    const bool stays_in_line = on_terminal && last_line_ == last_line::output && before.empty();
     lock.unlock();
     std::string problem;
     bool ends_line = true;
@@ -260,7 +262,7 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
             !status.empty() && feed != std::string::npos && first.written + piece.size() != first.text.size())
             piece.resize(feed + 1);
         const auto size = piece.size();
-        ends_line = piece.empty() || piece.back() == '\n';
+        ends_line = piece.empty() ? !stays_in_line : piece.back() == '\n';
         draws_status = !status.empty() && ends_line;
         // One write takes the status away, prints the piece and puts the status back, so that it does not blink.
         piece = before + piece + (draws_status ? status : std::string());

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace muster {
@@ -48,6 +49,23 @@ public:
     /// for.
     process_pool_options& kill_cancelled(bool yes) noexcept;
 
+    // ---- what a worker may do ----
+    /// The entries of the environment that workers get, by their names; without it they get all of this program's.
+    process_pool_options& environment(std::vector<std::string> names);
+    /// The working folder of workers. Without it they have this program's.
+    process_pool_options& folder(std::string path);
+    /// The file to which standard output and standard error of workers are appended; "/dev/null" drops them. It is made
+    /// with the mode 0600. Without it they have this program's.
+    process_pool_options& output(std::string path);
+    /// A limit of each worker, RLIMIT_CPU or RLIMIT_FSIZE say (man 2 getrlimit), which the pool sets before the first
+    /// call. A limit of memory is memory_limit(). *Errors*: std::invalid_argument for what is no number of a limit.
+    process_pool_options& resource_limit(int resource, std::uint64_t most);
+    /// Programs that workers execute have no more rights than they.
+    process_pool_options& no_new_privileges() noexcept;
+    /// Workers compute and answer, and do nothing else: see sandbox::compute_only. Whatever the functions need of files
+    /// is opened before serve_if_worker() is called.
+    process_pool_options& compute_only() noexcept;
+
 private:
     friend class process_pool;
     std::size_t processes_ = 0;
@@ -61,6 +79,13 @@ private:
     std::uint64_t message_limit_ = std::uint64_t{64} << 20;
     std::uint64_t value_limit_ = 1'000'000;
     bool kill_cancelled_ = true;
+    bool passes_environment_ = true;
+    bool no_new_privileges_ = false;
+    bool compute_only_ = false;
+    std::vector<std::string> environment_;
+    std::string folder_;
+    std::string output_;
+    std::vector<std::pair<int, std::uint64_t>> resource_limits_;
 };
 
 } // namespace muster

@@ -39,7 +39,7 @@ using output_sink = std::function<void(std::string_view piece)>;
 
 namespace detail {
 
-enum class input_from : std::uint8_t { null, inherit, bytes, pipe };
+enum class input_from : std::uint8_t { null, inherit, bytes, pipe, file };
 
 struct output_plan {
     output_plan() {}
@@ -61,7 +61,7 @@ struct command_parts {
     bool clear_environment = false;
     std::string directory;
     input_from input = input_from::null;
-    std::string bytes;
+    std::string bytes; ///< or the path of the file
     output_plan out;
     output_plan err;
     std::uint64_t limit = std::uint64_t{64} << 20;
@@ -114,6 +114,9 @@ public:
     /// These bytes, then the end. A process that does not read them all is no failure.
     command& stdin_bytes(std::string bytes) & noexcept;
     command&& stdin_bytes(std::string bytes) && noexcept { return std::move(stdin_bytes(std::move(bytes))); }
+    /// The content of a file, which is opened when the process is started. *Errors*, then: spawn_error.
+    command& stdin_file(std::string path) &;
+    command&& stdin_file(std::string path) && { return std::move(stdin_file(std::move(path))); }
     /// For start_process: what is written to process::input().
     command& stdin_pipe() & noexcept;
     command&& stdin_pipe() && noexcept { return std::move(stdin_pipe()); }
