@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""fetch_peers.py MUSTER [--rounds N] [--urls N] [--limit N]: muster fetch beside curl --parallel on the same list.
+"""fetch_peers.py MUSTER [--rounds N] [--urls N] [--limit N]: muster fetch beside curl --parallel, and
+wget2 and aiohttp where they are installed (wget2, python3-aiohttp), on the same list.
 
-Starts nginx on loopback with a configuration of its own in a temporary folder, and gets small bodies from it with both,
+Starts nginx on loopback with a configuration of its own in a temporary folder, and gets small bodies from it with each,
 in turns, several times; prints a table of the medians. Then the most memory that each used for a tenth of the list and
 for all of it. nginx and curl must be installed.
 """
@@ -95,12 +96,19 @@ def peak_memory(command):
             return peak / 1024
         try:
             # Before its exec the child is still Python.
-            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == os.path.basename(command[0]):
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == os.path.basename(os.path.realpath(command[0])):
                 text = pathlib.Path(f"/proc/{pid}/status").read_text()
                 peak = max([peak] + [int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")])
         except OSError:
             pass  # it has just ended
         time.sleep(0.002)
+
+
+def python_with_aiohttp():
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import aiohttp"], capture_output=True).returncode == 0:
+            return python
+    return None
 
 
 def main():
@@ -113,6 +121,8 @@ def main():
     curl = shutil.which("curl")
     if curl is None:
         sys.exit("fetch_peers: curl is not installed")
+    wget2 = shutil.which("wget2")
+    python = python_with_aiohttp()
     limit = str(options.limit)
     with tempfile.TemporaryDirectory(prefix="muster-fetch-") as folder:
         nginx = server(folder)
@@ -127,6 +137,11 @@ def main():
                 config.write_text("".join(f'url = "{u}"\noutput = "/dev/null"\n' for u in urls))
                 commands["muster", count] = [options.muster, "fetch", "-q", "--limit", limit, "-f", str(plain)]
                 commands["curl", count] = [curl, "-q", "-sS", "--fail", "--parallel", "--parallel-max", limit, "-K", str(config)]
+                if wget2 is not None:
+                    commands["wget2", count] = [wget2, "-q", "--max-threads", limit, "-O", "/dev/null", "-i", str(plain)]
+                if python is not None:
+                    script = str(pathlib.Path(__file__).with_name("aiohttp_peer.py"))
+                    commands["aiohttp", count] = [python, script, str(plain), limit]
             seen = {key: [] for key in commands}
             for _ in range(options.rounds):
                 for key, command in commands.items():
@@ -139,7 +154,7 @@ def main():
         wall = statistics.median(r[0] for r in runs)
         best = min(r[0] for r in runs)
         cpu = statistics.median(r[1] for r in runs)
-        name = "muster fetch" if kind == "muster" else "curl --parallel"
+        name = {"muster": "muster fetch", "curl": "curl --parallel"}.get(kind, kind)
         print(f"{name:20} {count:7} {wall:8.3f} {best:8.3f} {cpu:8.3f} {cpu / count * 1e6:8.1f} {memory[kind, count]:8.1f}")
 
 

@@ -4,12 +4,14 @@
 
 #include <muster/executor.hpp>
 #include <muster/gather.hpp>
+#include <muster/map.hpp>
 #include <muster/semaphore.hpp>
 #include <muster/sleep.hpp>
 #include <muster/thread_pool.hpp>
 #include <muster/timeout.hpp>
 
 #include <chrono>
+#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -108,6 +110,16 @@ task<double> on_threads(muster::thread_pool& pool, std::size_t n) {
     co_return bench::wall_now() - begin;
 }
 
+task<double> in_bulk(muster::thread_pool& pool, std::size_t n) {
+    const auto input = std::views::iota(0, static_cast<int>(n));
+    const double begin = bench::wall_now();
+    {
+        auto values = co_await muster::map(input, [](int x) { return x; }).on(pool);
+        bench::keep(values);
+    }
+    co_return bench::wall_now() - begin;
+}
+
 } // namespace
 
 void add_waits() {
@@ -128,5 +140,10 @@ void add_waits() {
         bench::row("calls on a pool of two threads", {100'000}).floor_of(yielding_frame).goal({8}), [](std::size_t n) {
             muster::thread_pool pool(muster::thread_pool_options().threads(2));
             return bench::on_loop(on_threads(pool, n));
+        });
+    bench::add_row(
+        bench::row("calls on a pool of two threads, in bulk", {100'000}).floor_of(yielding_frame), [](std::size_t n) {
+            muster::thread_pool pool(muster::thread_pool_options().threads(2));
+            return bench::on_loop(in_bulk(pool, n));
         });
 }

@@ -105,7 +105,7 @@ TEST_F(muster_command, fetch_does_not_go_on_with_the_log_of_another_list) {
     expect_refused({"fetch", "--jsonl", write("no-log", "hello\n"), "--resume", url("/ok")}, "no entry of a log");
     expect_refused({"fetch", "--resume", url("/ok")}, "--resume needs --jsonl");
     expect_refused({"fetch", "--resume", "--jsonl", "-", url("/ok")}, "--resume needs --jsonl");
-    EXPECT_EQ(server_.stats().requests, 2u);
+    EXPECT_EQ(server_.stats().requests, 3u);
 }
 
 TEST_F(muster_command, fetch_reads_options_from_a_file_and_the_command_line_has_the_last_word) {

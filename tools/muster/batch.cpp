@@ -538,7 +538,7 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
         }
     }
     // -q asks for no ledger; but that nothing could be run at all must not be silent.
-    if (const auto why = ledger.why_nothing_ran(); quiet && !why.empty())
+    if (const auto why = ledger.why_nothing_ran(); (quiet || !is_wanted) && !why.empty())
         complain(why);
     auto all = problems;
     all.push_back(b.list_problem());

@@ -104,12 +104,18 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
 }
 
 void earlier_run::keep_last_of_each() {
-    const auto key_of = [](entry e) { return e & key_bits; };
-    std::ranges::stable_sort(entries_, {}, key_of);
+    std::vector<std::pair<entry, std::size_t>> all; // each with its place in the log
+    all.reserve(entries_.size());
+    for (std::size_t i = 0; i != entries_.size(); ++i)
+        all.emplace_back(entries_[i], i);
+    const auto key_of = [](const std::pair<entry, std::size_t>& e) { return e.first & key_bits; };
+    std::ranges::sort(all, [&](const auto& a, const auto& b) {
+        return key_of(a) != key_of(b) ? key_of(a) < key_of(b) : a.second < b.second;
+    });
     std::size_t kept = 0;
-    for (std::size_t i = 0; i != entries_.size(); ++i) {
-        if (i + 1 == entries_.size() || key_of(entries_[i]) != key_of(entries_[i + 1]))
-            entries_[kept++] = entries_[i];
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        if (i + 1 == all.size() || key_of(all[i]) != key_of(all[i + 1]))
+            entries_[kept++] = all[i].first;
     }
     entries_.resize(kept);
     entries_.shrink_to_fit();

@@ -89,9 +89,11 @@ std::vector<std::string> column_splitter::split(const std::string& line) const {
     if (is_csv_) {
         columns.emplace_back();
         bool is_quoted = false;
-        for (std::size_t at = 0; at != line.size(); ++at) {
+        // Lines of CSV end with a carriage return and a line feed, as the standard has it, or with a line feed.
+        const auto size = line.size() - (line.ends_with('\r') ? 1 : 0);
+        for (std::size_t at = 0; at != size; ++at) {
             const char c = line[at];
-            if (c == '"' && is_quoted && at + 1 != line.size() && line[at + 1] == '"')
+            if (c == '"' && is_quoted && at + 1 != size && line[at + 1] == '"')
                 columns.back() += line[++at];
             else if (c == '"' && (is_quoted || columns.back().empty()))
                 is_quoted = !is_quoted;

@@ -222,7 +222,10 @@ line_source::took line_source::take_one(input_line& line, int& reads) {
     // One read a call at the most, so that an endless stream of blank lines does not block the loop.
     for (;; ++reads) {
         while (take_raw(line.text, line.too_long)) {
-            if (!accept(line.text))
+            // A blank line inside of quotes is part of the text.
+            if (!unfinished_.empty())
+                ++lines_;
+            else if (!accept(line.text))
                 continue;
             line.number = lines_;
             if (splitter_ && !line.too_long) {

@@ -199,6 +199,8 @@ int run(const run_options& given) {
     if (options.dry_run) {
         options.limit = 1;
         options.machine = {};
+        options.limit_file.clear();
+        options.trace = false;
         options.quiet = true;
         options.jsonl.clear();
         options.resume = false;
@@ -206,6 +208,7 @@ int run(const run_options& given) {
     check(given);
     if (options.has_terminal) {
         options.limit = 1;
+        options.limit_file.clear();
         options.ungrouped = true;
     }
     // Commands that write to the terminal themselves know nothing of lines at its bottom.

@@ -63,10 +63,11 @@ fn ping_pong(n: usize) {
 }
 
 fn posts(n: usize) {
-    let (letters, mut out) = mpsc::unbounded_channel::<Box<dyn FnOnce() -> usize + Send>>();
+    type Letter = Box<dyn FnOnce() -> usize + Send>;
+    let (letters, mut out) = mpsc::unbounded_channel::<Letter>();
     let poster = std::thread::spawn(move || {
         for _ in 0..n {
-            letters.send(Box::new(|| 1)).expect("a receiver");
+            letters.send(Box::new(|| 1usize) as Letter).ok().expect("a receiver");
         }
     });
     on_one_thread().block_on(async move {
