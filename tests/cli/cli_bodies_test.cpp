@@ -204,7 +204,8 @@ TEST_F(muster_bodies, a_body_that_was_cut_off_is_continued) {
     const std::vector<std::string> arguments{"--continue", "-o", path("out"), "--name", "{#}", server.url()};
     EXPECT_TRUE(contains(fetch(arguments, 1), "answer cut off"));
     EXPECT_EQ(names_in("out"), "1.part 1.part.from");
-    EXPECT_TRUE(contains(fetch(arguments), "26 bytes received"));
+    fetch(arguments);
+    EXPECT_EQ(server.requests(), 2u);
     EXPECT_EQ(names_in("out"), "1");
     EXPECT_EQ(read(path("out/1")), whole);
 }

@@ -530,7 +530,7 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
     if (!quiet && is_wanted) {
         const int fd = on_output ? STDOUT_FILENO : STDERR_FILENO;
         const bool in_full = has_news || prints == batch_options::ledger::always || source.passed_over() != 0;
-        out.write_on_new_line(fd, in_full ? ledger.text(source, b.elapsed()) : ledger.first_line());
+        out.write_on_new_line(fd, in_full ? ledger.text(source, b.elapsed()) : ledger.first_line() + ledger.remarks());
         out.drain();
         if (const auto problem = out.problem_of(fd); on_output && !problem.empty()) {
             complain(fmt::format("the ledger can't be written to standard output: {}", problem));

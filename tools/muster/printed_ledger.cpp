@@ -205,8 +205,7 @@ std::string printed_ledger::text(const line_source& from, std::chrono::nanosecon
     text +=
         fmt::format("{} {} in {}, {} {}\n", bytes_for_reading(bytes_), of_ == of::commands ? "of output" : "received",
             show_duration(elapsed), c.retries(), c.retries() == 1 ? "retry" : "retries");
-    if (!remark_.empty())
-        text += remark_ + '\n';
+    text += remark_;
     if (!kinds_.empty()) {
         text += "failures by kind, with the first of each:\n";
         auto kinds = kinds_;

@@ -57,7 +57,8 @@ public:
     void add(const job& j, const verdict& v);
 
     /// Adds a line to the text.
-    void remark(std::string line) { remark_ = std::move(line); }
+    void remark(std::string line) { remark_ = std::move(line) + '\n'; }
+    [[nodiscard]] const std::string& remarks() const noexcept { return remark_; }
 
     [[nodiscard]] const muster::ledger& counts() const noexcept { return counts_; }
     [[nodiscard]] std::uint64_t failed_with(const std::string& kind) const noexcept;
