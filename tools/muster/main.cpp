@@ -86,6 +86,20 @@ tool::option_groups groups_of_run() {
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }
 
+tool::option_groups groups_of_fetch() {
+    return {{"Common options", {"--help", "--limit", "--file", "--output", "--remote-name", "--name", "--retries",
+                                   "--jsonl", "--resume", "--quiet"}},
+        {"Requests", {"--method", "--header", "--data", "--data-file", "--user", "--netrc", "--netrc-file",
+                         "--cookie-jar", "--user-agent", "--compressed", "--http", "--no-encode", "--config"}},
+        {"Bodies", {"--continue", "--skip-existing", "--if-modified", "--overwrite", "--keep-order", "--max-size"}},
+        {"Connections", {"--connect-timeout", "--stall-timeout", "--timeout", "--max-redirects", "--proxy", "--noproxy",
+                            "--https-only", "--proto", "--cacert", "--cert", "--key", "--insecure"}},
+        {"Output", {"--failed", "--log-mode", "--spool-limit", "--ledger", "--progress", "--bar", "--no-progress"}},
+        {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
+        {"When to start",
+            {"--per-host", "--per-host-rate", "--limit-rate", "--rate", "--delay", "--max-load", "--min-memory"}}};
+}
+
 void describe_run(CLI::App& app, run_words& w) {
     app.prefix_command();
     app.formatter(std::make_shared<tool::grouped_help>(usage_of_run, groups_of_run()));
@@ -324,7 +338,7 @@ int run(int argc, char** argv) {
 
     tool::fetch_words fetching;
     auto* fetch = app.add_subcommand("fetch", "get many URLs at once");
-    fetch->formatter(std::make_shared<tool::grouped_help>(std::string(), tool::option_groups()));
+    fetch->formatter(std::make_shared<tool::grouped_help>(std::string(), groups_of_fetch()));
     fetching.describe(*fetch);
     run_words running;
     auto* run_many = app.add_subcommand("run", "run many commands at once");
