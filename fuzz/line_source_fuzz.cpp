@@ -30,14 +30,17 @@ std::string trimmed(std::string text) {
 
 expected counted(std::string_view text, const tool::line_rules& rules) {
     expected all;
-    while (!text.empty()) {
+    for (bool is_first = true; !text.empty(); is_first = false) {
         const auto end = std::min(text.find(rules.end), text.size());
         std::string line(text.substr(0, end));
         text.remove_prefix(std::min(end + 1, text.size()));
+        // A mark of the byte order is no part of the first line.
+        if (is_first && rules.end == '\n' && line.starts_with("\xEF\xBB\xBF"))
+            line.erase(0, 3);
         const auto inner = trimmed(line);
         if (rules.has_comments && inner.starts_with('#'))
             ++all.comments;
-        else if (rules.spaces_count_as_blank ? inner.empty() : line.empty() && rules.end == '\n')
+        else if (line.empty() || (rules.spaces_count_as_blank && inner.empty()))
             ++all.blank;
         else
             all.lines.push_back(rules.trims ? inner : line);

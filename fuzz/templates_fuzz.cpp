@@ -17,8 +17,8 @@ void look_at_command(const tool::command_template& made, const tool::input_line&
     const auto key = made.key(line);
     FUZZ_CHECK(key == made.key(line));
     try {
-        FUZZ_CHECK(!made.make(line, 1).describe().empty());
-        FUZZ_CHECK(!made.show(line, 1).empty());
+        FUZZ_CHECK(made.make(line, 1).describe().find('\n') == std::string::npos);
+        static_cast<void>(made.show(line, 1));
     } catch (const std::invalid_argument&) {
         // There is a NUL in it, or no program.
     }

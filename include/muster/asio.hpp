@@ -169,10 +169,12 @@ private:
         }
         if (!may_wait || has_ready())
             return true;
-        // A letter that comes from here on stops the wait.
         backend_->woken.store(false);
         io.restart();
-        if (!inbox()->empty())
+        // A letter that comes from here on stops the wait. The context was restarted before that, or the stop would be
+        // lost.
+        const detail::mailbox::sleep asleep(*inbox());
+        if (asleep.letter_is_there())
             return true;
         if (until) {
             const guard keeps(io.get_executor());

@@ -125,7 +125,7 @@ public:
     decltype(auto) handle(const base_exception_group& part) {
         if constexpr (std::is_invocable_v<Handle&, const base_exception_group&>)
             return std::invoke(handle_, part);
-        else
+        else if constexpr (std::is_invocable_v<Handle&>)
             return std::invoke(handle_);
     }
 

@@ -176,7 +176,7 @@ private:
     decltype(auto) invoke() {
         if constexpr (detail::takes_stop_token<F>)
             return std::invoke(std::move(callable_), stop_.get_token());
-        else
+        else if constexpr (std::is_invocable_v<F>)
             return std::invoke(std::move(callable_));
     }
 

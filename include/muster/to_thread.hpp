@@ -30,7 +30,8 @@ namespace muster {
 // clang-format off
 template <class F, class... Args>
 class [[nodiscard("nothing is called until it is awaited")]] to_thread final
-    : public detail::executor_call<thread_pool, detail::bound_call<F, Args...>> {
+    : detail::refuse_unless_called_with<F, Args...>,
+      public detail::executor_call<thread_pool, detail::bound_call<F, Args...>> {
 public:
     template <class G>
         requires std::same_as<std::decay_t<G>, F>

@@ -111,6 +111,11 @@ void exchange_state::stop_feeding() noexcept {
 }
 
 void exchange_state::give_up(const char* why) noexcept {
+    // Most streams were read to their end; an error's text would be made for nobody.
+    if (!carrier().is_wanted()) {
+        by_->abandon(carrier());
+        return;
+    }
     std::exception_ptr error;
     try {
         error = std::make_exception_ptr(transfer_error(carrier().url(), why));

@@ -175,7 +175,7 @@ void run_last_callbacks(scheduler& loop) {
         &s));
 }
 
-/// Cancels and awaits the tasks that there are. *Reiterations* false if it got stuck, or the time was over first.
+/// Cancels and awaits the tasks that there are. *Returns* false if it got stuck, or the time was over first.
 /// Failures are reported at the end, when the tasks that wait for them have run.
 bool end_tasks(scheduler& loop, grace_timer& limit) {
     std::vector<any_handle> left;

@@ -299,7 +299,9 @@ bool run_series::run_and_look(std::size_t point, run_record& r) {
         ++result_.deadlocks;
     if (!body_was_cancelled)
         return reached;
-    if (point != 0 && r.how == ending::value && undisturbed_.swallowed != 0 && !options_.value_is_meant())
+    // The count of a fiber's requests tells who has swallowed one, but for a body that takes the driver's request back.
+    const bool was_told_above = r.swallowed != 0 && undisturbed_.swallowed == 0;
+    if (point != 0 && r.how == ending::value && !was_told_above && !options_.value_is_meant())
         find("the body was cancelled and ended with a value: something has swallowed the cancellation");
     if (r.how == ending::deadlock)
         find("the body was cancelled and waited for ever: " + r.error);

@@ -137,6 +137,11 @@ TEST_F(security, nothing_that_run_says_steers_a_terminal_and_output_passes_untou
     EXPECT_NE(ledger.find("Ελλάδα"), std::string::npos) << ledger;
 }
 
+TEST_F(security, a_time_that_rounds_to_nothing_is_refused_as_zero_is) {
+    for (const auto* time : {"0", "0.0000000001", "0.0000001ms", "0000.000000000000001195917177446697024"})
+        expect_refused({"fetch", "--timeout", time, "http://h/"}, "the time must be longer than zero");
+}
+
 TEST_F(security, no_message_about_wrong_usage_steers_a_terminal_or_forges_a_line) {
     const auto forged = hostile + "\nmuster: all is well";
     const std::vector<std::vector<std::string>> rows = {{forged}, {"--" + forged}, {"fetch", "--" + forged},

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string>
@@ -604,6 +605,198 @@ const std::vector<body_case>& planted() {
                 });
             },
             "an earlier run has left something behind"},
+        // ---- of several kinds ----
+        {"a permit that is moved to a place that lives longer",
+            [] {
+                muster::semaphore s(5);
+                std::optional<muster::semaphore::permit> kept;
+                return cancelled([&]() -> task<> {
+                    auto permit = co_await s.scoped_acquire();
+                    co_await muster::sleep_for(1ms);
+                    kept.emplace(std::move(permit));
+                });
+            },
+            "was not given back"},
+        {"a barrier for one more than there are",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::barrier b(3);
+                    auto arrive = [](muster::barrier& at) -> task<> {
+                        auto place = co_await at.wait();
+                        static_cast<void>(place);
+                    };
+                    co_await muster::gather(arrive(b), arrive(b));
+                });
+            },
+            "waits for ever"},
+        {"a task that is started because of a cancellation",
+            [] {
+                return cancelled([]() -> task<> {
+                    std::exception_ptr own;
+                    try {
+                        co_await muster::sleep_for(1ms);
+                    } catch (const muster::cancelled_error&) {
+                        own = std::current_exception();
+                    }
+                    if (own) {
+                        muster::create_task(nothing_after(50ms));
+                        std::rethrow_exception(own);
+                    }
+                });
+            },
+            "still ran"},
+        {"a cancellation that is taken back by uncancel",
+            [] {
+                return cancelled([]() -> task<> {
+                    try {
+                        co_await muster::sleep_for(1ms);
+                    } catch (const muster::cancelled_error&) {
+                        static_cast<void>(muster::this_task::uncancel());
+                    }
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "swallowed"},
+        {"a cancellation of a handle that becomes a value",
+            [] {
+                return cancelled([]() -> task<int> {
+                    auto h = muster::create_task(value_after(1ms, 1));
+                    int result = 0;
+                    try {
+                        result = co_await h;
+                    } catch (const muster::cancelled_error&) {
+                        result = -1;
+                    }
+                    co_return result;
+                });
+            },
+            "swallowed"},
+        {"a child of a settle that swallows",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto several = co_await muster::settle(swallows_everything(), value_after(1ms, 1));
+                    static_cast<void>(several);
+                });
+            },
+            "swallowed"},
+        {"a permit of a map's child that failed",
+            [] {
+                muster::semaphore s(3);
+                return try_all([&]() -> task<> {
+                    const std::vector<int> input{1, 2};
+                    auto child = [&s](int i) -> task<int> {
+                        co_await s.acquire();
+                        co_await muster::sleep_for(1ms);
+                        s.release();
+                        co_return i;
+                    };
+                    auto values = co_await muster::map(input, child);
+                    static_cast<void>(values);
+                });
+            },
+            "was not given back"},
+        {"a future that is not set when its maker fails",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::future<int> later;
+                    auto make = [](muster::future<int> to) -> task<> {
+                        try {
+                            co_await muster::sleep_for(1ms);
+                        } catch (const std::exception&) {
+                            co_return;
+                        }
+                        to.set_result(1);
+                    };
+                    auto body = [&](muster::task_group& group) -> task<> {
+                        group.create_task(make(later));
+                        auto value = co_await later;
+                        static_cast<void>(value);
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            }},
+        {"two locks in two orders",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::mutex a;
+                    muster::mutex b;
+                    auto both = [](muster::mutex& first, muster::mutex& second) -> task<> {
+                        auto one = co_await first.scoped_lock();
+                        co_await muster::sleep_for(1ms);
+                        auto other = co_await second.scoped_lock();
+                    };
+                    co_await muster::gather(both(a, b), both(b, a));
+                });
+            },
+            "waits for ever"},
+        {"a lock that a helper takes and its caller gives back",
+            [] {
+                muster::mutex m;
+                return cancelled([&m]() -> task<> {
+                    auto take_it = [](muster::mutex& it) -> task<> {
+                        co_await it.lock();
+                        co_await muster::sleep_for(1ms);
+                    };
+                    co_await take_it(m);
+                    m.unlock();
+                });
+            },
+            "was left locked"},
+        {"a notification before the wait for it",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::condition changed;
+                    auto guard = co_await changed.scoped_lock();
+                    changed.notify_all();
+                    co_await changed.wait();
+                });
+            },
+            "waits for ever"},
+        {"the first of several, and the others forgotten",
+            [] {
+                return cancelled([]() -> task<> {
+                    const std::vector<muster::task_handle<int>> several{
+                        muster::create_task(value_after(1ms, 1)), muster::create_task(value_after(50ms, 2))};
+                    auto first = co_await muster::wait(several, muster::wait_until::first_completed);
+                    static_cast<void>(first);
+                });
+            },
+            "still ran"},
+        {"as_completed that is left half way",
+            [] {
+                return cancelled([]() -> task<> {
+                    const std::vector<muster::task_handle<int>> several{
+                        muster::create_task(value_after(1ms, 1)), muster::create_task(value_after(50ms, 2))};
+                    auto each = muster::as_completed(several);
+                    auto first = co_await each.next();
+                    static_cast<void>(first);
+                });
+            },
+            "still ran"},
+        {"task_done once too often",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::queue<int> q;
+                    q.put_nowait(1);
+                    auto item = co_await q.get();
+                    static_cast<void>(item);
+                    q.task_done();
+                    co_await muster::sleep_for(1ms);
+                    q.task_done();
+                });
+            },
+            "it fails"},
+        {"an item that waits in a queue for who was cancelled",
+            [] {
+                muster::queue<int> q(1);
+                return cancelled([&q]() -> task<> {
+                    co_await q.put(1);
+                    co_await muster::sleep_for(1ms);
+                    auto item = co_await q.get();
+                    static_cast<void>(item);
+                });
+            },
+            "was left with 1 items"},
     };
     return all;
 }
@@ -1047,6 +1240,179 @@ const std::vector<body_case>& correct() {
                     auto v = co_await muster::to_thread([] { return 1; });
                     co_await muster::sleep_for(1ms);
                     co_return v;
+                });
+            }},
+        // ---- of several kinds ----
+        {"two locks in one order",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex a;
+                    muster::mutex b;
+                    auto both = [](muster::mutex& first, muster::mutex& second) -> task<> {
+                        auto one = co_await first.scoped_lock();
+                        co_await muster::sleep_for(1ms);
+                        auto other = co_await second.scoped_lock();
+                    };
+                    co_await muster::gather(both(a, b), both(a, b));
+                });
+            }},
+        {"an outcome that is thrown on",
+            [] {
+                return try_all([]() -> task<> {
+                    auto ended = co_await muster::as_outcome(value_after(1ms, 1));
+                    if (ended.failed())
+                        ended.rethrow();
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"as_completed to its end, in a group",
+            [] {
+                return try_all([]() -> task<> {
+                    auto body = [](muster::task_group& group) -> task<> {
+                        const std::vector<muster::task_handle<int>> several{
+                            group.create_task(value_after(1ms, 1)), group.create_task(value_after(2ms, 2))};
+                        auto each = muster::as_completed(several);
+                        while (true) {
+                            auto next = co_await each.next();
+                            if (!next)
+                                break;
+                            auto value = co_await *next;
+                            static_cast<void>(value);
+                        }
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            }},
+        {"the first of several, and the others cancelled with their group",
+            [] {
+                return try_all([]() -> task<> {
+                    auto body = [](muster::task_group& group) -> task<> {
+                        const std::vector<muster::task_handle<int>> several{
+                            group.create_task(value_after(1ms, 1)), group.create_task(value_after(50ms, 2))};
+                        auto first = co_await muster::wait(several, muster::wait_until::first_completed);
+                        static_cast<void>(first);
+                        group.cancel();
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            }},
+        {"time limits inside each other",
+            [] {
+                return try_all([]() -> task<> {
+                    auto inner = []() -> task<int> {
+                        auto value = co_await muster::wait_for(value_after(1ms, 1), 3ms);
+                        co_return value;
+                    };
+                    auto value = co_await muster::wait_for(inner(), 10ms);
+                    static_cast<void>(value);
+                });
+            }},
+        {"a bounded semaphore for a scope",
+            [] {
+                muster::bounded_semaphore s(1);
+                return try_all([&s]() -> task<> {
+                    co_await muster::gather(takes_a_permit_for_its_scope(s), takes_a_permit_for_its_scope(s));
+                });
+            }},
+        {"a queue that is shut down",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::queue<int> q(1);
+                    auto produce = [](muster::queue<int>& to) -> task<> {
+                        for (int i = 0; i != 3; ++i)
+                            co_await to.put(i);
+                        to.shutdown();
+                    };
+                    auto consume = [](muster::queue<int>& from) -> task<> {
+                        try {
+                            while (true) {
+                                auto item = co_await from.get();
+                                static_cast<void>(item);
+                            }
+                        } catch (const muster::queue_shut_down&) {
+                            co_return;
+                        }
+                    };
+                    co_await muster::gather(produce(q), consume(q));
+                });
+            }},
+        {"a sink that throws what it is given",
+            [] {
+                return try_all([]() -> task<> {
+                    const std::vector<int> input{1, 2, 3};
+                    auto child = [](int i) { return value_after(1ms, i); };
+                    auto sink = [](std::size_t, muster::outcome<int>&& o) {
+                        if (o.failed())
+                            o.rethrow();
+                    };
+                    auto several = co_await muster::map(input, child).limit(2).for_each(sink);
+                    static_cast<void>(several);
+                });
+            }},
+        {"retries",
+            [] {
+                return try_all([]() -> task<> {
+                    const std::vector<int> input{1};
+                    auto child = [](int i) { return value_after(1ms, i); };
+                    auto several = co_await muster::map(input, child).retry(2);
+                    static_cast<void>(several);
+                });
+            }},
+        {"a race of time limits",
+            [] {
+                return try_all([]() -> task<int> {
+                    auto won = co_await muster::race(muster::wait_for(value_after(1ms, 1), 5ms), value_after(2ms, 2));
+                    co_return won.value();
+                });
+            }},
+        {"a failure that a settle gives and that is looked at",
+            [] {
+                return try_all([]() -> task<> {
+                    auto several = co_await muster::settle(fail_after(1ms), value_after(1ms, 1));
+                    if (std::get<0>(several).failed())
+                        static_cast<void>(std::get<0>(several).error());
+                    if (std::get<1>(several).failed())
+                        std::get<1>(several).rethrow();
+                });
+            }},
+        {"a stretch that is held, and a wait after it",
+            [] {
+                return try_all([]() -> task<> {
+                    co_await muster::hold_cancellation(nothing_after(1ms));
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"a rate",
+            [] {
+                return try_all([]() -> task<> {
+                    const std::vector<int> input{1, 2, 3};
+                    auto child = [](int i) { return value_after(1ms, i); };
+                    auto several = co_await muster::map(input, child).rate(1, 2ms);
+                    static_cast<void>(several);
+                });
+            }},
+        {"a time limit that strikes, and goes on",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::timeout_scope scope(1ms);
+                    auto body = [] { return nothing_after(5ms); };
+                    try {
+                        co_await scope.run(body);
+                    } catch (const muster::timeout_error&) {
+                        EXPECT_TRUE(scope.expired());
+                    }
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"a group that ends itself",
+            [] {
+                return try_all([]() -> task<> {
+                    auto body = [](muster::task_group& group) -> task<> {
+                        group.create_task(nothing_after(50ms));
+                        co_await muster::sleep_for(1ms);
+                        group.cancel();
+                    };
+                    co_await muster::with_task_group(body);
                 });
             }},
     };

@@ -224,7 +224,7 @@ TEST(process_pool_hostile, whatever_a_worker_sends_costs_its_call_and_nothing_el
     };
     // Heads of every major type with a length that is reserved, cut off, larger than the message, or without an end.
     for (std::uint8_t major = 0; major != 8; ++major) {
-        const auto head = [major](unsigned low) { return static_cast<std::uint8_t>(major << 5U | low); };
+        const auto head = [major](unsigned low) { return static_cast<std::uint8_t>(unsigned{major} << 5U | low); };
         const auto name = "major type " + std::to_string(major) + ", ";
         rows.emplace_back(name + "reserved 28", message({head(28)}));
         rows.emplace_back(name + "reserved 30", message({head(30)}));

@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string_view>
@@ -39,10 +40,11 @@ std::chrono::nanoseconds parse_duration(const std::string& text, const std::stri
         seconds = number * 3600;
     if (!std::isfinite(seconds))
         throw usage_error(fmt::format("{}: '{}' is no time: write 500ms, 2s, 1m or 1h", option, text));
-    if (!(seconds > 0))
+    // A hundred years are for ever. Less than half a nanosecond is nothing.
+    const std::chrono::nanoseconds time(std::llround(std::clamp(seconds, -1.0, 3.2e9) * 1e9));
+    if (time.count() <= 0)
         throw usage_error(fmt::format("{}: the time must be longer than zero, not '{}'", option, text));
-    // A hundred years are for ever.
-    return std::chrono::nanoseconds(std::llround(std::min(seconds, 3.2e9) * 1e9));
+    return time;
 }
 
 rate parse_rate(const std::string& text, const std::string& option) {

@@ -17,18 +17,24 @@
 
 namespace muster::detail {
 
+/// A base of to_thread that comes before all others, so that its message is the first.
+template <class F, class... Args>
+class refuse_unless_called_with {
+    static_assert(std::is_invocable_v<F, std::stop_token, Args...> || std::is_invocable_v<F, Args...>,
+        "to_thread can't call this with these arguments: they are copied, or moved, and passed as rvalues; "
+        "pass std::ref(x) for a reference");
+};
+
 /// A callable and its arguments, called once.
 template <class F, class... Args>
 class bound_call {
     static constexpr bool with_token = std::is_invocable_v<F, std::stop_token, Args...>;
-    static_assert(with_token || std::is_invocable_v<F, Args...>,
-        "to_thread can't call this with these arguments: they are copied, or moved, and passed as rvalues; "
-        "pass std::ref(x) for a reference");
+    static constexpr bool without_token = !with_token && std::is_invocable_v<F, Args...>;
 
 public:
     explicit bound_call(F f, Args... args) : f_(std::move(f)), args_(std::move(args)...) {}
 
-    decltype(auto) operator()() && requires(!with_token) {
+    decltype(auto) operator()() && requires without_token {
         return std::apply(
             [this](Args&... args) -> decltype(auto) { return std::invoke(std::move(f_), std::move(args)...); }, args_);
     }
@@ -39,6 +45,9 @@ public:
             },
             args_);
     }
+
+    /// Refused: see refuse_unless_called_with.
+    void operator()() && requires(!with_token && !without_token) {}
 
 private:
     F f_;

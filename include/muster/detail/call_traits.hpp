@@ -21,6 +21,7 @@ struct call_traits {
     static_assert(takes_stop_token<F> || std::is_invocable_v<F>,
         "this can't be called on a thread: pass something that is called without arguments, or with a "
         "std::stop_token; to_thread(f, args...) binds arguments");
+    using returned = void; // so that nothing else is said after that
 };
 template <class F>
     requires takes_stop_token<F>

@@ -131,12 +131,13 @@ template <class T>
 
 template <class F>
 struct function_type {
-    static_assert(
-        requires(F f) { +f; },
-        "this has no address that another process could find: register a function, or a lambda without "
-        "captures, and send what it needs as arguments");
-    using type = typename function_type<decltype(+std::declval<F&>())>::type;
+    static_assert(!sizeof(F*), "this has no address that another process could find: register a function, or a lambda "
+                               "without captures, and send what it needs as arguments");
+    using type = void();
 };
+template <class F>
+    requires requires(F f) { +f; }
+struct function_type<F> : function_type<decltype(+std::declval<F&>())> {};
 template <class R, class... Args>
 struct function_type<R (*)(Args...)> {
     using type = R(Args...);
