@@ -338,7 +338,7 @@ int run(int argc, char** argv) {
 
     tool::fetch_words fetching;
     auto* fetch = app.add_subcommand("fetch", "get many URLs at once");
-    fetch->formatter(std::make_shared<tool::grouped_help>(std::string(), groups_of_fetch()));
+    fetch->formatter(std::make_shared<tool::grouped_help>("Usage: muster fetch [OPTIONS] URL...\n", groups_of_fetch()));
     fetching.describe(*fetch);
     run_words running;
     auto* run_many = app.add_subcommand("run", "run many commands at once");
