@@ -324,7 +324,8 @@ int run(int argc, char** argv) {
 
     tool::fetch_words fetching;
     auto* fetch = app.add_subcommand("fetch", "get many URLs at once");
-    fetch->formatter(std::make_shared<tool::grouped_help>(std::string(), tool::fetch_words::groups()));
+    fetch->formatter(
+        std::make_shared<tool::grouped_help>("Usage: muster fetch [OPTIONS] URL...\n", tool::fetch_words::groups()));
     fetching.describe(*fetch);
     run_words running;
     auto* run_many = app.add_subcommand("run", "run many commands at once");
