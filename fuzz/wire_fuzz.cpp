@@ -3,6 +3,7 @@
 // the "error" of an answer it becomes an exception whose text is bounded.
 #include "fuzz.hpp"
 
+#include "process_pool/registry.hpp"
 #include "process_pool/wire.hpp"
 #include "vocabulary/printable.hpp"
 

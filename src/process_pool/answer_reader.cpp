@@ -5,7 +5,8 @@
 // the supervisor.
 #include "process_pool/answer_reader.hpp"
 
-#include "process_pool/ends.hpp"
+#include "process_pool/end_texts.hpp"
+#include "process_pool/registry.hpp"
 #include "process_pool/wire.hpp"
 
 #include <muster/detail/assert.hpp>

@@ -3,7 +3,7 @@
 // for a worker; close() waits for the supervisor. The state outlives the pool where a job still refers to it.
 #include "posix/signal_actions.hpp"
 #include "process_pool/call_queue.hpp"
-#include "process_pool/ends.hpp"
+#include "process_pool/end_texts.hpp"
 #include "process_pool/pool_settings.hpp"
 #include "process_pool/supervisor.hpp"
 #include "process_pool/wire.hpp"

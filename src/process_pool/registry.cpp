@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // This file keeps the functions and exceptions that both sides know by name, and writes and reads exceptions on their
 // way between them.
+#include "process_pool/registry.hpp"
+
 #include "process_pool/wire.hpp"
 
 #include <muster/error.hpp>

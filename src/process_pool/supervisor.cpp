@@ -2,10 +2,10 @@
 // One step of the supervisor looks at what other threads and the answer_reader have left for it, gives waiting calls to
 // idle workers, starts a worker if calls still wait, and then sleeps in poll() until a socket, the end of a process, a
 // deadline or call_queue::wake() calls for the next step. Nothing else in the loop blocks. A worker's phases are in
-// worker_handle.hpp, the wording of ends is in ends.cpp, decoding in answer_reader.cpp.
+// worker_handle.hpp, the wording of ends is in end_texts.cpp, decoding in answer_reader.cpp.
 #include "process_pool/supervisor.hpp"
 
-#include "process_pool/ends.hpp"
+#include "process_pool/end_texts.hpp"
 #include "process_pool/wire.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -34,8 +34,9 @@ constexpr std::size_t starts_before_giving_up = 3;
 constexpr auto time_to_exit = 5s;      ///< for destructors of static objects, and for leak checkers
 constexpr auto look_for_deaths = 20ms; ///< on a system without descriptors of processes
 constexpr int reads_in_a_row = 16;     ///< of one worker, while others wait
-constexpr std::uint64_t said_by_dead = std::uint64_t{8} << 30; ///< the most that is read after a worker's death
-constexpr std::uint64_t hello_bytes = std::uint64_t{1} << 20;  ///< the most that a worker may say before its first call
+constexpr std::uint64_t most_read_after_death = std::uint64_t{8}
+                                                << 30;        ///< the most that is read after a worker's death
+constexpr std::uint64_t hello_bytes = std::uint64_t{1} << 20; ///< the most that a worker may say before its first call
 constexpr std::uint64_t hello_values = 1000;
 
 detail::backoff start_backoff() noexcept {
@@ -268,9 +269,9 @@ void supervisor::handle_events(worker_handle& w, short on_socket, short on_end) 
     if ((on_socket & (POLLIN | POLLHUP | POLLERR)) != 0)
         read_socket(w);
     if (w.reads() == worker_handle::stream::hung_up && on_end == 0)
-        w.hasten_end(held(queue_));
+        w.kill_without_cause(held(queue_));
     if (on_end != 0 || (!w.process().has_end_descriptor() && w.process().has_ended()))
-        bury(w);
+        reap(w);
     else if (clock::now() >= w.deadline())
         enforce_deadline(w);
 }
@@ -320,7 +321,7 @@ bool supervisor::read_socket(worker_handle& w) noexcept {
             w.input().append(std::span(buffer_).first(static_cast<std::size_t>(n)));
             take_messages(w);
         } catch (...) {
-            distrust(w, std::current_exception());
+            kill_unreadable(w, std::current_exception());
         }
     }
     return may_read();
@@ -371,30 +372,30 @@ void supervisor::take_read_answers() noexcept {
         if (w->damage()) {
             // The worker has not answered, as far as the call is concerned: that ends as its process does.
             w->become(phase::calling);
-            distrust(*w, w->damage());
+            kill_unreadable(*w, w->damage());
             continue;
         }
         failed_starts_ = 0;
         w->call_is_over();
         w->become(phase::idle);
         if (!w->input().empty())
-            distrust(*w, std::make_exception_ptr(wire_error("something follows its answer")));
+            kill_unreadable(*w, std::make_exception_ptr(wire_error("something follows its answer")));
     }
 }
 
-void supervisor::distrust(worker_handle& w, std::exception_ptr damage) noexcept {
-    w.distrust(std::move(damage));
+void supervisor::kill_unreadable(worker_handle& w, std::exception_ptr damage) noexcept {
+    w.found_unreadable(std::move(damage));
     const held own(queue_);
     w.kill(own, worker_handle::cause::damage);
 }
 
 // ---- ends of workers ----
 
-void supervisor::bury(worker_handle& w) noexcept {
+void supervisor::reap(worker_handle& w) noexcept {
     // Kills the rest of the process group, so that nothing writes to the socket any more; then reads what the worker
     // had sent, which counts.
     w.process().kill_group();
-    for (std::uint64_t rest = said_by_dead; read_socket(w) && rest > buffer_.size(); rest -= buffer_.size()) {}
+    for (std::uint64_t rest = most_read_after_death; read_socket(w) && rest > buffer_.size(); rest -= buffer_.size()) {}
     if (w.now() == phase::decoding)
         return; // its death is looked at again after its answer
     process_end how;

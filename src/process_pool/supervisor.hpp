@@ -68,10 +68,10 @@ private:
     void take_messages(worker_handle& w);
     void take_hello(worker_handle& w, const received_message& hello);
     void take_read_answers() noexcept;
-    void distrust(worker_handle& w, std::exception_ptr damage) noexcept;
+    void kill_unreadable(worker_handle& w, std::exception_ptr damage) noexcept;
 
     // ---- ends of workers ----
-    void bury(worker_handle& w) noexcept;
+    void reap(worker_handle& w) noexcept;
     void abandon_those_out_of_reach() noexcept;
     void abandon(worker_handle& w) noexcept;
     void reap_abandoned() noexcept;

@@ -57,21 +57,6 @@ inline constexpr const char* too_deep = "it is nested too deeply";
 
 } // namespace muster::workers::wire
 
-namespace muster::workers::registry {
-
-/// *Returns* null if there is none.
-[[nodiscard]] const detail::remote_entry* find(const std::string& name);
-/// *Returns* the first fault of the registrations; empty if there is none.
-[[nodiscard]] std::string problem();
-
-/// *Returns* the answer for an exception that a function threw.
-[[nodiscard]] nlohmann::json describe(const std::exception_ptr& error, const detail::remote_entry* entry);
-/// The other way round, for the "error" part of an answer. Throws if it is malformed.
-[[nodiscard]] std::exception_ptr rebuild(const nlohmann::json& error);
-
-} // namespace muster::workers::registry
-
 namespace muster {
 namespace wire = workers::wire;
-namespace registry = workers::registry;
 } // namespace muster

@@ -2,8 +2,8 @@
 // A worker_handle sends messages to one worker, cuts its bytes into messages, and guards its phases. become() alone
 // changes the phase: a worker goes from starting to idle, from idle to calling when it is sent a call, to decoding
 // when its answer has come, and back to idle or, with a damaged answer, to calling until it is killed. An idle one may
-// exit, and any but one that is decoding may die. hang_up() takes its stream from open to hung_up, and distrust()
-// makes the stream distrusted.
+// exit, and any but one that is decoding may die. hang_up() takes its stream from open to hung_up, and
+// found_unreadable() makes the stream unreadable.
 #include "process_pool/worker_handle.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -103,9 +103,9 @@ void worker_handle::kill_or_give_up() noexcept {
         reach_ = reach::out_of_reach;
 }
 
-void worker_handle::distrust(std::exception_ptr why) noexcept {
+void worker_handle::found_unreadable(std::exception_ptr why) noexcept {
     damage_ = std::move(why);
-    stream_ = stream::distrusted;
+    stream_ = stream::unreadable;
 }
 
 void worker_handle::send_on() noexcept {
@@ -125,7 +125,7 @@ bool worker_handle::send_call(const call_queue::held& own, std::uint64_t number,
     const int error = output_.send(process_.socket());
     if (error != 0) {
         hang_up();
-        hasten_end(own);
+        kill_without_cause(own);
         if (output_.nothing_was_sent()) {
             output_.drop();
             return false;

@@ -88,8 +88,8 @@ class worker_handle : public detail::list_hook<worker_handle> {
 public:
     enum class phase : std::uint8_t { starting, idle, calling, decoding, exiting, dead };
     /// Whether what comes from the socket is still read: a worker has `hung_up` when its end is closed, and is
-    /// `distrusted` once it has sent what can't be read.
-    enum class stream : std::uint8_t { open, hung_up, distrusted };
+    /// `unreadable` once it has sent what can't be read.
+    enum class stream : std::uint8_t { open, hung_up, unreadable };
     /// Why the pool killed the process.
     enum class cause : std::uint8_t { none, start_timeout, call_timeout, cancelled, shutdown, damage };
     using job = process_pool::job;
@@ -113,7 +113,7 @@ public:
     /// out_of_reach from then on: the supervisor, which has to be woken, leaves it alone.
     void kill(const call_queue::held& own, cause why) noexcept;
     /// Kills a process that is about to end by itself, or of no use any more, without being the cause of its end.
-    void hasten_end(const call_queue::held&) noexcept { kill_or_give_up(); }
+    void kill_without_cause(const call_queue::held&) noexcept { kill_or_give_up(); }
     [[nodiscard]] bool is_out_of_reach(const call_queue::held&) const noexcept { return reach_ == reach::out_of_reach; }
     [[nodiscard]] cause killed_because(const call_queue::held&) const noexcept { return cause_; }
     /// Gives the process away without its socket, so that the process sees its end. The worker is dead.
@@ -130,7 +130,7 @@ public:
             stream_ = stream::hung_up;
     }
     /// Nothing it sends is looked at any more.
-    void distrust(std::exception_ptr why) noexcept;
+    void found_unreadable(std::exception_ptr why) noexcept;
     [[nodiscard]] const std::exception_ptr& damage() const noexcept { return damage_; }
     [[nodiscard]] incoming_bytes& input() noexcept { return input_; }
     [[nodiscard]] bool has_to_send() const noexcept { return output_.is_pending(); }

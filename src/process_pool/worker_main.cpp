@@ -3,6 +3,7 @@
 // when it can't serve, and exits when the pool has closed its end. worker_handle.hpp is the pool's side.
 #include "process_pool/worker_main.hpp"
 
+#include "process_pool/registry.hpp"
 #include "process_pool/wire.hpp"
 
 #include <muster/process_pool.hpp>

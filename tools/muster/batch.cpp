@@ -84,7 +84,7 @@ batch::batch(const char* name, const batch_options& options, line_source& source
             fmt::format("--failed: {} can't be written: {}", file, std::generic_category().message(errno)));
 }
 
-void batch::count(const job& j, const verdict& v) {
+void batch::count(const job& j, const job_end& v) {
     ledger_.add(j, v);
     if (v.state == muster::outcome_state::error && showing_.valid())
         last_failure_ = fmt::format(
@@ -218,7 +218,7 @@ void batch::cancel_jobs() {
             unstarted.push_back(index);
     }
     for (const auto index : unstarted)
-        end_job(index, verdict::not_started(stop_reason_));
+        end_job(index, job_end::not_started(stop_reason_));
 }
 
 void batch::on_signal(int signal, int count) {
@@ -252,11 +252,11 @@ muster::task<> batch::count_the_rest() {
         source_.stop_reading();
     const std::string why = stop_reason_.empty() ? "given up" : stop_reason_;
     if (next_line_)
-        job_over(job(std::move(*next_line_)), verdict::not_started(why));
+        job_over(job(std::move(*next_line_)), job_end::not_started(why));
     next_line_.reset();
     input_line line;
     for (std::size_t counted = 1; source_.try_take(line) == line_source::took::line; ++counted) {
-        job_over(job(std::move(line)), verdict::not_started(why));
+        job_over(job(std::move(line)), job_end::not_started(why));
         if (counted % 4096 == 0)
             co_await muster::yield();
     }
@@ -367,17 +367,17 @@ muster::task<> batch::serve(std::uint64_t index) {
         r.what.took = r.what.ended.value_or(muster::loop_clock::now()) - began;
         give_place_back();
         if (ended.succeeded()) {
-            end_job(index, verdict::ok());
+            end_job(index, job_end::ok());
             co_return;
         }
         if (!ended.failed()) {
-            end_job(index, verdict::cancelled(stop_reason_));
+            end_job(index, job_end::cancelled(stop_reason_));
             co_return;
         }
         const auto error = ended.error();
         if (r.what.attempts > options_.retries || phase_ == phase::stopping || !stop_reason_.empty() ||
             !worth_a_retry(r.what, error)) {
-            end_job(index, verdict::failed(error));
+            end_job(index, job_end::failed(error));
             co_return;
         }
         r.last_error = error;
@@ -389,7 +389,7 @@ muster::task<> batch::serve(std::uint64_t index) {
         r.last_error = nullptr;
         // The job was cancelled during the pause, so its last failure is its outcome.
         if (!paused.succeeded()) {
-            end_job(index, verdict::failed(error));
+            end_job(index, job_end::failed(error));
             co_return;
         }
     }
@@ -409,7 +409,7 @@ muster::task<> batch::keep_pace() {
     co_await muster::sleep_until(muster::loop_clock::time_point(when));
 }
 
-void batch::end_job(std::uint64_t index, verdict&& v) {
+void batch::end_job(std::uint64_t index, job_end&& v) {
     auto r = jobs_.extract(index);
     MUSTER_ASSERT(!r.empty());
     jobs_ended_.submit();

@@ -126,7 +126,7 @@ protected:
     }
     /// Called once for each line, when its job has ended or will never begin. Calls count(), at once or after the
     /// output was written, and writes the entry of the log.
-    virtual void job_over(job&& j, verdict&& v) = 0;
+    virtual void job_over(job&& j, job_end&& v) = 0;
     /// *Returns* how many bytes have come so far, for the progress display; nothing where they do not matter.
     [[nodiscard]] virtual std::optional<std::uint64_t> bytes_so_far() const { return std::nullopt; }
     /// Called for each signal that stops the batch; `count` leaves out the one that --drain used. The first call
@@ -136,7 +136,7 @@ protected:
     virtual muster::task<> close_what_is_left();
 
     /// Counts a job that has ended, and keeps its input for --failed if it did not succeed.
-    void count(const job& j, const verdict& v);
+    void count(const job& j, const job_end& v);
     [[nodiscard]] writer& out() noexcept { return out_; }
     [[nodiscard]] const muster::loop_handle& loop() const noexcept { return *loop_; }
     [[nodiscard]] bool stopping() const noexcept { return phase_ == phase::stopping; }
@@ -176,7 +176,7 @@ private:
     muster::task<> keep_writing_progress();
     void start(input_line line);
     void cancel_jobs();
-    void end_job(std::uint64_t index, verdict&& v);
+    void end_job(std::uint64_t index, job_end&& v);
     void look_whether_idle() noexcept;
     void look_whether_to_halt();
     void on_signal(int signal, int count);

@@ -75,9 +75,9 @@ struct command_batch::details final : job_details {
 /// A job that is over, while the writer has its outputs. Its members belong to the writer's thread until both parts are
 /// written, and to the loop's thread afterwards.
 struct command_batch::parcel {
-    parcel(job&& over, verdict&& how) : j(std::move(over)), v(std::move(how)) {}
+    parcel(job&& over, job_end&& how) : j(std::move(over)), v(std::move(how)) {}
     job j;
-    verdict v;
+    job_end v;
     int parts = 0; ///< that are not written yet
     std::string problem;
 };
@@ -357,7 +357,7 @@ void command_batch::interrupted(int signal, int count) {
 
 // ---- printing what it said ----
 
-void command_batch::job_over(job&& j, verdict&& v) {
+void command_batch::job_over(job&& j, job_end&& v) {
     if (!options_.keep_order) {
         print(std::move(j), std::move(v));
         return;
@@ -375,10 +375,10 @@ void command_batch::pass_over(std::uint64_t index) {
 }
 
 void command_batch::print_in_order() {
-    held_.give([this](std::pair<job, verdict>&& held) { print(std::move(held.first), std::move(held.second)); });
+    held_.give([this](std::pair<job, job_end>&& held) { print(std::move(held.first), std::move(held.second)); });
 }
 
-void command_batch::print(job&& j, verdict&& v) {
+void command_batch::print(job&& j, job_end&& v) {
     auto* d = static_cast<details*>(j.details.get());
     const bool said_nothing = d == nullptr || (d->out.empty() && d->err.empty());
     // With --keep-order the log is in that order, too.
@@ -410,14 +410,14 @@ void command_batch::hand_over(std::shared_ptr<parcel> p, int fd, const char* nam
 }
 
 /// Called when the outputs of a command are printed: only then does it count.
-void command_batch::printed(job& j, verdict& v, const std::string& problem) {
+void command_batch::printed(job& j, job_end& v, const std::string& problem) {
     if (!problem.empty() && failure_.empty()) {
         failure_ = problem;
         // The outputs of further commands could not be printed either.
         stop(problem);
     }
     if (!problem.empty() && v.state == muster::outcome_state::value)
-        v = verdict::failed(std::make_exception_ptr(std::runtime_error(problem)));
+        v = job_end::failed(std::make_exception_ptr(std::runtime_error(problem)));
     count(j, v);
     if (log_ == nullptr)
         return;

@@ -81,7 +81,7 @@ private:
 
     muster::task<> attempt(job& j) override;
     [[nodiscard]] bool worth_a_retry(const job& j, const std::exception_ptr& error) const override;
-    void job_over(job&& j, verdict&& v) override;
+    void job_over(job&& j, job_end&& v) override;
     void interrupted(int signal, int count) override;
     muster::task<> close_what_is_left() override;
 
@@ -96,15 +96,15 @@ private:
     muster::task<> print_late(std::list<late_output>::iterator late);
     void keep_open(details& d, const job& j);
     void print_in_order();
-    void print(job&& j, verdict&& v);
+    void print(job&& j, job_end&& v);
     void hand_over(std::shared_ptr<parcel> p, int fd, const char* name, spool text);
-    void printed(job& j, verdict& v, const std::string& problem);
+    void printed(job& j, job_end& v, const std::string& problem);
 
     const run_options& options_;
     const command_template& template_;
     job_log* log_;
     slot_numbers slots_;
-    in_order<std::pair<job, verdict>> held_; ///< with --keep-order: ended while an earlier input's job runs
+    in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;
     std::string failure_;

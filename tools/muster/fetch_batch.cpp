@@ -102,9 +102,9 @@ struct fetch_batch::details final : job_details {
 /// A job that is over, while the writer has its body. Its members belong to the writer's thread until that is written,
 /// and to the loop's thread afterwards.
 struct fetch_batch::parcel {
-    parcel(job&& over, verdict&& how) : j(std::move(over)), v(std::move(how)) {}
+    parcel(job&& over, job_end&& how) : j(std::move(over)), v(std::move(how)) {}
     job j;
-    verdict v;
+    job_end v;
     std::string problem;
 };
 
@@ -314,24 +314,24 @@ std::chrono::nanoseconds fetch_batch::least_pause(const std::exception_ptr& erro
 
 // ---- what has ended ----
 
-void fetch_batch::job_over(job&& j, verdict&& v) {
+void fetch_batch::job_over(job&& j, job_end&& v) {
     if (!to_standard_output_ || !options_.keep_order) {
         print(std::move(j), std::move(v));
         return;
     }
     const auto index = j.line.index;
     held_.add(index, {std::move(j), std::move(v)});
-    held_.give([this](std::pair<job, verdict>&& held) { print(std::move(held.first), std::move(held.second)); });
+    held_.give([this](std::pair<job, job_end>&& held) { print(std::move(held.first), std::move(held.second)); });
 }
 
 void fetch_batch::pass_over(std::uint64_t index) {
     if (!to_standard_output_ || !options_.keep_order)
         return;
     held_.pass_over(index);
-    held_.give([this](std::pair<job, verdict>&& held) { print(std::move(held.first), std::move(held.second)); });
+    held_.give([this](std::pair<job, job_end>&& held) { print(std::move(held.first), std::move(held.second)); });
 }
 
-void fetch_batch::print(job&& j, verdict&& v) {
+void fetch_batch::print(job&& j, job_end&& v) {
     auto* d = static_cast<details*>(j.details.get());
     // A body that is not whole is not printed.
     if (d == nullptr || d->body.empty() || v.state != muster::outcome_state::value) {
@@ -353,14 +353,14 @@ void fetch_batch::print(job&& j, verdict&& v) {
 }
 
 /// Called when a body is where it is to be: only then does its job count.
-void fetch_batch::printed(job& j, verdict& v, const std::string& problem) {
+void fetch_batch::printed(job& j, job_end& v, const std::string& problem) {
     if (!problem.empty() && failure_.empty()) {
         failure_ = problem;
         // Further bodies could not be written either.
         stop(problem);
     }
     if (!problem.empty() && v.state == muster::outcome_state::value)
-        v = verdict::failed(std::make_exception_ptr(std::runtime_error(problem)));
+        v = job_end::failed(std::make_exception_ptr(std::runtime_error(problem)));
     const auto* d = static_cast<const details*>(j.details.get());
     if (v.state == muster::outcome_state::value && !to_standard_output_ && (d == nullptr || d->file.empty()))
         dropped_ += j.bytes;

@@ -56,7 +56,7 @@ private:
     muster::task<> attempt(job& j) override;
     [[nodiscard]] bool worth_a_retry(const job& j, const std::exception_ptr& error) const override;
     [[nodiscard]] std::chrono::nanoseconds least_pause(const std::exception_ptr& error) const override;
-    void job_over(job&& j, verdict&& v) override;
+    void job_over(job&& j, job_end&& v) override;
     [[nodiscard]] std::optional<std::uint64_t> bytes_so_far() const override { return received_; }
 
     muster::task<> to_file(job& j, details& d, const planned_request& what, stall_guard& guard);
@@ -65,8 +65,8 @@ private:
     void count_bytes(job& j, std::size_t bytes) noexcept;
     muster::task<> take_piece(job& j, std::size_t bytes, stall_guard& guard);
     muster::task<> look_up_again(details& d, const std::string& url);
-    void print(job&& j, verdict&& v);
-    void printed(job& j, verdict& v, const std::string& problem);
+    void print(job&& j, job_end&& v);
+    void printed(job& j, job_end& v, const std::string& problem);
 
     static constexpr std::chrono::seconds longest_retry_after = std::chrono::minutes(2);
 
@@ -82,7 +82,7 @@ private:
     muster::http::client& client_;
     host_gate gate_;
     byte_pace pace_;
-    in_order<std::pair<job, verdict>> held_; ///< with --keep-order: ended while an earlier input's job runs
+    in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
 };
 
 } // namespace tool

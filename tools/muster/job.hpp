@@ -5,7 +5,7 @@
 /// One line of the input on its way: what was read, what has been tried, and how it ended.
 ///
 ///     job j(std::move(line));
-///     job_over(std::move(j), verdict::failed(error));
+///     job_over(std::move(j), job_end::failed(error));
 
 #include "line_source.hpp"
 
@@ -43,14 +43,14 @@ struct job {
 };
 
 /// How a job ended: with an error if it failed, with a reason if it was cancelled or never begun.
-struct verdict {
-    static verdict ok() { return verdict(muster::outcome_state::value, nullptr, {}); }
-    static verdict failed(std::exception_ptr e) { return verdict(muster::outcome_state::error, std::move(e), {}); }
-    static verdict cancelled(std::string why) {
-        return verdict(muster::outcome_state::cancelled, nullptr, std::move(why));
+struct job_end {
+    static job_end ok() { return job_end(muster::outcome_state::value, nullptr, {}); }
+    static job_end failed(std::exception_ptr e) { return job_end(muster::outcome_state::error, std::move(e), {}); }
+    static job_end cancelled(std::string why) {
+        return job_end(muster::outcome_state::cancelled, nullptr, std::move(why));
     }
-    static verdict not_started(std::string why) {
-        return verdict(muster::outcome_state::not_started, nullptr, std::move(why));
+    static job_end not_started(std::string why) {
+        return job_end(muster::outcome_state::not_started, nullptr, std::move(why));
     }
 
     muster::outcome_state state;
@@ -58,7 +58,7 @@ struct verdict {
     std::string reason;
 
 private:
-    verdict(muster::outcome_state s, std::exception_ptr e, std::string why)
+    job_end(muster::outcome_state s, std::exception_ptr e, std::string why)
         : state(s),
           error(std::move(e)),
           reason(std::move(why)) {}

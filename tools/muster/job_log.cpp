@@ -67,7 +67,7 @@ const std::string& host_name() {
     return name;
 }
 
-void add_end(json& o, const job& j, const verdict& v) {
+void add_end(json& o, const job& j, const job_end& v) {
     o["seconds"] = std::round(std::chrono::duration<double>(j.took).count() * 1e6) / 1e6;
     o["attempts"] = j.attempts;
     if (j.attempts != 0)
@@ -187,7 +187,7 @@ void job_log::fail(const std::string& why) {
         failure_ = fmt::format("writing {} failed: {}: the log is not complete", name_, why);
 }
 
-void job_log::add_url(const job& j, const verdict& v, const std::string& url, const std::string& file) {
+void job_log::add_url(const job& j, const job_end& v, const std::string& url, const std::string& file) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -205,7 +205,7 @@ void job_log::add_url(const job& j, const verdict& v, const std::string& url, co
     write(line_of(o));
 }
 
-void job_log::add_command(const job& j, const verdict& v, const std::string& command) {
+void job_log::add_command(const job& j, const job_end& v, const std::string& command) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;

@@ -6,7 +6,7 @@
 /// --keep-order in the order of the input. The writer gets each at once and
 /// writes it whole: what is there after a crash, or on a full disk, can be read.
 ///
-///     log.add_url(job, verdict, url, file);
+///     log.add_url(job, job_end, url, file);
 ///     if (!log.failure().empty()) ...
 
 #include "batch.hpp"
@@ -37,9 +37,9 @@ public:
     [[nodiscard]] int descriptor_to_resume() const;
 
     /// `url` is what the line became; `file` has the body, unless it is empty.
-    void add_url(const job& j, const verdict& v, const std::string& url, const std::string& file);
+    void add_url(const job& j, const job_end& v, const std::string& url, const std::string& file);
     /// `command` is what the line became.
-    void add_command(const job& j, const verdict& v, const std::string& command);
+    void add_command(const job& j, const job_end& v, const std::string& command);
     /// Closes the file, once the writer is drained. After that failure() says whether all was well.
     void close();
     /// Why writing it failed; empty if it did not. Known after close().

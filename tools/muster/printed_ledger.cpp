@@ -133,7 +133,7 @@ std::string printed_ledger::shown(const std::string& input, std::size_t most) co
         of_ == of::requests ? without_password_of_input(input) : muster::http::without_passwords(input), most);
 }
 
-void printed_ledger::add(const job& j, const verdict& v) {
+void printed_ledger::add(const job& j, const job_end& v) {
     counts_.submit();
     counts_.count(v.state);
     for (unsigned retry = 1; retry < j.attempts; ++retry)

@@ -6,7 +6,7 @@
 /// grouped by kind with an example of each, and the slowest few. Its size depends on the kinds of failures, not on the
 /// length of the input.
 ///
-///     ledger.add(job, verdict::failed(error));
+///     ledger.add(job, job_end::failed(error));
 ///     print(ledger.text(source, elapsed));
 
 #include "job.hpp"
@@ -54,7 +54,7 @@ public:
     explicit printed_ledger(of what = of::requests) : of_(what) {}
 
     /// Counts a job that has ended. Called once for each line of the input.
-    void add(const job& j, const verdict& v);
+    void add(const job& j, const job_end& v);
 
     /// Adds a line to the text.
     void remark(std::string line) { remark_ = std::move(line) + '\n'; }

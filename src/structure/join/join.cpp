@@ -2,7 +2,7 @@
 //
 // The phases of a join, and what leads from one to the next:
 //
-//    built --begin()--> running --stop()--> stop_decided --tell_children()--> children_told --act()--> accounted
+//    built --begin()--> running --stop()--> stop_decided --ask_children()--> children_asked --act()--> accounted
 //                          |                                                                             |
 //                          | all have ended, or the caller is let go                  all have ended     |
 //                          +-------------------------------------> over <--------------------------------+
@@ -12,7 +12,7 @@
 // running:       children are started as the gate allows, and counted as they end.
 // stop_decided:  no more are started (children that are given all at once still are); the join's next entry cancels
 //                those that run.
-// children_told: those that run were cancelled; the join's next entry accounts for those that never began.
+// children_asked: those that run were cancelled; the join's next entry accounts for those that never began.
 // accounted:     the join waits for those that still run.
 //
 // While the join runs, in any of its phases, the caller may be let go: its policy leaves the siblings alone, or the
@@ -77,11 +77,11 @@ void join::advance(phase to) noexcept {
     case phase::stop_decided:
         MUSTER_ASSERT(phase_ == phase::running);
         break;
-    case phase::children_told:
+    case phase::children_asked:
         MUSTER_ASSERT(phase_ == phase::stop_decided);
         break;
     case phase::accounted:
-        MUSTER_ASSERT(phase_ == phase::children_told);
+        MUSTER_ASSERT(phase_ == phase::children_asked);
         break;
     case phase::over:
         MUSTER_ASSERT(phase_ == phase::running || phase_ == phase::accounted || policy_.let_go() ||
@@ -181,7 +181,7 @@ void join::begin(scheduler& loop, over_function over, void* whom) noexcept {
     for (join_watch& w : watches_)
         if (w.child().done())
             watch_ended(w);
-    tell_if_over();
+    call_if_over();
 }
 
 void join::arm_deadline() noexcept {
@@ -200,7 +200,7 @@ void join::entry(call_entry& c, bool run) noexcept {
         return;
     auto& j = static_cast<join&>(c);
     j.act();
-    j.tell_if_over();
+    j.call_if_over();
 }
 
 void join::act() noexcept {
@@ -211,7 +211,7 @@ void join::act() noexcept {
         fill();
     } else if (phase_ < phase::accounted) {
         if (phase_ == phase::stop_decided)
-            tell_children();
+            ask_children();
         account_for_unbegun();
         advance(phase::accounted);
     }
@@ -222,7 +222,7 @@ void join::input_came() noexcept {
     if (phase_ == phase::running)
         fill();
     settle_if_done();
-    tell_if_over();
+    call_if_over();
 }
 
 void join::fill() noexcept {
@@ -237,7 +237,7 @@ void join::fill() noexcept {
 
 /// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
 void join::start_given() noexcept {
-    while (next_ != source_->tasks() && phase_ < phase::children_told && input_ == input::goes_on) {
+    while (next_ != source_->tasks() && phase_ < phase::children_asked && input_ == input::goes_on) {
         if (join_slot* const s = slots_.take_free()) [[likely]]
             start_next(*s);
         else
@@ -249,7 +249,7 @@ bool join::may_start() noexcept {
     // Without limits all children that are given start in one go, even if the first fails at once, as asyncio's do,
     // unless one of them cancels the caller. Children that are pulled from an input stop at once.
     const bool all_at_once = !source_->is_pulled() && gate_.is_open();
-    if (all_at_once ? phase_ >= phase::children_told : stopping())
+    if (all_at_once ? phase_ >= phase::children_asked : stopping())
         return false;
     // A child that waits for another attempt goes before one that has not begun.
     const bool due = attempts_ && attempts_->has_due();
@@ -347,7 +347,7 @@ inline void join::begin_attempt(join_slot& s) noexcept {
         attempt_ended(s);
         return;
     }
-    if (phase_ >= phase::children_told) [[unlikely]]
+    if (phase_ >= phase::children_asked) [[unlikely]]
         s.cancel(stop_request_); // the function that made it cancelled the caller
     if (policy_.rules().quorum != 0 && source_->has_value_to_lose(s.index_))
         s.keep_value();
@@ -444,7 +444,7 @@ inline void join::child_is_over(join_slot& s) noexcept {
         settle_if_done();
 }
 
-void join_watch::told(watcher& w) noexcept {
+void join_watch::watched_ended(watcher& w) noexcept {
     auto& self = static_cast<join_watch&>(w);
     self.join_->loop_->post(static_cast<call_entry&>(self));
 }
@@ -454,7 +454,7 @@ void join_watch::entry(call_entry& c, bool run) noexcept {
     if (!run)
         return;
     self.join_->watch_ended(self);
-    self.join_->tell_if_over();
+    self.join_->call_if_over();
 }
 
 void join::watch_ended(join_watch& w) noexcept {
@@ -503,7 +503,7 @@ void join::carry_out(join_policy::decision decided, std::size_t index) noexcept 
     case join_policy::verdict::stop_now:
         stop(decided.reason, name_of_child(index));
         if (phase_ == phase::stop_decided)
-            tell_children();
+            ask_children();
         break;
     case join_policy::verdict::let_go:
         settle_if_done();
@@ -564,7 +564,7 @@ void join::end_wait() noexcept {
 }
 
 /// Where no fiber waits, `over_` is called as the last thing that an entry does, and may destroy this.
-void join::tell_if_over() noexcept {
+void join::call_if_over() noexcept {
     if (is_over() && over_ != nullptr)
         std::exchange(over_, nullptr)(whom_);
 }
@@ -580,9 +580,9 @@ void join::stop(cancel_reason reason, cancel_text_ptr text) noexcept {
     loop_->post(static_cast<call_entry&>(*this));
 }
 
-void join::tell_children() noexcept {
+void join::ask_children() noexcept {
     if (phase_ == phase::stop_decided)
-        advance(phase::children_told);
+        advance(phase::children_asked);
     loop_->wave().reach(*this);
 }
 
@@ -595,7 +595,7 @@ void join::strike_deadline() noexcept {
         return;
     }
     stop(cancel_reason::deadline);
-    tell_children();
+    ask_children();
 }
 
 void join::input_failed(std::exception_ptr error) noexcept {
@@ -620,11 +620,11 @@ void join::ask_to_stop(const cancel_request& request) noexcept {
         stop(cancel_reason::parent_cancelled, request.text);
     else
         stop_request_ = cancel_request(cancel_reason::parent_cancelled, request.text);
-    tell_children();
+    ask_children();
 }
 
 void join::cancel_children() noexcept {
-    MUSTER_ASSERT(phase_ >= phase::children_told);
+    MUSTER_ASSERT(phase_ >= phase::children_asked);
     const auto request = stop_request_;
     for (std::size_t i = 0; i != slots_.size(); ++i) {
         auto& s = slots_[i];
@@ -665,7 +665,7 @@ bool join::waits_on(suspension& s, fiber*&, cancel_target*& combinator) noexcept
 }
 
 bool join::child_at(std::uint32_t i, child& found) noexcept {
-    if (phase_ < phase::children_told || is_over())
+    if (phase_ < phase::children_asked || is_over())
         return false;
     if (i < slots_.size()) {
         if (auto& s = slots_[i]; s.out_ != nullptr && !s.ended())
@@ -688,7 +688,7 @@ bool join::child_at(std::uint32_t i, child& found) noexcept {
 }
 
 void join::cut(std::uint32_t i) noexcept {
-    MUSTER_ASSERT(phase_ >= phase::children_told && !is_over() && i >= slots_.size());
+    MUSTER_ASSERT(phase_ >= phase::children_asked && !is_over() && i >= slots_.size());
     join_watch& w = watches_[i - slots_.size()];
     MUSTER_ASSERT(w.state_ == join_watch::state::watched && watching_ != 0);
     w.unwatch();

@@ -62,7 +62,7 @@ class join;
 /// A child that is a handle or a future.
 class join_watch : public watcher {
 public:
-    join_watch() noexcept : watcher(&told, &entry) {}
+    join_watch() noexcept : watcher(&watched_ended, &entry) {}
 
     /// `index` is the child's among all children. Called before the join begins.
     void refer_to(std::size_t index, completable& child) noexcept {
@@ -81,7 +81,7 @@ public:
 
 private:
     friend class join;
-    static void told(watcher& w) noexcept;
+    static void watched_ended(watcher& w) noexcept;
     static void entry(call_entry& c, bool run) noexcept;
 
     counted<completable> on_;
@@ -94,7 +94,7 @@ private:
 class join final : public suspension, public call_entry, public fiber_owner, public cancel_target {
 public:
     /// See the picture at the head of join.cpp.
-    enum class phase : std::uint8_t { built, running, stop_decided, children_told, accounted, over, delivered };
+    enum class phase : std::uint8_t { built, running, stop_decided, children_asked, accounted, over, delivered };
 
     explicit join(join_options&& options) noexcept;
     ~join();
@@ -230,7 +230,7 @@ private:
     [[nodiscard]] cancel_text_ptr name_of_child(std::size_t index) const noexcept;
 
     void stop(cancel_reason reason, cancel_text_ptr text = {}) noexcept;
-    void tell_children() noexcept;
+    void ask_children() noexcept;
     void cancel_children() noexcept override;
     [[nodiscard]] const cancel_request& request() const noexcept override { return stop_request_; }
     [[nodiscard]] bool child_at(std::uint32_t i, child& found) noexcept override;
@@ -241,7 +241,7 @@ private:
     void settle_if_done() noexcept;
     void end_wait_if_done() noexcept;
     void end_wait() noexcept;
-    void tell_if_over() noexcept;
+    void call_if_over() noexcept;
 
     void throw_own_cancellation(const outcome_base* decided = nullptr);
     void keep_own_cancellation() noexcept;

@@ -8,7 +8,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/join/awaited_elements.hpp>
 #include <muster/detail/join/children.hpp>
-#include <muster/detail/join/elements.hpp>
+#include <muster/detail/join/map_elements.hpp>
 #include <muster/detail/join/result.hpp>
 #include <muster/summary.hpp>
 
@@ -33,7 +33,7 @@ concept outcome_sink = std::invocable < std::decay_t<Sink>
 struct no_sink {};
 
 template <class Elements, class F>
-class wired_map;
+class joined_map;
 template <class Elements, class F, class Sink>
 class streamed_map;
 
@@ -63,7 +63,7 @@ public:
     map_input(Elements elements, F f) : elements_(std::move(elements)), function_(std::move(f)) {}
 
     template <class Result>
-    using awaiter = join_awaiter<wired_map<Elements, F>, Result>;
+    using awaiter = join_awaiter<joined_map<Elements, F>, Result>;
 
     void discard() noexcept {}
     [[nodiscard]] Elements& elements() noexcept { return elements_; }
@@ -78,7 +78,7 @@ private:
 /// The part that the collected and the streamed form have in common: children are made from elements, in slots that are
 /// used again.
 template <class Elements, class F>
-class wired_map_base : public child_source {
+class joined_map_base : public child_source {
 protected:
     using types = map_types<Elements, F>;
     static_assert(can_be_awaited<typename types::made>,
@@ -87,7 +87,7 @@ protected:
     using value_type = typename types::value_type;
 
 public:
-    wired_map_base(map_input<Elements, F>&& in, join_options&& options)
+    joined_map_base(map_input<Elements, F>&& in, join_options&& options)
         : in_(std::move(in)),
           join_(std::move(options)) {
         const auto& chosen = join_.options();
@@ -123,7 +123,7 @@ public:
     }
 
 protected:
-    ~wired_map_base() = default;
+    ~joined_map_base() = default;
 
     void wire_slots() {
         join_.take_children(this, {});
@@ -179,8 +179,8 @@ private:
 
 /// The collected form.
 template <class Elements, class F>
-class wired_map final : public wired_map_base<Elements, F> {
-    using base = wired_map_base<Elements, F>;
+class joined_map final : public joined_map_base<Elements, F> {
+    using base = joined_map_base<Elements, F>;
     using typename base::value_type;
 
 public:
@@ -188,7 +188,7 @@ public:
     using base::get_join;
     static constexpr bool wants_durations = true;
 
-    void wire() {
+    void attach_children() {
         this->wire_slots();
         all_.resize(get_join().total());
     }
@@ -235,8 +235,8 @@ private:
 
 /// The streamed form.
 template <class Elements, class F, class Sink>
-class streamed_map final : public wired_map_base<Elements, F> {
-    using base = wired_map_base<Elements, F>;
+class streamed_map final : public joined_map_base<Elements, F> {
+    using base = joined_map_base<Elements, F>;
     using typename base::value_type;
 
 public:
@@ -247,7 +247,7 @@ public:
         : base(std::move(in.first), std::move(options)),
           sink_(std::move(in.second)) {}
 
-    void wire() {
+    void attach_children() {
         this->wire_slots();
         summary_.name_as(get_join().name(), get_join().options().site);
         if constexpr (!std::same_as<Sink, no_sink>)

@@ -62,7 +62,7 @@ struct same_map<std::multimap<Key, Old, Less, Alloc>, Key, T> {
 };
 
 template <class Range>
-class wired_range;
+class joined_range;
 
 /// The range's elements, until they are awaited.
 template <class Range>
@@ -96,9 +96,9 @@ public:
         : children_(std::move(children)),
           keys_(std::move(keys)) {}
 
-    using wired = wired_range<Range>;
+    using joined = joined_range<Range>;
     template <class Result>
-    using awaiter = join_awaiter<wired, Result>;
+    using awaiter = join_awaiter<joined, Result>;
 
     /// The same with handles to tasks that the loop owns.
     auto spawned(const join_options& options) && {
@@ -132,7 +132,7 @@ private:
 };
 
 template <class Range>
-class wired_range final : public child_source {
+class joined_range final : public child_source {
     using input = range_input<Range>;
     using shape = typename input::shape;
     using child = typename input::child;
@@ -140,7 +140,7 @@ class wired_range final : public child_source {
     static constexpr bool of_handles = child::is_handle;
 
 public:
-    wired_range(input&& in, join_options&& options) : input_(std::move(in)), join_(std::move(options)) {
+    joined_range(input&& in, join_options&& options) : input_(std::move(in)), join_(std::move(options)) {
         if (!of_handles && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
         if (of_handles &&
@@ -149,9 +149,9 @@ public:
     }
 
     /// Children that were not begun go quietly.
-    ~wired_range() { input_.discard(); }
-    wired_range(const wired_range&) = delete;
-    wired_range& operator=(const wired_range&) = delete;
+    ~joined_range() { input_.discard(); }
+    joined_range(const joined_range&) = delete;
+    joined_range& operator=(const joined_range&) = delete;
 
     [[nodiscard]] bool empty() const noexcept { return input_.children().empty(); }
 
@@ -159,7 +159,7 @@ public:
     [[nodiscard]] join& get_join() noexcept { return join_; }
     [[nodiscard]] const join& get_join() const noexcept { return join_; }
 
-    void wire() {
+    void attach_children() {
         const std::size_t count = input_.children().size();
         out_.resize(count);
         give_children(count, of_handles ? 0 : count);

@@ -66,14 +66,14 @@ inline outcomes_info info_of(join& j) {
     return info;
 }
 
-/// Joins a `Wired` object, which holds the children and their join, with the kind of result that was asked for.
-template <class Wired, class Result>
-class wired_join {
+/// Joins a `Joined` object, which holds the children and their join, with the kind of result that was asked for.
+template <class Joined, class Result>
+class joined_input {
 public:
     template <class Input>
-    wired_join(Input&& input, join_options&& options) : wired_(std::forward<Input>(input), with_policy(options)) {
-        wired_.wire();
-        if constexpr (std::same_as<Result, as_outcomes> && Wired::wants_durations)
+    joined_input(Input&& input, join_options&& options) : joined_(std::forward<Input>(input), with_policy(options)) {
+        joined_.attach_children();
+        if constexpr (std::same_as<Result, as_outcomes> && Joined::wants_durations)
             get_join().record_durations();
         if constexpr (std::same_as<Result, as_winners>)
             if (get_join().is_sized() && get_join().options().rules.quorum > get_join().total())
@@ -81,9 +81,9 @@ public:
                                  std::to_string(get_join().total()) + " can't be reached: give at most as many");
     }
 
-    wired_join(const wired_join&) = delete;
-    wired_join& operator=(const wired_join&) = delete;
-    ~wired_join() {
+    joined_input(const joined_input&) = delete;
+    joined_input& operator=(const joined_input&) = delete;
+    ~joined_input() {
         get_join().report_undelivered();
         if constexpr (std::same_as<Result, as_outcomes>)
             if (const char* const why = get_join().handles_lost())
@@ -91,9 +91,9 @@ public:
                     get_join().options().called(), get_join().options().site, get_join().total(), why);
     }
 
-    [[nodiscard]] bool empty() const noexcept { return wired_.empty(); }
-    [[nodiscard]] join& get_join() noexcept { return wired_.get_join(); }
-    [[nodiscard]] const join& get_join() const noexcept { return wired_.get_join(); }
+    [[nodiscard]] bool empty() const noexcept { return joined_.empty(); }
+    [[nodiscard]] join& get_join() noexcept { return joined_.get_join(); }
+    [[nodiscard]] const join& get_join() const noexcept { return joined_.get_join(); }
 
     /// Once it is over. *Errors*: what the policy says is to be thrown.
     auto result() {
@@ -104,12 +104,12 @@ public:
                 get_join().conclude();
         }
         if constexpr (std::same_as<Result, as_first>) {
-            auto winners = wired_.give(as_winners());
+            auto winners = joined_.give(as_winners());
             if (winners.empty())
                 throw_bad_option("a race needs somebody who runs: it was given nothing");
             return std::move(winners.front());
         } else {
-            return wired_.give(Result());
+            return joined_.give(Result());
         }
     }
 
@@ -121,32 +121,32 @@ private:
     }
 
     struct nothing_lost {};
-    /// Made in the destructor, so that it collects the failures of the handles that go with wired_.
+    /// Made in the destructor, so that it collects the failures of the handles that go with joined_.
     [[no_unique_address]] std::conditional_t<std::same_as<Result, as_outcomes>, std::unique_ptr<grouped_reports>,
         nothing_lost>
         lost_;
-    Wired wired_;
+    Joined joined_;
 };
 
-/// The awaiter of a combinator. `Wired` holds its children, wired up to a join: it is the child_source from which the
+/// The awaiter of a combinator. `Joined` holds its children, joined up to a join: it is the child_source from which the
 /// join takes them, and it has the join itself.
-template <class Wired, class Result>
+template <class Joined, class Result>
 class join_awaiter final : public library_awaitable {
 public:
     template <class Input>
-    join_awaiter(Input&& input, join_options&& options) : wired_(std::forward<Input>(input), std::move(options)) {
-        wired_.get_join().refuse_own_task();
+    join_awaiter(Input&& input, join_options&& options) : joined_(std::forward<Input>(input), std::move(options)) {
+        joined_.get_join().refuse_own_task();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return wired_.empty(); }
+    [[nodiscard]] bool await_ready() const noexcept { return joined_.empty(); }
     template <std::derived_from<promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        wired_.get_join().begin(*h.promise().fiber_, h);
+        joined_.get_join().begin(*h.promise().fiber_, h);
     }
-    auto await_resume() { return wired_.result(); }
+    auto await_resume() { return joined_.result(); }
 
 private:
-    wired_join<Wired, Result> wired_;
+    joined_input<Joined, Result> joined_;
 };
 
 /// A combinator whose result has been chosen, not yet awaited.

@@ -41,26 +41,26 @@ struct value_made<Then, void> {
 
 template <class Input, class Result, class Then>
 using started_value =
-    typename value_made<Then, decltype(std::declval<wired_join<typename Input::wired, Result>&>().result())>::type;
+    typename value_made<Then, decltype(std::declval<joined_input<typename Input::joined, Result>&>().result())>::type;
 
 template <class Input, class Result, class Then>
 class started_join final : public kept_future_state<started_value<Input, Result, Then>> {
     using value_type = started_value<Input, Result, Then>;
     using base = kept_future_state<value_type>;
-    using wired = wired_join<typename Input::wired, Result>;
+    using joined = joined_input<typename Input::joined, Result>;
 
 public:
     started_join(scheduler& loop, Input&& input, join_options&& options, Then then)
         : base(&loop_ended, loop.link(), options.site, loop.next_number()),
-          wired_(std::in_place, std::move(input), std::move(options)),
+          joined_(std::in_place, std::move(input), std::move(options)),
           then_(std::move(then)) {}
 
     void begin(scheduler& loop) noexcept {
         this->keep();
-        if (wired_->empty())
+        if (joined_->empty())
             end();
         else
-            wired_->get_join().begin(loop, &over, this);
+            joined_->get_join().begin(loop, &over, this);
     }
 
 private:
@@ -70,23 +70,23 @@ private:
     void end() noexcept {
         if (this->done()) {
             // Somebody else has set it.
-            wired_->get_join().deliver_nothing();
+            joined_->get_join().deliver_nothing();
         } else {
             set_result();
             this->complete();
         }
-        wired_.reset();
+        joined_.reset();
         this->let_go();
     }
 
     void set_result() noexcept {
         const locals_scope in(std::move(locals_));
         try {
-            if constexpr (std::is_void_v<decltype(wired_->result())>) {
-                wired_->result();
+            if constexpr (std::is_void_v<decltype(joined_->result())>) {
+                joined_->result();
                 set_value([&]() -> decltype(auto) { return std::invoke(then_); });
             } else {
-                auto result = wired_->result();
+                auto result = joined_->result();
                 set_value([&]() -> decltype(auto) { return std::invoke(then_, std::move(result)); });
             }
         } catch (...) {
@@ -106,24 +106,24 @@ private:
 
     static void loop_ended(loop_share& s) noexcept {
         auto& self = static_cast<started_join&>(static_cast<base&>(s));
-        self.wired_.reset();
+        self.joined_.reset();
         self.release();
     }
 
     /// As asyncio's: asks the children, and does not end at once.
     bool do_cancel(const cancel_request& request) noexcept override {
-        if (!wired_ || !cancel_wave::would_stop_something(wired_->get_join()))
+        if (!joined_ || !cancel_wave::would_stop_something(joined_->get_join()))
             return false;
-        wired_->get_join().ask_to_stop(request);
+        joined_->get_join().ask_to_stop(request);
         return true;
     }
-    [[nodiscard]] cancel_target* as_target() noexcept override { return wired_ ? &wired_->get_join() : nullptr; }
+    [[nodiscard]] cancel_target* as_target() noexcept override { return joined_ ? &joined_->get_join() : nullptr; }
 
     [[nodiscard]] const suspension* combinator() const noexcept override {
-        return wired_ ? &wired_->get_join() : nullptr;
+        return joined_ ? &joined_->get_join() : nullptr;
     }
 
-    std::optional<wired> wired_; ///< until it has ended
+    std::optional<joined> joined_; ///< until it has ended
     Then then_;
     locals_share locals_ = locals_share::of_current(); ///< for then_: the values of the task that started it
 };

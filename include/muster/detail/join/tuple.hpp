@@ -18,7 +18,7 @@
 namespace muster::detail {
 
 template <class... As>
-class wired_tuple;
+class joined_tuple;
 
 template <class... As>
 inline constexpr bool have_one_type_of_value = true;
@@ -33,9 +33,9 @@ class tuple_input {
 public:
     explicit tuple_input(As&&... as) : children_(child_of<As>::store(std::forward<As>(as))...) {}
 
-    using wired = wired_tuple<As...>;
+    using joined = joined_tuple<As...>;
     template <class Result>
-    using awaiter = join_awaiter<wired, Result>;
+    using awaiter = join_awaiter<joined, Result>;
 
     /// The same with handles to tasks that the loop owns.
     auto spawned(const join_options& options) && {
@@ -61,7 +61,7 @@ private:
 };
 
 template <class... As>
-class wired_tuple final : public child_source {
+class joined_tuple final : public child_source {
     static constexpr std::size_t count = sizeof...(As);
     static constexpr std::size_t handles = (std::size_t{child_of<As>::is_handle} + ... + 0);
     static constexpr std::size_t tasks = count - handles;
@@ -72,7 +72,7 @@ class wired_tuple final : public child_source {
         std::tuple_element_t<I, std::tuple<std::type_identity<typename child_of<As>::value_type>...>>::type;
 
 public:
-    wired_tuple(tuple_input<As...>&& input, join_options&& options)
+    joined_tuple(tuple_input<As...>&& input, join_options&& options)
         : input_(std::move(input)),
           join_(std::move(options)) {
         if (handles != 0 && join_.options().rules.policy == on_failure::leave_siblings && tasks != 0)
@@ -85,9 +85,9 @@ public:
     }
 
     /// Children that were not begun go quietly.
-    ~wired_tuple() { input_.discard(); }
-    wired_tuple(const wired_tuple&) = delete;
-    wired_tuple& operator=(const wired_tuple&) = delete;
+    ~joined_tuple() { input_.discard(); }
+    joined_tuple(const joined_tuple&) = delete;
+    joined_tuple& operator=(const joined_tuple&) = delete;
 
     [[nodiscard]] bool empty() const noexcept { return count == 0; }
 
@@ -95,7 +95,7 @@ public:
     [[nodiscard]] join& get_join() noexcept { return join_; }
     [[nodiscard]] const join& get_join() const noexcept { return join_; }
 
-    void wire() {
+    void attach_children() {
         give_children(count, tasks);
         if constexpr (tasks != 0)
             join_.lend_slots(reinterpret_cast<join_slot*>(room_.data()), tasks);
@@ -107,7 +107,7 @@ public:
     [[nodiscard]] pulled next(join_slot& s) override {
         const std::size_t which = s.index_;
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            ((!is_handle_at[I] && place(I) == which ? adopt<I>(s) : void()), ...);
+            ((!is_handle_at[I] && rank_of(I) == which ? adopt<I>(s) : void()), ...);
         }
         (std::make_index_sequence<count>());
         return pulled::child;
@@ -159,7 +159,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t place(std::size_t i) noexcept {
+    static constexpr std::size_t rank_of(std::size_t i) noexcept {
         std::size_t before = 0;
         for (std::size_t k = 0; k != i; ++k)
             before += is_handle_at[k] == is_handle_at[i];
@@ -169,7 +169,7 @@ private:
     template <std::size_t I>
     void watch() noexcept {
         if constexpr (is_handle_at[I]) {
-            watches_[place(I)].refer_to(I, input_.template child<I>().state());
+            watches_[rank_of(I)].refer_to(I, input_.template child<I>().state());
         }
     }
     template <std::size_t I>
@@ -183,8 +183,8 @@ private:
     template <std::size_t... I>
     const outcome_base* outcome_pointer(std::size_t i, std::index_sequence<I...>) const noexcept {
         if constexpr (handles != 0)
-            if (is_handle_at[i] && !watches_[place(i)].was_cut())
-                return watches_[place(i)].outcome();
+            if (is_handle_at[i] && !watches_[rank_of(i)].was_cut())
+                return watches_[rank_of(i)].outcome();
         const outcome_base* found = nullptr;
         ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);
         return found;
@@ -194,8 +194,8 @@ private:
     template <std::size_t I>
     outcome<value_at<I>>& ended() {
         if constexpr (is_handle_at[I])
-            if (watches_[place(I)].outcome() != nullptr)
-                std::get<I>(out_) = outcome_of<value_at<I>>(watches_[place(I)].child());
+            if (watches_[rank_of(I)].outcome() != nullptr)
+                std::get<I>(out_) = outcome_of<value_at<I>>(watches_[rank_of(I)].child());
         return std::get<I>(out_);
     }
 

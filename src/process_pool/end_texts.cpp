@@ -2,7 +2,7 @@
 // This file words every way in which a worker process can end, and makes the exceptions that its call fails with.
 // Building a text may need memory that is not there, so each function that makes an exception returns std::bad_alloc
 // in that case instead of throwing.
-#include "process_pool/ends.hpp"
+#include "process_pool/end_texts.hpp"
 
 #include <muster/detail/exception_type.hpp>
 #include <muster/error.hpp>
