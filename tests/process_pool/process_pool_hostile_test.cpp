@@ -9,6 +9,7 @@
 #include <muster/process_pool.hpp>
 #include <muster/run.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -119,8 +120,8 @@ const muster::remote_function does("does", [](std::string what) -> int {
 
 bytes framed(std::uint32_t length, std::uint64_t number, const bytes& body) {
     const auto head = muster::workers::wire::write(muster::workers::wire::header(length, number));
-    bytes all(head.begin(), head.end());
-    all.insert(all.end(), body.begin(), body.end());
+    bytes all(head.size() + body.size());
+    std::copy(body.begin(), body.end(), std::copy(head.begin(), head.end(), all.begin()));
     return all;
 }
 

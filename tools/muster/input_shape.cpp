@@ -68,9 +68,9 @@ struct column_splitter::expression {
 column_splitter::column_splitter(const std::string& separator, bool is_csv) : is_csv_(is_csv) {
     std::string text = separator;
     for (std::size_t at = 0; (at = text.find("\\t", at)) != std::string::npos; ++at)
-        text.replace(at, 2, "\t");
+        text.replace(at, 2, 1, '\t');
     if (is_csv)
-        separator_ = text.empty() ? "," : text;
+        separator_ = text.empty() ? std::string(1, ',') : text;
     else if (text.size() == 1)
         separator_ = text;
     else
