@@ -101,10 +101,11 @@ TEST_F(security, fetch_blanks_the_secrets_among_its_own_arguments) {
         words.insert(words.begin(), {"fetch", "-A", "kept", "-H", "X-Kept: sesam"});
         words.push_back(url("/never"));
         program p(words);
-        // The arguments are blanked before the first request is sent, but not at once.
+        // Until the new process has become the command, it shows the arguments of this test program. The command's
+        // arguments are blanked before the first request is sent, but not at once.
         const auto until = std::chrono::steady_clock::now() + 20s;
         std::string shown = arguments_of(p.pid());
-        while ((shown.find("fetch") == std::string::npos || shown.find("sesame") != std::string::npos) &&
+        while ((shown.find("X-Kept") == std::string::npos || shown.find("sesame") != std::string::npos) &&
                std::chrono::steady_clock::now() < until) {
             std::this_thread::sleep_for(2ms);
             shown = arguments_of(p.pid());
