@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // This file defines the wait for a task or future.
 //
-// A wait for a task passes a cancellation on: the task is asked to stop, and the wait ends when the task has. If the
+// A wait passes a cancellation on: the task, future or started combinator is asked to stop, and the wait ends when that
+// has ended. If the
 // request comes back to the waiting fiber in a circle of tasks that wait for each other, the wait itself is
 // interrupted.
 #include <muster/detail/completion_wait.hpp>

@@ -172,7 +172,8 @@ void job_wait::arrived(fiber_loop& loop) noexcept {
 }
 
 bool job_wait::withdraw() noexcept {
-    // Ask the job first: when its call has begun the executor may be gone already, with the letter still unopened.
+    // The job is asked before the executor: once the call has begun, the executor may already be destroyed although
+    // the loop has not taken the job out of its mailbox.
     if (job_->progress_.load(std::memory_order_acquire) != executor_job::progress::waiting ||
         !operations_->withdraw(*this))
         return false;

@@ -121,7 +121,8 @@ bool fiber::deliver(const cancel_request& request, const cancel_hold* inside) no
     fiber* next = deliver_here(request, inside);
     while (next != nullptr) {
         if (next->ended()) {
-            // `next` is being torn down just now and wakes `at`, which then finds the request.
+            // `next` has ended, and its frames are being destroyed. It wakes `at` afterwards, which then finds the
+            // request.
             at->put_back(request);
             break;
         }

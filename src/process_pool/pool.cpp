@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The functions of a pool that any thread may call. Each takes the lock of the call_queue for a moment, and never waits
-// for a worker; close() waits for the supervisor. The state outlives the pool where a job still refers to it.
+// This file holds the functions of a pool that any thread may call. Each takes the lock of the call_queue for a moment.
+// Only shutdown(), stop() and the destructor wait: for the supervisor, which ends when every worker has. The state
+// outlives the pool where a job still refers to it.
 #include "posix/signal_actions.hpp"
 #include "process_pool/call_queue.hpp"
 #include "process_pool/end_texts.hpp"

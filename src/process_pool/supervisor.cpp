@@ -35,7 +35,7 @@ constexpr auto time_to_exit = 5s;      ///< for destructors of static objects, a
 constexpr auto look_for_deaths = 20ms; ///< on a system without descriptors of processes
 constexpr int reads_in_a_row = 16;     ///< of one worker, while others wait
 constexpr std::uint64_t most_read_after_death = std::uint64_t{8}
-                                                << 30;        ///< the most that is read after a worker's death
+                                                << 30;        ///< the most that reap() reads of what a worker had sent
 constexpr std::uint64_t hello_bytes = std::uint64_t{1} << 20; ///< the most that a worker may say before its first call
 constexpr std::uint64_t hello_values = 1000;
 
@@ -190,14 +190,14 @@ void supervisor::start_failed(const std::string& reason, bool certain) noexcept 
 }
 
 void supervisor::fail_waiting_calls(const std::string& reason) noexcept {
-    // The next call is worth one attempt.
+    // For the next calls one worker start is tried; if it fails, they fail too.
     failed_starts_ = starts_before_giving_up - 1;
     std::size_t count = 0;
     {
         const held own(queue_);
         count = queue_.waiting(own);
     }
-    // Not those that are submitted meanwhile, which might go on for ever.
+    // Calls that are submitted meanwhile are left, because they might never stop coming.
     for (; count != 0; --count) {
         job* j = nullptr;
         {
@@ -236,7 +236,7 @@ int supervisor::poll_timeout() const noexcept {
 }
 
 void supervisor::wait_for_events() noexcept {
-    // No event would tell of one that became out of reach on another thread or while its answer was read.
+    // poll() reports nothing about a worker that became out of reach on another thread, or while its answer was read.
     abandon_those_out_of_reach();
     polled_.clear();
     MUSTER_ASSERT(polled_.capacity() >= 1 + 2 * workers_.size());
@@ -370,7 +370,7 @@ void supervisor::take_hello(worker_handle& w, const received_message& message) {
 void supervisor::take_read_answers() noexcept {
     while (auto* const w = reader_.take_read()) {
         if (w->damage()) {
-            // The worker has not answered, as far as the call is concerned: that ends as its process does.
+            // The worker has not answered, as far as the call is concerned: the call ends when the process does.
             w->become(phase::calling);
             kill_unreadable(*w, w->damage());
             continue;
@@ -395,7 +395,8 @@ void supervisor::reap(worker_handle& w) noexcept {
     // Kills the rest of the process group, so that nothing writes to the socket any more; then reads what the worker
     // had sent, which counts.
     w.process().kill_group();
-    for (std::uint64_t rest = most_read_after_death; read_socket(w) && rest > buffer_.size(); rest -= buffer_.size()) {}
+    for (std::uint64_t rest = most_read_after_death; read_socket(w) && rest > reads_in_a_row * buffer_.size();
+         rest -= reads_in_a_row * buffer_.size()) {}
     if (w.now() == phase::decoding)
         return; // its death is looked at again after its answer
     process_end how;

@@ -30,12 +30,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So many times the limit may wait for their next attempt; then no further job starts.
+/// While so many times the limit of jobs wait for their next attempt, no further job starts.
 constexpr std::size_t most_retrying = 4;
 /// So many of those that run are named, and so much of a name is looked at.
 constexpr std::size_t names_shown = 8;
 constexpr std::size_t longest_name = 200;
-/// The memory that a job takes, beside its output, while that waits to be written, about.
+/// About how many bytes of memory a job takes, beside its output, while the output waits to be written.
 constexpr std::uint64_t size_of_delivery = 1024;
 
 muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
@@ -185,7 +185,7 @@ void batch::stop(std::string why) {
     enter(phase::stopping);
     if (stop_reason_.empty())
         stop_reason_ = std::move(why);
-    // Not at once: the caller may be a job, or stand in the list of jobs.
+    // A task of its own cancels the jobs, because stop() may be called by a job, or in a loop over jobs_.
     if (runs)
         muster::create_task(carry_out_stop(), "stop");
 }
@@ -213,7 +213,8 @@ void batch::cancel_jobs() {
     std::vector<std::uint64_t> unstarted;
     for (auto& [index, r] : jobs_) {
         r.task.cancel();
-        // A task that is cancelled before its first step never takes one: nobody else would count its line.
+        // The task of a job without an attempt has not run, or waits in keep_pace(). It ends without a call of
+        // end_job(), so its line is counted here.
         if (r.what.attempts == 0)
             unstarted.push_back(index);
     }
@@ -279,7 +280,7 @@ muster::task<> batch::feed() {
                 break;
             give_place_back();
         }
-        // It may have been acquired while the feeder was being cancelled: then the line is counted with the rest.
+        // The place may have been acquired while the feeder was being cancelled: then count_the_rest() counts the line.
         if (phase_ != phase::feeding)
             co_return;
         start(std::move(*next_line_));

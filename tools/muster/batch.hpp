@@ -129,8 +129,8 @@ protected:
     virtual void job_over(job&& j, job_end&& v) = 0;
     /// *Returns* how many bytes have come so far, for the progress display; nothing where they do not matter.
     [[nodiscard]] virtual std::optional<std::uint64_t> bytes_so_far() const { return std::nullopt; }
-    /// Called for each signal that stops the batch; `count` leaves out the one that --drain used. The first call
-    /// stops it.
+    /// Called for each signal, after stop() was called for it. `count` is how many such signals there were, without
+    /// the one that --drain used.
     virtual void interrupted(int signal, int count);
     /// Called once all jobs are over.
     virtual muster::task<> close_what_is_left();

@@ -152,7 +152,8 @@ muster::task<> command_batch::attempt(job& j) {
     if (!ended.succeeded())
         finish_outputs(d);
     auto done = std::move(ended).value();
-    // Time limits and the job's seconds end with the process. The job keeps its place until its outputs end, too.
+    // Time limits and the job's seconds end with the process. The job keeps its place until its outputs have ended too,
+    // but no longer than --linger.
     j.ended = muster::loop_clock::now();
     if (d.open[0].is_open() || d.open[1].is_open()) {
         auto lingering = linger(d, j);

@@ -39,7 +39,7 @@ namespace tool {
 
 namespace {
 
-/// So many times the limit may be at hand if there are limits for each server.
+/// With limits for each server so many times the limit of requests may be taken from the input at once.
 constexpr std::size_t most_waiting = 4;
 
 /// *Returns* whether there is a line in a file on disk, without taking it.
@@ -224,7 +224,8 @@ int fetch(const fetch_options& asked) {
     options.limit = limit_in_reach(options, "requests");
     begin_log(log, options, before, "that URL is asked for again");
 
-    // Requests that wait for their server's turn must not keep other servers' from theirs.
+    // A request that waits for the limit of its server must not keep requests to other servers from starting, so
+    // more requests are taken from the input than run at once.
     const auto together = options.limit;
     if (options.per_host != 0 || options.per_host_rate.count != 0)
         options.limit *= most_waiting;

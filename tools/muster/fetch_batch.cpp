@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// This file takes a URL from its attempt to its entry in the log. attempt() waits for the server's turn, asks, and
-// brings the body into its file (to_file), or into a spool for standard output or nowhere (to_reader). A stall_guard
-// puts off its time limit as bytes arrive. job_over() counts what has ended; a body for standard output is handed to
-// the writer whole, and its job counts once it is written.
+// This file takes a URL from its attempt to its entry in the log. attempt() waits for the limit of the server, asks,
+// and brings the body into its file (to_file), or into a spool for standard output or nowhere (to_reader). A
+// stall_guard puts off its time limit as bytes arrive. job_over() counts what has ended; a body for standard output is
+// handed to the writer whole, and its job counts once it is written.
 #include "fetch_batch.hpp"
 
 #include "http/digest.hpp"
@@ -51,7 +51,8 @@ public:
             co_await std::move(asking);
             co_return;
         }
-        // A body that is sent from a file may take its time: the guard begins with the answer.
+        // Sending a body from a file may take longer than the time limit, so the time does not run yet. It begins when
+        // the head of the answer has come, or the first bytes of its body.
         if (options_.data_file.empty())
             scope_.emplace(*options_.stall_time);
         else
@@ -68,13 +69,14 @@ public:
     }
     void received(std::size_t bytes) {
         received_ += bytes;
-        if (received_ < options_.stall_bytes)
+        if (began_ && received_ < options_.stall_bytes)
             return;
         received_ = 0;
         begin();
     }
     /// The time begins anew.
     void begin() {
+        began_ = true;
         if (scope_ && !scope_->expired())
             scope_->reschedule(muster::loop_clock::now() + *options_.stall_time);
     }
@@ -88,6 +90,7 @@ private:
     const fetch_options& options_;
     std::optional<muster::timeout_scope> scope_;
     std::uint64_t received_ = 0;
+    bool began_ = false; ///< begin() was called: until then a body may be on its way to the server
 };
 
 /// The part of a job that the attempts share.
@@ -176,12 +179,14 @@ muster::task<> fetch_batch::to_file(job& j, details& d, const planned_request& w
         how.digest(what.digest);
     if (options_.if_modified)
         how.if_modified();
-    if (options_.server_names && what.name.empty())
-        how.name_by([this, &claim, &what](const http::response& head) {
-            auto chosen = server_name(head.headers, what.url);
-            claim = output_folder::claim(folder_, chosen);
-            return chosen;
-        });
+    how.name_by([this, &claim, &what, &guard, &name](const http::response& head) {
+        guard.begin();
+        if (!options_.server_names || !what.name.empty())
+            return name;
+        auto chosen = server_name(head.headers, what.url);
+        claim = output_folder::claim(folder_, chosen);
+        return chosen;
+    });
     auto getting = http::download(client_, maker_.make(j.line, what.url), name, std::move(how));
     try {
         const auto got = co_await std::move(getting);
@@ -290,9 +295,9 @@ muster::task<> fetch_batch::look_up_again(details& d, const std::string& url) {
 
 // ---- further attempts ----
 
-/// Only what is safe to repeat is repeated.
+/// A request is repeated if it is safe to repeat, or if nothing of it was sent.
 bool fetch_batch::worth_a_retry(const job& j, const std::exception_ptr& error) const {
-    // Nothing of it was sent.
+    // The host's address was not found, so nothing of the request was sent.
     if (muster::is_a<http::resolve_error>(error))
         return !static_cast<const details&>(*j.details).is_unknown;
     if (const auto* e = muster::get_if<http::proxy_error>(error); e != nullptr && e->status() != 0 && e->status() < 500)

@@ -126,7 +126,7 @@ void job_log::open_file(int flags) {
     out_.keep_texts_whole(fd_);
 }
 
-/// The lock is the process's: it must not open and close the file a second time, which would end it.
+/// The lock belongs to the process: if the process opened and closed the file a second time, the lock would end.
 void job_log::lock() {
     struct flock whole {};
     whole.l_type = F_WRLCK;

@@ -23,8 +23,8 @@ namespace tool {
 
 class job_log {
 public:
-    /// "-" is standard output. Opens the file, which gets that mode if it is new, and locks it if it is one: two runs
-    /// would spoil each other's entries. A pipe with a name is waited for until somebody reads it, a few seconds at
+    /// "-" is standard output. Opens the file. A new file gets `mode`. A regular file is locked, because two runs would
+    /// mix up their entries. A pipe with a name is waited for until somebody reads it, a few seconds at
     /// most. *Errors*: usage_error if it can't be written, or another run writes it.
     job_log(writer& out, const std::string& file, unsigned mode);
 

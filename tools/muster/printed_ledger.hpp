@@ -39,7 +39,7 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// *Returns* a failure's kind and the first line of its problem: "exit status 1: no such file".
+/// *Returns* a failure's kind and the last line of its problem: "exit status 1: no such file".
 [[nodiscard]] std::string summary_of(const std::exception_ptr& error);
 
 class printed_ledger {

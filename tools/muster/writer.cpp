@@ -242,7 +242,7 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
     const bool on_terminal = &s == terminal_;
     const std::string status = on_terminal ? status_ : std::string();
     std::string before;
-    // Behind a status the echo is erased together with it.
+    // If the last line is a status, the echo stands behind the status and is erased with it.
     if (on_terminal && std::exchange(echoed_, false) && last_line_ == last_line::empty)
         last_line_ = last_line::output;
     if (on_terminal && last_line_ == last_line::status)
@@ -257,7 +257,7 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
     bool draws_status = false;
     try {
         std::string piece = first.text.read(first.written, s.is_regular ? piece_of_file : piece_of_pipe);
-        // In front of the status a piece ends with a line, if it has the end of one.
+        // The status can only follow a whole line, so the piece is cut after its last line feed, if it has one.
         if (const auto feed = piece.rfind('\n');
             !status.empty() && feed != std::string::npos && first.written + piece.size() != first.text.size())
             piece.resize(feed + 1);

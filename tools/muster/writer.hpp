@@ -13,8 +13,8 @@
 ///
 /// Each file that is written to has a queue. Standard output and standard error share one if they are the same pipe or
 /// terminal, so that texts come out in the order in which they were given. The thread polls, and writes to a pipe no
-/// more than it has room for, so a stalled reader of one file does not keep the others from theirs. The flags of the
-/// descriptors stay as they are: other programs share them.
+/// more than it has room for, so a reader that takes nothing from one file does not delay the texts for the others. The
+/// flags of the descriptors stay as they are: other programs share them.
 ///
 /// The status is a few lines at the bottom of the terminal. It is taken away before a text is written there, and put
 /// back, in the same write, behind each piece of text that ends its line; behind the beginning of a line it would
@@ -116,7 +116,8 @@ private:
     [[nodiscard]] bool status_is_due() const noexcept;
     /// Writes a piece of the first text. The lock is not held meanwhile.
     void write_piece(std::unique_lock<std::mutex>& lock, sink& s);
-    /// *Returns* why not all of it was written; empty if it was. `written` counts what was.
+    /// *Returns* the problem; empty if the whole text was written, or if the descriptor has no room for the rest
+    /// now: `written` counts what was written.
     [[nodiscard]] std::string write_now(int fd, std::string_view text, std::size_t& written) const;
     /// Ends all texts for this file with the first problem that it had.
     void fail(std::unique_lock<std::mutex>& lock, sink& s, const std::string& problem);
@@ -124,7 +125,7 @@ private:
     void wake() noexcept;
 
     spool_file file_;
-    mutable std::mutex lock_; ///< guards all below but the descriptor and the thread
+    mutable std::mutex lock_; ///< guards the members below but wake_, thread_, current_ and patience_
     std::condition_variable written_;
     std::vector<std::unique_ptr<sink>> sinks_;
     sink* terminal_ = nullptr; ///< where the status is shown

@@ -82,7 +82,7 @@ template <class E>
             return static_cast<const E*>(object);
     }
 #if defined(__GLIBCXX__)
-    // A type without bases, and a final one, is caught as nothing but itself.
+    // No class derives from an E that is final or not a class, so for such an E the comparison above was enough.
     if constexpr (std::is_class_v<E> && !std::is_final_v<E>) {
         if (typeid(E).__do_catch(thrown, &object, 1))
             return static_cast<const E*>(object);

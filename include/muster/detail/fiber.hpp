@@ -238,7 +238,8 @@ public:
     /// True if a cancellation is to be delivered now; the awaiter then undoes what it was given and calls
     /// throw_cancelled().
     [[nodiscard]] bool cancellation_due() const noexcept { return stage_ != cancel_stage::none; }
-    /// True if a cancellation ended the wait. Otherwise one that is due came after the wait had ended by itself.
+    /// True if a cancellation ended the wait. If not, a cancellation that is due came after the wait had ended by
+    /// itself.
     [[nodiscard]] bool wait_was_interrupted() const noexcept {
         return stage_ == cancel_stage::interrupted || stage_ == cancel_stage::interrupted_and_due;
     }
@@ -262,7 +263,8 @@ public:
     [[nodiscard]] cancel_request take_cancellation() noexcept;
     /// The same; where a test watches the loop it may throw something else instead.
     [[nodiscard]] cancel_request take_for_throw();
-    /// It waits, in a circle, for itself: its wait, which passed the cancellation on, ends with it.
+    /// Ends the wait of a fiber that waits for itself by way of other tasks: the wait had only passed the cancellation
+    /// on, and is now interrupted by it.
     void cut_circle(const cancel_request& request) noexcept;
     /// A delivered cancellation is put back: it comes again at the next wait.
     void put_back(const cancel_request& request) noexcept;
@@ -377,7 +379,7 @@ private:
     cancel_hold* hold_ = nullptr;
 };
 
-static_assert(sizeof(void*) != 8 || sizeof(fiber) == 72, "a gather has a fiber for each child: it must not grow");
+static_assert(sizeof(void*) != 8 || sizeof(fiber) == 72, "a gather has a fiber for each task child that is alive");
 
 /// Destroys a fiber's frames, innermost first, and before them its children's; without recursion.
 void destroy_fiber_tree(fiber& root) noexcept;

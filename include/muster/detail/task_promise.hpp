@@ -185,7 +185,8 @@ private:
     }
 };
 
-/// Awaits a task inline: the child runs as part of the same fiber. `Result` says what the await gives.
+/// Awaits a task inline: the child runs as part of the same fiber. A derived class defines await_resume(), which
+/// decides what the await gives.
 template <class T>
 class inline_awaiter : public library_awaitable, public inline_link {
 public:

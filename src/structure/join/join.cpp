@@ -19,8 +19,8 @@
 // caller only watches them.
 //
 // All of it runs on the loop's thread. The policy decides in count() only, and says in conclude() what is thrown; the
-// source is asked for children in fill() and account_for_unbegun() only; the caller's fiber is woken in end_wait()
-// only.
+// source is asked for children in fill() and account_for_unbegun() only; the caller's fiber is woken in end_wait(),
+// or, if it only watches the children and is cancelled, by fiber::deliver_here.
 #include <muster/detail/join/join.hpp>
 
 #include <muster/detail/assert.hpp>
@@ -343,7 +343,7 @@ void join::try_again(join_slot& s) noexcept {
 
 inline void join::begin_attempt(join_slot& s) noexcept {
     if (s.ended()) [[unlikely]] {
-        // Its function threw when it was called, or there was no memory for its frame: it has ended already.
+        // Its function threw when it was called, or there was no memory for its frame: the child has ended already.
         attempt_ended(s);
         return;
     }
@@ -406,7 +406,7 @@ bool join::attempt_is_not_the_last(join_slot& s) noexcept {
     attempts_->end(s);
     if (!waits_for_another_attempt(s))
         return false;
-    // Its place among those that run is free until then.
+    // While the child waits for its next attempt, another child may run instead.
     if (!filling_)
         loop_->post(static_cast<call_entry&>(*this));
     return true;
@@ -550,7 +550,7 @@ void join::end_wait() noexcept {
         loop_->disarm(*pace_);
     advance(phase::over);
     if (source_ != nullptr && source_->looked_ahead())
-        policy_.submit(); // its element was taken from the input, and its child is not started
+        policy_.submit(); // the source has taken an element, and its child is not started
     if (options_.children == children_are::owned && !policy_.let_go()) {
         policy_.close();
         MUSTER_ASSERT(counts().adds_up());
@@ -563,7 +563,8 @@ void join::end_wait() noexcept {
         parent_->wake();
 }
 
-/// Where no fiber waits, `over_` is called as the last thing that an entry does, and may destroy this.
+/// Calls over_ once the join has ended, if it was begun with one. The callers do so last, because over_ may destroy the
+/// join.
 void join::call_if_over() noexcept {
     if (is_over() && over_ != nullptr)
         std::exchange(over_, nullptr)(whom_);
@@ -650,7 +651,8 @@ bool join::has_child_to_stop(cancel_target*& also) noexcept {
         auto& watched = w.child();
         if (watched.done() || w.was_cut())
             continue;
-        // The last of several targets is left to the caller, so that a chain of them takes no native stack.
+        // The last target is returned in `also`, and cancel_wave::would_stop_something() goes on with it, so that a
+        // chain of targets takes no native stack.
         cancel_target* const next = watched.as_target();
         if (next == nullptr || (also != nullptr && cancel_wave::would_stop_something(*also)))
             return true;
@@ -703,8 +705,8 @@ void join::cut(std::uint32_t i) noexcept {
     loop_->post(static_cast<call_entry&>(*this));
 }
 
-/// Children that are given and never began were cancelled, as asyncio's are; those of a race that has been decided are
-/// not started. Elements that were not pulled stay in their input.
+/// Gives an outcome to each child that was given and never began: "not started" if a race was decided, otherwise
+/// "cancelled", as in asyncio. Elements that were not pulled stay in their input.
 void join::account_for_unbegun() noexcept {
     if (!has_tasks() || source_->is_pulled())
         return;
@@ -766,7 +768,8 @@ void join::throw_own_cancellation(const outcome_base* decided) {
     if (parent_ == nullptr) {
         if (own_cancellation_ && last_watch_ == unlimited) // every child was cut out of a circle, and none has ended
             throw cancelled_error(own_cancellation_->reason, own_cancellation_->text);
-        // As in asyncio, with what the last child to end was told, if it ended so.
+        // As in asyncio, the cancellation has the text of that of the child which ended last, or none if that child was
+        // not cancelled.
         const auto* last = own_cancellation_ ? outcome_at(last_watch_) : nullptr;
         if (last != nullptr)
             throw cancelled_error(own_cancellation_->reason,

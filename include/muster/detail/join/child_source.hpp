@@ -24,8 +24,9 @@ public:
         end,   ///< there are no more
         later, ///< the input is being waited for: join::input_came() says when to ask again
     };
-    /// Children that are given all begin, unless the join is cancelled. Those that are pulled from an input begin as
-    /// there is room for them, and are not started if the join stops before. The input's elements may be awaited.
+    /// Without a limit and a rate all children that are given begin, unless the join is cancelled. With one, and if
+    /// they are pulled from an input, children begin as there is room for them, and not once the join stops. The
+    /// input's elements may be awaited.
     enum class kind : std::uint8_t { given, pulled, pulled_and_awaited };
 
     child_source(const child_source&) = delete;

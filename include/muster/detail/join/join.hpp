@@ -6,9 +6,10 @@
 /// what its policy decides, and wakes its caller when all have ended. It knows no value type: a child writes its
 /// outcome where its source put it, and the source and the classes in result.hpp make the result.
 ///
-/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). The decisions of a policy are carried
-/// out in the join's next entry of the loop, so that children that are started together all run their first step, as in
-/// asyncio; only races and quorums stop the others at once.
+/// A child is a slot (a fiber, for a task) or a watch (for a handle or future). If the policy decides to stop, the join
+/// cancels the other children in its next entry of the loop, so that children that are started together all run their
+/// first step, as in asyncio. A race or quorum that is decided stops them at once, and a caller that is let go is woken
+/// at once.
 
 #include <muster/config.hpp>
 #include <muster/detail/cancel_wave.hpp>

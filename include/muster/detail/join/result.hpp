@@ -95,7 +95,7 @@ public:
     [[nodiscard]] join& get_join() noexcept { return joined_.get_join(); }
     [[nodiscard]] const join& get_join() const noexcept { return joined_.get_join(); }
 
-    /// Once it is over. *Errors*: what the policy says is to be thrown.
+    /// Called once the join is over. *Errors*: what the policy says is to be thrown.
     auto result() {
         if (get_join().begun()) {
             if constexpr (std::same_as<Result, as_outcomes>)
@@ -128,8 +128,8 @@ private:
     Joined joined_;
 };
 
-/// The awaiter of a combinator. `Joined` holds its children, joined up to a join: it is the child_source from which the
-/// join takes them, and it has the join itself.
+/// The awaiter of a combinator. `Joined` holds the children and their join, and is the child_source from which the join
+/// takes the children.
 template <class Joined, class Result>
 class join_awaiter final : public library_awaitable {
 public:

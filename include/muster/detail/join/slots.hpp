@@ -37,7 +37,7 @@ struct join_slot : fiber {
     nanoseconds began_{0};     ///< when its first attempt did, where that is recorded
     std::uint32_t number_ = 0; ///< the slot's own number, by which others keep what belongs to it
 };
-static_assert(sizeof(join_slot) <= 104, "a gather has one for each child");
+static_assert(sizeof(join_slot) <= 104, "a gather has a slot for each task child that is alive");
 
 /// The slot's task ends before it has begun: there was no memory for its frame or for its time limit.
 [[gnu::cold]] void fail_for_lack_of_memory(join_slot& slot) noexcept;
