@@ -326,6 +326,13 @@ TEST_F(muster_command, a_download_that_never_stalls_is_not_ended_by_a_time_limit
     EXPECT_NE(r.out.find("time limit"), std::string::npos) << r.out;
 }
 
+TEST_F(muster_command, an_answer_that_stalls_at_its_head_is_ended_although_the_request_had_a_body_from_a_file) {
+    std::ofstream(path("body")) << "hello";
+    program p({"fetch", "-d", "@" + path("body"), "-o", path("out"), "--stall-timeout", "300ms", url("/drip/60000/5")});
+    EXPECT_EQ(p.wait(), 1) << p.out;
+    EXPECT_NE(p.out.find("--stall-timeout"), std::string::npos) << p.out;
+}
+
 TEST_F(muster_command, a_log_that_cannot_be_written_is_said_and_fails) {
     program p({"fetch", "--jsonl", "/dev/full", url("/ok"), url("/ok")});
     EXPECT_EQ(p.wait(), 1);
