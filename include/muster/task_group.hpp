@@ -35,7 +35,7 @@ namespace muster {
 /// Held by address: immovable. *Lifetime*: if it is destroyed while it runs, its tasks are cancelled and left to the
 /// loop, and run() throws invalid_state_error; its body must not use it any more. *Thread safety*: the loop's thread.
 /// *Source*: asyncio.TaskGroup of CPython 3.13.
-class task_group : private detail::cancel_target {
+class task_group final : private detail::cancel_target {
 public:
     explicit task_group(std::source_location site = std::source_location::current());
     ~task_group();

@@ -301,7 +301,7 @@ TEST_F(http_protocols, a_body_that_only_the_end_of_tls_ends_is_truncated_without
 TEST_F(http_protocols, each_post_is_processed_once_however_often_the_server_ends_its_connections) {
     if (!nginx_server::is_installed())
         GTEST_SKIP() << nginx_server::how_to_get_it;
-    for (const std::size_t by_connection : {1, 2, 3, 10, 100, 1000}) {
+    for (const std::size_t by_connection : {1U, 2U, 3U, 10U, 100U, 1000U}) {
         const nginx_server nginx(1, false, by_connection);
         constexpr int requests = 600;
         std::vector<int> numbers(requests);
