@@ -234,7 +234,7 @@ public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     /// The operation is over. A loop that is being destroyed runs no task any more.
     void over(bool loop_runs) noexcept {
-        outstanding_ = false;
+        operation_ = operation::over;
         if (loop_runs)
             fiber_->wake();
     }
@@ -243,7 +243,7 @@ protected:
     asio_wait() noexcept : suspension(kind_of) {}
     ~asio_wait() {
         // Its frame may be destroyed while it waits, at the end of a loop.
-        if (outstanding_) {
+        if (operation_ == operation::outstanding) {
             state_->detach(fiber_->loop());
             static_cast<void>(state_->request_cancel());
         }
@@ -254,16 +254,17 @@ protected:
     /// Takes the state over; null if the task was cancelled before: nothing is begun then.
     void begin(asio_state* state, fiber& f, std::coroutine_handle<> h) noexcept {
         state_ = state;
-        outstanding_ = state != nullptr;
+        operation_ = state != nullptr ? operation::outstanding : operation::none;
         f.wait(*this, h);
-        if (outstanding_)
+        if (operation_ == operation::outstanding)
             state_->begin(f.loop(), *this);
     }
     /// After the wait: throws if it was cancelled, or could not be begun.
     void finish() {
         // A cancellation that came too late for an operation which has its result waits for the next wait.
         if (fiber_->cancellation_due() && (fiber_->wait_was_interrupted() || state_->aborted())) [[unlikely]] {
-            if (state_ != nullptr)
+            // An operation that was given up still belongs to its own thread, and has transferred nothing.
+            if (operation_ == operation::over)
                 state_->report_partial();
             fiber_->throw_cancelled();
         }
@@ -273,18 +274,24 @@ protected:
 private:
     static cancel_effect cancel(suspension& s, const cancel_request&, fiber*&) noexcept {
         auto& self = static_cast<asio_wait&>(s);
-        if (!self.outstanding_)
+        if (self.operation_ != operation::outstanding)
             return cancel_effect::interrupted;
         if (!self.state_->request_cancel())
             return cancel_effect::held;
-        self.outstanding_ = false;
+        self.operation_ = operation::given_up;
         self.state_->detach(self.fiber_->loop());
         return cancel_effect::interrupted;
     }
     static constexpr suspension_kind kind_of{.what = "an Asio operation", .cancel = &cancel};
 
     asio_state* state_ = nullptr;
-    bool outstanding_ = false; ///< the state has this wait's address
+    enum class operation : std::uint8_t {
+        none,        ///< the task was cancelled before
+        outstanding, ///< the state has this wait's address
+        over,        ///< its result has arrived on the loop's thread
+        given_up,    ///< it had not begun when it was cancelled, and is not waited for
+    };
+    operation operation_ = operation::none;
 };
 
 inline void asio_state::completed() noexcept {
