@@ -215,7 +215,8 @@ void engine::curl_is_due() noexcept {
             if (at_hand.is_answered())
                 continue;
             shared_.noted.remove(at_hand);
-            // libcurl looks at a transfer again only if something else is paused than before.
+            // curl_easy_pause() makes libcurl look at a transfer again only if the call changes what is paused, so
+            // sending is paused and allowed again.
             curl_easy_pause(at_hand.easy(), CURLPAUSE_SEND | at_hand.pause_for_going_on());
             curl_easy_pause(at_hand.easy(), at_hand.pause_for_going_on());
         }

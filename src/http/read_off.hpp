@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// The end of an answer whose body nobody wants. Private to muster::http and the command.
+/// Reads the rest of a body that nobody wants, such as an error page, and drops it: only a connection whose answer was
+/// read to its end can serve the next request. Private to muster::http and the command.
 ///
 ///     auto reading = read_off(stream);
 ///     co_await std::move(reading);

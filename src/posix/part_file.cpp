@@ -7,7 +7,8 @@
 //        '------- keep(), discard() -----'
 //
 // make() insists on a new file (O_EXCL), and the name is removed once if there is one. reopen() opens without following
-// a link and then looks at what it has opened, so that nothing can be put in its place in between.
+// a link and then asks the descriptor what it is, not the name: another program could replace the file behind the
+// name between a look at the name and the opening.
 #include "posix/part_file.hpp"
 
 #include <muster/detail/assert.hpp>

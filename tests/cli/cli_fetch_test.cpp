@@ -392,7 +392,7 @@ TEST_F(muster_command, progress_is_drawn_on_a_terminal_and_cleared_at_the_end) {
     EXPECT_NE(p.err.find("/60  "), std::string::npos) << p.err;
     EXPECT_NE(p.err.find(" running  "), std::string::npos) << p.err;
     EXPECT_TRUE(p.err.ends_with("\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K")) << p.err;
-    // Each of its three lines ends or begins with a carriage return.
+    // A drawing of the progress display has three lines, and so three carriage returns.
     const auto drawn = std::ranges::count(p.err, '\r') / 3;
     EXPECT_GE(drawn, 3);
     EXPECT_LE(drawn, took / 100ms + 3);

@@ -132,7 +132,7 @@ TEST_F(muster_requests, a_server_has_a_rate_of_its_own) {
 
 TEST_F(muster_requests, bodies_are_read_no_faster_than_they_may) {
     const auto began = std::chrono::steady_clock::now();
-    // The time in which nothing is read is no stall.
+    // --limit-rate makes pauses in which fetch itself reads nothing: --stall-timeout must not count them.
     const auto said =
         fetch({"--limit-rate", "200K", "--stall-timeout", "200ms", url("/bytes/150000"), url("/bytes/150000")});
     EXPECT_EQ(ledger_of(said).succeeded, 2u);

@@ -55,7 +55,7 @@ struct fault {
     faulty_answer http1;
     std::function<std::string(std::uint32_t stream)> http2;
     const char* ends_as;
-    const char* arrives = ""; ///< of the body
+    const char* arrives = ""; ///< the part of the body that reaches the caller
     std::chrono::milliseconds timeout{20'000};
 };
 

@@ -186,7 +186,7 @@ private:
 };
 
 /// Awaits a task inline: the child runs as part of the same fiber. A derived class defines await_resume(), which
-/// decides what the await gives.
+/// decides what `co_await` gives: the value, or the outcome.
 template <class T>
 class inline_awaiter : public library_awaitable, public inline_link {
 public:

@@ -150,8 +150,8 @@ private:
     std::size_t end_;
 };
 
-/// How many calls one chunk makes: a few dozen chunks keep a pool's threads equally busy to the end, and a thousand
-/// calls make the hand-over of theirs as good as free.
+/// *Returns* how many calls one chunk makes. 64 chunks are enough to keep a pool's threads equally busy until the last
+/// call; more than 1,024 calls in a chunk would save nothing, because the cost of its hand-over is then spread thin.
 [[nodiscard]] constexpr std::size_t chunk_size(std::size_t calls, std::size_t wanted) noexcept {
     return wanted != 0 ? wanted : std::clamp<std::size_t>((calls + 63) / 64, 1, 1024);
 }
