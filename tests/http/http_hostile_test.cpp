@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Servers that lie about where an answer ends, in both versions of HTTP: each row is one lie, with the type of its
-// outcome
-// ("" is a value), the body that arrives, and how many requests the server saw. After each, the client is asked again.
+// Servers that lie about where an answer ends, in both versions of HTTP. Each row is one lie, with the type of its
+// outcome ("" is a value), the body that arrives, and how many requests the server saw. After each, the client is asked
+// again.
 #include "support/http2_server.hpp"
 #include "support/http_fixture.hpp"
 
@@ -16,15 +16,6 @@
 namespace {
 
 class http_hostile : public http_client {};
-
-/// The type's name without its namespaces; "" for a value.
-template <class T>
-std::string type_of(const muster::outcome<T>& o) {
-    if (!o.failed())
-        return o.succeeded() ? "" : "cancelled";
-    const auto name = muster::type_name(o.error());
-    return name.substr(name.rfind(':') + 1);
-}
 
 /// A server at a Unix socket that answers each request with the same bytes.
 class unix_server {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // No body is cut short, no answer is mixed up: what libcurl is lenient about and muster::http is not. Each test is
 // named after what was lost.
+#include "support/deflated.hpp"
 #include "support/http_fixture.hpp"
 
 #include <muster/sleep.hpp>
@@ -8,26 +9,12 @@
 #include <optional>
 #include <utility>
 
-#include <zlib.h>
-
 namespace {
 
 class http_integrity : public http_client {};
 
 /// One gzip member.
-std::string gzip(std::string_view bytes) {
-    z_stream s{};
-    deflateInit2(&s, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
-    std::string out(deflateBound(&s, static_cast<uLong>(bytes.size())) + 32, '\0');
-    s.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    s.avail_in = static_cast<uInt>(bytes.size());
-    s.next_out = reinterpret_cast<Bytef*>(out.data());
-    s.avail_out = static_cast<uInt>(out.size());
-    deflate(&s, Z_FINISH);
-    out.resize(s.total_out);
-    deflateEnd(&s);
-    return out;
-}
+std::string gzip(std::string_view bytes) { return deflated(bytes, 31); }
 
 std::string noise(std::size_t size) {
     std::string all;

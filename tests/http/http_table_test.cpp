@@ -2,6 +2,7 @@
 // One table of faults, put through every way to ask (get, send, open, body_to), in both versions of HTTP, with TLS and
 // without: the type of the outcome, the bytes that arrived, and the state of the client for the next request. Then
 // every truncation of an answer, for each encoding and framing, and every split of it into two packets.
+#include "support/deflated.hpp"
 #include "support/http2_server.hpp"
 #include "support/http_fixture.hpp"
 
@@ -14,8 +15,6 @@
 #include <functional>
 #include <optional>
 #include <utility>
-
-#include <zlib.h>
 
 #if MUSTER_TEST_TLS
 #include "support/tls_front.hpp"
@@ -38,15 +37,6 @@ using muster::testing::faulty_answer;
 using muster::testing::faulty_request;
 
 class http_table : public http_client {};
-
-/// The type's name without its namespaces; "" for a value.
-template <class T>
-std::string type_of(const muster::outcome<T>& o) {
-    if (!o.failed())
-        return o.succeeded() ? "" : "cancelled";
-    const auto name = muster::type_name(o.error());
-    return name.substr(name.rfind(':') + 1);
-}
 
 // ---- faults ----
 
@@ -249,21 +239,6 @@ std::string text_of(std::size_t size) {
     for (std::size_t i = 0; i != size; ++i)
         all += static_cast<char>('a' + ((x = x * 1664525 + 1013904223) >> 24) % 26);
     return all;
-}
-
-/// gzip (31), zlib's format (15) or the bare one (-15), which servers call deflate.
-std::string deflated(std::string_view bytes, int window_bits) {
-    z_stream s{};
-    deflateInit2(&s, 6, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY);
-    std::string out(deflateBound(&s, static_cast<uLong>(bytes.size())) + 32, '\0');
-    s.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    s.avail_in = static_cast<uInt>(bytes.size());
-    s.next_out = reinterpret_cast<Bytef*>(out.data());
-    s.avail_out = static_cast<uInt>(out.size());
-    deflate(&s, Z_FINISH);
-    out.resize(s.total_out);
-    deflateEnd(&s);
-    return out;
 }
 
 struct packed {

@@ -52,6 +52,15 @@ std::size_t open_descriptors() {
     return own_resources::open_descriptors();
 }
 
+/// The type's name without its namespaces; "" for a value.
+template <class T>
+std::string type_of(const muster::outcome<T>& o) {
+    if (!o.failed())
+        return o.succeeded() ? "" : "cancelled";
+    const auto name = muster::type_name(o.error());
+    return name.substr(name.rfind(':') + 1);
+}
+
 /// Runs the body with a client; checks that no coroutine frame, no descriptor and no report is left.
 class http_client : public ::testing::Test {
 protected:
