@@ -262,8 +262,8 @@ curl_socket_t transfer::open_socket(void* self, curlsocktype, curl_sockaddr* add
 }
 
 void transfer::set_client(const client_options& options) {
-    // libcurl 7.88's reset forgets its list of cookie files without freeing it. Emptying that list first turns the cookies
-    // off, the shared ones too, until the handle is told again of the share.
+    // libcurl 7.88's reset forgets its list of cookie files without freeing it. Emptying that list first turns the
+    // cookies off, the shared ones too, until the handle is told again of the share.
     set(CURLOPT_COOKIEFILE, static_cast<const char*>(nullptr));
     curl_easy_reset(easy_.get());
     if (shared_.cookies != nullptr)

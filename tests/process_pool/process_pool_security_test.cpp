@@ -346,8 +346,8 @@ int main(int argc, char** argv) {
         return is_not_secure;
     // A worker whose pool has hung up ends here with status 0.
     process_pool::serve_if_worker();
-    // No destructor runs: the leak checker of a sanitizer can't look at the memory of a set-uid program, and would end it
-    // with a status of its own.
+    // No destructor runs: the leak checker of a sanitizer can't look at the memory of a set-uid program, and would end
+    // it with a status of its own.
     if (secure)
         ::_exit(is_secure);
     ::testing::InitGoogleTest(&argc, argv);
