@@ -139,7 +139,7 @@ std::exception_ptr transfer::look_at_clock() noexcept {
     curl_easy_getinfo(easy(), CURLINFO_SIZE_UPLOAD_T, &uploaded);
     const bool sends = std::exchange(uploaded_, static_cast<std::uint64_t>(uploaded)) != uploaded_;
     // Time in which the program does not read, or has nothing to send, is not the server's.
-    if (phase_ == transfer_phase::running && (sends || receiving_is_paused_ || upload_.waits()))
+    if (phase_ == transfer_phase::running && (sends || receiving_ == receiving::waits_for_room || upload_.waits()))
         clock_.progress(now);
     if (!clock_.all_is_over(now) && !clock_.phase_is_over(now)) {
         arm_deadline();
@@ -165,15 +165,15 @@ void transfer::wake_feeder() noexcept {
 }
 
 std::optional<int> transfer::take_pause_change() noexcept {
-    const bool receives = receiving_is_paused_ && !ready(until::data);
+    const bool receives = receiving_ == receiving::waits_for_room && !ready(until::data);
     if (!receives && (!upload_.was_asked() || upload_.waits()))
         return std::nullopt;
     if (receives) {
-        receiving_is_paused_ = false;
+        receiving_ = receiving::flows;
         clock_.progress(shared_.loop->now());
     }
     // A direction that is paused and stays so must be named.
-    return (upload_.waits() ? CURLPAUSE_SEND : 0) | (receiving_is_paused_ ? CURLPAUSE_RECV : 0);
+    return (upload_.waits() ? CURLPAUSE_SEND : 0) | pause_for_going_on();
 }
 
 bool transfer::has_body() const noexcept {

@@ -185,7 +185,8 @@ void transfer::apply() {
     frame_ = {};
     decoder_.begin_plain();
     came_ = 0;
-    receiving_is_paused_ = false;
+    begun_ = 0;
+    receiving_ = receiving::flows;
     tls_end_ = tls_end::no_matter;
     push_ = push::not_needed;
     times_sent_ = 0;
