@@ -151,7 +151,7 @@ std::exception_ptr transfer::look_at_clock() noexcept {
     // Time in which the program does not read, or has nothing to send, is not the server's. libcurl does not say when
     // it sent the bytes, so it is looked at often while it may (see arm_deadline), and not after the last limit.
     if (phase_ == transfer_phase::running &&
-        ((sends && !clock_.all_is_over(now)) || receiving_is_paused_ || upload_.waits()))
+        ((sends && !clock_.all_is_over(now)) || receiving_ == receiving::waits_for_room || upload_.waits()))
         clock_.progress(now);
     if (!clock_.all_is_over(now) && !clock_.phase_is_over(now)) {
         arm_deadline();
@@ -177,15 +177,15 @@ void transfer::wake_feeder() noexcept {
 }
 
 std::optional<int> transfer::take_pause_change() noexcept {
-    const bool receives = receiving_is_paused_ && !ready(until::data);
+    const bool receives = receiving_ == receiving::waits_for_room && !ready(until::data);
     if (!receives && (!upload_.was_asked() || upload_.waits()))
         return std::nullopt;
     if (receives) {
-        receiving_is_paused_ = false;
+        receiving_ = receiving::flows;
         clock_.progress(shared_.loop->now());
     }
     // A direction that is paused and stays so must be named.
-    return (upload_.waits() ? CURLPAUSE_SEND : 0) | (receiving_is_paused_ ? CURLPAUSE_RECV : 0);
+    return (upload_.waits() ? CURLPAUSE_SEND : 0) | pause_for_going_on();
 }
 
 bool transfer::has_body() const noexcept {

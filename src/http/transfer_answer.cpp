@@ -462,15 +462,41 @@ transfer::taken transfer::take_body(std::string_view piece) {
         return taken::all;
     }
     if (delivery_ == delivery::stream && arrived_.size() >= most_arrived) {
-        receiving_is_paused_ = true;
+        receiving_ = receiving::waits_for_room;
         return taken::none_now;
     }
-    came_ += piece.size();
     clock_.progress(shared_.loop->now());
-    if (!decoder_.take(piece, [this](std::string_view unpacked) { return deliver(unpacked); }))
+    switch (decode(piece)) {
+    case unpacking::ends:
         return taken::never;
+    case unpacking::pauses:
+        // libcurl keeps the piece, gives it again once it may, and does not see the answer's end before.
+        receiving_ = receiving::waits_for_turn;
+        note();
+        return is_wanted() ? taken::none_now : taken::never;
+    case unpacking::goes_on:
+        break;
+    }
     look_for_end();
     return is_wanted() ? taken::all : taken::never;
+}
+
+/// Unpacks a piece, which after a pause is the same one again, perhaps with more behind it.
+unpacking transfer::decode(std::string_view piece) {
+    const decoded_sink into = [this](std::string_view unpacked) { return deliver(unpacked); };
+    auto& work = shared_.may_be_unpacked;
+    if (decoder_.unpacks() && work == 0)
+        return unpacking::pauses;
+    if (begun_ != 0) {
+        MUSTER_ASSERT(begun_ <= piece.size());
+        if (const auto next = decoder_.go_on(into, work); next != unpacking::goes_on)
+            return next;
+        piece.remove_prefix(begun_);
+    }
+    came_ += piece.size();
+    const auto next = piece.empty() ? unpacking::goes_on : decoder_.take(piece, into, work);
+    begun_ = next == unpacking::pauses ? begun_ + piece.size() : 0;
+    return next;
 }
 
 /// *Returns* false if no more is wanted.
@@ -522,7 +548,7 @@ bool transfer::body_was_sent() const noexcept {
 /// have libcurl go on with it.
 void transfer::note() noexcept {
     const bool ends = resend_ == resend::redirect || frame_.kind == framing::none ||
-                      (frame_.kind == framing::length && came_ >= frame_.length);
+                      (frame_.kind == framing::length && came_ >= frame_.length && begun_ == 0);
     if (ends)
         progress_ = answer_progress::complete;
     if (!shared_.noted.contains(*this))
