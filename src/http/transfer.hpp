@@ -206,7 +206,7 @@ private:
         body,    ///< the headers are complete
         complete ///< all that matters is there, though libcurl is not done: the engine takes the handle out
     };
-    /// What the next line of a head is.
+    /// Which part of a head the next line is.
     enum class head_line { status, field };
     /// Whether libcurl takes anything from the connection.
     enum class receiving {

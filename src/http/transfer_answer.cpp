@@ -220,7 +220,7 @@ bool transfer::take_header(std::string_view line) {
     if (resend_ != resend::no)
         return true;
     if (!has_head() && std::exchange(next_line_, head_line::field) == head_line::status) {
-        // What came before was a 1xx.
+        // The headers before this line are those of a 1xx.
         answer_.headers.clear();
         require_status_line(line);
         return true;
