@@ -206,6 +206,8 @@ private:
         body,    ///< the headers are complete
         complete ///< all that matters is there, though libcurl is not done: the engine takes the handle out
     };
+    /// Which part of a head the next line is.
+    enum class head_line { status, field };
     /// Whether libcurl takes anything from the connection.
     enum class receiving {
         flows,
@@ -300,6 +302,8 @@ private:
         transfer* of;
     };
     void arm_deadline() noexcept;
+    /// *Returns* whether libcurl may have sent some of the body since the clock was last looked at, or may yet.
+    [[nodiscard]] bool uploads() const noexcept;
 
     shared_by_transfers& shared_;
     engine_ticket ticket_{*this};
@@ -311,6 +315,7 @@ private:
     answer_progress progress_ = answer_progress::head;
     settings settings_ = settings::none;
     delivery delivery_ = delivery::whole;
+    head_line next_line_ = head_line::status;
     resend resend_ = resend::no;
     tls_end tls_end_ = tls_end::no_matter;
     naming naming_ = naming::by_libcurl;

@@ -182,6 +182,7 @@ void transfer::apply() {
     answer_.status = 0;
     arrived_.clear();
     progress_ = answer_progress::head;
+    next_line_ = head_line::status;
     frame_ = {};
     decoder_.begin_plain();
     came_ = 0;
