@@ -221,6 +221,8 @@ task<> connection::state::shake_hands() {
 /// The connection has ended: waits a little for the launcher to say why.
 task<> connection::state::hear_out() {
     if (launcher_) {
+        // It may wait for the end of its input. A write that is in flight then fails, as any later one does.
+        launcher_->input().close();
         auto waiting = wait_for(launcher_->wait(), last_words_limit);
         static_cast<void>(co_await as_outcome(std::move(waiting)));
     }

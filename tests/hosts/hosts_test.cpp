@@ -48,7 +48,8 @@ hosts::host_options by_shell(const std::string& script) {
 /// The agent's output passes through a relay that ends after so many bytes.
 hosts::host_options cut_after(int bytes) {
     return hosts::host_options("relay")
-        .launcher({"bash", "-c", "exec \"$@\" > >(exec head -c " + std::to_string(bytes) + ")", "bash"})
+        .launcher(
+            {"bash", "-c", "exec \"$@\" > >(exec dd bs=1 count=" + std::to_string(bytes) + " 2>/dev/null)", "bash"})
         .agent({own_path(), "--agent"});
 }
 
