@@ -7,15 +7,15 @@ _muster() {
     COMPREPLY=()
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run fetch demo help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent demo help --help --version" -- "$current")
         return
     fi
     case $command in
     help)
-        mapfile -t COMPREPLY < <(compgen -W "run fetch demo" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent demo" -- "$current")
         return
         ;;
-    run | fetch | demo) ;;
+    run | fetch | hosts | demo) ;;
     *) return ;;
     esac
 
@@ -28,15 +28,15 @@ _muster() {
         fi
     done
     case $before in
-    -o | --output | --output-dir | --results)
+    -o | --output | --output-dir | --results | --wd)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    -f | -a | --file | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
+    -f | -a | --file | --on-file | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac

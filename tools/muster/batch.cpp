@@ -241,6 +241,8 @@ void batch::interrupted(int, int) {}
 
 muster::task<> batch::close_what_is_left() { co_return; }
 
+muster::task<> batch::before_all() { co_return; }
+
 muster::task<> batch::stop_at_deadline() {
     co_await muster::sleep_for(*options_.deadline);
     stop("deadline");
@@ -266,6 +268,8 @@ muster::task<> batch::count_the_rest() {
 // ---- jobs ----
 
 muster::task<> batch::feed() {
+    auto preparing = before_all();
+    co_await std::move(preparing);
     for (;;) {
         // No place is held meanwhile: a job that is to be tried again may need it.
         auto next = co_await source_.next();
@@ -376,6 +380,10 @@ muster::task<> batch::serve(std::uint64_t index) {
             co_return;
         }
         const auto error = ended.error();
+        if (r.what.attempts == 1 && never_began(error)) {
+            end_job(index, job_end::not_started(problem_of(error)));
+            co_return;
+        }
         if (r.what.attempts > options_.retries || phase_ == phase::stopping || !stop_reason_.empty() ||
             !worth_a_retry(r.what, error)) {
             end_job(index, job_end::failed(error));

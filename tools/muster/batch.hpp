@@ -120,6 +120,10 @@ protected:
     virtual muster::task<> attempt(job& j) = 0;
     /// Whether what went wrong may be better the next time.
     [[nodiscard]] virtual bool worth_a_retry(const job& j, const std::exception_ptr& error) const = 0;
+    /// Called before the first line is taken.
+    virtual muster::task<> before_all();
+    /// Whether an attempt that ended so never began: the line is then counted as not started, for that reason.
+    [[nodiscard]] virtual bool never_began(const std::exception_ptr&) const { return false; }
     /// How long there must be no further attempt after it.
     [[nodiscard]] virtual std::chrono::nanoseconds least_pause(const std::exception_ptr&) const {
         return std::chrono::nanoseconds(0);
@@ -135,6 +139,8 @@ protected:
     /// Called once all jobs are over.
     virtual muster::task<> close_what_is_left();
 
+    /// From now on so many may run at once.
+    void change_limit(std::size_t limit);
     /// Counts a job that has ended, and keeps its input for --failed if it did not succeed.
     void count(const job& j, const job_end& v);
     [[nodiscard]] writer& out() noexcept { return out_; }
@@ -162,7 +168,6 @@ private:
     muster::task<> feed();
     [[nodiscard]] bool one_more_may_start() const;
     void give_place_back();
-    void change_limit(std::size_t limit);
     muster::task<> follow_limit_file();
     muster::task<> until_one_more_may_start();
     muster::task<> serve(std::uint64_t index);

@@ -74,7 +74,10 @@ command_batch::command_batch(const run_options& options, const command_template&
       options_(options),
       template_(what),
       log_(log),
-      results_(options.results) {}
+      results_(options.results) {
+    if (!options.hosts.empty() && !options.dry_run)
+        hosts_.emplace(options.hosts);
+}
 
 std::size_t command_batch::slot_numbers::take() {
     if (free_.empty())
@@ -95,7 +98,63 @@ std::string command_batch::shown_if_possible(const input_line& line) const {
 
 // ---- running a command ----
 
-muster::task<> command_batch::attempt(job& j) {
+/// Connects the hosts. Those that can't be connected are told once, and left out.
+muster::task<> command_batch::before_all() {
+    if (!hosts_)
+        co_return;
+    auto connecting = hosts_->connect([this](const std::string&, const std::string& why) {
+        if (!options_.quiet)
+            complain(fmt::format("left out {}", why));
+    });
+    auto connected = co_await muster::as_outcome(std::move(connecting));
+    if (connected.failed() && !muster::is_a<muster::hosts::no_host_error>(connected.error()))
+        connected.rethrow();
+    if (!connected.failed() && !connected.succeeded())
+        connected.rethrow();
+    if (hosts_->connected() < options_.least_hosts) {
+        failure_ = connected.failed()
+                       ? "no host could be reached, so nothing was run"
+                       : fmt::format("{} of {} hosts could be reached, and --hosts-min wants {}: nothing was run",
+                             hosts_->connected(), options_.hosts.size(), options_.least_hosts);
+        stop("no host");
+        co_return;
+    }
+    if (!options_.limit_is_given)
+        change_limit(hosts_->slots());
+}
+
+muster::task<> command_batch::attempt(job& j) { return hosts_ ? attempt_elsewhere(j) : attempt_at(j, nullptr); }
+
+/// A command that had not begun on a host that was lost goes to another one, with --retry-elsewhere also one that had.
+muster::task<> command_batch::attempt_elsewhere(job& j) {
+    for (;;) {
+        auto asking = hosts_->acquire();
+        auto asked = co_await muster::as_outcome(std::move(asking));
+        if (asked.failed()) {
+            if (failure_.empty())
+                failure_ = problem_of(asked.error());
+            stop("no host is left");
+        }
+        const auto place = std::move(asked).value();
+        auto trying = attempt_at(j, &place.host());
+        auto ended = co_await muster::as_outcome(std::move(trying));
+        const auto* lost = ended.error_as<muster::hosts::host_lost_error>();
+        const bool may_move =
+            lost != nullptr && (lost->begun() == muster::hosts::begun::no || options_.retry_elsewhere);
+        if (!may_move || stopping()) {
+            ended.value();
+            co_return;
+        }
+    }
+}
+
+bool command_batch::never_began(const std::exception_ptr& error) const {
+    const auto* lost = muster::get_if<muster::hosts::host_lost_error>(error);
+    return muster::is_a<muster::hosts::no_host_error>(error) ||
+           (lost != nullptr && lost->begun() == muster::hosts::begun::no);
+}
+
+muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host) {
     if (j.line.too_long)
         throw std::length_error(
             j.line.is == input_line::kind::columns
@@ -111,13 +170,15 @@ muster::task<> command_batch::attempt(job& j) {
     d.wrote_too_much = false;
     j.bytes = 0;
     const slot_numbers::lease slot(slots_);
+    j.host = host != nullptr ? host->host() : std::string();
+    const run_place place(slot.number(), j.host);
     if (log_ != nullptr || options_.dry_run || options_.trace)
-        d.shown = template_.show(j.line, slot.number());
+        d.shown = template_.show(j.line, place);
     if (options_.dry_run) {
         d.out.append(d.shown + '\n');
         co_return;
     }
-    const auto tag = options_.tag ? line_tag(template_.fill_in(*options_.tag, j.line, slot.number())) : line_tag();
+    const auto tag = options_.tag ? line_tag(template_.fill_in(*options_.tag, j.line, place)) : line_tag();
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
         o.begun_line.clear();
@@ -128,11 +189,12 @@ muster::task<> command_batch::attempt(job& j) {
                 results_, fmt::format("{:06}-{}.{}", j.line.index + 1, safe_text(j.line.text.substr(0, 100)),
                               output == 1 ? "out" : "err"));
     }
-    auto what = template_.make(j.line, slot.number());
+    auto what = template_.make(j.line, place);
     if (options_.trace)
-        out().write_on_new_line(STDERR_FILENO, "+ " + muster::detail::printable(d.shown, most_traced) + '\n');
-    prepare(what, j, d);
-    auto running = within_time_limit(std::move(what));
+        out().write_on_new_line(STDERR_FILENO,
+            (j.host.empty() ? "+ " : "+ " + j.host + ": ") + muster::detail::printable(d.shown, most_traced) + '\n');
+    prepare(what, j, d, host != nullptr);
+    auto running = within_time_limit(std::move(what), host);
     auto ended = co_await muster::as_outcome(std::move(running));
     d.pid = 0;
     if (!ended.succeeded())
@@ -157,9 +219,18 @@ muster::task<> command_batch::attempt(job& j) {
     done.throw_if_failed();
 }
 
-void command_batch::prepare(muster::command& what, job& j, details& d) {
+void command_batch::prepare(muster::command& what, job& j, details& d, bool is_elsewhere) {
     what.grace(options_.grace);
-    what.on_start([&d](pid_t pid) { d.pid = pid; });
+    if (!options_.directory.empty())
+        what.directory(options_.directory);
+    // The number of a process on another host is none of this one's.
+    if (is_elsewhere) {
+        what.linger(options_.linger);
+        for (const auto& [name, value] : options_.environment)
+            what.env(name, value);
+    } else {
+        what.on_start([&d](pid_t pid) { d.pid = pid; });
+    }
     if (options_.block_size != 0)
         what.stdin_bytes(options_.retries == 0 && options_.failed_file.empty() ? std::exchange(j.line.parts.front(), {})
                                                                                : j.line.parts.front());
@@ -174,6 +245,8 @@ void command_batch::prepare(muster::command& what, job& j, details& d) {
     }
     what.stdout_to(sink_of(d, j, 1));
     what.stderr_to(sink_of(d, j, 2));
+    if (is_elsewhere)
+        return;
     what.on_open_output(
         [&d](int output, int fd) { d.open[static_cast<std::size_t>(output - 1)] = muster::io::stream::adopt(fd); });
 }
@@ -285,6 +358,10 @@ void command_batch::print_part_of(late_output& late, std::size_t size) {
 }
 
 muster::task<> command_batch::close_what_is_left() {
+    if (hosts_) {
+        auto closing = hosts_->close();
+        co_await std::move(closing);
+    }
     std::set<std::uint64_t> lines;
     for (auto& late : late_) {
         late.reading.cancel();
@@ -307,8 +384,9 @@ muster::task<> command_batch::close_what_is_left() {
         lines.size() == 1 ? "an output" : "outputs", lines.size(), lines.size() == 1 ? "is" : "are", *lines.begin()));
 }
 
-muster::task<muster::completed_process> command_batch::within_time_limit(muster::command what) {
-    auto running = muster::run_command(std::move(what));
+muster::task<muster::completed_process> command_batch::within_time_limit(
+    muster::command what, muster::hosts::connection* host) {
+    auto running = host != nullptr ? host->run(std::move(what)) : muster::run_command(std::move(what));
     if (!options_.timeout) {
         auto done = co_await std::move(running);
         co_return done;
@@ -337,6 +415,8 @@ void command_batch::interrupted(int signal, int count) {
             complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
         return;
     }
+    if (hosts_)
+        hosts_->kill_all();
     for_each_running([](const job& j) {
         const auto* d = static_cast<const details*>(j.details.get());
         if (d != nullptr && d->pid > 0)

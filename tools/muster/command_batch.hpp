@@ -17,6 +17,7 @@
 #include "run.hpp"
 #include "spool.hpp"
 
+#include <muster/hosts/host_set.hpp>
 #include <muster/io/stream.hpp>
 #include <muster/subprocess.hpp>
 
@@ -25,6 +26,7 @@
 #include <exception>
 #include <list>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <utility>
@@ -80,15 +82,19 @@ private:
         std::size_t made_ = 0;
     };
 
+    muster::task<> before_all() override;
     muster::task<> attempt(job& j) override;
+    [[nodiscard]] bool never_began(const std::exception_ptr& error) const override;
     [[nodiscard]] bool worth_a_retry(const job& j, const std::exception_ptr& error) const override;
     void job_over(job&& j, job_end&& v) override;
     void interrupted(int signal, int count) override;
     muster::task<> close_what_is_left() override;
 
     [[nodiscard]] std::string shown_if_possible(const input_line& line) const;
-    void prepare(muster::command& what, job& j, details& d);
-    muster::task<muster::completed_process> within_time_limit(muster::command what);
+    muster::task<> attempt_elsewhere(job& j);
+    muster::task<> attempt_at(job& j, muster::hosts::connection* host);
+    void prepare(muster::command& what, job& j, details& d, bool is_elsewhere);
+    muster::task<muster::completed_process> within_time_limit(muster::command what, muster::hosts::connection* host);
     void take_piece(details& d, job& j, int output, std::string_view piece);
     [[nodiscard]] muster::output_sink sink_of(details& d, job& j, int output);
     void finish_outputs(details& d);
@@ -107,6 +113,7 @@ private:
     const command_template& template_;
     job_log* log_;
     slot_numbers slots_;
+    std::optional<muster::hosts::host_set> hosts_;
     in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;

@@ -239,7 +239,7 @@ command_template command_template::of_line(const std::string& line, const rules&
 
 command_template command_template::of_nothing(const rules& how) { return command_template(form::lines, {}, how); }
 
-std::vector<std::string> command_template::make_words(const input_line& line, std::size_t slot) const {
+std::vector<std::string> command_template::make_words(const input_line& line, const run_place& place) const {
     std::vector<std::string> words;
     for (const auto& w : words_) {
         // A word with a placeholder for several inputs is there for each of them.
@@ -249,7 +249,7 @@ std::vector<std::string> command_template::make_words(const input_line& line, st
         for (std::size_t i = 0; i != copies; ++i) {
             std::string word;
             for (const auto& p : w)
-                word += p.place ? p.place->value(line, i, slot) : p.text;
+                word += p.place ? p.place->value(line, i, place) : p.text;
             words.push_back(std::move(word));
         }
     }
@@ -257,7 +257,7 @@ std::vector<std::string> command_template::make_words(const input_line& line, st
 }
 
 /// Each placeholder becomes one parameter, or one for each of several inputs, quoted according to where it stands.
-command_template::filled_script command_template::make_script(const input_line& line, std::size_t slot) const {
+command_template::filled_script command_template::make_script(const input_line& line, const run_place& place) const {
     filled_script s;
     std::vector<std::pair<placeholder, std::size_t>> known; // and the number of the first parameter
     for (const auto& p : words_.front()) {
@@ -270,7 +270,7 @@ command_template::filled_script command_template::make_script(const input_line& 
         if (at == known.end()) {
             at = known.insert(at, {*p.place, s.values.size() + 1});
             for (std::size_t i = 0; i != count; ++i)
-                s.values.push_back(p.place->value(line, i, slot));
+                s.values.push_back(p.place->value(line, i, place));
         }
         // Words of their own leave the quotes in between; in other quotes all are one word.
         const char* between = p.stands_alone ? "\" \"" : " ";
@@ -292,41 +292,41 @@ muster::command command_template::of_shell(std::string text) const {
     return muster::command(std::move(words));
 }
 
-std::string command_template::fill_in(const std::string& text, const input_line& line, std::size_t slot) const {
+std::string command_template::fill_in(const std::string& text, const input_line& line, const run_place& place) const {
     std::string filled;
     for (const auto& p : parse_word(text)) {
         filled += p.text;
         for (std::size_t i = 0; p.place && i != p.place->words(line); ++i)
-            filled += (i != 0 ? " " : "") + p.place->value(line, i, slot);
+            filled += (i != 0 ? " " : "") + p.place->value(line, i, place);
     }
     return filled;
 }
 
-muster::command command_template::make(const input_line& line, std::size_t slot) const {
+muster::command command_template::make(const input_line& line, const run_place& place) const {
     switch (form_) {
     case form::lines: {
         auto plain = rules_.shell.empty() ? plain_words(line.text) : std::nullopt;
         return plain ? muster::command(std::move(*plain)) : of_shell(line.text);
     }
     case form::words:
-        return muster::command(make_words(line, slot));
+        return muster::command(make_words(line, place));
     case form::shell:
         break;
     }
-    auto s = make_script(line, slot);
+    auto s = make_script(line, place);
     auto what = of_shell(std::move(s.text));
     for (auto& value : s.values)
         what.arg(std::move(value));
     return what;
 }
 
-std::string command_template::show(const input_line& line, std::size_t slot) const {
+std::string command_template::show(const input_line& line, const run_place& place) const {
     std::string text;
     switch (form_) {
     case form::lines:
         return line.text;
     case form::words:
-        for (const auto& word : make_words(line, slot))
+        for (const auto& word : make_words(line, place))
             text += (text.empty() ? "" : " ") + muster::shell_quote(word);
         return text;
     case form::shell:
@@ -341,7 +341,7 @@ std::string command_template::show(const input_line& line, std::size_t slot) con
         const char* around = p.inside == quotes::single ? "'" : p.inside == quotes::twofold ? "\"" : "";
         std::string shown;
         for (std::size_t i = 0; i != p.place->words(line); ++i) {
-            const auto value = p.place->value(line, i, slot);
+            const auto value = p.place->value(line, i, place);
             shown += (i != 0 ? " " : "") + (p.stands_alone ? muster::shell_quote(value) : value);
         }
         text += around + (p.stands_alone ? shown : muster::shell_quote(shown)) + around;

@@ -43,13 +43,13 @@ public:
     /// The inputs are command lines themselves.
     [[nodiscard]] static command_template of_nothing(const rules& how = rules());
 
-    /// `slot` is that of the place in which it runs, from 1.
+    /// `place` is where it runs.
     /// *Errors*: std::invalid_argument if there is a NUL in it, or if the input has too few parts.
-    [[nodiscard]] muster::command make(const input_line& line, std::size_t slot) const;
+    [[nodiscard]] muster::command make(const input_line& line, const run_place& place) const;
     /// The command as text, quoted as a shell could read it.
-    [[nodiscard]] std::string show(const input_line& line, std::size_t slot) const;
+    [[nodiscard]] std::string show(const input_line& line, const run_place& place) const;
     /// *Returns* a text, such as a tag, with the input put into its placeholders.
-    [[nodiscard]] std::string fill_in(const std::string& text, const input_line& line, std::size_t slot) const;
+    [[nodiscard]] std::string fill_in(const std::string& text, const input_line& line, const run_place& place) const;
     /// Made of template and input: the same in every run.
     [[nodiscard]] content_key key(const input_line& line) const;
     /// *Returns* about how many bytes of arguments an input takes beside others in one command.
@@ -85,8 +85,8 @@ private:
     [[nodiscard]] pieces parse_script(std::string_view line) const;
     void add_input_if_missing();
     void look_what_stands_alone();
-    [[nodiscard]] std::vector<std::string> make_words(const input_line& line, std::size_t slot) const;
-    [[nodiscard]] filled_script make_script(const input_line& line, std::size_t slot) const;
+    [[nodiscard]] std::vector<std::string> make_words(const input_line& line, const run_place& place) const;
+    [[nodiscard]] filled_script make_script(const input_line& line, const run_place& place) const;
     [[nodiscard]] muster::command of_shell(std::string script) const;
 
     form form_;

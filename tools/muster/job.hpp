@@ -39,6 +39,7 @@ struct job {
     std::chrono::nanoseconds took{0};
     /// When the last attempt ended, if that is not when attempt() returned.
     std::optional<muster::loop_clock::time_point> ended;
+    std::string host; ///< where the last attempt was made; empty: here
     std::unique_ptr<job_details> details;
 };
 

@@ -72,7 +72,7 @@ void add_end(json& o, const job& j, const job_end& v) {
     o["attempts"] = j.attempts;
     if (j.attempts != 0)
         o["started"] = time_for_log(j.began);
-    o["host"] = host_name();
+    o["host"] = j.host.empty() ? host_name() : j.host;
     if (v.state == muster::outcome_state::error) {
         o["error_type"] = short_type(v.error);
         o["error"] = problem_of(v.error);

@@ -5,6 +5,7 @@
 #include "fetch.hpp"
 #include "fetch_words.hpp"
 #include "help.hpp"
+#include "host_words.hpp"
 #include "own_arguments.hpp"
 #include "run.hpp"
 #include "streams.hpp"
@@ -19,6 +20,7 @@
 
 #include <algorithm>
 #include <clocale>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -65,6 +67,11 @@ struct run_words : tool::batch_words {
     bool trace = false;
     std::string max_output;
     std::string nice;
+    std::string directory;
+    tool::host_words hosts;
+    std::string least_hosts;
+    bool retry_elsewhere = false;
+    std::vector<std::string> environment;
     std::optional<std::vector<tool::input_list>> inputs; ///< what stands behind :::
 };
 
@@ -79,9 +86,11 @@ tool::option_groups groups_of_run() {
     return {{"Common options", {"--help", "--limit", "--file", "--keep-order", "--dry-run", "--retries", "--timeout",
                                    "--jsonl", "--resume", "--quiet"}},
         {"Inputs", {"--null", "--max-args", "--xargs", "--colsep", "--csv", "--header", "-I", "--pipe", "--block"}},
-        {"Commands", {"--shell", "--stdin-from", "--tty", "--grace", "--linger", "--max-output", "--nice"}},
+        {"Commands", {"--shell", "--wd", "--stdin-from", "--tty", "--grace", "--linger", "--max-output", "--nice"}},
         {"Output", {"--ungroup", "--line-buffer", "--tag", "--tagstring", "--results", "--failed", "--trace",
                        "--spool-limit", "--log-mode", "--ledger", "--progress", "--bar", "--no-progress"}},
+        {"Other hosts",
+            {"--on", "--on-file", "--launcher", "--agent", "--env", "--hosts-min", "--retry-elsewhere", "--silence"}},
         {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }
@@ -129,6 +138,15 @@ void describe_run(CLI::App& app, run_words& w) {
     app.add_option("--max-output", w.max_output, "end a command that writes more than SIZE, which is a failure")
         ->type_name("SIZE");
     app.add_option("--nice", w.nice, "run the commands with a niceness that is higher by N")->type_name("N");
+    app.add_option("--wd", w.directory, "run the commands in DIR, with --on one of the host's")->type_name("DIR");
+    w.hosts.describe(app);
+    app.add_option("--env", w.environment, "with --on: commands get the variable NAME, as it is here; may be repeated")
+        ->type_name("NAME")
+        ->allow_extra_args(false);
+    app.add_option("--hosts-min", w.least_hosts, "run nothing if fewer than N hosts can be reached (1)")
+        ->type_name("N");
+    app.add_flag("--retry-elsewhere", w.retry_elsewhere,
+        "run again on another host what had begun, or may have, on one that was lost");
     app.add_flag("--dry-run", w.dry_run, "print the commands and run none");
     tool::take_last_of_repeated(app);
     app.footer(std::string("In the template {} is the input, {.} the input without extension, {/} its last\n"
@@ -195,6 +213,18 @@ tool::run_options understand(const run_words& w, std::vector<std::string> words)
     for (const auto word : std::views::split(w.shell, ' ')) {
         if (!word.empty())
             o.shell.emplace_back(word.begin(), word.end());
+    }
+    o.directory = w.directory;
+    o.hosts = w.hosts.understand();
+    o.limit_is_given = !w.limit.empty();
+    if (!w.least_hosts.empty())
+        o.least_hosts = tool::parse_count(w.least_hosts, "--hosts-min", 1, 100'000);
+    o.retry_elsewhere = w.retry_elsewhere;
+    for (const auto& name : w.environment) {
+        const char* value = std::getenv(name.c_str());
+        if (value == nullptr)
+            throw usage_error(fmt::format("--env: there is no variable {} in the environment", name));
+        o.environment.emplace_back(name, value);
     }
     if (w.nul_separated)
         o.failed_end = '\0';
@@ -333,9 +363,13 @@ int run(int argc, char** argv) {
     bool demo_without_progress = false;
     auto* demo = app.add_subcommand("demo", "get 200 URLs from a faulty server in this process: no network needed");
     demo->add_flag("--no-progress", demo_without_progress, "print no progress");
+    tool::host_words shown_hosts;
+    auto* hosts = app.add_subcommand("hosts", "print what other hosts offer, and whether they answer");
+    shown_hosts.describe(*hosts);
+    auto* agent = app.add_subcommand("agent", "serve muster run --on from another host, which starts it");
     std::string topic;
     auto* help = app.add_subcommand("help", "print the help of a command");
-    help->add_option("COMMAND", topic, "fetch, run, demo");
+    help->add_option("COMMAND", topic, "run, fetch, hosts, agent, demo");
 
     // Once something is parsed, CLI11 prints the help of that.
     const std::string general = app.help();
@@ -359,7 +393,7 @@ int run(int argc, char** argv) {
             app.parse(std::move(words));
         };
         const auto choose = [&] {
-            for (const auto* command : {fetch, run_many, demo, help}) {
+            for (const auto* command : {fetch, run_many, hosts, agent, demo, help}) {
                 if (command->parsed()) {
                     chosen = command;
                     see = fmt::format("muster {} --help", command->get_name());
@@ -403,6 +437,14 @@ int run(int argc, char** argv) {
             return tool::demo(!demo_without_progress);
         if (!left.empty())
             return refuse(about_unknown(app, left.front(), see));
+        if (chosen == agent)
+            return tool::be_agent();
+        if (chosen == hosts) {
+            const auto list = shown_hosts.understand();
+            if (list.empty())
+                throw usage_error("muster hosts: say which hosts with --on or --on-file");
+            return tool::show_hosts(list);
+        }
         if (chosen == help) {
             if (topic.empty())
                 return print(general);

@@ -55,6 +55,7 @@ std::string in_form(placeholder::form what, const std::string& text) {
     case placeholder::form::input:
     case placeholder::form::number:
     case placeholder::form::slot:
+    case placeholder::form::host:
         break;
     }
     return text;
@@ -74,14 +75,16 @@ std::optional<placeholder::form> form_of(std::string_view text, bool has_part) {
 } // namespace
 
 std::size_t placeholder::words(const input_line& line) const noexcept {
-    return part == 0 && what != form::number && what != form::slot && line.is_list() ? line.parts.size() : 1;
+    return part == 0 && is_of_the_input() && line.is_list() ? line.parts.size() : 1;
 }
 
-std::string placeholder::value(const input_line& line, std::size_t word, std::size_t slot) const {
+std::string placeholder::value(const input_line& line, std::size_t word, const run_place& at) const {
     if (what == form::number)
         return std::to_string(line.index + 1);
     if (what == form::slot)
-        return std::to_string(slot);
+        return std::to_string(at.number);
+    if (what == form::host)
+        return at.host;
     if (part == 0)
         return in_form(what, line.is_list() ? line.parts.at(word) : line.text);
     if (part == 1 && line.parts.empty())
@@ -101,6 +104,10 @@ std::optional<placeholders::found> placeholders::parse(std::string_view text, st
         return std::nullopt;
     auto inside = text.substr(1, end - 1);
     placeholder p;
+    if (has_hosts && inside == "host") {
+        p.what = placeholder::form::host;
+        return found(p, end + 1);
+    }
     std::size_t longest = 0;
     for (std::size_t i = 0; i != names.size(); ++i) {
         const auto& name = names[i];
@@ -125,7 +132,7 @@ std::optional<placeholders::found> placeholders::parse(std::string_view text, st
 
 std::optional<placeholders::found> placeholders::at(std::string_view text, std::size_t place) const {
     const auto f = parse(text, place);
-    if (f && on_standard_input && f->what.what != placeholder::form::number && f->what.what != placeholder::form::slot)
+    if (f && on_standard_input && f->what.is_of_the_input())
         throw usage_error(fmt::format(
             "the template has {}, but with --pipe the lines come on standard input", text.substr(place, f->size)));
     if (f && parts && f->what.part > *parts)

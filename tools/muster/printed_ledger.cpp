@@ -162,8 +162,10 @@ void printed_ledger::add(const job& j, const job_end& v) {
         }
         const bool has_own_texts = muster::is_a<muster::process_error>(v.error);
         if (at == kinds_.end() ||
-            (!are_alike(at->problem, problem) && !has_own_texts && of_that_name < examples_of_a_kind))
+            (!are_alike(at->problem, problem) && !has_own_texts && of_that_name < examples_of_a_kind)) {
             at = kinds_.emplace(kinds_.end(), name, shown(j.line.text, 200), j.line.number, std::move(problem));
+            at->host = printable(j.host, 100);
+        }
         ++at->count;
     }
     if (slowest_.size() == slowest_kept && slowest_.back().took >= j.took)
@@ -212,7 +214,8 @@ std::string printed_ledger::text(const line_source& from, std::chrono::nanosecon
         std::ranges::sort(kinds,
             [](const kind& a, const kind& b) { return a.count != b.count ? a.count > b.count : a.line < b.line; });
         for (const auto& k : kinds) {
-            text += fmt::format("  {:>6}  {:<18} line {}: {}\n", k.count, k.name, k.line, k.input);
+            text += fmt::format("  {:>6}  {:<18} line {}{}{}: {}\n", k.count, k.name, k.line,
+                k.host.empty() ? "" : " on ", k.host, k.input);
             for (const auto& line : k.problem)
                 text += fmt::format("{:29}{}\n", "", line);
         }

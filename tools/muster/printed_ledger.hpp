@@ -83,6 +83,7 @@ private:
         std::string name; ///< the type, with a status or signal if there is one
         std::uint64_t count = 0;
         std::string input; ///< the first that failed so
+        std::string host;  ///< where that was; empty: here
         std::uint64_t line;
         std::vector<std::string> problem; ///< what is said about it, line by line
     };

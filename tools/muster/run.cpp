@@ -104,6 +104,7 @@ public:
         else if (options_.inputs)
             p.parts = options_.inputs->size();
         p.on_standard_input = options_.block_size != 0;
+        p.has_hosts = !options_.hosts.empty();
         p.are_lists = options_.inputs_each != 0 || (options_.inputs && options_.inputs->size() > 1);
         return p;
     }
@@ -182,6 +183,16 @@ void check(const run_options& o) {
         throw usage_error("--line-buffer and --keep-order exclude each other: lines that come at once have no order");
     if (o.ungrouped && (o.line_buffered || o.tag || !o.results.empty()))
         throw usage_error("--ungroup lets commands write themselves: that excludes --line-buffer, --tag and --results");
+    if (!o.hosts.empty() && (o.ungrouped || o.has_terminal))
+        throw usage_error("--on: what other hosts write comes through muster, and they have no terminal of this one: "
+                          "that excludes --ungroup and --tty");
+    if (o.hosts.empty() && (!o.environment.empty() || o.retry_elsewhere || o.least_hosts != 1))
+        throw usage_error("--env, --retry-elsewhere and --hosts-min are about other hosts: say which with --on");
+    if (!o.hosts.empty() && o.nice != 0)
+        throw usage_error("--nice is for commands here: write nice into the template for other hosts");
+    if (o.least_hosts > std::max<std::size_t>(o.hosts.size(), 1))
+        throw usage_error(
+            fmt::format("--hosts-min wants {} hosts, and there are {} in the list", o.least_hosts, o.hosts.size()));
     if (o.jsonl == "-")
         throw usage_error("--jsonl: standard output is for the output of the commands: name a file");
     if (o.resume && o.jsonl.empty())
@@ -248,7 +259,8 @@ int run(const run_options& given) {
     }
     begin_log(log, options, before, "that command runs again");
     // Each command has two pipes and a descriptor of its own.
-    options.limit = limit_in_reach(options, "commands");
+    if (options.hosts.empty())
+        options.limit = limit_in_reach(options, "commands");
 
     printed_ledger ledger(printed_ledger::of::commands);
     command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);

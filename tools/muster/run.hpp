@@ -12,9 +12,12 @@
 #include "batch.hpp"
 #include "input_shape.hpp"
 
+#include <muster/hosts.hpp>
+
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tool {
@@ -46,6 +49,12 @@ struct run_options : batch_options {
     std::string results;            ///< a folder: each command's outputs in files of their own
     std::chrono::nanoseconds grace = std::chrono::seconds(5);
     std::chrono::nanoseconds linger = std::chrono::milliseconds(500); ///< for outputs, once a process has ended
+    std::string directory;                                            ///< where commands run
+    std::vector<muster::hosts::host_options> hosts;                   ///< where they run; none: here
+    std::size_t least_hosts = 1;                                      ///< with fewer nothing is run
+    bool retry_elsewhere = false;                                 ///< also what may have begun on a host that was lost
+    bool limit_is_given = false;                                  ///< not so: as many as the hosts have places
+    std::vector<std::pair<std::string, std::string>> environment; ///< what commands on hosts get of this one's
 };
 
 /// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run.

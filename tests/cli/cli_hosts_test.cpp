@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+// muster run --on, muster hosts and muster agent. The hosts are agents that a launcher starts here; with an sshd they
+// are also reached as they are in earnest.
+#include "support/cli_program.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace {
+
+using namespace std::chrono_literals;
+using cli::ledger_of;
+using cli::program;
+
+class muster_hosts : public cli::muster_command {
+protected:
+    /// muster run on hosts that are this one.
+    [[nodiscard]] static std::vector<std::string> on(const std::string& hosts, std::vector<std::string> more) {
+        std::vector<std::string> all{"run", "--on", hosts, "--launcher", "env", "--agent", MUSTER_PROGRAM};
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }
+    [[nodiscard]] std::vector<std::string> rows(const std::string& name) const {
+        std::vector<std::string> all;
+        std::istringstream in(read(path(name)));
+        for (std::string line; std::getline(in, line);)
+            all.push_back(line);
+        return all;
+    }
+    static void expect_words(const std::string& text, std::initializer_list<std::string> all) {
+        for (const auto& words : all)
+            EXPECT_NE(text.find(words), std::string::npos) << words << "\nis not in\n" << text;
+    }
+    template <class Condition>
+    static bool soon(Condition holds) {
+        for (int i = 0; i != 2000; ++i) {
+            if (holds())
+                return true;
+            std::this_thread::sleep_for(10ms);
+        }
+        return false;
+    }
+    static bool is_alive(const std::string& pid) {
+        const auto stat = read("/proc/" + pid + "/stat");
+        const auto end = stat.rfind(')');
+        return end != std::string::npos && stat.size() > end + 2 && stat[end + 2] != 'Z' && stat[end + 2] != 'X';
+    }
+};
+
+TEST_F(muster_hosts, run_commands_with_all_that_holds_here) {
+    program p(
+        on("one,3/two", {"-k", "--tag", "--jsonl", path("log"), "-t", "--results", path("results"), "--wd", "/usr",
+                            "echo {} on {host} in $(pwd); test {} != 3 || exit 7; test {} != 4 || kill -9 $$",
+                            ":::", "1", "2", "3", "4", "5", "6"}));
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    std::istringstream in(p.out);
+    int number = 0;
+    std::set<std::string> used;
+    for (std::string line; std::getline(in, line);) {
+        const auto n = std::to_string(++number);
+        EXPECT_TRUE(line == n + '\t' + n + " on one in /usr" || line == n + '\t' + n + " on two in /usr") << line;
+        used.insert(line.substr(line.find(" on ")));
+    }
+    EXPECT_EQ(number, 6);
+    EXPECT_EQ(used.size(), 2u);
+    const auto c = ledger_of(p.err.substr(p.err.find("6 submitted")));
+    EXPECT_EQ(c.succeeded, 4u);
+    EXPECT_EQ(c.failed, 2u);
+    const auto log = lines_of(read(path("log")));
+    expect_same(log, c);
+    for (const auto& line : log) {
+        const auto host = line.at("host").get<std::string>();
+        EXPECT_TRUE(host == "one" || host == "two") << line;
+        EXPECT_NE(line.at("command").get<std::string>().find(" on " + host), std::string::npos) << line;
+    }
+    EXPECT_EQ(log[2].at("exit_status"), 7);
+    EXPECT_EQ(log[3].at("signal"), "SIGKILL");
+    expect_words(p.err, {"exit status 7", "line 3 on ", "SIGKILL", "line 4 on "});
+    EXPECT_TRUE(p.err.find("+ one: ") != std::string::npos && p.err.find("+ two: ") != std::string::npos) << p.err;
+    EXPECT_EQ(read(path("results/000001-1.out")).substr(0, 5), "1 on ");
+}
+
+TEST_F(muster_hosts, run_again_only_what_has_not_succeeded) {
+    const auto arguments = on("one,two",
+        {"--jsonl", path("log"), "--resume", "echo {} >> " + path("began") + "; test {} != 2 || test -e " + path("now"),
+            ":::", "1", "2", "3"});
+    program first(arguments);
+    EXPECT_EQ(first.wait(), 1) << first.err;
+    write("now", "");
+    program second(arguments);
+    EXPECT_EQ(second.wait(), 0) << second.err;
+    auto began = rows("began");
+    std::ranges::sort(began);
+    EXPECT_EQ(began, (std::vector<std::string>{"1", "2", "2", "3"}));
+}
+
+TEST_F(muster_hosts, get_the_input_and_the_environment_that_are_named_and_nothing_else) {
+    const auto lines = write("lines", "one\ntwo\nthree\n");
+    program piped(on("a,b", {"--pipe", "--block", "4", "-k", "-f", lines, "cat; echo -"}));
+    EXPECT_EQ(piped.wait(), 0) << piped.err;
+    EXPECT_EQ(piped.out, "one\n-\ntwo\n-\nthree\n-\n");
+    program from(on("a", {"--stdin-from", lines, "wc -l; echo {}", ":::", "x"}));
+    EXPECT_EQ(from.wait(), 0) << from.err;
+    EXPECT_EQ(from.out, "3\nx\n");
+    ::setenv("MUSTER_TEST_NAMED", "it's\nhere", 1);
+    ::setenv("MUSTER_TEST_OTHER", "not there", 1);
+    // The launcher here passes the environment on, as no ssh does: env takes the variables out.
+    program p({"run", "--on", "a", "--launcher", "env -u MUSTER_TEST_NAMED -u MUSTER_TEST_OTHER", "--agent",
+        MUSTER_PROGRAM, "--env", "MUSTER_TEST_NAMED", "echo \"$MUSTER_TEST_NAMED-$MUSTER_TEST_OTHER-\"{}", ":::", "x"});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "it's\nhere--x\n");
+    ::unsetenv("MUSTER_TEST_NAMED");
+    ::unsetenv("MUSTER_TEST_OTHER");
+}
+
+TEST_F(muster_hosts, hold_time_limits_retries_and_limits_of_output) {
+    program slow(on("a", {"--timeout", "300ms", "--grace", "50ms",
+                             "trap '' TERM; echo $$ > " + path("pid") + "; sleep 60 & wait; wait; : {}", ":::", "x"}));
+    EXPECT_EQ(slow.wait(), 1);
+    expect_words(slow.err, {"timeout_error"});
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("pid").at(0)); }));
+    program again(on("a",
+        {"--retries", "2", "echo {} >> " + path("tries") + "; test $(wc -l < " + path("tries") + ") = 3", ":::", "x"}));
+    EXPECT_EQ(again.wait(), 0) << again.err;
+    EXPECT_EQ(rows("tries").size(), 3u);
+    program loud(on("a", {"--max-output", "100K", "yes {}", ":::", "x"}));
+    EXPECT_EQ(loud.wait(), 1);
+    expect_words(loud.err, {"it wrote more than 100 KiB"});
+}
+
+TEST_F(muster_hosts, that_can_not_be_reached_are_told_once_and_left_out) {
+    const std::string launcher = "sh -c 'test {} != bad || { echo no route to {} >&2; exit 255; }; exec \"$@\"' sh";
+    program p({"run", "--on", "good,bad", "--launcher", launcher, "--agent", MUSTER_PROGRAM, "echo {} on {host}",
+        ":::", "1", "2", "3"});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.err.find("no route to bad"), p.err.rfind("no route to bad")) << p.err;
+    expect_words(p.err, {"left out bad: ", "no route to bad"});
+    EXPECT_EQ(p.out.find("on bad"), std::string::npos);
+    program enough({"run", "--on", "good,bad", "--hosts-min", "2", "--launcher", launcher, "--agent", MUSTER_PROGRAM,
+        "echo {}", ":::", "1", "2"});
+    EXPECT_EQ(enough.wait(), 1);
+    expect_words(enough.err, {"1 of 2 hosts could be reached, and --hosts-min wants 2: nothing was run"});
+    EXPECT_EQ(ledger_of(enough.err.substr(enough.err.find("2 submitted"))).not_started, 2u);
+    EXPECT_EQ(enough.out, "");
+    program none({"run", "--on", "bad", "--launcher", launcher, "echo {}", ":::", "1", "2"});
+    EXPECT_EQ(none.wait(), 1);
+    expect_words(none.err, {"no host could be reached, so nothing was run"});
+    EXPECT_EQ(ledger_of(none.err.substr(none.err.find("2 submitted"))).not_started, 2u);
+}
+
+TEST_F(muster_hosts, that_are_lost_cost_what_had_begun_there_and_nothing_else) {
+    // The eighth command kills the agent that it runs under.
+    const auto script = "echo {} >> " + path("began") + "; test {} != 8 || kill -9 $PPID; sleep 0.05; echo {}";
+    std::vector<std::string> words{"--jsonl", path("log"), script, ":::"};
+    for (int i = 1; i <= 40; ++i)
+        words.push_back(std::to_string(i));
+    program p(on("3/a,3/b", words));
+    EXPECT_EQ(p.wait(), 1);
+    const auto c = ledger_of(p.err.substr(p.err.find("40 submitted")));
+    expect_same(lines_of(read(path("log"))), c);
+    EXPECT_GE(c.failed, 1u);
+    EXPECT_LE(c.failed, 3u);
+    EXPECT_EQ(c.succeeded + c.failed, 40u);
+    auto began = rows("began");
+    std::ranges::sort(began);
+    EXPECT_TRUE(std::ranges::adjacent_find(began) == began.end()) << "a command was started twice";
+    expect_words(p.err, {"host_lost_error", "had begun there"});
+}
+
+TEST_F(muster_hosts, that_are_lost_cost_nothing_where_commands_may_run_twice) {
+    const auto script = "echo {} >> " + path("began") + "; test {} != 8 || ! mkdir " + path("once") +
+                        " 2> /dev/null || kill -9 $PPID; sleep 0.05; echo {}";
+    std::vector<std::string> words{"--retry-elsewhere", script, ":::"};
+    for (int i = 1; i <= 40; ++i)
+        words.push_back(std::to_string(i));
+    program p(on("3/a,3/b", words));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(ledger_of(p.err.substr(p.err.find("40 submitted"))).succeeded, 40u);
+    EXPECT_EQ(std::ranges::count(p.out, '\n'), 40);
+    EXPECT_LE(rows("began").size(), 43u);
+}
+
+TEST_F(muster_hosts, that_are_all_lost_leave_the_rest_not_started) {
+    const auto script = "echo {} >> " + path("began") + "; test {} != 3 || kill -9 $PPID; sleep 0.05";
+    program p(on("1/a", {"--jsonl", path("log"), script, ":::", "1", "2", "3", "4", "5", "6"}));
+    EXPECT_EQ(p.wait(), 1);
+    const auto c = ledger_of(p.err.substr(p.err.find("6 submitted")));
+    expect_same(lines_of(read(path("log"))), c);
+    EXPECT_EQ(c.succeeded, 2u);
+    EXPECT_EQ(c.failed, 1u);
+    EXPECT_EQ(c.not_started, 3u);
+    EXPECT_EQ(rows("began").size(), 3u);
+    expect_words(p.err, {"no host is left: a: "});
+}
+
+TEST_F(muster_hosts, have_nothing_left_to_run_after_an_interrupt) {
+    program p(on("2/a,2/b", {"echo $$ >> " + path("pids") + "; sleep 60 & echo $! >> " + path("pids") + "; wait; : {}",
+                                ":::", "1", "2", "3", "4", "5", "6"}));
+    ASSERT_TRUE(soon([&] { return rows("pids").size() == 8; }));
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130);
+    const auto c = ledger_of(p.err.substr(p.err.find("6 submitted")));
+    EXPECT_EQ(c.cancelled, 4u);
+    EXPECT_EQ(c.not_started, 2u);
+    for (const auto& pid : rows("pids"))
+        EXPECT_TRUE(soon([&] { return !is_alive(pid); })) << pid;
+}
+
+TEST_F(muster_hosts, end_what_runs_when_muster_itself_is_killed) {
+    program p(on("a", {"echo $$ > " + path("pid") + "; exec sleep 60; : {}", ":::", "1"}));
+    ASSERT_TRUE(soon([&] { return rows("pid").size() == 1; }));
+    p.signal(SIGKILL);
+    static_cast<void>(p.wait());
+    const auto pid = rows("pid").at(0);
+    EXPECT_TRUE(soon([&] { return !is_alive(pid); }));
+}
+
+TEST_F(muster_hosts, kill_what_ignores_the_first_interrupt_at_the_second) {
+    program p(
+        on("a", {"--grace", "1h", "trap '' TERM; echo $$ > " + path("pid") + "; while :; do sleep 0.01; done; : {}",
+                    ":::", "1"}));
+    ASSERT_TRUE(soon([&] { return rows("pid").size() == 1; }));
+    p.signal(SIGINT);
+    std::this_thread::sleep_for(100ms);
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130);
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("pid").at(0)); }));
+}
+
+TEST_F(muster_hosts, are_refused_where_the_options_make_no_sense) {
+    const std::string list = write("hosts", "# nothing here\n");
+    const std::vector<std::pair<std::vector<std::string>, std::string>> all = {
+        {{"run", "--on", "a", "-u", "echo", ":::", "1"}, "excludes --ungroup and --tty"},
+        {{"run", "--on", "a", "--tty", "echo", ":::", "1"}, "excludes --ungroup and --tty"},
+        {{"run", "--on", "a", "--nice", "3", "echo", ":::", "1"}, "write nice into the template"},
+        {{"run", "--env", "HOME", "echo", ":::", "1"}, "say which with --on"},
+        {{"run", "--retry-elsewhere", "echo", ":::", "1"}, "say which with --on"},
+        {{"run", "--launcher", "env", "echo", ":::", "1"}, "say which with --on"},
+        {{"run", "--on", "a", "--env", "NO_SUCH_VARIABLE", "echo", ":::", "1"}, "no variable NO_SUCH_VARIABLE"},
+        {{"run", "--on", "a,b,a", "echo", ":::", "1"}, "a is there twice"},
+        {{"run", "--on", ",", "echo", ":::", "1"}, "there is no host in the list"},
+        {{"run", "--on-file", list, "echo", ":::", "1"}, "there is no host in the list"},
+        {{"run", "--on-file", "/no/such", "echo", ":::", "1"}, "can't be read"},
+        {{"run", "--on", "x/a", "echo", ":::", "1"}, "--on x/a"},
+        {{"run", "--on", "-oProxyCommand=x", "echo", ":::", "1"}, "does not begin with a dash"},
+        {{"run", "--on", "a:99999", "echo", ":::", "1"}, "a port is a number from 1 to 65535"},
+        {{"run", "--on", "a", "--launcher", "sh -c 'x", "echo", ":::", "1"}, "a quote is opened and never closed"},
+        {{"run", "--on", "a", "--hosts-min", "2", "echo", ":::", "1"}, "--hosts-min wants 2 hosts"},
+        {{"hosts"}, "say which hosts"}, {{"hosts", "--on", "a", "b"}, "b"}};
+    for (const auto& [arguments, words] : all)
+        expect_refused(arguments, words);
+}
+
+TEST_F(muster_hosts, are_shown_in_a_table_with_those_that_do_not_answer) {
+    const auto list = write("hosts", "# ours\ngood, 3/better\nbad\n");
+    program p({"hosts", "--on-file", list, "--launcher",
+        "sh -c 'test {} != bad || { echo no route >&2; exit 255; }; echo hello; exec \"$@\"' sh", "--agent",
+        MUSTER_PROGRAM});
+    EXPECT_EQ(p.wait(), 1);
+    EXPECT_EQ(p.err, "");
+    std::istringstream in(p.out);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(in, line);)
+        lines.push_back(line);
+    ASSERT_EQ(lines.size(), 4u) << p.out;
+    EXPECT_TRUE(lines[0].starts_with("host ")) << p.out;
+    EXPECT_TRUE(lines[1].starts_with("good ") && lines[1].ends_with(" ms")) << p.out;
+    EXPECT_TRUE(lines[2].starts_with("better ") && lines[2].find("    3 ") != std::string::npos) << p.out;
+    EXPECT_TRUE(lines[3].starts_with("bad ") && lines[3].ends_with("no route")) << p.out;
+}
+
+TEST_F(muster_hosts, have_an_agent_that_says_so_when_it_is_started_by_hand) {
+    if (!cli::pseudo_terminals())
+        GTEST_SKIP() << "there are no pseudo-terminals here";
+    int ends[2];
+    char name[64];
+    ASSERT_EQ(::openpty(&ends[0], &ends[1], name, nullptr, nullptr), 0);
+    cli::setting s;
+    s.input_file = name;
+    program p({"agent"}, s);
+    EXPECT_EQ(p.wait(), 2);
+    expect_words(p.err, {"there is nothing to type here"});
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+// ---- with an sshd of its own ----
+
+/// An sshd on a port of the loopback, with keys of its own, as long as it lives.
+class own_sshd {
+public:
+    explicit own_sshd(const std::string& folder) : folder_(folder) {
+        if (::access("/usr/sbin/sshd", X_OK) != 0 || std::system("command -v ssh ssh-keygen > /dev/null") != 0)
+            return;
+        for (const std::string key : {"host", "user"}) {
+            if (std::system(("ssh-keygen -q -t ed25519 -N '' -f " + folder + '/' + key).c_str()) != 0)
+                return;
+        }
+        port_ = 20000 + static_cast<int>(::getpid() % 20000);
+        std::error_code no_matter;
+        cli::fs::create_directories("/run/sshd", no_matter);
+        std::ofstream(folder + "/sshd_config") << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << folder
+                                               << "/host\nAuthorizedKeysFile " << folder
+                                               << "/user.pub\nStrictModes no\nUsePAM no\nPidFile none\n"
+                                                  "PasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n";
+        std::ofstream(folder + "/ssh") << "#!/bin/sh\nexec " << ssh() << " -F none -i " << folder
+                                       << "/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=" << folder
+                                       << "/known -o LogLevel=ERROR \"$@\"\n";
+        cli::fs::permissions(folder + "/ssh", cli::fs::perms::owner_all);
+        pid_ = ::fork();
+        if (pid_ == 0) {
+            const int log = ::open((folder + "/sshd.log").c_str(), O_WRONLY | O_CREAT, 0600);
+            ::dup2(log, 1);
+            ::dup2(log, 2);
+            ::execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-e", "-f", (folder + "/sshd_config").c_str(), nullptr);
+            ::_exit(127);
+        }
+        const auto knock =
+            folder + "/ssh -T -o BatchMode=yes -p " + std::to_string(port_) + " 127.0.0.1 true > /dev/null 2>&1";
+        for (int i = 0; i != 100 && !answers_; ++i) {
+            answers_ = std::system(knock.c_str()) == 0;
+            if (!answers_)
+                std::this_thread::sleep_for(100ms);
+        }
+    }
+    ~own_sshd() {
+        if (pid_ > 0) {
+            ::kill(pid_, SIGTERM);
+            ::waitpid(pid_, nullptr, 0);
+        }
+    }
+    own_sshd(const own_sshd&) = delete;
+    own_sshd& operator=(const own_sshd&) = delete;
+    [[nodiscard]] bool answers() const noexcept { return answers_; }
+    [[nodiscard]] std::string host(const std::string& name) const { return name + ':' + std::to_string(port_); }
+
+private:
+    static std::string ssh() { return "/usr/bin/ssh"; }
+    std::string folder_;
+    int port_ = 0;
+    pid_t pid_ = -1;
+    bool answers_ = false;
+};
+
+TEST_F(muster_hosts, are_reached_by_ssh) {
+    const own_sshd server(folder_.string());
+    if (!server.answers())
+        GTEST_SKIP() << "there is no sshd here that could be started";
+    const std::string before = std::getenv("PATH");
+    ::setenv("PATH", (folder_.string() + ':' + before).c_str(), 1);
+    const auto hosts = server.host("127.0.0.1") + ",2/" + server.host("127.0.0.2");
+    program table({"hosts", "--on", server.host("127.0.0.1"), "--agent", MUSTER_PROGRAM});
+    EXPECT_EQ(table.wait(), 0) << table.out << table.err;
+    program p(
+        {"run", "--on", hosts, "--agent", MUSTER_PROGRAM, "-k", "echo {}; exit {}", ":::", "0", "255", "it's a word"});
+    EXPECT_EQ(p.wait(), 1);
+    EXPECT_EQ(p.out, "0\n255\nit's a word\n") << p.err;
+    expect_words(p.err, {"exit status 255", "left out 127.0.0.2"});
+    program none({"run", "--on", server.host("127.0.0.1"), "--agent", "/no/such/muster", "echo {}", ":::", "1"});
+    EXPECT_EQ(none.wait(), 1);
+    expect_words(none.err, {"left out 127.0.0.1", "/no/such/muster"});
+    // Killing the ssh client ends what runs there.
+    program q({"run", "--on", server.host("127.0.0.1"), "--agent", MUSTER_PROGRAM,
+        "echo $$ > " + path("pid") + "; exec sleep 60; : {}", ":::", "1"});
+    ASSERT_TRUE(soon([&] { return rows("pid").size() == 1; }));
+    q.signal(SIGKILL);
+    static_cast<void>(q.wait());
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("pid").at(0)); }));
+    ::setenv("PATH", before.c_str(), 1);
+}
+
+} // namespace

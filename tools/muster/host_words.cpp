@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// This file reads lists of hosts: "host1,8/host2,user@host3:2222", where the number in front of a slash is how many
+// commands run there at once; a file has one or more a line. A launcher is a line of words, in which {} stands for the
+// host.
+#include "host_words.hpp"
+
+#include "units.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace tool {
+
+namespace {
+
+constexpr std::size_t most_slots = 100'000;
+constexpr std::size_t most_hosts = 10'000;
+
+void add_hosts(std::vector<std::string>& all, std::string_view list) {
+    while (!list.empty()) {
+        const auto end = std::min(list.find_first_of(", \t\r"), list.size());
+        if (end != 0)
+            all.emplace_back(list.substr(0, end));
+        list.remove_prefix(std::min(end + 1, list.size()));
+    }
+}
+
+void add_file(std::vector<std::string>& all, const std::string& path) {
+    std::ifstream file(path);
+    if (!file)
+        throw usage_error(fmt::format("--on-file: {} can't be read: {}", path, std::generic_category().message(errno)));
+    for (std::string line; std::getline(file, line);) {
+        if (!line.starts_with('#'))
+            add_hosts(all, line);
+        if (all.size() > most_hosts)
+            throw usage_error(fmt::format("--on-file: {} has more than {} hosts", path, most_hosts));
+    }
+}
+
+std::string with_host(std::string word, const std::string& host) {
+    for (auto at = word.find("{}"); at != std::string::npos; at = word.find("{}", at + host.size()))
+        word.replace(at, 2, host);
+    return word;
+}
+
+} // namespace
+
+std::vector<std::string> split_words(const std::string& line, const std::string& option) {
+    std::vector<std::string> words;
+    std::optional<std::string> word;
+    char quote = '\0';
+    for (std::size_t i = 0; i != line.size(); ++i) {
+        const char c = line[i];
+        if (quote != '\0' && c == quote) {
+            quote = '\0';
+        } else if (c == '\\' && quote != '\'' && i + 1 != line.size()) {
+            word = word.value_or("") + line[++i];
+        } else if (quote != '\0') {
+            *word += c;
+        } else if (c == '\'' || c == '"') {
+            quote = c;
+            word = word.value_or("");
+        } else if (c == ' ' || c == '\t') {
+            if (word)
+                words.push_back(*std::exchange(word, std::nullopt));
+        } else {
+            word = word.value_or("") + c;
+        }
+    }
+    if (quote != '\0')
+        throw usage_error(fmt::format("{}: a quote is opened and never closed", option));
+    if (word)
+        words.push_back(*word);
+    return words;
+}
+
+void host_words::describe(CLI::App& app) {
+    app.add_option("--on", on, "run commands on these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many at once")
+        ->type_name("HOSTS")
+        ->allow_extra_args(false);
+    app.add_option("--on-file", on_file, "the same, from a file with hosts in each line")->type_name("FILE");
+    app.add_option(
+           "--launcher", launcher, "what starts the agent there, {} is the host: 'kubectl exec -i pod-{} --' (ssh)")
+        ->type_name("WORDS");
+    app.add_option("--agent", agent, "where muster is there (muster)")->type_name("PATH");
+    app.add_option("--silence", silence, "take a host for lost that was not heard for so long (15s)")
+        ->type_name("TIME");
+}
+
+std::vector<muster::hosts::host_options> host_words::understand() const {
+    std::vector<std::string> all;
+    for (const auto& list : on)
+        add_hosts(all, list);
+    if (!on_file.empty())
+        add_file(all, on_file);
+    const bool is_asked_for = !on.empty() || !on_file.empty();
+    if (is_asked_for && all.empty())
+        throw usage_error("--on: there is no host in the list");
+    if (!is_asked_for && (!launcher.empty() || !agent.empty() || !silence.empty()))
+        throw usage_error("--launcher, --agent and --silence are about other hosts: say which with --on");
+    const auto words = split_words(launcher, "--launcher");
+    std::vector<muster::hosts::host_options> hosts;
+    std::set<std::string> known;
+    for (const auto& item : all) {
+        const auto slash = item.find('/');
+        const auto name = slash == std::string::npos ? item : item.substr(slash + 1);
+        try {
+            muster::hosts::host_options host(name);
+            if (!known.insert(name).second)
+                throw usage_error(fmt::format("--on: {0} is there twice; 2/{0} runs two commands at once on it", name));
+            if (slash != std::string::npos)
+                host.slots(parse_count(item.substr(0, slash), "--on " + item, 1, most_slots));
+            std::vector<std::string> launcher_there;
+            for (const auto& word : words)
+                launcher_there.push_back(with_host(word, name));
+            if (!launcher_there.empty())
+                host.launcher(std::move(launcher_there));
+            if (!agent.empty())
+                host.agent({agent, "agent"});
+            if (!silence.empty())
+                host.silence_limit(parse_duration(silence, "--silence"));
+            static_cast<void>(host.command_words());
+            hosts.push_back(std::move(host));
+        } catch (const std::invalid_argument& e) {
+            std::string_view problem = e.what();
+            if (const auto colon = problem.find(": "); colon != std::string_view::npos)
+                problem.remove_prefix(colon + 2);
+            throw usage_error(fmt::format("--on: {}", problem));
+        }
+    }
+    return hosts;
+}
+
+} // namespace tool

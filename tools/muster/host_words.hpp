@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The options of muster run and muster hosts that say on which hosts commands run.
+///
+///     host_words words;
+///     words.describe(app);
+///     options.hosts = words.understand();
+
+#include <muster/hosts.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace tool {
+
+struct host_words {
+    std::vector<std::string> on;
+    std::string on_file;
+    std::string launcher;
+    std::string agent;
+    std::string silence;
+
+    void describe(CLI::App& app);
+    /// *Returns* the hosts; none without --on and --on-file. *Errors*: usage_error.
+    [[nodiscard]] std::vector<muster::hosts::host_options> understand() const;
+};
+
+/// *Returns* the words of a line as a shell would, with quotes and backslashes, but without anything else of a shell.
+/// *Errors*: usage_error, naming the option, for quotes that are never closed.
+[[nodiscard]] std::vector<std::string> split_words(const std::string& line, const std::string& option);
+
+/// muster hosts: prints what each host offers, or why it does not answer. *Returns* the exit status.
+[[nodiscard]] int show_hosts(const std::vector<muster::hosts::host_options>& hosts);
+
+/// muster agent: serves the client on standard input and output. *Returns* the exit status.
+[[nodiscard]] int be_agent();
+
+} // namespace tool

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// This file has the commands muster hosts, which connects to all hosts at the same time and prints a table in the order
+// in which they were given, and muster agent, which serves one client until the connection ends or a signal comes.
+#include "host_words.hpp"
+#include "run.hpp"
+#include "streams.hpp"
+#include "units.hpp"
+#include "writer.hpp"
+
+#include <muster/gather.hpp>
+#include <muster/io/pipe.hpp>
+#include <muster/io/signals.hpp>
+#include <muster/run.hpp>
+#include <muster/task_handle.hpp>
+
+#include <fmt/core.h>
+
+#include <unistd.h>
+#include <csignal>
+#include <exception>
+
+namespace tool {
+
+namespace {
+
+muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
+
+muster::task<std::string> row_of(muster::hosts::host_options options) {
+    auto host = co_await muster::hosts::connect(options);
+    auto took = co_await host.ping();
+    const auto& f = host.facts();
+    const auto places = options.slots() != 0 ? options.slots() : f.processors;
+    auto row = fmt::format("{:<24} {:<8} {:>5} {:>5} {:>6.2f} {:>10} {:>10} {:>9.1f} ms", options.name(), f.version,
+        places, f.processors, f.load, show_size(f.memory >> 20 << 20), show_size(f.available_memory >> 20 << 20),
+        std::chrono::duration<double, std::milli>(took).count());
+    co_await host.close();
+    co_return row;
+}
+
+muster::task<int> print_table(std::vector<muster::hosts::host_options> hosts) {
+    std::vector<muster::task<std::string>> all;
+    for (const auto& host : hosts)
+        all.push_back(row_of(host));
+    auto rows = co_await muster::settle(std::move(all)).limit(32);
+    std::string text = fmt::format("{:<24} {:<8} {:>5} {:>5} {:>6} {:>10} {:>10} {:>12}\n", "host", "version", "slots",
+        "CPUs", "load", "memory", "free", "round trip");
+    int status = all_succeeded;
+    for (std::size_t i = 0; i != hosts.size(); ++i) {
+        if (rows[i].succeeded()) {
+            text += rows[i].value() + '\n';
+            continue;
+        }
+        status = some_failed;
+        std::string problem = problem_of(rows[i].as_exception());
+        const auto& name = hosts[i].name();
+        if (problem.starts_with(name + ": "))
+            problem.erase(0, name.size() + 2);
+        text += fmt::format("{:<24} does not answer: {}\n", name, problem);
+    }
+    if (const auto failed = write_all(STDOUT_FILENO, text)) {
+        complain(fmt::format("writing to standard output failed: {}", failed->message()));
+        status = some_failed;
+    }
+    co_return status;
+}
+
+muster::task<> cancel_at_signal(muster::task_handle<void> serving) {
+    muster::io::signal_watcher signals({SIGINT, SIGTERM, SIGHUP});
+    auto number = co_await signals.next();
+    serving.cancel(muster::signal_name(number));
+}
+
+muster::task<> serve() {
+    auto serving = muster::create_task(
+        muster::hosts::serve_agent(muster::io::standard_input(), muster::io::standard_output()), "agent");
+    auto watching = muster::create_task(cancel_at_signal(serving), "signals");
+    auto ending = end_of(serving);
+    auto ended = co_await muster::as_outcome(std::move(ending));
+    watching.cancel();
+    if (ended.failed())
+        ended.rethrow();
+}
+
+} // namespace
+
+int show_hosts(const std::vector<muster::hosts::host_options>& hosts) { return muster::run(print_table(hosts)); }
+
+int be_agent() {
+    if (::isatty(STDIN_FILENO) == 1) {
+        complain("muster agent serves muster run --on from another host, through its standard input and output; it is "
+                 "started from there, and there is nothing to type here");
+        return bad_usage;
+    }
+    muster::run(serve(), muster::run_options().handle_interrupt(false));
+    return all_succeeded;
+}
+
+} // namespace tool
