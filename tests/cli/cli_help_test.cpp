@@ -186,7 +186,7 @@ TEST_F(muster_help, fish_completes_commands_and_options) {
         GTEST_SKIP() << "there is no fish here";
     const std::string begin = "source '" MUSTER_SOURCE "/completions/muster.fish'; ";
     EXPECT_EQ(said_by({"fish", "--no-config", "-c", begin + "complete -C '" MUSTER_PROGRAM " run --retr'"}),
-        (std::set<std::string>{"--retries", "--retry"}));
+        (std::set<std::string>{"--retries", "--retry", "--retry-elsewhere"}));
 }
 
 } // namespace

@@ -117,7 +117,7 @@ TEST_F(muster_hosts, hold_time_limits_retries_and_limits_of_output) {
     program slow(on("a", {"--timeout", "300ms", "--grace", "50ms",
                              "trap '' TERM; echo $$ > " + path("pid") + "; sleep 60 & wait; wait; : {}", ":::", "x"}));
     EXPECT_EQ(slow.wait(), 1);
-    expect_words(slow.err, {"timeout_error"});
+    expect_words(slow.err, {"time limit"});
     EXPECT_TRUE(soon([&] { return !is_alive(rows("pid").at(0)); }));
     program again(on("a",
         {"--retries", "2", "echo {} >> " + path("tries") + "; test $(wc -l < " + path("tries") + ") = 3", ":::", "x"}));

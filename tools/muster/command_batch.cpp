@@ -119,8 +119,8 @@ muster::task<> command_batch::before_all() {
         stop("no host");
         co_return;
     }
-    if (!options_.limit_is_given)
-        change_limit(hosts_->slots());
+    // A command that waits for a place on a host would count as begun.
+    change_limit(options_.limit_is_given ? std::min(options_.limit, hosts_->slots()) : hosts_->slots());
 }
 
 muster::task<> command_batch::attempt(job& j) { return hosts_ ? attempt_elsewhere(j) : attempt_at(j, nullptr); }
@@ -171,7 +171,7 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
     j.bytes = 0;
     const slot_numbers::lease slot(slots_);
     j.host = host != nullptr ? host->host() : std::string();
-    const run_place place(slot.number(), j.host);
+    const run_place place(slot.number(), options_.dry_run ? "{host}" : j.host);
     if (log_ != nullptr || options_.dry_run || options_.trace)
         d.shown = template_.show(j.line, place);
     if (options_.dry_run) {
