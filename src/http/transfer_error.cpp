@@ -17,6 +17,8 @@ namespace muster::http {
 namespace {
 
 constexpr std::size_t longest_shown_url = 2000;
+/// DYN_H2_HEADERS in libcurl 7.88's lib/dynbuf.h.
+constexpr std::uint64_t most_http2_headers = std::uint64_t{128} << 10;
 
 } // namespace
 
@@ -146,6 +148,11 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_HTTP3:
+        // libcurl collects the headers of an HTTP/2 stream before it hands them on, and breaks off when they are too
+        // large for it: the callback that fails is its own (on_header in lib/http2.c).
+        if (!has_head() && text.find("nghttp2_session_mem_recv() returned -902") != std::string::npos)
+            return std::make_exception_ptr(
+                too_large_error(url, "the headers are larger than libcurl takes over HTTP/2", most_http2_headers));
         if (says_malformed(text))
             return std::make_exception_ptr(protocol_error(url, text));
         return broken_off(text, system);
@@ -156,6 +163,12 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_BAD_CONTENT_ENCODING:
         return std::make_exception_ptr(protocol_error(url, text));
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+        // libcurl's own storage of headers gives it for a line that is none (lib/headers.c), and nothing else does once
+        // the request was sent.
+        if (times_sent_ != 0)
+            return std::make_exception_ptr(protocol_error(url, "a header or a trailer of the answer is malformed"));
+        return std::make_exception_ptr(transfer_error(url, text));
     case CURLE_FILESIZE_EXCEEDED:
         return std::make_exception_ptr(
             too_large_error(url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
