@@ -13,9 +13,9 @@ namespace {
 
 std::string in_hexadecimal(std::string_view text) {
     std::string digits;
-    for (const auto byte : tool::sha256(text)) {
-        for (const unsigned half : {byte >> 4U, byte & 0xfU})
-            digits += "0123456789abcdef"[half];
+    for (const unsigned byte : tool::sha256(text)) {
+        digits += "0123456789abcdef"[byte >> 4U];
+        digits += "0123456789abcdef"[byte & 0xfU];
     }
     return digits;
 }
