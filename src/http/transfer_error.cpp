@@ -61,6 +61,16 @@ bool says_malformed(std::string_view text) noexcept {
     return false;
 }
 
+/// libcurl's (CURL_MAX_HTTP_HEADER).
+constexpr std::uint64_t longest_header_line = std::uint64_t{100} << 10;
+
+/// *Returns* whether there is as much memory as such a line takes.
+bool memory_is_left() noexcept {
+    void* const trial = ::operator new(2 * longest_header_line, std::nothrow);
+    ::operator delete(trial);
+    return trial != nullptr;
+}
+
 /// libcurl quotes a proxy that it does not understand as it was given, which may be without a scheme.
 std::string without_quoted_password(const std::string& text) {
     const auto first = text.find('\'');
@@ -173,6 +183,11 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         return std::make_exception_ptr(
             too_large_error(url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
     case CURLE_OUT_OF_MEMORY:
+        // libcurl 7.88 says the same of a line of a head that is longer than it takes.
+        if (!has_head() && !nothing_was_sent() && memory_is_left())
+            return std::make_exception_ptr(too_large_error(url,
+                "a line of the answer's head is longer than " + std::to_string(longest_header_line) + " bytes",
+                longest_header_line));
         return std::make_exception_ptr(std::bad_alloc());
     default:
         return std::make_exception_ptr(transfer_error(url, text));

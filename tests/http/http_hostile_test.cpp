@@ -101,6 +101,9 @@ const std::vector<lie> lies{
     {"the end without its empty line", chunks("5\r\nhello\r\n0\r\n" + closes), "truncated_error"},
     {"the end within the trailers", chunks("5\r\nhello\r\n0\r\nX-Sum: 1\r\n" + closes), "truncated_error"},
     {"the end before the last chunk", chunks("5\r\nhello\r\n" + closes), "truncated_error"},
+    {"a trailer of 20 KB", chunks("5\r\nhello\r\n0\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n"), "protocol_error"},
+    {"ten thousand trailers", chunks("5\r\nhello\r\n0\r\n" + repeated("X: y\r\n", 100'000) + "\r\n"),
+        "too_large_error"},
     {"another answer behind the last chunk", chunks(good_chunks + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"),
         "", "hello"},
     // ---- Transfer-Encoding ----
@@ -190,6 +193,29 @@ const std::vector<lie> lies{
     {"an interim answer that says how long it is",
         "HTTP/1.1 199 X\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n" + ok("Content-Length: 2\r\n", "ok"), "",
         "ok"},
+    {"a header of 200 KB", ok("X-Long: " + std::string(200'000, 'x') + "\r\nContent-Length: 2\r\n", "ok"),
+        "too_large_error"},
+    {"a hundred thousand headers", ok(repeated("X: y\r\n", 100'000) + "Content-Length: 2\r\n", "ok"),
+        "too_large_error"},
+    {"a name of 200 KB", ok(std::string(200'000, 'x') + ": y\r\nContent-Length: 2\r\n", "ok"), "too_large_error"},
+    {"a name with a NUL", ok(std::string("X\0Y: a\r\nContent-Length: 2\r\n", 27), "ok"), "protocol_error"},
+    {"the head of another protocol", "SSH-2.0-OpenSSH_9.2\r\n" + closes, "protocol_error"},
+    {"TLS, unasked", std::string("\x15\x03\x01\x00\x02\x02\x0a", 7) + closes, "protocol_error"},
+    {"an encoding that is not known", ok("Content-Encoding: rot13\r\nContent-Length: 2\r\n", "bx"), "protocol_error"},
+    {"an encoding that it is not in", ok("Content-Encoding: gzip\r\nContent-Length: 5\r\n", "hello"), "protocol_error"},
+    {"an encoding of no bytes", ok("Content-Encoding: gzip\r\nContent-Length: 0\r\n", ""), ""},
+    {"a cookie of 60 KB", ok("Set-Cookie: a=" + std::string(60'000, 'x') + "\r\nContent-Length: 2\r\n", "ok"), "",
+        "ok"},
+    {"a thousand cookies", ok(repeated("Set-Cookie: a=b\r\n", 1000) + "Content-Length: 2\r\n", "ok"), "", "ok"},
+    {"a pause for ever", ok("Retry-After: 99999999999999999999\r\nContent-Length: 2\r\n", "ok"), "", "ok"},
+    {"an alternative of its own", ok("Alt-Svc: h3=\"evil.invalid:443\"; ma=99999999\r\nContent-Length: 2\r\n", "ok"),
+        "", "ok"},
+    {"a policy of its own", ok("Strict-Transport-Security: max-age=99999999\r\nContent-Length: 2\r\n", "ok"), "", "ok"},
+    {"a place to go to, without a status that says so",
+        ok("Location: file:///etc/passwd\r\nContent-Length: 2\r\n", "ok"), "", "ok"},
+    {"a redirect to another protocol", "HTTP/1.1 302 Found\r\nLocation: dict://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+        "protocol_error"},
+    {"a redirect without a place", "HTTP/1.1 302 Found\r\nContent-Length: 2\r\n\r\nok", "", "ok"},
     // ---- redirects ----
     {"a redirect to nothing", "HTTP/1.1 302 Found\r\nLocation: \r\nContent-Length: 0\r\n\r\n", ""},
     {"a redirect to half an address", "HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n",
@@ -349,6 +375,7 @@ TEST_F(http_hostile, an_http2_stream_that_lies_about_its_end_is_no_value_and_is_
         run(body, http::client_options().version(http::http_version::http2_only).timeout(20s));
         EXPECT_EQ(server.requests(), one.requests) << one.name;
     }
+    EXPECT_GE(lies.size() + lies2.size(), 100u);
 }
 
 TEST_F(http_hostile, an_early_answer_whose_stream_is_reset_without_an_error_is_the_answer_to_a_source) {
