@@ -3,6 +3,7 @@
 // plain GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the
 // next one (see transfer::settings).
 #include "address.hpp"
+#include "curl_loop.hpp"
 #include "transfer.hpp"
 #include "url.hpp"
 
@@ -182,10 +183,12 @@ void transfer::apply() {
     answer_.status = 0;
     arrived_.clear();
     progress_ = answer_progress::head;
+    next_line_ = head_line::status;
     frame_ = {};
     decoder_.begin_plain();
     came_ = 0;
-    receiving_is_paused_ = false;
+    begun_ = 0;
+    receiving_ = receiving::flows;
     tls_end_ = tls_end::no_matter;
     push_ = push::not_needed;
     times_sent_ = 0;
@@ -285,6 +288,8 @@ void transfer::set_client(const client_options& options) {
     set(CURLOPT_WRITEDATA, this);
     set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
     set(CURLOPT_OPENSOCKETDATA, this);
+    set(CURLOPT_CLOSESOCKETFUNCTION, &curl_loop::close_socket);
+    set(CURLOPT_CLOSESOCKETDATA, shared_.sockets);
     set(CURLOPT_DEBUGFUNCTION, &on_debug);
     set(CURLOPT_DEBUGDATA, this);
     set(CURLOPT_XFERINFOFUNCTION, &on_progress);
