@@ -938,7 +938,7 @@ const std::vector<body_case>& planted() {
                     rows.reset();
                 });
             },
-            "a mutex was left locked"},
+            "frames were not freed"},
         {"a queue outside that a cancellation shuts down",
             [] {
                 static std::optional<muster::queue<int>> jobs;

@@ -74,6 +74,17 @@ private:
     counted<object_link> link_;
 };
 
+/// In place of a reference, where the object is sure to live: the library's own scopes.
+template <class T>
+class present_object {
+public:
+    explicit present_object(T& object) noexcept : object_(&object) {}
+    [[nodiscard]] T& required(const char*) const noexcept { return *object_; }
+
+private:
+    T* object_;
+};
+
 /// The object's own share of its link.
 class object_owner {
 public:
