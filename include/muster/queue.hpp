@@ -71,8 +71,7 @@ public:
     join();
 
 protected:
-    explicit queue_base(std::ptrdiff_t maxsize) noexcept
-        : maxsize_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : 0) {}
+    explicit queue_base(std::ptrdiff_t maxsize) : maxsize_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : 0) {}
 
     ~queue_base() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
 
