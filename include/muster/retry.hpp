@@ -10,7 +10,7 @@
 ///         .settle();
 
 #include <muster/config.hpp>
-#include <muster/detail/join/join.hpp>
+#include <muster/detail/join/retry_rule.hpp>
 #include <muster/error.hpp>
 #include <muster/sleep.hpp>
 

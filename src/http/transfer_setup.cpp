@@ -112,11 +112,7 @@ constexpr auto largest_offset = static_cast<std::uint64_t>(std::numeric_limits<c
 
 } // namespace
 
-transfer::transfer(shared_by_transfers& shared) : shared_(shared), easy_(make_easy()) {
-    // Survives a reset, as connections do.
-    if (shared.cookies != nullptr)
-        set(CURLOPT_SHARE, shared.cookies);
-}
+transfer::transfer(shared_by_transfers& shared) : shared_(shared), easy_(make_easy()) {}
 
 template <class Value>
 void transfer::set(CURLoption option, Value value) {
@@ -266,7 +262,12 @@ curl_socket_t transfer::open_socket(void* self, curlsocktype, curl_sockaddr* add
 }
 
 void transfer::set_client(const client_options& options) {
+    // libcurl 7.88's reset forgets its list of cookie files without freeing it. Emptying that list first turns the
+    // cookies off, the shared ones too, until the handle is told again of the share.
+    set(CURLOPT_COOKIEFILE, static_cast<const char*>(nullptr));
     curl_easy_reset(easy_.get());
+    if (shared_.cookies != nullptr)
+        set(CURLOPT_SHARE, shared_.cookies);
 #if LIBCURL_VERSION_NUM >= 0x075500
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");

@@ -98,6 +98,13 @@ process_pool_options& process_pool_options::output(std::string path) {
     return *this;
 }
 
+process_pool_options& process_pool_options::through(std::vector<std::string> words) {
+    if (words.empty() || words.front().empty())
+        throw std::invalid_argument("process_pool_options::through: the first word names a program");
+    through_ = std::move(words);
+    return *this;
+}
+
 process_pool_options& process_pool_options::resource_limit(int resource, std::uint64_t most) {
     if (resource < 0 || resource >= static_cast<int>(RLIMIT_NLIMITS))
         throw std::invalid_argument("process_pool_options::resource_limit: " + std::to_string(resource) +

@@ -54,9 +54,15 @@ pool_settings process_pool::state::settings_of(const process_pool_options& o) {
     s.arguments.insert(s.arguments.end(), o.arguments_.begin(), o.arguments_.end());
     if (o.program_.empty())
         s.arguments.push_back("worker of " + o.name_);
-    // In another folder a relative path would be another program.
-    if (!o.folder_.empty())
+    // In another folder a relative path would be another program. Without a slash PATH would be searched.
+    if (!o.folder_.empty() || s.program.find('/') == std::string::npos)
         s.program = std::filesystem::absolute(s.program).string();
+    if (!o.through_.empty()) {
+        // The program between would take /proc/self/exe for itself.
+        s.arguments.front() = o.program_.empty() ? std::filesystem::read_symlink(s.program).string() : s.program;
+        s.arguments.insert(s.arguments.begin(), o.through_.begin(), o.through_.end());
+        s.program = o.through_.front();
+    }
     s.environment = workers::environment_of_worker(o.passes_environment_ ? nullptr : &o.environment_);
     s.around.folder = o.folder_;
     s.around.output = o.output_;

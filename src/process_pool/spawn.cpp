@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// This file starts a worker with posix_spawn(), kills it, and takes its end. The worker gets one end of a socket pair
+// This file starts a worker with posix_spawnp(), kills it, and takes its end. The worker gets one end of a socket pair
 // as a fixed descriptor, and the pool keeps the other. A child_process is listed by the system until reap() makes it
 // reaped; kill() does nothing from then on, because the number may be another process's. A pidfd tells of the end
 // where the system has one, and without it the supervisor looks from time to time.
@@ -195,7 +195,7 @@ child_process start_worker(const std::string& path, std::vector<std::string> arg
     const auto argv = pointers(arguments);
     const auto envp = pointers(environment);
     pid_t id = -1;
-    if (const int error = ::posix_spawn(&id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
+    if (const int error = ::posix_spawnp(&id, path.c_str(), actions.get(), attr.get(), argv.data(), envp.data());
         error != 0)
         fail(error, "'" + path + "' can't be started" +
                         (around.folder.empty() && around.output.empty() ? "" : ", or its folder or output not opened"));

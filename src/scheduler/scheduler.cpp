@@ -63,8 +63,8 @@ void scheduler::run_iteration() noexcept {
     const auto began = may_fire ? now() : nanoseconds(0);
     const auto last_order = timers_.last_order();
     ready().begin_batch();
-    if (shuffle_) [[unlikely]]
-        ready().shuffle_batch(*shuffle_);
+    if (order_ == iteration_order::shuffled) [[unlikely]]
+        ready().shuffle_batch(shuffle_);
     while (runnable* const r = ready().take_next()) {
         if (r->kind_ == runnable::kind::fiber) {
             auto& f = static_cast<fiber&>(*r);

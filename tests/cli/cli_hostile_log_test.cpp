@@ -68,11 +68,13 @@ TEST_F(hostile_log, is_refused_as_it_is_or_taken_up_whole) {
         {"an index that is a text", with("index", "\"0\""), expected::refused},
         {"an index beyond the input", with("index", "1000000"), expected::taken_up},
         {"a key that is none", with("key", "\"zz\""), expected::refused},
+        {"a key that is too short", with("key", "\"0000000000000000\""), expected::refused},
+        {"a key with a sign", with("key", "\"-0000000000000000000000000000001\""), expected::refused},
         {"a key that is a number", with("key", "1"), expected::refused},
-        {"a key of another input", with("key", "\"0000000000000000\""), expected::refused},
+        {"a key of another input", with("key", "\"00000000000000000000000000000000\""), expected::refused},
         {"an outcome that is a list", with("outcome", "[]"), expected::refused},
         {"an entry of the other command",
-            "{\"index\":0,\"line\":1,\"url\":\"http://h/\",\"key\":\"00000000deadbeef\","
+            "{\"index\":0,\"line\":1,\"url\":\"http://h/\",\"key\":\"000000000000000000000000deadbeef\","
             "\"outcome\":\"ok\"}\n",
             expected::refused},
         {"nested ten thousand levels deep", "{\"index\":" + std::string(10'000, '[') + "\n", expected::refused},
@@ -97,6 +99,13 @@ TEST_F(hostile_log, is_refused_as_it_is_or_taken_up_whole) {
             EXPECT_EQ(done, (std::set<std::string>{"a", "b", "c"})) << r.name;
         }
     }
+}
+
+TEST_F(hostile_log, knows_inputs_by_a_digest_in_which_no_two_can_be_made_alike) {
+    program p({"run", "--jsonl", path("log"), "true {}", ":::", "a"});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    // Of the SHA-256 of the template, a NUL and the input.
+    EXPECT_EQ(lines_of(read(path("log"))).at(0).at("key"), "a2766c446e664a2021a40a12721618d6");
 }
 
 } // namespace

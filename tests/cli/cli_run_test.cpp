@@ -557,7 +557,7 @@ TEST_F(muster_run, the_log_is_json_whatever_the_inputs_are) {
     const auto log = lines_of(read(path("log")));
     expect_same(log, ledger_of(d.err));
     for (const auto& line : log) {
-        EXPECT_EQ(line.at("key").get<std::string>().size(), 16u);
+        EXPECT_EQ(line.at("key").get<std::string>().size(), 32u);
         EXPECT_EQ(line.at("outcome"), "ok");
         EXPECT_TRUE(line.at("seconds").is_number());
     }

@@ -158,4 +158,17 @@ TEST_F(security, no_message_about_wrong_usage_steers_a_terminal_or_forges_a_line
     }
 }
 
+TEST_F(security, a_line_without_an_end_is_printed_in_pieces_with_one_tag_and_does_not_fill_the_memory) {
+    constexpr std::size_t size = 40'000'000;
+    for (const std::string option : {"--tag", "--line-buffer"}) {
+        program p({"run", "-q", option, "head -c 40000000 /dev/zero | tr '\\0' {}", ":::", "x"});
+        EXPECT_EQ(p.wait(), 0) << p.err;
+        const std::string begins = option == "--tag" ? "x\t" : "";
+        EXPECT_EQ(p.out.size(), begins.size() + size) << option;
+        EXPECT_TRUE(p.out.starts_with(begins + "xxx")) << option;
+        EXPECT_EQ(std::ranges::count(p.out, 'x'), static_cast<std::ptrdiff_t>(size + (begins.empty() ? 0 : 1)));
+        EXPECT_TRUE(with_sanitizer || p.peak_kilobytes() < 60'000) << p.peak_kilobytes();
+    }
+}
+
 } // namespace

@@ -101,7 +101,7 @@ private:
 TEST_F(http_protocols, requests_that_an_http2_server_did_not_process_are_sent_again_whatever_their_method) {
     if (!is_possible())
         GTEST_SKIP() << nginx_server::how_to_get_it;
-    const nginx_server nginx(1, true);
+    nginx_server nginx(1, true);
     const auto body = [&](http::client& client) -> muster::task<> {
         std::vector<int> numbers(40);
         const auto post = [&](int) -> muster::task<int> {
@@ -117,7 +117,8 @@ TEST_F(http_protocols, requests_that_an_http2_server_did_not_process_are_sent_ag
             ADD_FAILURE() << failure.what();
     };
     run(body, trusting(nginx).version(http::http_version::http2));
-    EXPECT_EQ(nginx.logged(), 40u);
+    const std::string log = nginx.end_and_read_log(40);
+    EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 40);
 }
 
 TEST_F(http_protocols, an_answer_that_comes_before_the_body_was_sent_is_the_answer) {
@@ -302,7 +303,7 @@ TEST_F(http_protocols, each_post_is_processed_once_however_often_the_server_ends
     if (!nginx_server::is_installed())
         GTEST_SKIP() << nginx_server::how_to_get_it;
     for (const std::size_t by_connection : {1U, 2U, 3U, 10U, 100U, 1000U}) {
-        const nginx_server nginx(1, false, by_connection);
+        nginx_server nginx(1, false, by_connection);
         constexpr int requests = 600;
         std::vector<int> numbers(requests);
         std::iota(numbers.begin(), numbers.end(), 1000);
@@ -319,7 +320,7 @@ TEST_F(http_protocols, each_post_is_processed_once_however_often_the_server_ends
                 ADD_FAILURE() << by_connection << ": " << failure.what();
         };
         run(body, http::client_options().connections_per_host(8));
-        const std::string log = nginx.log();
+        const std::string log = nginx.end_and_read_log(requests);
         EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), requests) << by_connection;
         for (const int number : numbers) {
             const auto line = "order=" + std::to_string(number) + ' ';

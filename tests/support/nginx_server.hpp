@@ -204,7 +204,7 @@ public:
     nginx_server(const nginx_server&) = delete;
     nginx_server& operator=(const nginx_server&) = delete;
 
-    /// Ends it by a signal: SIGKILL at once, SIGQUIT once its connections are served.
+    /// Ends it by a signal and waits for its end: SIGKILL at once, SIGQUIT after what it is doing at that moment.
     void stop(int signal) {
         if (pid_ < 0)
             return;
@@ -220,18 +220,25 @@ public:
     }
     /// Speaks HTTP/2, and takes only a few requests on each connection.
     [[nodiscard]] std::string http2_url(std::string_view path) const { return on(http2, "https://127.0.0.1", path); }
-    /// *Returns* how many requests for /logged it has carried out.
-    /// *Returns* the log of /logged, a line for each request.
-    [[nodiscard]] std::string log() const { return text_of(folder_ / "logged"); }
-    [[nodiscard]] std::size_t logged() const {
-        const auto text = log();
-        return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+    /// Ends nginx. *Returns* the whole log of /logged, a line for each request that it carried out. nginx writes the
+    /// line of a request after it has sent the answer, and ends by SIGQUIT without the requests that it has not logged
+    /// yet: so it is asked to end once there are as many lines as are `expected`, or after 10 seconds without them.
+    [[nodiscard]] std::string end_and_read_log(std::ptrdiff_t expected) {
+        for (int i = 0; i != 2000 && lines_of_log() < expected; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        stop(SIGQUIT);
+        return text_of(folder_ / "logged");
     }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
     /// Of the authority that signed all but the unknown certificate.
     [[nodiscard]] std::string authority() const { return folder_ / "ca.pem"; }
 
 private:
+    [[nodiscard]] std::ptrdiff_t lines_of_log() const {
+        const auto text = text_of(folder_ / "logged");
+        return std::count(text.begin(), text.end(), '\n');
+    }
+
     static constexpr std::size_t plain = 0;
     static constexpr std::size_t ipv6 = 1;
     static constexpr std::size_t first_tls = 2;

@@ -46,12 +46,12 @@ void output_folder::open(const std::string& path) {
     if (!folder_.is_open())
         refuse(last_error());
     // Permissions do not tell the whole story (a read-only file system, root): a file is tried.
-    const auto trial = fmt::format(".muster-{}", ::getpid());
-    const muster::detail::owned_fd file(
-        ::openat(folder_.get(), trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file.is_open())
-        refuse(last_error());
-    ::unlinkat(folder_.get(), trial.c_str(), 0);
+    try {
+        muster::detail::part_file trial(folder_.get(), fmt::format(".muster-{}", ::getpid()));
+        trial.make();
+    } catch (const std::system_error& e) {
+        refuse(e.code());
+    }
 }
 
 bool output_folder::has_file(const std::string& name) const noexcept {

@@ -34,20 +34,6 @@ constexpr std::size_t tail_kept = 2000;
 /// So much of a command is printed with --trace.
 constexpr std::size_t most_traced = 2000;
 
-/// *Returns* the lines, each behind the tag.
-std::string with_tag(const std::string& tag, std::string_view lines) {
-    if (tag.empty())
-        return std::string(lines);
-    std::string tagged;
-    while (!lines.empty()) {
-        const auto size = std::min(lines.find('\n'), lines.size() - 1) + 1;
-        tagged += tag;
-        tagged += lines.substr(0, size);
-        lines.remove_prefix(size);
-    }
-    return tagged;
-}
-
 } // namespace
 
 /// A command on its way: where it is, and what it has said.
@@ -56,7 +42,8 @@ struct command_batch::details final : job_details {
 
     /// An output of this attempt, beside what is printed.
     struct output {
-        std::string begun_line; ///< with --line-buffer and --tag: printed when it is whole
+        std::string begun_line; ///< with --line-buffer and --tag: printed when it is whole, or longer than any line is
+        line_tag tag;           ///< what each line begins with
         std::unique_ptr<body_file> file;
     };
     [[nodiscard]] spool& printed(int number) noexcept { return number == 1 ? out : err; }
@@ -67,7 +54,6 @@ struct command_batch::details final : job_details {
     spool err;
     bool wrote_too_much = false;
     std::string tail; ///< the last of its standard error
-    std::string tag;  ///< what each line begins with
     std::array<output, 2> outputs;
     std::array<muster::io::stream, 2> open; ///< outputs that something keeps open although the process has ended
 };
@@ -131,11 +117,11 @@ muster::task<> command_batch::attempt(job& j) {
         d.out.append(d.shown + '\n');
         co_return;
     }
-    if (options_.tag)
-        d.tag = template_.fill_in(*options_.tag, j.line, slot.number()) + '\t';
+    const auto tag = options_.tag ? line_tag(template_.fill_in(*options_.tag, j.line, slot.number())) : line_tag();
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
         o.begun_line.clear();
+        o.tag = tag;
         o.file.reset();
         if (results_.is_open())
             o.file = std::make_unique<body_file>(
@@ -216,17 +202,17 @@ void command_batch::take_piece(details& d, job& j, int output, std::string_view 
         d.printed(output).append(piece);
         return;
     }
-    const auto whole = piece.rfind('\n') + 1;
-    if (whole == 0) {
-        o.begun_line += piece;
+    const auto whole = whole_lines(o.begun_line, piece);
+    o.begun_line += piece;
+    if (whole == 0)
         return;
-    }
-    const auto lines = with_tag(d.tag, std::exchange(o.begun_line, {}) + std::string(piece.substr(0, whole)));
-    o.begun_line = piece.substr(whole);
-    if (options_.line_buffered)
-        out().write(output == 1 ? STDOUT_FILENO : STDERR_FILENO, lines);
-    else
-        d.printed(output).append(lines);
+    o.tag.give(std::string_view(o.begun_line).substr(0, whole), [&](std::string_view lines) {
+        if (options_.line_buffered)
+            out().write(output == 1 ? STDOUT_FILENO : STDERR_FILENO, lines);
+        else
+            d.printed(output).append(lines);
+    });
+    o.begun_line.erase(0, whole);
 }
 
 /// The attempt takes no more output: prints the last line although it is not whole, and closes the files.
@@ -234,7 +220,8 @@ void command_batch::finish_outputs(details& d) {
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
         if (!o.begun_line.empty())
-            d.printed(output).append(with_tag(d.tag, std::exchange(o.begun_line, {})));
+            o.tag.give(
+                std::exchange(o.begun_line, {}), [&](std::string_view lines) { d.printed(output).append(lines); });
         if (o.file)
             o.file->finish();
         o.file.reset();
@@ -274,7 +261,7 @@ void command_batch::keep_open(details& d, const job& j) {
             continue;
         const auto late =
             late_.emplace(late_.end(), std::move(from), output == 1 ? STDOUT_FILENO : STDERR_FILENO, j.line.number);
-        late->tag = d.tag;
+        late->tag = d.outputs[static_cast<std::size_t>(output - 1)].tag;
         late->reading = muster::create_task(print_late(late), "late output");
     }
 }
@@ -282,17 +269,19 @@ void command_batch::keep_open(details& d, const job& j) {
 /// Prints whole lines, as they come.
 muster::task<> command_batch::print_late(std::list<late_output>::iterator late) {
     auto reading = read_to_end(late->from, [this, late](std::string_view piece) {
+        const auto whole = whole_lines(late->rest, piece);
         late->rest += piece;
-        const auto whole =
-            late->rest.size() > line_source::longest_line ? late->rest.size() : late->rest.rfind('\n') + 1;
-        if (whole != 0)
-            out().write(late->fd, with_tag(late->tag, std::string_view(late->rest).substr(0, whole)));
-        late->rest.erase(0, whole);
+        print_part_of(*late, whole);
     });
     co_await std::move(reading);
-    if (!late->rest.empty())
-        out().write(late->fd, with_tag(late->tag, late->rest));
+    print_part_of(*late, late->rest.size());
     late_.erase(late);
+}
+
+void command_batch::print_part_of(late_output& late, std::size_t size) {
+    late.tag.give(
+        std::string_view(late.rest).substr(0, size), [&](std::string_view lines) { out().write(late.fd, lines); });
+    late.rest.erase(0, size);
 }
 
 muster::task<> command_batch::close_what_is_left() {
@@ -300,8 +289,7 @@ muster::task<> command_batch::close_what_is_left() {
     for (auto& late : late_) {
         late.reading.cancel();
         lines.insert(late.line);
-        if (!late.rest.empty())
-            out().write(late.fd, with_tag(late.tag, late.rest));
+        print_part_of(late, late.rest.size());
     }
     // A task that is cancelled runs once more before its stream may go.
     while (!late_.empty()) {

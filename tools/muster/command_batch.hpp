@@ -13,6 +13,7 @@
 #include "command_template.hpp"
 #include "in_order.hpp"
 #include "job_log.hpp"
+#include "line_tag.hpp"
 #include "run.hpp"
 #include "spool.hpp"
 
@@ -53,7 +54,7 @@ private:
         muster::io::stream from;
         int fd;             ///< where it is printed
         std::uint64_t line; ///< of the input whose command has left it
-        std::string tag;    ///< what each line begins with
+        line_tag tag;       ///< what each line begins with
         std::string rest;   ///< the beginning of a line, which is printed when it is whole
         muster::task_handle<void> reading;
     };
@@ -94,6 +95,8 @@ private:
     muster::task<> linger(details& d, job& j);
     muster::task<> read_to_end(muster::io::stream& from, muster::output_sink sink);
     muster::task<> print_late(std::list<late_output>::iterator late);
+    /// Prints the first bytes of the rest of a late output.
+    void print_part_of(late_output& late, std::size_t size);
     void keep_open(details& d, const job& j);
     void print_in_order();
     void print(job&& j, job_end&& v);

@@ -5,7 +5,6 @@
 // needed to know those quotes.
 #include "command_template.hpp"
 
-#include "earlier_run.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
@@ -350,16 +349,16 @@ std::string command_template::show(const input_line& line, std::size_t slot) con
     return text;
 }
 
-std::uint64_t command_template::key(const input_line& line) const {
+content_key command_template::key(const input_line& line) const {
     std::string all;
     for (const auto& word : rules_.shell)
         all += word + '\n';
     all += text_ + '\0';
     if (!line.is_list())
-        return log_key(all + line.text);
+        return content_key(all + line.text);
     for (const auto& p : line.parts)
         all += p + '\0';
-    return log_key(all);
+    return content_key(all);
 }
 
 std::string command_template::what_reads_again() const {

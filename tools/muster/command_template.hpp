@@ -9,6 +9,7 @@
 ///     const auto t = command_template::of_line("convert {} {.}.png");
 ///     auto what = t.make(line, 1);
 
+#include "content_key.hpp"
 #include "placeholder.hpp"
 
 #include <muster/subprocess.hpp>
@@ -49,8 +50,8 @@ public:
     [[nodiscard]] std::string show(const input_line& line, std::size_t slot) const;
     /// *Returns* a text, such as a tag, with the input put into its placeholders.
     [[nodiscard]] std::string fill_in(const std::string& text, const input_line& line, std::size_t slot) const;
-    /// A hash of template and input, which is the same in every run.
-    [[nodiscard]] std::uint64_t key(const input_line& line) const;
+    /// Made of template and input: the same in every run.
+    [[nodiscard]] content_key key(const input_line& line) const;
     /// *Returns* about how many bytes of arguments an input takes beside others in one command.
     [[nodiscard]] std::size_t cost(const std::string& input) const noexcept;
     /// *Returns* the word in the command line by which a shell would read an input after all, such as eval; or nothing.

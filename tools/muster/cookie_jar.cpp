@@ -18,6 +18,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace tool {
@@ -50,6 +51,10 @@ cookie_jar::cookie_jar(std::string file) : file_(std::move(file)) {
     const muster::detail::owned_fd in(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
     if (!in.is_open())
         refuse(std::generic_category().message(errno));
+    // A pipe would be waited for, and a device might have no end.
+    struct stat about {};
+    if (::fstat(in.get(), &about) != 0 || !S_ISREG(about.st_mode))
+        refuse("it is no file");
     char bytes[65536];
     for (;;) {
         const auto count = ::read(in.get(), bytes, sizeof bytes);

@@ -11,7 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
+#include <numeric>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -22,23 +22,14 @@ namespace tool {
 
 namespace {
 
-std::uint64_t number_of(const std::string& key) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), number, 16);
-    if (error != std::errc() || end != key.data() + key.size() || key.size() != 16)
+content_key key_in(const std::string& text) {
+    const auto key = content_key::from(text);
+    if (!key)
         throw std::invalid_argument("no key");
-    return number;
+    return *key;
 }
 
 } // namespace
-
-std::uint64_t log_key(std::string_view text) {
-    // FNV-1a.
-    std::uint64_t hash = 0xcbf29ce484222325u;
-    for (const char c : text)
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-    return hash;
-}
 
 bool begins_like_an_entry(std::string_view text) noexcept {
     constexpr std::string_view beginning = R"({"index":)";
@@ -97,28 +88,30 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
         if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
             throw std::out_of_range("no index");
         const bool succeeded = o.at("outcome").get<std::string>() == "ok";
-        entries_.push_back((number_of(o.at("key").get<std::string>()) & key_bits) | (succeeded ? ok : 0));
+        keys_.push_back(key_in(o.at("key").get<std::string>()));
+        states_.push_back(succeeded ? state::succeeded : state::failed);
     } catch (const std::exception&) {
         refuse_line(number);
     }
 }
 
 void earlier_run::keep_last_of_each() {
-    std::vector<std::pair<entry, std::size_t>> all; // each with its place in the log
-    all.reserve(entries_.size());
-    for (std::size_t i = 0; i != entries_.size(); ++i)
-        all.emplace_back(entries_[i], i);
-    const auto key_of = [](const std::pair<entry, std::size_t>& e) { return e.first & key_bits; };
-    std::ranges::sort(all, [&](const auto& a, const auto& b) {
-        return key_of(a) != key_of(b) ? key_of(a) < key_of(b) : a.second < b.second;
-    });
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i != all.size(); ++i) {
-        if (i + 1 == all.size() || key_of(all[i]) != key_of(all[i + 1]))
-            entries_[kept++] = all[i].first;
+    std::vector<std::size_t> places(keys_.size());
+    std::iota(places.begin(), places.end(), std::size_t{0});
+    std::ranges::sort(
+        places, [this](std::size_t a, std::size_t b) { return keys_[a] != keys_[b] ? keys_[a] < keys_[b] : a < b; });
+    std::vector<content_key> keys;
+    std::vector<state> states;
+    for (std::size_t i = 0; i != places.size(); ++i) {
+        if (i + 1 != places.size() && keys_[places[i]] == keys_[places[i + 1]])
+            continue;
+        keys.push_back(keys_[places[i]]);
+        states.push_back(states_[places[i]]);
     }
-    entries_.resize(kept);
-    entries_.shrink_to_fit();
+    keys.shrink_to_fit();
+    states.shrink_to_fit();
+    keys_ = std::move(keys);
+    states_ = std::move(states);
 }
 
 void earlier_run::require_something_in_common() const {
@@ -129,15 +122,20 @@ void earlier_run::require_something_in_common() const {
 }
 
 std::uint64_t earlier_run::count_removed() const noexcept {
-    return static_cast<std::uint64_t>(std::ranges::count_if(entries_, [](entry e) { return (e & listed) == 0; }));
+    return static_cast<std::uint64_t>(
+        std::ranges::count_if(states_, [](state s) { return s == state::failed || s == state::succeeded; }));
 }
 
 bool earlier_run::succeeded(const input_line& line) {
-    const auto at = std::ranges::lower_bound(entries_, line.key & key_bits, {}, [](entry e) { return e & key_bits; });
-    if (at == entries_.end() || (*at & key_bits) != (line.key & key_bits))
+    const auto at = std::ranges::lower_bound(keys_, line.key);
+    if (at == keys_.end() || *at != line.key)
         return false;
-    *at |= listed;
-    return (*at & ok) != 0;
+    auto& s = states_[static_cast<std::size_t>(at - keys_.begin())];
+    if (s == state::failed)
+        s = state::failed_and_listed;
+    if (s == state::succeeded)
+        s = state::succeeded_and_listed;
+    return s == state::succeeded_and_listed;
 }
 
 } // namespace tool

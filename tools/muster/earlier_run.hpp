@@ -5,8 +5,9 @@
 /// --resume: what a job log says of an earlier run. Of each input the last entry counts.
 ///
 ///     const earlier_run before(log.descriptor_to_resume(), "log.jsonl", "run", "command");
-///     if (before.succeeded(line, key)) ...
+///     if (before.succeeded(line)) ...
 
+#include "content_key.hpp"
 #include "line_source.hpp"
 
 #include <cstddef>
@@ -20,10 +21,7 @@ namespace tool {
 /// *Returns* whether a text is the beginning of an entry of a job log, as far as it goes.
 [[nodiscard]] bool begins_like_an_entry(std::string_view text) noexcept;
 
-/// *Returns* what tells two texts apart in a log. It need not withstand anybody, only mistakes.
-[[nodiscard]] std::uint64_t log_key(std::string_view text);
-
-/// *Complexity*: memory in the number of inputs in the log, some bytes each.
+/// *Complexity*: 17 bytes for each input in the log; twice as many and 8 more while it is read.
 class earlier_run {
 public:
     /// Nothing before.
@@ -48,7 +46,7 @@ public:
         return left;
     }
 
-    [[nodiscard]] std::uint64_t count() const noexcept { return entries_.size(); }
+    [[nodiscard]] std::uint64_t count() const noexcept { return keys_.size(); }
     /// How many entries are of inputs that were not in the list.
     [[nodiscard]] std::uint64_t count_removed() const noexcept;
     /// How many bytes of the file are whole lines.
@@ -56,11 +54,8 @@ public:
     [[nodiscard]] bool was_cut_off() const noexcept { return cut_off_; }
 
 private:
-    /// A key without its last two bits, which say whether it succeeded and whether it is in the list.
-    using entry = std::uint64_t;
-    static constexpr entry ok = 1;
-    static constexpr entry listed = 2;
-    static constexpr entry key_bits = ~(ok | listed);
+    /// How an input ended in the earlier run, and whether it is in this run's list.
+    enum class state : std::uint8_t { failed, succeeded, failed_and_listed, succeeded_and_listed };
 
     void keep_last_of_each();
     void require_something_in_common() const;
@@ -70,7 +65,8 @@ private:
     std::string file_;
     std::string command_;
     std::string thing_;
-    std::vector<entry> entries_; ///< in the order of their keys
+    std::vector<content_key> keys_; ///< in their order
+    std::vector<state> states_;     ///< of each
     std::uint64_t whole_ = 0;
     bool cut_off_ = false;
 };

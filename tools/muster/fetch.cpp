@@ -21,7 +21,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -113,8 +112,8 @@ void check(const fetch_options& o) {
 }
 
 /// *Returns* the files that servers have named in an earlier run, by the keys of their lines.
-std::unordered_map<std::uint64_t, std::string> files_in_log(const std::string& log) {
-    std::unordered_map<std::uint64_t, std::string> files;
+std::unordered_map<content_key, std::string, hash_of_key> files_in_log(const std::string& log) {
+    std::unordered_map<content_key, std::string, hash_of_key> files;
     std::ifstream in(log);
     for (std::string line; std::getline(in, line);) {
         // The last line may be half an entry.
@@ -122,10 +121,8 @@ std::unordered_map<std::uint64_t, std::string> files_in_log(const std::string& l
         if (!entry.is_object() || !entry.value("file", nlohmann::json()).is_string() ||
             !entry.value("key", nlohmann::json()).is_string())
             continue;
-        const auto key = entry["key"].get<std::string>();
-        std::uint64_t number = 0;
-        if (std::from_chars(key.data(), key.data() + key.size(), number, 16).ec == std::errc())
-            files[number] = entry["file"].get<std::string>();
+        if (const auto key = content_key::from(entry["key"].get<std::string>()))
+            files[*key] = entry["file"].get<std::string>();
     }
     return files;
 }
@@ -184,7 +181,7 @@ int fetch(const fetch_options& asked) {
         log.emplace(out, options.jsonl, options.log_mode);
     auto before = options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "fetch", "URL or request")
                                  : earlier_run();
-    std::optional<std::unordered_map<std::uint64_t, std::string>> named_before; ///< read when it is needed
+    std::optional<std::unordered_map<content_key, std::string, hash_of_key>> named_before; ///< read when it is needed
     const auto is_there = [&](const planned_request& what, const input_line& line) {
         if (!folder.is_open())
             return !what.name.empty() && is_file_here(what.name);

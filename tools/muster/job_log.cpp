@@ -195,7 +195,7 @@ void job_log::add_url(const job& j, const job_end& v, const std::string& url, co
     o["url"] = muster::http::without_password(url);
     if (url != j.line.text)
         o["input"] = without_password_of_input(j.line.text);
-    o["key"] = fmt::format("{:016x}", j.line.key);
+    o["key"] = j.line.key.text();
     o["outcome"] = name_of(v.state);
     if (!file.empty())
         o["file"] = file;
@@ -213,7 +213,7 @@ void job_log::add_command(const job& j, const job_end& v, const std::string& com
     if (j.line.is_list())
         o["inputs"] = j.line.parts;
     o["command"] = command;
-    o["key"] = fmt::format("{:016x}", j.line.key);
+    o["key"] = j.line.key.text();
     o["outcome"] = name_of(v.state);
     const auto* exit = v.state == muster::outcome_state::error ? muster::get_if<muster::exit_error>(v.error) : nullptr;
     const auto* signal =

@@ -8,6 +8,7 @@
 ///
 ///     auto line = co_await source.next();      // empty at the end
 
+#include "content_key.hpp"
 #include "input_shape.hpp"
 #include "occurrences.hpp"
 #include "posix/owned_fd.hpp"
@@ -29,7 +30,7 @@ struct input_line {
     input_line() {}
     std::uint64_t index = 0;  ///< among those that count, from 0
     std::uint64_t number = 0; ///< among all lines, from 1
-    std::uint64_t key = 0;    ///< what it is known by in a log, see know_by()
+    content_key key;          ///< what it is known by in a log, see know_by()
     std::string text;
     enum class kind : std::uint8_t { line, columns, combination, bundle, block };
     kind is = kind::line;
@@ -81,8 +82,8 @@ public:
     /// Several lines become one.
     void bundle(bundle_rules rules) { bundle_ = std::move(rules); }
 
-    /// Lines get a key, made of what `content` returns, a hash, and of how often that came before.
-    void know_by(std::function<std::uint64_t(const input_line&)> content) { content_ = std::move(content); }
+    /// Lines get a key, made of what `content` returns and of how often that came before.
+    void know_by(std::function<content_key(const input_line&)> content) { content_ = std::move(content); }
     /// Lines for which it says false are counted as passed_over(), and not given. They have their index.
     void only_if(std::function<bool(const input_line&)> wanted) { wanted_ = std::move(wanted); }
 
@@ -137,7 +138,7 @@ private:
 
     std::string name_;
     line_rules rules_;
-    std::function<std::uint64_t(const input_line&)> content_;
+    std::function<content_key(const input_line&)> content_;
     occurrences occurrences_;
     std::function<bool(const input_line&)> wanted_;
     std::optional<std::size_t> expected_;

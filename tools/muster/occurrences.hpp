@@ -6,7 +6,9 @@
 /// same in every run, wherever else in the list they stand.
 ///
 ///     occurrences all;
-///     line.key = all.next(log_key(line.text));
+///     line.key = all.next(content_key(line.text));
+
+#include "content_key.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,13 +20,15 @@ namespace tool {
 class occurrences {
 public:
     /// *Returns* the key of the next occurrence of a content, which is the content's own for the first.
-    [[nodiscard]] std::uint64_t next(std::uint64_t content);
+    [[nodiscard]] content_key next(const content_key& content);
 
 private:
-    [[nodiscard]] std::size_t place_of(std::uint64_t content) const noexcept;
+    [[nodiscard]] std::size_t place_of(std::uint64_t part) const noexcept;
     void grow();
 
-    std::vector<std::uint64_t> contents_; ///< a hash table with open addresses; 0: free
+    /// A hash table with open addresses of parts of keys; 0 is free. Two contents that share a part are counted
+    /// together: the second gets the key of a second occurrence, which still is its own.
+    std::vector<std::uint64_t> parts_;
     std::vector<std::uint32_t> counts_;
     std::size_t used_ = 0;
 };

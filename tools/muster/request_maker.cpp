@@ -5,7 +5,6 @@
 #include "request_maker.hpp"
 
 #include "body_file.hpp"
-#include "earlier_run.hpp"
 #include "http/digest.hpp"
 #include "server_name.hpp"
 
@@ -149,9 +148,9 @@ muster::http::request request_maker::make(const input_line& line, const std::str
     return ask;
 }
 
-std::uint64_t request_maker::key(const input_line& line, const std::string& url) const {
+content_key request_maker::key(const input_line& line, const std::string& url) const {
     // Where the input goes into headers or data, it makes requests of one URL different ones.
-    return log_key(common_ + '\n' + url + (url_ && !url_->has_input() ? '\n' + line.text : std::string()));
+    return content_key(common_ + '\n' + url + (url_ && !url_->has_input() ? '\n' + line.text : std::string()));
 }
 
 std::string request_maker::file_name(const input_line& line, const planned_request& what) const {

@@ -8,6 +8,7 @@
 ///     const auto what = maker.plan(line);          // what.url, what.name, what.digest
 ///     auto ask = maker.make(line, what.url);
 
+#include "content_key.hpp"
 #include "fetch.hpp"
 #include "url_template.hpp"
 
@@ -51,7 +52,7 @@ public:
     void require_sound(const input_line& line, const planned_request& what) const;
     [[nodiscard]] muster::http::request make(const input_line& line, const std::string& url) const;
     /// *Returns* what tells requests apart in the log: another run must have the same in common, beside the URL.
-    [[nodiscard]] std::uint64_t key(const input_line& line, const std::string& url) const;
+    [[nodiscard]] content_key key(const input_line& line, const std::string& url) const;
     /// *Returns* the name of the body's file before the server is asked.
     [[nodiscard]] std::string file_name(const input_line& line, const planned_request& what) const;
     /// *Returns* whether two inputs may have one name.

@@ -9,9 +9,6 @@
 ///     const auto when = window.earliest(now);
 ///     window.take(when);                       // this attempt begins then
 
-#include <muster/detail/assert.hpp>
-
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <vector>
@@ -32,33 +29,26 @@ public:
 
     /// *Returns* the earliest time, not before `now`, at which another attempt may begin: `now` itself means now.
     [[nodiscard]] nanoseconds earliest(nanoseconds now) const noexcept {
-        if (times_.size() < most_ || !bounds())
-            return now;
-        const nanoseconds oldest = times_[oldest_];
-        // An attempt at the very end of the window of the oldest is in a window of its own.
-        return window_ > nanoseconds::max() - oldest ? nanoseconds::max() : std::max(now, oldest + window_);
+        return bounds() ? earliest_in_window(now) : now;
     }
 
     /// The next take() does not throw. *Errors*: std::bad_alloc.
     void make_room() {
-        if (times_.size() < most_ && times_.size() == times_.capacity())
-            times_.reserve(std::max<std::size_t>(8, 2 * times_.size()));
+        if (bounds())
+            make_room_for_another();
     }
     /// An attempt begins at `when`, which earliest() has allowed. It may lie ahead: the place is taken all the same.
     /// *Errors*: std::bad_alloc, and nothing is taken then.
     void take(nanoseconds when) {
-        if (!bounds())
-            return;
-        MUSTER_ASSERT(when >= earliest(when));
-        if (times_.size() < most_) {
-            times_.push_back(when);
-            return;
-        }
-        times_[oldest_] = when;
-        oldest_ = oldest_ + 1 == most_ ? 0 : oldest_ + 1;
+        if (bounds())
+            note(when);
     }
 
 private:
+    [[nodiscard]] nanoseconds earliest_in_window(nanoseconds now) const noexcept;
+    void make_room_for_another();
+    void note(nanoseconds when);
+
     std::size_t most_ = 0;
     nanoseconds window_{0};
     std::size_t oldest_ = 0;         ///< where the oldest of times_ stands once there are `most_`

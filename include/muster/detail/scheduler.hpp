@@ -113,7 +113,8 @@ protected:
     /// From now on what is ready in one iteration runs in an order that `seed` decides. With 0 it runs in the order in
     /// which it became ready.
     void shuffle_iterations(std::uint64_t seed) noexcept {
-        shuffle_ = seed != 0 ? std::optional(random_sequence(seed)) : std::nullopt;
+        order_ = seed != 0 ? iteration_order::shuffled : iteration_order::as_it_became_ready;
+        shuffle_ = random_sequence(seed);
     }
     /// Reads the clock, also again within an iteration, for clocks that are set by hand.
     void look_at_clock() noexcept {
@@ -127,6 +128,7 @@ protected:
 
 private:
     friend class current_loop_scope;
+    enum class iteration_order : std::uint8_t { as_it_became_ready, shuffled };
 
     void drain_inbox() noexcept;
     [[nodiscard]] bool letter_is_there() noexcept;
@@ -148,7 +150,8 @@ private:
     nanoseconds spin_time_;       ///< how long to look for letters before sleeping
     nanoseconds slow_step_{0};
     random_sequence random_;
-    std::optional<random_sequence> shuffle_; ///< for tests
+    random_sequence shuffle_; ///< for tests
+    iteration_order order_ = iteration_order::as_it_became_ready;
     report_sink reports_;
 };
 

@@ -60,6 +60,11 @@ public:
     /// A limit of each worker, RLIMIT_CPU or RLIMIT_FSIZE say (man 2 getrlimit), which the pool sets before the first
     /// call. A limit of memory is memory_limit(). *Errors*: std::invalid_argument for what is no number of a limit.
     process_pool_options& resource_limit(int resource, std::uint64_t most);
+    /// The words of a command before the worker's own, as in {"setpriv", "--reuid=65534", "--clear-groups"}. Its
+    /// program does what is to be done before the worker begins, such as becoming another user or installing a filter,
+    /// and then executes the rest of its arguments as the same process, with descriptor 3 open. It is looked for in
+    /// PATH. *Errors*: std::invalid_argument if there is no word.
+    process_pool_options& through(std::vector<std::string> words);
     /// Programs that workers execute have no more rights than they.
     process_pool_options& no_new_privileges() noexcept;
     /// Workers compute and answer, and do nothing else: see sandbox::compute_only. Whatever the functions need of files
@@ -85,6 +90,7 @@ private:
     std::vector<std::string> environment_;
     std::string folder_;
     std::string output_;
+    std::vector<std::string> through_;
     std::vector<std::pair<int, std::uint64_t>> resource_limits_;
 };
 

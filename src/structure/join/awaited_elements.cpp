@@ -7,22 +7,18 @@
 
 namespace muster::detail {
 
-input_puller::input_puller() noexcept : fiber_owner(&ended, &name_of) {}
+input_puller::input_puller(join& j) noexcept : fiber_owner(&ended, &name_of), join_(&j), fiber_(j.loop(), *this) {}
 
-input_puller::~input_puller() {
-    if (fiber_)
-        fiber_->release_locals();
-}
+input_puller::~input_puller() { fiber_.release_locals(); }
 
-bool input_puller::begin(join& j, std::coroutine_handle<> root, outcome_base& out) noexcept {
+bool input_puller::begin(std::coroutine_handle<> root, outcome_base& out) noexcept {
     MUSTER_ASSERT(state_ == state::idle || state_ == state::used);
-    join_ = &j;
     out_ = &out;
     state_ = state::beginning;
-    fiber_.emplace(j.loop(), *this);
-    fiber_->adopt(root, out);
-    j.share_context(*fiber_);
-    fiber_->step();
+    fiber_.forget_cancellation(); // the last element's, which had ended before it saw one
+    fiber_.adopt(root, out);
+    join_->share_context(fiber_);
+    fiber_.step();
     if (state_ == state::arrived)
         return true;
     state_ = state::waiting;

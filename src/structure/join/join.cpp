@@ -24,6 +24,7 @@
 #include <muster/detail/join/join.hpp>
 
 #include <muster/detail/assert.hpp>
+#include <muster/detail/join/attempts.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/detail/loop_watch.hpp>
 #include <muster/exception_group.hpp>
@@ -95,6 +96,10 @@ void join::advance(phase to) noexcept {
         break;
     }
     phase_ = to;
+}
+
+std::size_t join::unended_children() const noexcept {
+    return gate_.running() + (attempts_ ? attempts_->waiting() : 0) + watching_;
 }
 
 std::string join::child_name(std::size_t index) const { return name() + '[' + std::to_string(index) + ']'; }
@@ -615,7 +620,7 @@ cancel_effect join::cancel(suspension& s, const cancel_request& request, fiber*&
 }
 
 void join::ask_to_stop(const cancel_request& request) noexcept {
-    MUSTER_ASSERT(!is_over());
+    MUSTER_ASSERT(!is_over() && request.reason != cancel_reason::none);
     own_cancellation_ = request;
     if (!stopping())
         stop(cancel_reason::parent_cancelled, request.text);
@@ -766,18 +771,19 @@ std::source_location join::slot_site(const fiber_owner& o) noexcept {
 
 void join::throw_own_cancellation(const outcome_base* decided) {
     if (parent_ == nullptr) {
-        if (own_cancellation_ && last_watch_ == unlimited) // every child was cut out of a circle, and none has ended
-            throw cancelled_error(own_cancellation_->reason, own_cancellation_->text);
+        if (!was_cancelled())
+            return;
+        if (last_watch_ == unlimited) // every child was cut out of a circle, and none has ended
+            throw cancelled_error(own_cancellation_.reason, own_cancellation_.text);
         // As in asyncio, the cancellation has the text of that of the child which ended last, or none if that child was
         // not cancelled.
-        const auto* last = own_cancellation_ ? outcome_at(last_watch_) : nullptr;
-        if (last != nullptr)
-            throw cancelled_error(own_cancellation_->reason,
+        if (const auto* last = outcome_at(last_watch_); last != nullptr)
+            throw cancelled_error(own_cancellation_.reason,
                 last->was_cancelled() ? detail_outcome_access::text(*last) : cancel_text_ptr());
         return;
     }
-    if (own_cancellation_) {
-        const auto own = *std::exchange(own_cancellation_, std::nullopt);
+    if (was_cancelled()) {
+        const auto own = std::exchange(own_cancellation_, cancel_request(cancel_reason::none));
         if (parent_->cancellation_due())
             static_cast<void>(parent_->take_cancellation());
         // As in asyncio, whose gather ends with the cancellation of the first child that was cancelled.
@@ -790,9 +796,11 @@ void join::throw_own_cancellation(const outcome_base* decided) {
 
 /// Something else is delivered: the caller's cancellation comes at its next wait.
 void join::keep_own_cancellation() noexcept {
-    if (own_cancellation_ && parent_ != nullptr)
-        parent_->put_back(*own_cancellation_);
-    own_cancellation_.reset();
+    if (!was_cancelled())
+        return;
+    if (parent_ != nullptr)
+        parent_->put_back(own_cancellation_);
+    own_cancellation_ = cancel_request(cancel_reason::none);
 }
 
 void join::suppress_failures(std::size_t except, losses::why reason) const noexcept {
@@ -920,7 +928,7 @@ void join::conclude() {
 
 void join::conclude_settled() {
     advance(phase::delivered);
-    const bool cancelled = own_cancellation_ || (parent_ != nullptr && parent_->cancellation_due());
+    const bool cancelled = was_cancelled() || (parent_ != nullptr && parent_->cancellation_due());
     if (losses_.input_error() || cancelled) {
         const auto why = losses_.input_error() ? losses::why::input_failed : losses::why::cancelled;
         for (join_watch& w : watches_)

@@ -3,12 +3,15 @@
 // an exception group; if there is no memory for the group, each failure is reported by itself.
 #include <muster/detail/join/losses.hpp>
 
+#include <muster/detail/assert.hpp>
+#include <muster/detail/grouped_reports.hpp>
 #include <muster/detail/join/join.hpp>
 #include <muster/detail/unawaited.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/report.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
@@ -46,9 +49,7 @@ void losses::input_failed(const join_options& options, std::exception_ptr error)
 
 void losses::keep_context(std::size_t index, task_locals* values) noexcept {
     try {
-        if (!contexts_)
-            contexts_ = std::make_unique<kept_contexts>();
-        contexts_->emplace_back(index, locals_share(retain_locals(values)));
+        contexts_.push_back(kept_context{index, locals_share(retain_locals(values))});
     } catch (const std::bad_alloc&) {
         return; // the report is made with the caller's values then
     }
@@ -56,10 +57,10 @@ void losses::keep_context(std::size_t index, task_locals* values) noexcept {
 
 /// A child that was tried several times has several: the last one is that of the failure which stands.
 task_locals* losses::context_of(std::optional<std::size_t> index) const noexcept {
-    if (contexts_ && index)
-        for (auto c = contexts_->rbegin(); c != contexts_->rend(); ++c)
-            if (c->first == *index)
-                return c->second.get();
+    if (index)
+        for (auto c = contexts_.rbegin(); c != contexts_.rend(); ++c)
+            if (c->index == *index)
+                return c->values.get();
     return current_locals();
 }
 
@@ -125,6 +126,13 @@ void losses::report_value(const join_options& options, std::size_t index) noexce
         r.detail = "its value was lost: it came although the others had been asked to stop, or was not enough";
     });
 }
+
+void lost_handles::collect(const join& j, const char* why) noexcept {
+    MUSTER_ASSERT(reports_ == nullptr);
+    reports_ = grouped_reports::begin(j.options().called(), j.options().site, j.total(), why).release();
+}
+
+void lost_handles::send() noexcept { std::unique_ptr<grouped_reports>(std::exchange(reports_, nullptr)).reset(); }
 
 void report_never_awaited(const join_options& options) noexcept {
     if (!reports_unawaited())

@@ -11,27 +11,17 @@
 ///     if (attempts.worth_another(slot) && attempts.plan_another(slot)) ...
 
 #include <muster/config.hpp>
-#include <muster/detail/backoff.hpp>
 #include <muster/detail/intrusive_list.hpp>
+#include <muster/detail/join/retry_rule.hpp>
 #include <muster/detail/join/slots.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/detail/timer_heap.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <functional>
-#include <memory>
 #include <optional>
 
 namespace muster::detail {
-
-/// How to try again. Made by muster::retry_policy.
-struct retry_rule {
-    std::size_t times = 0; ///< further attempts after the first
-    backoff pauses;
-    std::function<bool(const std::exception_ptr&)> retries; ///< empty: every error
-};
 
 class attempts;
 

@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -35,15 +34,15 @@ class input_puller : public fiber_owner {
 public:
     enum class state : std::uint8_t { idle, beginning, waiting, arrived, used };
 
-    input_puller() noexcept;
+    explicit input_puller(join& j) noexcept;
     ~input_puller();
 
     /// Awaits `root`, whose result goes to `out`. *Returns* true if it has ended at once; otherwise join::input_came()
     /// is called when it has.
-    [[nodiscard]] bool begin(join& j, std::coroutine_handle<> root, outcome_base& out) noexcept;
+    [[nodiscard]] bool begin(std::coroutine_handle<> root, outcome_base& out) noexcept;
     [[nodiscard]] state now_in() const noexcept { return state_; }
     /// The fiber, while it waits; null otherwise.
-    [[nodiscard]] fiber* waiting() noexcept { return state_ == state::waiting ? &*fiber_ : nullptr; }
+    [[nodiscard]] fiber* waiting() noexcept { return state_ == state::waiting ? &fiber_ : nullptr; }
     /// A child was made of what arrived.
     void use() noexcept;
 
@@ -51,9 +50,9 @@ private:
     static void ended(fiber_owner& o, fiber& f) noexcept;
     static std::string name_of(const fiber_owner& o, const fiber& f);
 
-    join* join_ = nullptr;
+    join* join_;
     const outcome_base* out_ = nullptr;
-    std::optional<fiber> fiber_;
+    fiber fiber_;
     state state_ = state::idle;
 };
 
@@ -84,13 +83,13 @@ public:
     /// *Errors*: what the input throws.
     [[nodiscard]] child_source::pulled look(join& j) {
         if (!pull_)
-            pull_ = std::make_unique<pull>();
+            pull_ = std::make_unique<pull>(j);
         switch (pull_->puller.now_in()) {
         case input_puller::state::used:
             pull_->next.clear();
             [[fallthrough]];
         case input_puller::state::idle:
-            if (!begin(j))
+            if (!begin())
                 return child_source::pulled::later;
             break;
         case input_puller::state::beginning:
@@ -120,17 +119,18 @@ public:
 
 private:
     struct pull {
+        explicit pull(join& j) noexcept : puller(j) {}
         outcome<maybe> next;
         element* taken = nullptr;
         input_puller puller; ///< last, so that its frame goes before what it writes to
     };
 
-    [[nodiscard]] bool begin(join& j) {
+    [[nodiscard]] bool begin() {
         task<maybe> next = await_as_task<operation>(source_.next());
         const auto frame = std::move(next).release();
         if (frame.address() == &no_memory_tag)
             throw std::bad_alloc();
-        return pull_->puller.begin(j, frame, pull_->next);
+        return pull_->puller.begin(frame, pull_->next);
     }
     [[nodiscard]] bool has_element() const noexcept { return static_cast<bool>(*pull_->next.value_if()); }
 

@@ -15,10 +15,10 @@
 #include <muster/detail/cancel_wave.hpp>
 #include <muster/detail/completable.hpp>
 #include <muster/detail/fiber.hpp>
-#include <muster/detail/join/attempts.hpp>
 #include <muster/detail/join/child_source.hpp>
 #include <muster/detail/join/losses.hpp>
 #include <muster/detail/join/policy.hpp>
+#include <muster/detail/join/retry_rule.hpp>
 #include <muster/detail/join/slots.hpp>
 #include <muster/detail/join/start_gate.hpp>
 #include <muster/detail/scheduler.hpp>
@@ -58,6 +58,7 @@ struct join_options {
     std::source_location site;
 };
 
+class attempts;
 class join;
 
 /// A child that is a handle or a future.
@@ -164,9 +165,7 @@ public:
     }
     [[nodiscard]] const cancel_request& stop_request() const noexcept { return stop_request_; }
     [[nodiscard]] std::size_t begun_children() const noexcept { return next_; }
-    [[nodiscard]] std::size_t unended_children() const noexcept {
-        return gate_.running() + (attempts_ ? attempts_->waiting() : 0) + watching_;
-    }
+    [[nodiscard]] std::size_t unended_children() const noexcept;
     [[nodiscard]] const child_source* source() const noexcept { return source_; }
     /// How many slots there may be.
     [[nodiscard]] std::size_t most_slots() const noexcept { return most_slots_; }
@@ -199,6 +198,8 @@ private:
     static std::source_location slot_site(const fiber_owner& o) noexcept;
 
     void advance(phase to) noexcept;
+    /// True if the caller's own cancellation has come, and nothing of it was delivered yet.
+    [[nodiscard]] bool was_cancelled() const noexcept { return own_cancellation_.reason != cancel_reason::none; }
     [[nodiscard]] bool is_over() const noexcept { return phase_ >= phase::over; }
     [[nodiscard]] bool has_tasks() const noexcept { return source_ != nullptr && source_->tasks() != 0; }
 
@@ -274,7 +275,7 @@ private:
     std::size_t destroy_from_ = unlimited; ///< slots below this one may still have frames
     std::vector<nanoseconds> durations_;   ///< by index
     cancel_request stop_request_{cancel_reason::none};
-    std::optional<cancel_request> own_cancellation_; ///< the caller's, which was passed on to the children
+    cancel_request own_cancellation_{cancel_reason::none}; ///< the caller's, which was passed on to the children
     std::unique_ptr<owned_timer> deadline_;
     std::unique_ptr<owned_timer> pace_;
     std::unique_ptr<attempts> attempts_; ///< null without time limits and retries

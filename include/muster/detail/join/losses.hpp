@@ -12,16 +12,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace muster::detail {
 
 struct join_options;
 class child_source;
+class grouped_reports;
+class join;
 class join_watch;
 
 class losses {
@@ -50,11 +50,33 @@ public:
     [[nodiscard]] static const char* in_words(why reason) noexcept;
 
 private:
-    using kept_contexts = std::vector<std::pair<std::size_t, locals_share>>;
+    struct kept_context {
+        std::size_t index;
+        locals_share values;
+    };
     [[nodiscard]] task_locals* context_of(std::optional<std::size_t> index) const noexcept;
 
     std::exception_ptr input_error_;
-    std::unique_ptr<kept_contexts> contexts_; ///< in the order in which the children ended
+    std::vector<kept_context> contexts_; ///< in the order in which the children ended
+};
+
+/// While it lives, the failures of the handles of one join whose outcomes were given to nobody become one report.
+class lost_handles {
+public:
+    lost_handles() noexcept = default;
+    lost_handles(const lost_handles&) = delete;
+    lost_handles& operator=(const lost_handles&) = delete;
+    ~lost_handles() {
+        if (reports_ != nullptr) [[unlikely]]
+            send();
+    }
+    /// Called at most once. `why` says why nobody was given them; it lives longer than this. Without memory each
+    /// failure is reported by itself.
+    void collect(const join& j, const char* why) noexcept;
+
+private:
+    void send() noexcept;
+    grouped_reports* reports_ = nullptr; ///< owned
 };
 
 /// A combinator was destroyed without having been awaited, and no exception is unwinding.

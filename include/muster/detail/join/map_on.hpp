@@ -157,20 +157,7 @@ private:
 }
 
 /// *Errors*: std::invalid_argument for what a call that is no task can't have.
-inline void refuse_words_of_tasks(const join_options& chosen) {
-    const char* const word = chosen.limit != unlimited                            ? "limit"
-                             : chosen.each_within                                 ? "each_within"
-                             : chosen.within                                      ? "within"
-                             : chosen.rate != 0                                   ? "rate"
-                             : chosen.retry                                       ? "retry"
-                             : chosen.rules.max_failures != unlimited             ? "stop_after_failures"
-                             : chosen.rules.policy != on_failure::cancel_siblings ? "finish_siblings"
-                                                                                  : nullptr;
-    if (word != nullptr)
-        throw_bad_option(std::string("map(...).on(executor) has no ") + word +
-                         ": the executor decides how many calls it makes at once, and a call that blocks can't be "
-                         "interrupted; leave it out, or map a function that gives a task");
-}
+void refuse_words_of_tasks(const join_options& chosen);
 
 /// The result of `map(...).on(executor)`.
 template <executor Ex, class View, class F>
@@ -204,11 +191,12 @@ private:
     static task<> make(const executor_reference<Ex>& ex, calls_type& calls, std::size_t wanted, const std::string& name,
         std::source_location site) {
         const std::size_t size = chunk_size(calls.size(), wanted);
-        std::vector<task<>> chunks;
+        using part = chunk<calls_type>;
+        std::vector<decltype(call_as_task<executor_call>(ex, std::declval<part>(), site))> chunks;
         chunks.reserve(calls.size() / size + 1);
         for (std::size_t begin = 0; begin < calls.size(); begin += size)
-            chunks.push_back(call_as_task<executor_call>(
-                ex, chunk<calls_type>(calls, begin, std::min(begin + size, calls.size())), site));
+            chunks.push_back(
+                call_as_task<executor_call>(ex, part(calls, begin, std::min(begin + size, calls.size())), site));
         std::exception_ptr cancelled;
         try {
             auto ended = co_await muster::settle(std::move(chunks));

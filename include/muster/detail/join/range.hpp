@@ -187,8 +187,9 @@ public:
         else
             return &out_[i];
     }
-    void give_up_on(std::size_t i, const cancel_request& request) noexcept override {
-        detail_outcome_access::set_cancelled(out_[i], outcome_state::cancelled, request.reason, request.text);
+    void give_up_on([[maybe_unused]] std::size_t i, [[maybe_unused]] const cancel_request& request) noexcept override {
+        if constexpr (of_handles)
+            detail_outcome_access::set_cancelled(out_[i], outcome_state::cancelled, request.reason, request.text);
     }
     [[nodiscard]] bool has_value_to_lose(std::size_t) const noexcept override {
         return !of_handles && !std::is_void_v<value_type>;

@@ -6,7 +6,7 @@
 /// of them share: it wires an input's children to a join, waits, and hands the result over.
 
 #include <muster/config.hpp>
-#include <muster/detail/grouped_reports.hpp>
+#include <muster/detail/join/losses.hpp>
 #include <muster/detail/join/options.hpp>
 #include <muster/outcomes.hpp>
 #include <muster/task.hpp>
@@ -14,9 +14,6 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <memory>
-#include <new>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -44,27 +41,13 @@ struct as_outcomes {}; ///< every outcome
 struct as_winners {};  ///< those that succeeded, as many as were wanted
 struct as_first {};    ///< the first of these
 
-inline std::size_t checked_quorum(std::size_t k) {
-    if (k == 0)
-        throw_bad_option("quorum(0) is reached before the start: give at least 1");
-    return k;
-}
+/// *Returns* `k`. *Errors*: std::invalid_argument if it is 0.
+std::size_t checked_quorum(std::size_t k);
+/// *Errors*: std::invalid_argument if the join has fewer children than its quorum wants.
+void check_quorum_of(const join& j);
 
 /// The facts that `outcomes` keep of a join that has ended.
-inline outcomes_info info_of(join& j) {
-    outcomes_info info;
-    info.counts = j.counts();
-    info.exhausted = j.exhausted();
-    info.deadline_struck = j.policy().deadline_struck();
-    try {
-        info.name = j.name();
-    } catch (const std::bad_alloc&) {
-        info.name.clear(); // the outcomes are worth more than the name
-    }
-    info.site = j.options().site;
-    info.durations = j.take_durations();
-    return info;
-}
+outcomes_info info_of(join& j);
 
 /// Joins a `Joined` object, which holds the children and their join, with the kind of result that was asked for.
 template <class Joined, class Result>
@@ -76,9 +59,7 @@ public:
         if constexpr (std::same_as<Result, as_outcomes> && Joined::wants_durations)
             get_join().record_durations();
         if constexpr (std::same_as<Result, as_winners>)
-            if (get_join().is_sized() && get_join().options().rules.quorum > get_join().total())
-                throw_bad_option("quorum(" + std::to_string(get_join().options().rules.quorum) + ") of " +
-                                 std::to_string(get_join().total()) + " can't be reached: give at most as many");
+            check_quorum_of(get_join());
     }
 
     joined_input(const joined_input&) = delete;
@@ -87,8 +68,7 @@ public:
         get_join().report_undelivered();
         if constexpr (std::same_as<Result, as_outcomes>)
             if (const char* const why = get_join().handles_lost())
-                lost_ = grouped_reports::begin(
-                    get_join().options().called(), get_join().options().site, get_join().total(), why);
+                lost_.collect(get_join(), why);
     }
 
     [[nodiscard]] bool empty() const noexcept { return joined_.empty(); }
@@ -122,9 +102,7 @@ private:
 
     struct nothing_lost {};
     /// Made in the destructor, so that it collects the failures of the handles that go with joined_.
-    [[no_unique_address]] std::conditional_t<std::same_as<Result, as_outcomes>, std::unique_ptr<grouped_reports>,
-        nothing_lost>
-        lost_;
+    [[no_unique_address]] std::conditional_t<std::same_as<Result, as_outcomes>, lost_handles, nothing_lost> lost_;
     Joined joined_;
 };
 

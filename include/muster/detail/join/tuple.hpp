@@ -115,14 +115,9 @@ public:
     [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept override {
         return outcome_pointer(i, std::make_index_sequence<count>());
     }
-    void give_up_on(std::size_t i, const cancel_request& request) noexcept override {
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            ((I == i ? detail_outcome_access::set_cancelled(
-                           std::get<I>(out_), outcome_state::cancelled, request.reason, request.text)
-                     : void()),
-                ...);
-        }
-        (std::make_index_sequence<count>());
+    void give_up_on([[maybe_unused]] std::size_t i, [[maybe_unused]] const cancel_request& request) noexcept override {
+        if constexpr (handles != 0)
+            cancel_outcome(i, request, std::make_index_sequence<count>());
     }
     [[nodiscard]] bool has_value_to_lose(std::size_t i) const noexcept override {
         constexpr bool has_value[count + 1] = {
@@ -188,6 +183,14 @@ private:
         const outcome_base* found = nullptr;
         ((I == i ? static_cast<void>(found = &std::get<I>(out_)) : void()), ...);
         return found;
+    }
+
+    template <std::size_t... I>
+    void cancel_outcome(std::size_t i, const cancel_request& request, std::index_sequence<I...>) noexcept {
+        ((I == i ? detail_outcome_access::set_cancelled(
+                       std::get<I>(out_), outcome_state::cancelled, request.reason, request.text)
+                 : void()),
+            ...);
     }
 
     /// The outcome in its final place.
