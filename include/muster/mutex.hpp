@@ -140,10 +140,10 @@ public:
     guard() = default;
     /// Takes over a mutex that is locked already.
     explicit guard(mutex & locked) noexcept : of_(locked.owner_.ref(&locked)) {}
-    guard(guard && other) noexcept = default;
+    guard(guard && other) noexcept : of_(std::exchange(other.of_, {})) {}
     guard& operator=(guard&& other) noexcept {
         guard old(std::move(*this));
-        of_ = std::move(other.of_);
+        of_ = std::exchange(other.of_, {});
         return *this;
     }
     /// Unlocks the mutex, if it is still locked: the guard of a task that is destroyed while it waits for a condition

@@ -146,10 +146,10 @@ public:
     permit() = default;
     /// Takes over a permit that was acquired already.
     explicit permit(semaphore & of) noexcept : of_(of.owner_.ref(&of)) {}
-    permit(permit && other) noexcept = default;
+    permit(permit && other) noexcept : of_(std::exchange(other.of_, {})) {}
     permit& operator=(permit&& other) noexcept {
         permit old(std::move(*this));
-        of_ = std::move(other.of_);
+        of_ = std::exchange(other.of_, {});
         return *this;
     }
     ~permit() {

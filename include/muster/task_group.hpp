@@ -33,12 +33,6 @@
 
 namespace muster {
 
-class task_group;
-namespace detail {
-template <class F>
-task<body_result<F, task_group>> run_in_group(F body, std::source_location site);
-} // namespace detail
-
 /// Held by address: immovable. *Lifetime*: if it is destroyed while it runs, its tasks are cancelled and left to the
 /// loop, and run() throws invalid_state_error; its body must not use it any more. *Thread safety*: the loop's thread.
 /// *Source*: asyncio.TaskGroup of CPython 3.13.
@@ -73,7 +67,7 @@ public:
     template <class F>
     task<detail::body_result<std::decay_t<F>, task_group>> run(F&& body) {
         detail::refuse_lambda_in_co_await<F>();
-        return run_body<std::decay_t<F>>(std::forward<F>(body), owner_.ref(this));
+        return run_body<std::decay_t<F>>(owner_.ref(this), std::forward<F>(body));
     }
 
     /// Cancels the tasks and lets the group end; the body goes on. A task that ends cancelled by this is no failure.
@@ -105,9 +99,7 @@ private:
     };
 
     template <class F>
-    friend task<detail::body_result<F, task_group>> detail::run_in_group(F body, std::source_location site);
-    template <class F, class Self>
-    static task<detail::body_result<F, task_group>> run_body(F body, Self self) {
+    static task<detail::body_result<F, task_group>> run_body(detail::object_ref<task_group> self, F body) {
         stay here(self.required("task_group::run"));
         outcome<detail::body_result<F, task_group>> ended;
         {
@@ -231,8 +223,7 @@ namespace detail {
 template <class F>
 task<body_result<F, task_group>> run_in_group(F body, std::source_location site) {
     task_group group(site);
-    auto running =
-        task_group::run_body<std::decay_t<decltype(take(body))>>(take(body), present_object<task_group>(group));
+    auto running = group.run(take(body));
     if constexpr (std::is_void_v<body_result<F, task_group>>) {
         co_await std::move(running);
     } else {

@@ -27,11 +27,7 @@
 
 namespace muster {
 
-class timeout_scope;
-
 namespace detail {
-template <class F>
-task<body_result<F, timeout_scope>> run_until_limit(F body, std::optional<loop_clock::time_point> when);
 template <bool Keep, class A>
 task<awaited_t<A>> wait_no_longer(A awaitable, nanoseconds limit);
 } // namespace detail
@@ -60,7 +56,7 @@ public:
     template <class F>
     task<detail::body_result<std::decay_t<F>, timeout_scope>> run(F&& body) {
         detail::refuse_lambda_in_co_await<F>();
-        return run_body<std::decay_t<F>>(std::forward<F>(body), owner_.ref(this));
+        return run_body<std::decay_t<F>>(owner_.ref(this), std::forward<F>(body));
     }
 
     /// Moves the limit; nullopt takes it off. A limit in the past strikes as soon as the body waits.
@@ -72,8 +68,8 @@ public:
     [[nodiscard]] bool expired() const noexcept { return state_ == state::expiring || state_ == state::expired; }
 
 private:
-    template <class F, class Self>
-    static task<detail::body_result<F, timeout_scope>> run_body(F body, Self self) {
+    template <class F>
+    static task<detail::body_result<F, timeout_scope>> run_body(detail::object_ref<timeout_scope> self, F body) {
         using result_type = detail::body_result<F, timeout_scope>;
         timeout_scope& scope = self.required("timeout_scope::run");
         stay inside(scope);
@@ -88,9 +84,6 @@ private:
 
     template <bool Keep, class A>
     friend task<detail::awaited_t<A>> detail::wait_no_longer(A awaitable, detail::nanoseconds limit);
-    template <class F>
-    friend task<detail::body_result<F, timeout_scope>> detail::run_until_limit(
-        F body, std::optional<loop_clock::time_point> when);
 
     enum class state : std::uint8_t { created, entered, expiring, expired, exited };
 
@@ -157,8 +150,7 @@ namespace detail {
 template <class F>
 task<body_result<F, timeout_scope>> run_until_limit(F body, std::optional<loop_clock::time_point> when) {
     timeout_scope scope(when);
-    auto running =
-        timeout_scope::run_body<std::decay_t<decltype(take(body))>>(take(body), present_object<timeout_scope>(scope));
+    auto running = scope.run(take(body));
     if constexpr (std::is_void_v<body_result<F, timeout_scope>>) {
         co_await std::move(running);
     } else {

@@ -38,12 +38,10 @@ void mutex::unlock() {
 }
 
 void mutex::guard::end() noexcept {
-    auto held = std::exchange(of_, {});
-    mutex* const m = held.get();
+    mutex* const m = std::exchange(of_, {}).get();
     if (m == nullptr)
         return; // it was destroyed
     if (!detail::is_loop_thread(m->home_.id())) {
-        held.leave_behind();
         detail::report_wrong_thread("mutex::guard::~guard", "the mutex stays locked");
         return;
     }

@@ -37,12 +37,10 @@ void semaphore::permit::end() noexcept {
     semaphore* const s = of_.get();
     if (s == nullptr)
         return; // the semaphore was destroyed, and its permits with it
-    if (detail::is_loop_thread(s->home_.id())) {
+    if (detail::is_loop_thread(s->home_.id()))
         s->release();
-        return;
-    }
-    of_.leave_behind();
-    detail::report_wrong_thread("semaphore::permit::~permit", "the permit is not given back");
+    else
+        detail::report_wrong_thread("semaphore::permit::~permit", "the permit is not given back");
 }
 
 void semaphore::permit::release() {
@@ -51,8 +49,7 @@ void semaphore::permit::release() {
     if (of_.get() == nullptr)
         throw invalid_state_error("semaphore::permit::release: the semaphore was destroyed");
     of_.get()->home_.require_thread("semaphore::permit::release");
-    const auto given = std::exchange(of_, {});
-    given.get()->release();
+    std::exchange(of_, {}).get()->release();
 }
 
 void semaphore::acquire_awaiter::fail() {

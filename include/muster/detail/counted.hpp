@@ -35,8 +35,6 @@ public:
             c_->release();
     }
     [[nodiscard]] C* get() const noexcept { return c_; }
-    /// *Returns* the object; its share is the caller's now.
-    [[nodiscard]] C* leave() noexcept { return std::exchange(c_, nullptr); }
     C* operator->() const noexcept { return c_; }
     C& operator*() const noexcept { return *c_; }
     explicit operator bool() const noexcept { return c_ != nullptr; }

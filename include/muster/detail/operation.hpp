@@ -49,7 +49,7 @@ private:
 template <class Awaiter, class Object>
 class [[nodiscard("nothing happens until it is awaited")]] object_operation {
 public:
-    explicit object_operation(object_ref<Object> of) noexcept : of_(std::move(of)) {}
+    explicit object_operation(object_ref<Object> of) noexcept : of_(of) {}
 
     Awaiter operator co_await()&& { return Awaiter(of_.required(Awaiter::name)); }
 
