@@ -3,7 +3,11 @@
 // Each layer keeps to one rule: its body is complete if and only if its last byte was the last byte of the encoding's
 // own trailer. gzip may consist of several members one after another, and zstd of several frames; zero bytes after the
 // last member are padding; anything else there is refused, because it says that the body is not what it seems.
+//
+// A layer that is to pause keeps the bytes that it has not unpacked yet, which are no more than it was given at once.
 #include "body_decoder.hpp"
+
+#include <muster/detail/assert.hpp>
 
 #include <algorithm>
 #include <array>
@@ -44,28 +48,35 @@ public:
     zlib_layer(const zlib_layer&) = delete;
     zlib_layer& operator=(const zlib_layer&) = delete;
 
-    bool take(std::string_view bytes, const decoded_sink& into) override {
+    [[nodiscard]] bool is_complete() const noexcept override { return phase_ == phase::ended; }
+
+protected:
+    unpacking unpack(std::string_view& bytes, const layer_sink& into) override {
         if (phase_ == phase::unsure) {
-            first_ += bytes;
+            while (first_.size() < 2 && !bytes.empty()) {
+                first_ += bytes.front();
+                bytes.remove_prefix(1);
+            }
             if (first_.size() < 2)
-                return true;
+                return unpacking::goes_on;
             // "deflate" means zlib's format; many servers send the bare one instead.
             const auto b0 = static_cast<unsigned char>(first_[0]);
             const auto b1 = static_cast<unsigned char>(first_[1]);
             const bool has_zlib_head = (b0 & 0x0F) == 8 && (b0 * 256U + b1) % 31 == 0;
             begin(has_zlib_head ? MAX_WBITS : -MAX_WBITS);
-            const std::string all = std::exchange(first_, std::string());
-            return take(all, into);
+            std::string_view first = first_;
+            // Two bytes are taken whole: what they can stand for fits into the room for it.
+            if (const auto next = inflate_some(first, into); next != unpacking::goes_on)
+                return next;
         }
-        while (!bytes.empty()) {
+        while (!bytes.empty() || is_full_) {
             if (phase_ == phase::ended && !goes_on(bytes))
-                return true;
-            if (!inflate_some(bytes, into))
-                return false;
+                return unpacking::goes_on;
+            if (const auto next = inflate_some(bytes, into); next != unpacking::goes_on)
+                return next;
         }
-        return true;
+        return unpacking::goes_on;
     }
-    [[nodiscard]] bool is_complete() const noexcept override { return phase_ == phase::ended; }
 
 private:
     enum class phase {
@@ -96,35 +107,32 @@ private:
                              (format_ == zlib_format::gzip ? "gzip" : "deflate") + " body");
     }
 
-    bool inflate_some(std::string_view& bytes, const decoded_sink& into) {
+    unpacking inflate_some(std::string_view& bytes, const layer_sink& into) {
         std::array<char, room> out;
         stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
         stream_.avail_in = static_cast<uInt>(std::min<std::size_t>(bytes.size(), 1U << 30));
         const std::size_t offered = stream_.avail_in;
-        bool more = true;
-        int status = Z_OK;
-        do {
-            stream_.next_out = reinterpret_cast<Bytef*>(out.data());
-            stream_.avail_out = static_cast<uInt>(out.size());
-            status = ::inflate(&stream_, Z_NO_FLUSH);
-            if (status == Z_MEM_ERROR)
-                throw std::bad_alloc();
-            if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
-                throw decoding_error(std::string("the body can't be unpacked: ") +
-                                     (stream_.msg != nullptr ? stream_.msg : "a dictionary is needed"));
-            if (const auto made = out.size() - stream_.avail_out; made != 0)
-                more = into(std::string_view(out.data(), made));
-        } while (more && status == Z_OK && (stream_.avail_in != 0 || stream_.avail_out == 0));
+        stream_.next_out = reinterpret_cast<Bytef*>(out.data());
+        stream_.avail_out = static_cast<uInt>(out.size());
+        const int status = ::inflate(&stream_, Z_NO_FLUSH);
+        if (status == Z_MEM_ERROR)
+            throw std::bad_alloc();
+        if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
+            throw decoding_error(std::string("the body can't be unpacked: ") +
+                                 (stream_.msg != nullptr ? stream_.msg : "a dictionary is needed"));
         bytes.remove_prefix(offered - stream_.avail_in);
+        is_full_ = status == Z_OK && stream_.avail_out == 0;
         if (status == Z_STREAM_END)
             phase_ = phase::ended;
-        return more;
+        const auto made = out.size() - stream_.avail_out;
+        return made != 0 ? into(std::string_view(out.data(), made)) : unpacking::goes_on;
     }
 
     zlib_format format_;
     phase phase_ = phase::unsure;
     bool padded_ = false;
-    std::string first_; ///< while it is unsure
+    bool is_full_ = false; ///< zlib may have more to give of what it has taken
+    std::string first_;    ///< while it is unsure
     z_stream stream_{};
 };
 
@@ -139,35 +147,38 @@ public:
     brotli_layer(const brotli_layer&) = delete;
     brotli_layer& operator=(const brotli_layer&) = delete;
 
-    bool take(std::string_view bytes, const decoded_sink& into) override {
-        if (complete_ && !bytes.empty())
-            throw decoding_error("there are bytes after the end of the br body");
+    [[nodiscard]] bool is_complete() const noexcept override { return complete_; }
+
+protected:
+    unpacking unpack(std::string_view& bytes, const layer_sink& into) override {
         std::array<std::uint8_t, room> out;
-        const auto* next = reinterpret_cast<const std::uint8_t*>(bytes.data());
-        std::size_t left = bytes.size();
-        for (;;) {
+        while (!bytes.empty() || is_full_) {
+            if (complete_)
+                throw decoding_error("there are bytes after the end of the br body");
+            const auto* next = reinterpret_cast<const std::uint8_t*>(bytes.data());
+            std::size_t left = bytes.size();
             std::uint8_t* place = out.data();
             std::size_t free = out.size();
             const auto result = BrotliDecoderDecompressStream(state_, &left, &next, &free, &place, nullptr);
             if (result == BROTLI_DECODER_RESULT_ERROR)
                 throw decoding_error(std::string("the body can't be unpacked: ") +
                                      BrotliDecoderErrorString(BrotliDecoderGetErrorCode(state_)));
-            const auto made = out.size() - free;
-            if (made != 0 && !into(std::string_view(reinterpret_cast<const char*>(out.data()), made)))
-                return false;
-            if (result == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT)
-                continue;
+            bytes.remove_prefix(bytes.size() - left);
+            is_full_ = result == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT;
             complete_ = result == BROTLI_DECODER_RESULT_SUCCESS;
-            if (complete_ && left != 0)
-                throw decoding_error("there are bytes after the end of the br body");
-            return true;
+            if (const auto made = out.size() - free; made != 0) {
+                const auto then = into(std::string_view(reinterpret_cast<const char*>(out.data()), made));
+                if (then != unpacking::goes_on)
+                    return then;
+            }
         }
+        return unpacking::goes_on;
     }
-    [[nodiscard]] bool is_complete() const noexcept override { return complete_; }
 
 private:
     BrotliDecoderState* state_;
     bool complete_ = false;
+    bool is_full_ = false; ///< it has more to give of what it has taken
 };
 #endif
 
@@ -184,26 +195,33 @@ public:
     zstd_layer(const zstd_layer&) = delete;
     zstd_layer& operator=(const zstd_layer&) = delete;
 
-    bool take(std::string_view bytes, const decoded_sink& into) override {
+    [[nodiscard]] bool is_complete() const noexcept override { return complete_; }
+
+protected:
+    unpacking unpack(std::string_view& bytes, const layer_sink& into) override {
         std::array<char, room> out;
-        ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
-        for (bool full = false; in.pos != in.size || full;) {
+        while (!bytes.empty() || is_full_) {
+            ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
             ZSTD_outBuffer made{out.data(), out.size(), 0};
             const std::size_t hint = ZSTD_decompressStream(state_, &made, &in);
             if (ZSTD_isError(hint) != 0)
                 throw decoding_error(std::string("the body can't be unpacked: ") + ZSTD_getErrorName(hint));
+            bytes.remove_prefix(in.pos);
             complete_ = hint == 0;
-            full = made.pos == made.size && !complete_;
-            if (made.pos != 0 && !into(std::string_view(out.data(), made.pos)))
-                return false;
+            is_full_ = made.pos == made.size && !complete_;
+            if (made.pos != 0) {
+                const auto then = into(std::string_view(out.data(), made.pos));
+                if (then != unpacking::goes_on)
+                    return then;
+            }
         }
-        return true;
+        return unpacking::goes_on;
     }
-    [[nodiscard]] bool is_complete() const noexcept override { return complete_; }
 
 private:
     ZSTD_DStream* state_;
     bool complete_ = false;
+    bool is_full_ = false; ///< it may have more to give of what it has taken
 };
 #endif
 
@@ -255,14 +273,50 @@ void body_decoder::begin(std::string_view encodings) {
     }
 }
 
-bool body_decoder::take(std::string_view bytes, const decoded_sink& into) {
-    return layers_.empty() ? into(bytes) : take_from(0, bytes, into);
+unpacking decoder_layer::take(std::string_view bytes, const layer_sink& into) {
+    MUSTER_ASSERT(bytes.empty() || kept_.empty());
+    const std::string kept = std::exchange(kept_, {});
+    if (!kept.empty())
+        bytes = kept;
+    const auto next = unpack(bytes, into);
+    if (next == unpacking::pauses)
+        kept_ = bytes;
+    return next;
 }
 
-bool body_decoder::take_from(std::size_t layer, std::string_view bytes, const decoded_sink& into) {
-    if (layer + 1 == layers_.size())
-        return layers_[layer]->take(bytes, into);
-    return layers_[layer]->take(bytes, [&](std::string_view unpacked) { return take_from(layer + 1, unpacked, into); });
+unpacking body_decoder::take(std::string_view bytes, const decoded_sink& into, std::size_t& work) {
+    if (!layers_.empty())
+        return take_from(0, bytes, into, work);
+    return into(bytes) ? unpacking::goes_on : unpacking::ends;
+}
+
+/// The last layer goes on first: the one before it may give it more only then.
+unpacking body_decoder::go_on(const decoded_sink& into, std::size_t& work) {
+    for (auto layer = layers_.size(); layer-- != 0;) {
+        const auto next = layers_[layer]->go_on(sink_behind(layer, into, work));
+        if (next != unpacking::goes_on)
+            return next;
+    }
+    return unpacking::goes_on;
+}
+
+unpacking body_decoder::take_from(
+    std::size_t layer, std::string_view bytes, const decoded_sink& into, std::size_t& work) {
+    return layers_[layer]->take(bytes, sink_behind(layer, into, work));
+}
+
+/// *Returns* where a layer's bytes go: into the next one, or out.
+layer_sink body_decoder::sink_behind(std::size_t layer, const decoded_sink& into, std::size_t& work) {
+    return [this, layer, &into, &work](std::string_view unpacked) {
+        work -= std::min(work, unpacked.size());
+        if (layer + 1 == layers_.size()) {
+            if (!into(unpacked))
+                return unpacking::ends;
+        } else if (const auto next = take_from(layer + 1, unpacked, into, work); next != unpacking::goes_on) {
+            return next;
+        }
+        return work != 0 ? unpacking::goes_on : unpacking::pauses;
+    };
 }
 
 bool body_decoder::is_complete() const noexcept {

@@ -209,12 +209,16 @@ void engine::curl_is_due() noexcept {
     const auto keep = shared_from_this();
     {
         const curl_loop::call on_stack(loop_);
+        shared_.may_be_unpacked = shared_by_transfers::unpacked_at_a_time;
         loop_.run_due();
+        // One that unpacks more than it may is noted again, behind those that are noted now.
+        const transfer* const last = shared_.noted.back();
         for (transfer* t = shared_.noted.front(); t != nullptr;) {
-            transfer& at_hand = *std::exchange(t, shared_.noted.after(*t));
-            if (at_hand.is_answered())
+            transfer& at_hand = *std::exchange(t, t != last ? shared_.noted.after(*t) : nullptr);
+            if (at_hand.is_answered() || at_hand.has_to_wait_its_turn())
                 continue;
             shared_.noted.remove(at_hand);
+            at_hand.begin_turn();
             // curl_easy_pause() makes libcurl look at a transfer again only if the call changes what is paused, so
             // sending is paused and allowed again.
             curl_easy_pause(at_hand.easy(), CURLPAUSE_SEND | at_hand.pause_for_going_on());

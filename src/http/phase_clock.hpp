@@ -45,6 +45,12 @@ public:
 
     /// *Returns* the time before which no limit can be reached; nothing if there is none.
     [[nodiscard]] std::optional<time> next() const noexcept;
+    /// *Returns* how long whoever has to find out whether bytes went may leave it: so much later than its limit a phase
+    /// ends at the most.
+    [[nodiscard]] std::chrono::nanoseconds pause_between_looks() const noexcept {
+        constexpr std::chrono::nanoseconds longest = std::chrono::seconds(1);
+        return limit().count() > 0 ? std::min(limit() / 8, longest) : std::chrono::nanoseconds::max() / 4;
+    }
     /// *Returns* whether the limit for the phase, and only that, is reached: see progress.
     [[nodiscard]] bool phase_is_over(time now) const noexcept {
         return limit().count() > 0 && now - since_ >= limit() && !all_is_over(now);

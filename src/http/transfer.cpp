@@ -122,8 +122,18 @@ void transfer::wait_for(waits_for what) noexcept {
 void transfer::arm_deadline() noexcept {
     shared_.loop->disarm(deadline_);
     // Without memory for the timer the request has no limit.
-    if (const auto next = clock_.next())
-        static_cast<void>(shared_.loop->arm(deadline_, *next));
+    if (const auto next = clock_.next()) {
+        const auto early = shared_.loop->now() + clock_.pause_between_looks();
+        static_cast<void>(shared_.loop->arm(deadline_, uploads() ? std::min(*next, early) : *next));
+    }
+}
+
+bool transfer::uploads() const noexcept {
+    if (phase_ != transfer_phase::running || !hop_.sends_body)
+        return false;
+    curl_off_t uploaded = 0;
+    curl_easy_getinfo(easy(), CURLINFO_SIZE_UPLOAD_T, &uploaded);
+    return static_cast<std::uint64_t>(uploaded) != uploaded_ || !body_was_sent();
 }
 
 std::optional<std::chrono::nanoseconds> transfer::time_left() const noexcept {
@@ -138,8 +148,10 @@ std::exception_ptr transfer::look_at_clock() noexcept {
     curl_off_t uploaded = 0;
     curl_easy_getinfo(easy(), CURLINFO_SIZE_UPLOAD_T, &uploaded);
     const bool sends = std::exchange(uploaded_, static_cast<std::uint64_t>(uploaded)) != uploaded_;
-    // Time in which the program does not read, or has nothing to send, is not the server's.
-    if (phase_ == transfer_phase::running && (sends || receiving_is_paused_ || upload_.waits()))
+    // Time in which the program does not read, or has nothing to send, is not the server's. libcurl does not say when
+    // it sent the bytes, so it is looked at often while it may (see arm_deadline), and not after the last limit.
+    if (phase_ == transfer_phase::running &&
+        ((sends && !clock_.all_is_over(now)) || receiving_ == receiving::waits_for_room || upload_.waits()))
         clock_.progress(now);
     if (!clock_.all_is_over(now) && !clock_.phase_is_over(now)) {
         arm_deadline();
@@ -165,15 +177,15 @@ void transfer::wake_feeder() noexcept {
 }
 
 std::optional<int> transfer::take_pause_change() noexcept {
-    const bool receives = receiving_is_paused_ && !ready(until::data);
+    const bool receives = receiving_ == receiving::waits_for_room && !ready(until::data);
     if (!receives && (!upload_.was_asked() || upload_.waits()))
         return std::nullopt;
     if (receives) {
-        receiving_is_paused_ = false;
+        receiving_ = receiving::flows;
         clock_.progress(shared_.loop->now());
     }
     // A direction that is paused and stays so must be named.
-    return (upload_.waits() ? CURLPAUSE_SEND : 0) | (receiving_is_paused_ ? CURLPAUSE_RECV : 0);
+    return (upload_.waits() ? CURLPAUSE_SEND : 0) | pause_for_going_on();
 }
 
 bool transfer::has_body() const noexcept {

@@ -78,6 +78,9 @@ struct shared_by_transfers {
     muster::detail::intrusive_list<transfer, is_noted> noted;
     known_connections connections;
     CURLSH* cookies = nullptr; ///< null if none are kept
+    /// How many bytes the transfers may unpack until libcurl is called the next time.
+    static constexpr std::size_t unpacked_at_a_time = std::size_t{1} << 20;
+    std::size_t may_be_unpacked = unpacked_at_a_time;
 };
 
 /// Each transfer is in one of the engine's lists by its phase; and beside that perhaps in the list of the noted ones.
@@ -141,13 +144,22 @@ public:
     /// Notes why it can't go on, for a reason of ours.
     void ended_with(std::exception_ptr error) noexcept { failure_ = std::move(error); }
     /// The transfer has left libcurl.
-    void stop_receiving_pause() noexcept { receiving_is_paused_ = false; }
+    void stop_receiving_pause() noexcept { receiving_ = receiving::flows; }
+    /// *Returns* whether it must not go on before others have had their turn, because much was unpacked at once.
+    [[nodiscard]] bool has_to_wait_its_turn() const noexcept {
+        return receiving_ == receiving::waits_for_turn && shared_.may_be_unpacked == 0;
+    }
+    /// It may unpack again.
+    void begin_turn() noexcept {
+        if (receiving_ == receiving::waits_for_turn)
+            receiving_ = receiving::flows;
+    }
     /// *Returns* what libcurl is to pause (CURLPAUSE_) now that there is more to send, or room for what comes; nothing
     /// if neither is so.
     [[nodiscard]] std::optional<int> take_pause_change() noexcept;
     /// *Returns* what libcurl is to pause while it goes on with all else.
     [[nodiscard]] int pause_for_going_on() const noexcept {
-        return receiving_is_paused_ ? CURLPAUSE_RECV : CURLPAUSE_CONT;
+        return receiving_ != receiving::flows ? CURLPAUSE_RECV : CURLPAUSE_CONT;
     }
 
     // ---- the tasks that wait for it ----
@@ -193,6 +205,14 @@ private:
         head,    ///< no header has come, or they are a redirect's or a 1xx's
         body,    ///< the headers are complete
         complete ///< all that matters is there, though libcurl is not done: the engine takes the handle out
+    };
+    /// Which part of a head the next line is.
+    enum class head_line { status, field };
+    /// Whether libcurl takes anything from the connection.
+    enum class receiving {
+        flows,
+        waits_for_room, ///< nobody has read what came
+        waits_for_turn  ///< a few bytes are unpacked to many: the loop must not be held up by that
     };
     /// Why the request is to be sent once more.
     enum class resend {
@@ -245,6 +265,7 @@ private:
     void look_for_end() noexcept;
     void note() noexcept;
     taken take_body(std::string_view piece);
+    unpacking decode(std::string_view piece);
     bool deliver(std::string_view piece);
     void tell_waiter() noexcept;
     void require_complete_body() const;
@@ -281,6 +302,8 @@ private:
         transfer* of;
     };
     void arm_deadline() noexcept;
+    /// *Returns* whether libcurl may have sent some of the body since the clock was last looked at, or may yet.
+    [[nodiscard]] bool uploads() const noexcept;
 
     shared_by_transfers& shared_;
     engine_ticket ticket_{*this};
@@ -292,11 +315,12 @@ private:
     answer_progress progress_ = answer_progress::head;
     settings settings_ = settings::none;
     delivery delivery_ = delivery::whole;
+    head_line next_line_ = head_line::status;
     resend resend_ = resend::no;
     tls_end tls_end_ = tls_end::no_matter;
     naming naming_ = naming::by_libcurl;
     push push_ = push::not_needed;
-    bool receiving_is_paused_ = false; ///< libcurl takes nothing from the connection
+    receiving receiving_ = receiving::flows;
     bool sink_was_used_ = false;
 
     // ---- what is sent ----
@@ -333,6 +357,7 @@ private:
     chunk_inspector chunks_;
     body_decoder decoder_;
     std::uint64_t came_ = 0; ///< bytes of the body as they were sent
+    std::size_t begun_ = 0;  ///< bytes of the piece at hand that the decoder has, while it pauses
     std::string arrived_;    ///< of a streamed body
     std::exception_ptr failure_;
     std::uint64_t header_bytes_ = 0;

@@ -43,6 +43,14 @@ std::string_view without_blanks(std::string_view s) noexcept {
     return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
 }
 
+/// libcurl takes any byte for the end of the status's three digits but a fourth digit.
+void require_status_line(std::string_view line) {
+    const auto blank = line.find(' ');
+    const bool ends = blank != std::string_view::npos && line.size() > blank + 4;
+    if (ends && std::string_view(" \r\n").find(line[blank + 4]) == std::string_view::npos)
+        throw framing_error("the status of the answer is no number of three digits");
+}
+
 } // namespace
 
 // ---- the request goes ----
@@ -211,13 +219,18 @@ bool transfer::take_header(std::string_view line) {
     // The trailers of a redirect.
     if (resend_ != resend::no)
         return true;
-    if (!has_head() && line.starts_with("HTTP/")) {
-        // Another answer: what came before was a 1xx.
+    if (!has_head() && std::exchange(next_line_, head_line::field) == head_line::status) {
+        // The headers before this line are those of a 1xx.
         answer_.headers.clear();
+        require_status_line(line);
         return true;
     }
-    if (line == "\r\n" || line == "\n")
+    if (!has_head() && line.starts_with("HTTP/"))
+        throw framing_error("there is a second status line among the headers");
+    if (line == "\r\n" || line == "\n") {
+        next_line_ = head_line::status;
         return has_head() || end_of_headers();
+    }
     header_list& list = has_head() ? answer_.trailers : answer_.headers;
     if (line.starts_with(' ') || line.starts_with('\t')) {
         // libcurl has read the first line alone.
@@ -250,6 +263,8 @@ void transfer::take_proxy_header(std::string_view line) {
 /// *Returns* false to abort.
 bool transfer::end_of_headers() {
     read_head();
+    if (answer_.status < 100)
+        throw framing_error("the status of the answer is no number from 100 on");
     if (answer_.status == 101) {
         // libcurl asks for nothing else than HTTP/2 without TLS.
         const std::string* to = answer_.headers.find("Upgrade");
@@ -447,15 +462,41 @@ transfer::taken transfer::take_body(std::string_view piece) {
         return taken::all;
     }
     if (delivery_ == delivery::stream && arrived_.size() >= most_arrived) {
-        receiving_is_paused_ = true;
+        receiving_ = receiving::waits_for_room;
         return taken::none_now;
     }
-    came_ += piece.size();
     clock_.progress(shared_.loop->now());
-    if (!decoder_.take(piece, [this](std::string_view unpacked) { return deliver(unpacked); }))
+    switch (decode(piece)) {
+    case unpacking::ends:
         return taken::never;
+    case unpacking::pauses:
+        // libcurl keeps the piece, gives it again once it may, and does not see the answer's end before.
+        receiving_ = receiving::waits_for_turn;
+        note();
+        return is_wanted() ? taken::none_now : taken::never;
+    case unpacking::goes_on:
+        break;
+    }
     look_for_end();
     return is_wanted() ? taken::all : taken::never;
+}
+
+/// Unpacks a piece, which after a pause is the same one again, perhaps with more behind it.
+unpacking transfer::decode(std::string_view piece) {
+    const decoded_sink into = [this](std::string_view unpacked) { return deliver(unpacked); };
+    auto& work = shared_.may_be_unpacked;
+    if (decoder_.unpacks() && work == 0)
+        return unpacking::pauses;
+    if (begun_ != 0) {
+        MUSTER_ASSERT(begun_ <= piece.size());
+        if (const auto next = decoder_.go_on(into, work); next != unpacking::goes_on)
+            return next;
+        piece.remove_prefix(begun_);
+    }
+    came_ += piece.size();
+    const auto next = piece.empty() ? unpacking::goes_on : decoder_.take(piece, into, work);
+    begun_ = next == unpacking::pauses ? begun_ + piece.size() : 0;
+    return next;
 }
 
 /// *Returns* false if no more is wanted.
@@ -482,8 +523,10 @@ bool transfer::deliver(std::string_view piece) {
 
 /// After an answer of less than 300 libcurl waits until the request's body is sent, even if the answer is complete.
 void transfer::look_for_end() noexcept {
-    // After a HEAD with a body libcurl waits for a body of the answer, too.
-    const bool waits_on = hop_.sends_body && (hop_.method == "HEAD" || !body_was_sent());
+    // After a HEAD with a body libcurl waits for a body of the answer, too; and over HTTP/2 for the end of the stream,
+    // which a server may leave out after an answer that can have no body.
+    const bool waits_on = (hop_.sends_body && (hop_.method == "HEAD" || !body_was_sent())) ||
+                          (frame_.kind == framing::none && answer_.version == http_version::http2);
     if (progress_ != answer_progress::body || !waits_on)
         return;
     if (frame_.kind == framing::none || (frame_.kind == framing::length && came_ >= frame_.length))
@@ -505,7 +548,7 @@ bool transfer::body_was_sent() const noexcept {
 /// have libcurl go on with it.
 void transfer::note() noexcept {
     const bool ends = resend_ == resend::redirect || frame_.kind == framing::none ||
-                      (frame_.kind == framing::length && came_ >= frame_.length);
+                      (frame_.kind == framing::length && came_ >= frame_.length && begun_ == 0);
     if (ends)
         progress_ = answer_progress::complete;
     if (!shared_.noted.contains(*this))

@@ -17,6 +17,8 @@ namespace muster::http {
 namespace {
 
 constexpr std::size_t longest_shown_url = 2000;
+/// DYN_H2_HEADERS in libcurl 7.88's lib/dynbuf.h.
+constexpr std::uint64_t most_http2_headers = std::uint64_t{128} << 10;
 
 } // namespace
 
@@ -57,6 +59,16 @@ bool says_malformed(std::string_view text) noexcept {
         if (text.find(sign) != std::string_view::npos)
             return true;
     return false;
+}
+
+/// libcurl's (CURL_MAX_HTTP_HEADER).
+constexpr std::uint64_t longest_header_line = std::uint64_t{100} << 10;
+
+/// *Returns* whether there is as much memory as such a line takes.
+bool memory_is_left() noexcept {
+    void* const trial = ::operator new(2 * longest_header_line, std::nothrow);
+    ::operator delete(trial);
+    return trial != nullptr;
 }
 
 /// libcurl quotes a proxy that it does not understand as it was given, which may be without a scheme.
@@ -146,6 +158,11 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_HTTP3:
+        // libcurl collects the headers of an HTTP/2 stream before it hands them on, and breaks off when they are too
+        // large for it: the callback that fails is its own (on_header in lib/http2.c).
+        if (!has_head() && text.find("nghttp2_session_mem_recv() returned -902") != std::string::npos)
+            return std::make_exception_ptr(
+                too_large_error(url, "the headers are larger than libcurl takes over HTTP/2", most_http2_headers));
         if (says_malformed(text))
             return std::make_exception_ptr(protocol_error(url, text));
         return broken_off(text, system);
@@ -156,10 +173,21 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
     case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_BAD_CONTENT_ENCODING:
         return std::make_exception_ptr(protocol_error(url, text));
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+        // libcurl's own storage of headers gives it for a line that is none (lib/headers.c), and nothing else does once
+        // the request was sent.
+        if (times_sent_ != 0)
+            return std::make_exception_ptr(protocol_error(url, "a header or a trailer of the answer is malformed"));
+        return std::make_exception_ptr(transfer_error(url, text));
     case CURLE_FILESIZE_EXCEEDED:
         return std::make_exception_ptr(
             too_large_error(url, "the body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_));
     case CURLE_OUT_OF_MEMORY:
+        // libcurl 7.88 says the same of a line of a head that is longer than it takes.
+        if (!has_head() && !nothing_was_sent() && memory_is_left())
+            return std::make_exception_ptr(too_large_error(url,
+                "a line of the answer's head is longer than " + std::to_string(longest_header_line) + " bytes",
+                longest_header_line));
         return std::make_exception_ptr(std::bad_alloc());
     default:
         return std::make_exception_ptr(transfer_error(url, text));

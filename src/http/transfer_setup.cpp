@@ -182,10 +182,12 @@ void transfer::apply() {
     answer_.status = 0;
     arrived_.clear();
     progress_ = answer_progress::head;
+    next_line_ = head_line::status;
     frame_ = {};
     decoder_.begin_plain();
     came_ = 0;
-    receiving_is_paused_ = false;
+    begun_ = 0;
+    receiving_ = receiving::flows;
     tls_end_ = tls_end::no_matter;
     push_ = push::not_needed;
     times_sent_ = 0;
