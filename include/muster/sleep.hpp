@@ -55,6 +55,13 @@ public:
 
 protected:
     void begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept;
+    void begin_for(fiber& f, std::coroutine_handle<> h, nanoseconds time) noexcept {
+        fiber_ = &f;
+        if (time.count() <= 0)
+            f.yield(h); // without a look at the clock
+        else
+            begin(f, h, scheduler::of(f).now() + time);
+    }
 
 private:
     static void fired(timer& t) noexcept { static_cast<sleeping&>(t).fiber_->wake(); }
@@ -74,7 +81,7 @@ public:
         if constexpr (Kind == sleep_kind::until_a_time)
             begin(f, h, kept());
         else
-            begin(f, h, scheduler::of(f).now() + kept());
+            begin_for(f, h, kept());
     }
 };
 

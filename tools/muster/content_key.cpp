@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Keys by libcrypto, which libcurl has loaded anyway. 128 bits of the digest are kept: finding two contents that share
+// Keys by SHA-256. 128 bits of the digest are kept: finding two contents that share
 // them takes 2^64 attempts.
 #include "content_key.hpp"
 
-#include <fmt/core.h>
-#include <openssl/evp.h>
+#include "sha256.hpp"
 
-#include <array>
+#include <fmt/core.h>
+
 #include <charconv>
-#include <new>
 #include <system_error>
 
 namespace tool {
 
 content_key::content_key(std::string_view content) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    if (EVP_Digest(content.data(), content.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
-        throw std::bad_alloc();
+    const auto digest = sha256(content);
     for (std::size_t i = 0; i != sizeof high_; ++i) {
         high_ = high_ << 8U | digest[i];
         low_ = low_ << 8U | digest[sizeof high_ + i];
