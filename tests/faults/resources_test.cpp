@@ -8,8 +8,8 @@
 #include <muster/io/dns.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
-#include <muster/testing/manual_loop.hpp>
 #include <muster/task.hpp>
+#include <muster/testing/manual_loop.hpp>
 #include <muster/thread_pool.hpp>
 #include <muster/to_thread.hpp>
 

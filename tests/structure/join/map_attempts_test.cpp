@@ -118,8 +118,8 @@ TEST(map_attempts, nan_is_said_to_be_no_number_and_not_a_negative_time) {
                 "each_within: the time is not a number (NaN): pass a time");
             EXPECT_EQ(refused_as([&] { return std::move(pending).rate(1, nan); }),
                 "rate: the window is not a number (NaN): pass a time");
-            EXPECT_EQ(refused_as([&] { return std::move(pending).within(-1ms); }),
-                "within: the time must not be negative");
+            EXPECT_EQ(
+                refused_as([&] { return std::move(pending).within(-1ms); }), "within: the time must not be negative");
             EXPECT_EQ(refused_as([&] { return muster::retry_policy(1).first_delay(nan); }),
                 "first_delay is not a number (NaN): pass a time");
             auto values = co_await std::move(pending);
