@@ -20,6 +20,7 @@ engine::engine(const client_options& options)
       admission_(options.connections_per_host_, options.connections_),
       loop_((require_curl(), *this)) {
     shared_.engine = this;
+    shared_.sockets = &loop_;
     shared_.on_time = [](transfer& t, void* self) noexcept {
         if (auto late = t.look_at_clock())
             static_cast<engine*>(self)->fail(t, std::move(late));

@@ -65,6 +65,7 @@ enum class transfer_phase {
     done      ///< libcurl does not have it any more, and the request has it still
 };
 
+class curl_loop;
 class transfer;
 struct is_noted;
 
@@ -74,6 +75,7 @@ struct shared_by_transfers {
     void (*on_time)(transfer&, void* engine) noexcept = nullptr;
     void* engine = nullptr;
     muster::detail::scheduler* loop = nullptr; ///< while something is under way
+    curl_loop* sockets = nullptr;              ///< polls and closes them
     /// Transfers that the engine must look at once libcurl has returned: see transfer::is_answered.
     muster::detail::intrusive_list<transfer, is_noted> noted;
     known_connections connections;

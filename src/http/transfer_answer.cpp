@@ -10,6 +10,7 @@
 //                 | of a redirect, whose                       | the announced end is there, while the request's
 //                 | own body is not worth reading              | body is still on its way
 //                 +-----------------> complete <---------------+
+#include "curl_loop.hpp"
 #include "exchange.hpp"
 #include "tls_state.hpp"
 #include "transfer.hpp"
@@ -152,8 +153,11 @@ void transfer::leave_connection(bool succeeded) noexcept {
     try {
         curl_socket_t socket = known.socket;
         // libcurl searches through all connections for this.
-        if (succeeded && socket == known_connections::none)
+        if (succeeded && socket == known_connections::none) {
             curl_easy_getinfo(easy(), CURLINFO_ACTIVESOCKET, &socket);
+            if (socket != CURL_SOCKET_BAD)
+                shared_.sockets->is_connected(socket);
+        }
         if (succeeded && socket != CURL_SOCKET_BAD)
             shared_.connections.kept(connection_, socket);
         else
