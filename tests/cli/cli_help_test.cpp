@@ -172,8 +172,7 @@ TEST_F(muster_help, zsh_completes_options_and_inputs) {
     // The shell's own functions are there only while somebody types.
     const std::string begin = "compadd() { print -rl -- ${(P)2} }; _files() { print files }; words=(" MUSTER_PROGRAM
                               " ''); CURRENT=2; source '" MUSTER_SOURCE "/completions/_muster'; ";
-    EXPECT_EQ(
-        said_by({"zsh", "-fc", begin}),
+    EXPECT_EQ(said_by({"zsh", "-fc", begin}),
         (std::set<std::string>{"run", "fetch", "hosts", "agent", "demo", "help", "--help", "--version"}));
     auto options = said_by({"zsh", "-fc", begin + "words+=(run --retr); words[2]=(); CURRENT=3; _muster"});
     for (const auto& option : options_in(said({"run", "--help"})))

@@ -35,6 +35,7 @@ struct host_words {
 [[nodiscard]] std::vector<std::string> split_words(const std::string& line, const std::string& option);
 
 /// muster hosts: prints what each host offers, or why it does not answer. *Returns* the exit status.
+/// *Errors*: usage_error without hosts.
 [[nodiscard]] int show_hosts(const std::vector<muster::hosts::host_options>& hosts);
 
 /// muster agent: serves the client on standard input and output. *Returns* the exit status.

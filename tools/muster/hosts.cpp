@@ -83,7 +83,11 @@ muster::task<> serve() {
 
 } // namespace
 
-int show_hosts(const std::vector<muster::hosts::host_options>& hosts) { return muster::run(print_table(hosts)); }
+int show_hosts(const std::vector<muster::hosts::host_options>& hosts) {
+    if (hosts.empty())
+        throw usage_error("muster hosts: say which hosts with --on or --on-file");
+    return muster::run(print_table(hosts));
+}
 
 int be_agent() {
     if (::isatty(STDIN_FILENO) == 1) {
