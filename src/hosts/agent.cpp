@@ -413,7 +413,7 @@ task<completed_process> agent::run(job& j, command what) {
     task_handle<void> feeding;
     if (!input.empty())
         feeding = create_task(feed(j, std::move(input)), "input");
-    for (const std::size_t number : {1, 2}) {
+    for (const std::size_t number : {1U, 2U}) {
         if (!(number == 1 ? reads_out : reads_err))
             continue;
         auto& o = j.output(number);
@@ -494,7 +494,7 @@ task<> agent::until_read(job& j) {
 /// The process has ended. *Returns* whether its outputs have, too, within the linger time; time in which the client
 /// gives no credit does not count.
 task<bool> agent::read_what_is_left(job& j) {
-    for (const std::size_t number : {1, 2})
+    for (const std::size_t number : {1U, 2U})
         j.output(number).after_end = 0;
     const auto limit = std::max(j.linger(), least_linger);
     while (j.is_being_read()) {
@@ -505,7 +505,7 @@ task<bool> agent::read_what_is_left(job& j) {
         if (!read.failed())
             read.rethrow();
         bool is_slow = false;
-        for (const std::size_t number : {1, 2}) {
+        for (const std::size_t number : {1U, 2U}) {
             const auto& o = j.output(number);
             is_slow = is_slow || (o.at == job_output::step::without_credit && o.after_end < most_after_end);
         }

@@ -83,14 +83,14 @@ task<frame> link::greeting() {
         auto reading = from_.read_some();
         auto bytes = co_await std::move(reading);
         if (bytes.empty())
-            throw frame_error("it ended before an agent has answered");
+            throw frame_error("the connection ended before the handshake");
         greeted = scanner_.take(bytes);
     }
     parser_.take(scanner_.take_rest());
     auto taking = next();
     auto first = co_await std::move(taking);
     if (!first)
-        throw frame_error("it ended in the middle of the handshake");
+        throw frame_error("the connection ended in the middle of the handshake");
     if (first->type != frame_type::hello)
         throw frame_error("a handshake that begins with another frame");
     co_return std::move(*first);

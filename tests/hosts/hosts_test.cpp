@@ -91,6 +91,15 @@ bool is_alive(pid_t pid) {
     return end != std::string::npos && text[end + 2] != 'Z' && text[end + 2] != 'X';
 }
 
+/// A process that got SIGKILL is there until the system has come to it.
+task<> expect_gone(std::vector<std::string> pids) {
+    for (const auto& pid : pids) {
+        const auto number = std::stoi(pid);
+        auto gone = co_await soon([number] { return !is_alive(number); });
+        EXPECT_TRUE(gone) << pid;
+    }
+}
+
 template <class T>
 task<std::string> problem_of(task<T> t) {
     auto ended = co_await muster::as_outcome(std::move(t));
@@ -336,8 +345,7 @@ TEST(hosts, end_a_cancelled_command_and_what_it_has_started_there) {
             running.cancel();
             const auto end = co_await problem_of([](auto h) -> task<> { co_await h; }(running));
             EXPECT_TRUE(running.cancelled()) << end;
-            for (const auto& pid : lines_of(pids))
-                EXPECT_FALSE(is_alive(std::stoi(pid))) << pid;
+            co_await expect_gone(lines_of(pids));
             auto done = co_await host.run(command("true"));
             EXPECT_EQ(done.status, 0);
         });
@@ -481,8 +489,7 @@ TEST(agents, end_what_they_have_started_when_the_connection_ends) {
         EXPECT_TRUE(begun);
         co_await host.close();
         co_await serving;
-        for (const auto& pid : lines_of(pids))
-            EXPECT_FALSE(is_alive(std::stoi(pid))) << pid;
+        co_await expect_gone(lines_of(pids));
         const auto problem = co_await problem_of([](auto h) -> task<> { co_await h; }(running));
         EXPECT_NE(problem.find("the connection was closed; the command had begun"), std::string::npos) << problem;
     });
@@ -502,7 +509,8 @@ TEST(agents, end_what_they_have_started_when_they_are_told_to_end) {
         const auto problem = co_await problem_of([](auto h) -> task<> { co_await h; }(running));
         EXPECT_NE(problem.find("its agent ended: the agent was told to end; the command had begun"), std::string::npos)
             << problem;
-        EXPECT_FALSE(is_alive(pid));
+        auto gone = co_await soon([&] { return !is_alive(pid); });
+        EXPECT_TRUE(gone);
         co_await host.close();
         static_cast<void>(co_await problem_of([](auto h) -> task<> { co_await h; }(serving)));
     });
@@ -591,7 +599,8 @@ TEST(launchers, that_fail_are_quoted) {
     run_it([]() -> task<> {
         const auto refused = co_await problem_of(
             hosts::connect(by_shell("echo 'ssh: connect to host x port 22: refused' >&2; exit 255")));
-        EXPECT_NE(refused.find("shell: it ended before an agent has answered: ssh: connect to host x port 22: refused"),
+        EXPECT_NE(
+            refused.find("shell: the connection ended before the handshake: ssh: connect to host x port 22: refused"),
             std::string::npos)
             << refused;
         const auto odd = co_await problem_of(hosts::connect(by_shell("echo 'no agent here'")));
