@@ -96,7 +96,8 @@ def peak_memory(command):
             return peak / 1024
         try:
             # Before its exec the child is still Python.
-            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == os.path.basename(os.path.realpath(command[0])):
+            # And muster becomes muster-fetch.
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(os.path.basename(os.path.realpath(command[0]))):
                 text = pathlib.Path(f"/proc/{pid}/status").read_text()
                 peak = max([peak] + [int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")])
         except OSError:

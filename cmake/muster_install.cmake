@@ -16,6 +16,7 @@ foreach(part IN ITEMS http process_pool hosts)
 endforeach()
 if(TARGET muster_command)
     install(TARGETS muster_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(TARGETS muster_fetch RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/muster)
     file(GLOB man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.1)
     install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
     install(FILES ${PROJECT_SOURCE_DIR}/completions/muster.bash

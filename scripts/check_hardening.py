@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """check_hardening.py BUILD [--no-fortify]: installs what was built in BUILD into a folder of its own, and looks with readelf
-whether the installed command is hardened as cmake/muster_hardening.cmake says:
+whether the programs of the installed command are hardened as cmake/muster_hardening.cmake says, and whether the installed
+muster finds muster-fetch:
 
   pie           its code is loaded anywhere
   bind-now      every symbol is bound before main, so that the table of them can be made read-only
@@ -56,10 +57,18 @@ def main():
         return 77
     with tempfile.TemporaryDirectory(prefix="muster-installed-") as prefix:
         subprocess.run(["cmake", "--install", str(build), "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
-        missing = missing_in(pathlib.Path(prefix) / "bin" / "muster", fortified)
-    for name in missing:
-        print(f"the installed command lacks: {name}")
-    return 1 if missing else 0
+        muster = pathlib.Path(prefix) / "bin" / "muster"
+        problems = [f"{program.name} lacks: {name}" for program in (muster, *pathlib.Path(prefix).rglob("muster-fetch"))
+                    for name in missing_in(program, fortified)]
+        # It is found from wherever muster is called, and by whatever name.
+        link = pathlib.Path(prefix) / "m"
+        link.symlink_to(muster)
+        done = subprocess.run([link, "fetch", "--help"], capture_output=True, text=True, cwd="/")
+        if done.returncode != 0:
+            problems.append(f"the installed muster fetch does not start: {done.stderr}")
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

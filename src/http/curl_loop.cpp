@@ -23,6 +23,8 @@
 #include <new>
 #include <utility>
 
+#include <unistd.h>
+
 namespace muster::http {
 
 /// A descriptor that libcurl has us poll.
@@ -37,8 +39,20 @@ public:
         return true;
     }
     [[nodiscard]] bool poll_for(int uv_events) noexcept {
-        failed_ = false;
-        return uv_poll_start(&poll_, uv_events, &ready) == 0;
+        rests_ = failed_ = false;
+        uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+        if (polled_for_ == uv_events)
+            return true;
+        const bool done = uv_poll_start(&poll_, uv_events, &ready) == 0;
+        polled_for_ = done ? uv_events : 0;
+        return done;
+    }
+    /// libcurl keeps the connection for later and wants to hear nothing of it now. libuv goes on polling, so that the
+    /// next request need not tell the kernel again, but does not keep the loop alive for it.
+    void rest() noexcept {
+        rests_ = true;
+        events_ = 0;
+        uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
     }
     /// Frees it once libuv has let go of it.
     void close() noexcept {
@@ -55,6 +69,15 @@ public:
 private:
     static void ready(uv_poll_t* p, int status, int uv_events) {
         auto& self = *static_cast<curl_socket*>(p->data);
+        if (status < 0)
+            self.polled_for_ = 0; // libuv has stopped
+        if (self.rests_) {
+            // The server has closed the connection, or says something that nobody asked for. libcurl looks for that
+            // when it is about to use the connection; until then it would be reported again and again.
+            self.polled_for_ = 0;
+            uv_poll_stop(p);
+            return;
+        }
         if (status < 0) {
             // libuv does not say what is wrong. libcurl finds out when it reads or writes, and then can say it.
             self.failed_ = true;
@@ -71,6 +94,8 @@ private:
     curl_loop* of_;
     curl_socket_t socket_;
     int events_ = 0;
+    int polled_for_ = 0; ///< the events that libuv polls for, in its own bits
+    bool rests_ = false;
     bool failed_ = false;
 };
 
@@ -295,12 +320,35 @@ void curl_loop::stop_polling(curl_socket_t s) noexcept {
     const auto place = static_cast<std::size_t>(s);
     if (place >= sockets_.size() || sockets_[place] == nullptr)
         return;
-    // Closed now, while the number still is this socket's. Later the number may be another client's socket on the same
-    // loop, and taking it out of the poll set would take out theirs. Events that were seen on it mean nothing any more.
-    curl_socket* gone = std::exchange(sockets_[place], nullptr);
-    if (ready_.contains(*gone))
-        ready_.remove(*gone);
-    gone->close();
+    // Events that were seen on it mean nothing any more.
+    if (ready_.contains(*sockets_[place]))
+        ready_.remove(*sockets_[place]);
+    if (will_hear_of_its_end(s))
+        sockets_[place]->rest();
+    else
+        std::exchange(sockets_[place], nullptr)->close();
+}
+
+void curl_loop::is_connected(curl_socket_t s) noexcept {
+    const auto place = static_cast<std::size_t>(s);
+    try {
+        if (place >= connected_.size())
+            connected_.resize(place + 1);
+        connected_[place] = true;
+    } catch (const std::bad_alloc&) {
+        // It is polled anew for each request then.
+    }
+}
+
+int curl_loop::close_socket(void* self, curl_socket_t s) noexcept {
+    auto& c = *static_cast<curl_loop*>(self);
+    const auto place = static_cast<std::size_t>(s);
+    if (place < c.connected_.size())
+        c.connected_[place] = false;
+    // libuv lets go of it now, while the number still is this socket's. Later the number may be another client's socket
+    // on the same loop, and taking it out of the poll set would take out theirs.
+    c.stop_polling(s);
+    return ::close(s);
 }
 
 void curl_loop::socket_is_ready(curl_socket& s) noexcept {

@@ -94,6 +94,13 @@ public:
     /// Closes all connections. Not within a call.
     void close() noexcept;
 
+    /// This is the socket of a connection that a request was sent on. libcurl closes it with close_socket, so that its
+    /// polling can be kept until then. A socket whose connection was never made libcurl 7.88 closes without a word
+    /// (cf_socket_close in lib/cf-socket.c).
+    void is_connected(curl_socket_t s) noexcept;
+    /// libcurl's CURLOPT_CLOSESOCKETFUNCTION; `self` is the curl_loop.
+    static int close_socket(void* self, curl_socket_t s) noexcept;
+
 private:
     friend class curl_socket;
     friend class loop_end_check;
@@ -114,6 +121,10 @@ private:
 
     bool poll(curl_socket_t s, int what) noexcept;
     void stop_polling(curl_socket_t s) noexcept;
+    [[nodiscard]] bool will_hear_of_its_end(curl_socket_t s) const noexcept {
+        const auto place = static_cast<std::size_t>(s);
+        return place < connected_.size() && connected_[place];
+    }
     void socket_is_ready(curl_socket& s) noexcept;
     void call_curl(curl_socket_t s, int events) noexcept;
     void sweep_connections() noexcept;
@@ -126,6 +137,7 @@ private:
     long most_connections_ = 0;           ///< in all; 0 means any number
     loop_end_check* end_check_ = nullptr; ///< null while detached
     std::vector<curl_socket*> sockets_;   ///< by descriptor; empty while detached
+    std::vector<bool> connected_;         ///< by descriptor: whether is_connected() said so, and it was not closed yet
     muster::detail::intrusive_list<curl_socket> ready_;
     due_call due_call_;
     curl_timer timer_;

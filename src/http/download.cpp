@@ -279,11 +279,10 @@ private:
         naming_ = name_state::final_one;
     }
 
-    /// Says beside the file what it is the beginning of; or says nothing any more, if that can't be told.
+    /// Says beside the file what it is the beginning of. A note that an earlier download has left there is removed
+    /// where none is written: a later one would take this file for the beginning of what that note is about.
     void keep_note() {
-        if (!options_.resumes_)
-            return;
-        has_note_ = asks_plainly(what_) && (digest_ || !note_.validator().empty());
+        has_note_ = options_.resumes_ && asks_plainly(what_) && (digest_ || !note_.validator().empty());
         if (has_note_)
             with_file([&] { note_.write(part_.folder(), note_name()); });
         else

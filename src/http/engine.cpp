@@ -20,6 +20,7 @@ engine::engine(const client_options& options)
       admission_(options.connections_per_host_, options.connections_),
       loop_((require_curl(), *this)) {
     shared_.engine = this;
+    shared_.sockets = &loop_;
     shared_.on_time = [](transfer& t, void* self) noexcept {
         if (auto late = t.look_at_clock())
             static_cast<engine*>(self)->fail(t, std::move(late));
@@ -209,7 +210,7 @@ void engine::curl_is_due() noexcept {
     const auto keep = shared_from_this();
     {
         const curl_loop::call on_stack(loop_);
-        shared_.may_be_unpacked = shared_by_transfers::unpacked_at_a_time;
+        shared_.work_left = shared_by_transfers::work_of_a_turn;
         loop_.run_due();
         // One that unpacks more than it may is noted again, behind those that are noted now.
         const transfer* const last = shared_.noted.back();

@@ -3,6 +3,7 @@
 // plain GETs, which add nothing but a URL; whatever else a request sets is undone by setting the handle up anew for the
 // next one (see transfer::settings).
 #include "address.hpp"
+#include "curl_loop.hpp"
 #include "transfer.hpp"
 #include "url.hpp"
 
@@ -287,6 +288,8 @@ void transfer::set_client(const client_options& options) {
     set(CURLOPT_WRITEDATA, this);
     set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
     set(CURLOPT_OPENSOCKETDATA, this);
+    set(CURLOPT_CLOSESOCKETFUNCTION, &curl_loop::close_socket);
+    set(CURLOPT_CLOSESOCKETDATA, shared_.sockets);
     set(CURLOPT_DEBUGFUNCTION, &on_debug);
     set(CURLOPT_DEBUGDATA, this);
     set(CURLOPT_XFERINFOFUNCTION, &on_progress);

@@ -104,4 +104,34 @@ std::string printable(std::string_view text, std::size_t most) { return made_pri
 
 std::string printable_lines(std::string_view text, std::size_t most) { return made_printable(text, most, true); }
 
+std::string printable_json(std::string json) {
+    std::size_t at = 0;
+    const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f; };
+    while (at != json.size() && is_plain(json[at]))
+        ++at;
+    if (at == json.size())
+        return json;
+    std::string out = json.substr(0, at);
+    const auto add = [&out](unsigned unit) {
+        constexpr std::string_view digits = "0123456789abcdef";
+        out += "\\u";
+        for (const unsigned shift : {12U, 8U, 4U, 0U})
+            out += digits[unit >> shift & 0xfU];
+    };
+    while (at != json.size()) {
+        const auto c = first_of(std::string_view(json).substr(at, 4));
+        const std::size_t size = c.size == 0 ? 1 : c.size;
+        if (c.size == 0 || is_shown_as_it_is(c.code)) {
+            out.append(json, at, size);
+        } else if (c.code > 0xffff) {
+            add(0xd800U + static_cast<unsigned>((c.code - 0x10000) >> 10U));
+            add(0xdc00U + static_cast<unsigned>((c.code - 0x10000) & 0x3ffU));
+        } else {
+            add(static_cast<unsigned>(c.code));
+        }
+        at += size;
+    }
+    return out;
+}
+
 } // namespace muster::detail

@@ -29,6 +29,10 @@ inline constexpr std::size_t longest_printed_name = 500;
 /// printable() for each of several lines: line feeds stay.
 [[nodiscard]] std::string printable_lines(std::string_view text, std::size_t most = longest_printed_text);
 
+/// *Returns* one line of JSON that says the same, and in which what printable() escapes is escaped as JSON does it:
+/// \u202e. `json` is UTF-8 and has no white space between its values but spaces.
+[[nodiscard]] std::string printable_json(std::string json);
+
 /// describe() with the line feeds of what an error says: for where each line is indented, so that none can be taken for
 /// a line of somebody else.
 [[nodiscard]] std::string describe_in_lines(const std::exception_ptr& error);

@@ -38,6 +38,18 @@ bool steers_a_terminal(std::string_view text) {
 
 const std::string hostile = "a\x1b[2J\n\r\tb\x7f\x9b" + "31mc\u0085\u009bd\u202ee\u2066f\u2028g\xff\xc0\x80h"s;
 
+TEST(printable, what_steers_a_terminal_in_json_becomes_an_escape_of_json) {
+    using muster::detail::printable_json;
+    const std::pair<std::string, std::string> rows[] = {{"", ""}, {R"({"a":"b \u001b c"})", R"({"a":"b \u001b c"})"},
+        {"{\"\u00e9\":\"\u4f60\"}", "{\"\u00e9\":\"\u4f60\"}"}, {"\"\x7f\"", R"("\u007f")"},
+        {"\"a\u009b31m\"", R"("a\u009b31m")"}, {"\"\u202ea\u2066\"", R"("\u202ea\u2066")"},
+        {"\"\u2028\ufeff\"", R"("\u2028\ufeff")"}, {"\"\U000e0041\"", R"("\udb40\udc41")"}};
+    for (const auto& [json, expected] : rows) {
+        EXPECT_EQ(printable_json(json), expected);
+        EXPECT_FALSE(steers_a_terminal(printable_json(json)));
+    }
+}
+
 TEST(printable, what_steers_a_terminal_becomes_an_escape) {
     const std::pair<std::string, std::string> rows[] = {
         {"", ""}, {"plain text, with \\ and 'quotes'", "plain text, with \\ and 'quotes'"}, {"a\nb", "a\\nb"},

@@ -223,9 +223,17 @@ void batch::cancel_jobs() {
 }
 
 void batch::on_signal(int signal, int count) {
-    if (count == 1)
+    if (signal == SIGUSR1) {
+        complain(plain_progress(progress_now()));
+        return;
+    }
+    if (signal == SIGTSTP) {
+        suspend();
+        return;
+    }
+    if (signal_ == 0)
         signal_ = signal;
-    if (signal == SIGINT)
+    if (signal == SIGINT || signal == SIGQUIT)
         out_.note_echo();
     if (count == 1 && options_.drain) {
         drain("interrupted");
@@ -234,10 +242,27 @@ void batch::on_signal(int signal, int count) {
         return;
     }
     stop("interrupted");
-    interrupted(signal, options_.drain ? count - 1 : count);
+    interrupted(signal, options_.drain && signal != SIGQUIT ? count - 1 : count);
 }
 
 void batch::interrupted(int, int) {}
+
+void batch::signal_jobs(int) {}
+
+/// Ctrl-Z: what runs stops as well, which has process groups of its own and got no signal from the terminal. When the
+/// shell lets this process go on, they go on, too.
+void batch::suspend() {
+    out_.leave_terminal();
+    signal_jobs(SIGSTOP);
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
+    // The whole process stops in this call.
+    ::raise(SIGTSTP);
+    pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+    signal_jobs(SIGCONT);
+}
 
 muster::task<> batch::close_what_is_left() { co_return; }
 
@@ -480,7 +505,8 @@ progress_counts batch::progress_now() const {
 
 muster::task<> batch::keep_showing_progress() {
     for (;;) {
-        out_.show_status(progress_lines(progress_now(), terminal_width(), options_.with_bar));
+        out_.show_status(
+            is_in_foreground() ? progress_lines(progress_now(), terminal_width(), options_.with_bar) : std::string());
         co_await muster::sleep_for(progress_interval);
     }
 }

@@ -129,9 +129,11 @@ protected:
     virtual void job_over(job&& j, job_end&& v) = 0;
     /// *Returns* how many bytes have come so far, for the progress display; nothing where they do not matter.
     [[nodiscard]] virtual std::optional<std::uint64_t> bytes_so_far() const { return std::nullopt; }
-    /// Called for each signal, after stop() was called for it. `count` is how many such signals there were, without
-    /// the one that --drain used.
+    /// Called for each signal that ends the run, after stop() was called for it. `count` is how many such signals there
+    /// were, without the one that --drain used; SIGQUIT is at least the second.
     virtual void interrupted(int signal, int count);
+    /// Sends a signal to all that the jobs have started.
+    virtual void signal_jobs(int signal);
     /// Called once all jobs are over.
     virtual muster::task<> close_what_is_left();
 
@@ -180,6 +182,7 @@ private:
     void look_whether_idle() noexcept;
     void look_whether_to_halt();
     void on_signal(int signal, int count);
+    void suspend();
 
     const char* name_;
     const batch_options& options_;

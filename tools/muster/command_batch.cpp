@@ -332,15 +332,17 @@ bool command_batch::worth_a_retry(const job&, const std::exception_ptr& error) c
 }
 
 void command_batch::interrupted(int signal, int count) {
-    if (count == 1) {
-        if (!options_.quiet)
-            complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
-        return;
-    }
-    for_each_running([](const job& j) {
+    if (count == 1 && !options_.quiet)
+        complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
+    if (count > 1)
+        signal_jobs(SIGKILL);
+}
+
+void command_batch::signal_jobs(int signal) {
+    for_each_running([signal](const job& j) {
         const auto* d = static_cast<const details*>(j.details.get());
         if (d != nullptr && d->pid > 0)
-            ::kill(-d->pid, SIGKILL);
+            ::kill(-d->pid, signal);
     });
 }
 

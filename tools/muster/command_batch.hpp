@@ -84,6 +84,7 @@ private:
     [[nodiscard]] bool worth_a_retry(const job& j, const std::exception_ptr& error) const override;
     void job_over(job&& j, job_end&& v) override;
     void interrupted(int signal, int count) override;
+    void signal_jobs(int signal) override;
     muster::task<> close_what_is_left() override;
 
     [[nodiscard]] std::string shown_if_possible(const input_line& line) const;

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT
-// Keys by libcrypto, which libcurl has loaded anyway. 128 bits of the digest are kept: finding two contents that share
-// them takes 2^64 attempts.
+// Keys by the SHA-256 of libmd. 128 bits of the digest are kept: finding two contents that share them takes 2^64
+// attempts.
 #include "content_key.hpp"
 
 #include <fmt/core.h>
-#include <openssl/evp.h>
 
 #include <array>
 #include <charconv>
-#include <new>
+#include <cstdint>
 #include <system_error>
+
+#include <sha2.h>
 
 namespace tool {
 
 content_key::content_key(std::string_view content) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    if (EVP_Digest(content.data(), content.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
-        throw std::bad_alloc();
+    std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+    SHA2_CTX state;
+    ::SHA256Init(&state);
+    ::SHA256Update(&state, reinterpret_cast<const std::uint8_t*>(content.data()), content.size());
+    ::SHA256Final(digest.data(), &state);
     for (std::size_t i = 0; i != sizeof high_; ++i) {
         high_ = high_ << 8U | digest[i];
         low_ = low_ << 8U | digest[sizeof high_ + i];

@@ -199,14 +199,15 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--config", config, "read options from FILE: limit = 100, header = [\"A: b\"], quiet = true")
         ->type_name("FILE");
     take_last_of_repeated(app);
-    app.footer("One URL may be a template for inputs, given behind ::: or one a line with -f: {} is the input,\n"
-               "%-encoded, {#} its number. A status of 400 or more is a failure. At the end the ledger is printed:\n"
-               "what became of every URL, failures by type, the slowest. Ctrl-C and SIGTERM cancel, clean up and\n"
-               "print it as well.\n\n"
+    app.footer("One URL may be a template for inputs, given behind ::: or one a line with -f: {}\n"
+               "is the input, %-encoded, {#} its number. A status of 400 or more is a failure.\n"
+               "At the end the ledger is printed: what became of every URL, failures by type,\n"
+               "the slowest. Ctrl-C and SIGTERM cancel, clean up and print it as well.\n\n"
                "muster fetch --limit 100 --retries 3 -f urls.txt -o pages --jsonl log.jsonl\n"
                "muster fetch 'https://example.org/item/{}' ::: 17 18 'an odd one'\n"
                "muster fetch --retries 3 --jsonl log.jsonl --resume -f urls.txt\n\n"
-               "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.\n");
+               "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted,\n"
+               "143 ended by SIGTERM.\n");
 }
 
 fetch_options fetch_words::understand() const {

@@ -8,6 +8,8 @@
 #include "printed_ledger.hpp"
 #include "units.hpp"
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/http.hpp>
 #include <muster/subprocess.hpp>
 
@@ -81,8 +83,11 @@ void add_end(json& o, const job& j, const job_end& v) {
         o["reason"] = v.reason;
 }
 
-/// The input may be anything; what is no UTF-8 in it becomes U+FFFD.
-std::string line_of(const json& o) { return o.dump(-1, ' ', false, json::error_handler_t::replace) + '\n'; }
+/// The input may be anything; what is no UTF-8 in it becomes U+FFFD. A log may be read in a terminal, so nothing in it
+/// steers one.
+std::string line_of(const json& o) {
+    return muster::detail::printable_json(o.dump(-1, ' ', false, json::error_handler_t::replace)) + '\n';
+}
 
 } // namespace
 

@@ -79,6 +79,12 @@ std::size_t terminal_width() noexcept {
     return size.ws_col;
 }
 
+bool is_in_foreground() noexcept {
+    // A terminal that is not the one of this process's session has no foreground that could be asked for.
+    const auto group = ::tcgetpgrp(STDERR_FILENO);
+    return group < 0 || group == ::getpgrp();
+}
+
 std::string fit_to_columns(std::string_view text, std::size_t columns) {
     std::string shown;
     std::mbstate_t state{};

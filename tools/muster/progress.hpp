@@ -43,6 +43,10 @@ struct progress_counts {
 /// *Returns* how many columns the terminal has that standard error is; 80 if it does not say.
 [[nodiscard]] std::size_t terminal_width() noexcept;
 
+/// *Returns* whether the terminal that standard error is belongs to this process now. In the background its last lines
+/// belong to somebody else.
+[[nodiscard]] bool is_in_foreground() noexcept;
+
 /// *Returns* as much of a text as fits so many columns of a terminal. A character that is not printable is a question
 /// mark.
 [[nodiscard]] std::string fit_to_columns(std::string_view text, std::size_t columns);

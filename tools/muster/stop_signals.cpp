@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // This file catches the signals: the constructor blocks them and makes a signalfd, and the thread that listen() starts
-// reads it. Each signal is counted and passed on; the third ends the program. end_listening() wakes the thread through
-// an eventfd and joins it.
+// reads it. Each signal that is to end the program is counted and passed on, and the third ends it; the others are
+// passed on. end_listening() wakes the thread through an eventfd and joins it.
 #include "stop_signals.hpp"
 
 #include <muster/loop_handle.hpp>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -20,7 +23,7 @@ namespace tool {
 
 stop_signals::stop_signals() {
     sigemptyset(&caught_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1}) {
         struct sigaction now {};
         if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
             sigaddset(&caught_, signal);
@@ -48,6 +51,8 @@ void stop_signals::end_listening() {
 void stop_signals::listen(std::function<void(int, int)> on_signal, std::function<void(int)> right_away) {
     const auto loop = muster::loop_handle::current();
     thread_ = std::jthread([this, loop, call = std::move(on_signal), now = std::move(right_away)] {
+        const auto carried_out = std::make_shared<std::atomic<int>>(0);
+        int posted = 0;
         for (int count = 0;;) {
             pollfd both[2] = {{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}};
             if (::poll(both, 2, -1) < 0)
@@ -58,10 +63,21 @@ void stop_signals::listen(std::function<void(int, int)> on_signal, std::function
             if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info))
                 continue;
             const int signal = static_cast<int>(info.ssi_signo);
-            if (++count == 3)
-                ::_exit(128 + signal);
-            now(count);
-            loop.post([call, signal, count] { call(signal, count); });
+            if (signal != SIGTSTP && signal != SIGUSR1) {
+                count = signal == SIGQUIT && count == 0 ? 2 : count + 1;
+                if (count == 3) {
+                    // The loop may not have come to the one before, which kills what runs.
+                    for (int i = 0; i != 50 && *carried_out != posted; ++i)
+                        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+                    ::_exit(128 + signal);
+                }
+                now(count);
+            }
+            ++posted;
+            loop.post([call, signal, count, carried_out] {
+                call(signal, count);
+                ++*carried_out;
+            });
         }
     });
 }

@@ -2,7 +2,7 @@
 // This file is the loop of the writer's thread: work() polls the files that have texts waiting and writes a piece to
 // each that has room. Its patience goes from with_readers to for_a_moment at hurry(), after which readers that take
 // nothing are given up, and to over in the destructor, where the thread fails all that is left and ends. last_line says
-// what the terminal's last line holds: nothing, the status, or the beginning of an output.
+// what the last line of a file holds: nothing, the beginning of an output, or, on the terminal, the status.
 #include "writer.hpp"
 
 #include "posix/signal_actions.hpp"
@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <csignal>
 #include <exception>
@@ -154,6 +155,19 @@ void writer::note_echo() {
     echoed_ = true;
 }
 
+void writer::leave_terminal() {
+    using namespace std::chrono_literals;
+    std::unique_lock lock(lock_);
+    if (terminal_ == nullptr)
+        return;
+    status_.clear();
+    wake();
+    // A terminal that takes nothing, as after Ctrl-S, is not waited for.
+    written_.wait_for(lock, 200ms, [this] { return shown_.empty(); });
+    shown_.clear();
+    terminal_->last = last_line::empty;
+}
+
 void writer::hurry() noexcept {
     {
         const std::lock_guard mine(lock_);
@@ -177,7 +191,7 @@ std::string writer::problem_of(int fd) const {
 
 bool writer::status_is_due() const noexcept {
     return terminal_ != nullptr && shown_ != status_ && terminal_->problem.empty() && terminal_->items.empty() &&
-           last_line_ != last_line::output;
+           terminal_->last != last_line::output;
 }
 
 bool writer::all_written() const noexcept {
@@ -243,14 +257,14 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
     const std::string status = on_terminal ? status_ : std::string();
     std::string before;
     // If the last line is a status, the echo stands behind the status and is erased with it.
-    if (on_terminal && std::exchange(echoed_, false) && last_line_ == last_line::empty)
-        last_line_ = last_line::output;
-    if (on_terminal && last_line_ == last_line::status)
+    if (on_terminal && std::exchange(echoed_, false) && s.last == last_line::empty)
+        s.last = last_line::output;
+    if (s.last == last_line::status)
         before = erasure_of(shown_);
-    else if (on_terminal && last_line_ == last_line::output && first.begins_line && first.written == 0)
+    else if (s.last == last_line::output && first.begins_line && first.written == 0)
         before = "\n";
-    // An empty text leaves the terminal's last line as it is.
-    const bool stays_in_line = on_terminal && last_line_ == last_line::output && before.empty();
+    // An empty text leaves the last line as it is.
+    const bool stays_in_line = s.last == last_line::output && before.empty();
     lock.unlock();
     std::string problem;
     bool ends_line = true;
@@ -273,10 +287,9 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
         problem = e.what();
     }
     lock.lock();
-    if (on_terminal) {
+    if (on_terminal)
         shown_ = draws_status ? status : std::string();
-        last_line_ = draws_status ? last_line::status : ends_line ? last_line::empty : last_line::output;
-    }
+    s.last = draws_status ? last_line::status : ends_line ? last_line::empty : last_line::output;
     if (!problem.empty()) {
         fail(lock, s, problem);
     } else if (first.written == first.text.size()) {
@@ -330,13 +343,13 @@ void writer::fail(std::unique_lock<std::mutex>& lock, sink& s, const std::string
 
 void writer::draw_status(std::unique_lock<std::mutex>& lock) {
     const std::string status = status_;
-    const std::string keys = redrawing(last_line_ == last_line::status ? shown_ : std::string(), status);
+    const std::string keys = redrawing(terminal_->last == last_line::status ? shown_ : std::string(), status);
     lock.unlock();
     std::size_t written = 0;
     const auto problem = write_now(terminal_->fd, keys, written);
     lock.lock();
     shown_ = status;
-    last_line_ = status.empty() ? last_line::empty : last_line::status;
+    terminal_->last = status.empty() ? last_line::empty : last_line::status;
     if (!problem.empty())
         terminal_->problem = problem;
 }

@@ -58,13 +58,16 @@ public:
     void write(int fd, spool text, done_function done = {});
     /// *Errors*: as of spool::append().
     void write(int fd, std::string_view text) { write(fd, spool(file_, text)); }
-    /// The same for a text of muster's own: on the terminal it begins a line, whatever stands there.
+    /// The same for a text of muster's own: it begins a line, whatever was written before.
     void write_on_new_line(int fd, std::string_view text);
 
     /// Shows some lines at the bottom of the terminal that standard error is; an empty text takes them away.
     void show_status(std::string lines);
     /// The terminal has shown something by itself, such as the ^C of an interrupt.
     void note_echo();
+    /// Takes the status away because this process is about to be stopped, and somebody else will write to the terminal.
+    /// Whatever is written afterwards begins below that. Waits a fifth of a second at most.
+    void leave_terminal();
 
     /// Half a text is taken away again when writing to this file fails: a log consists of whole lines.
     void keep_texts_whole(int fd);
@@ -92,6 +95,8 @@ private:
         bool begins_line;
         done_function done;
     };
+    /// The content of the last line of a file. Only the terminal's is ever the status.
+    enum class last_line { empty, output, status };
     /// A file that is written to: what waits for it, in order, and why it can't be written to any more.
     struct sink {
         sink(int f, std::uint64_t device, std::uint64_t node) : fd(f), device_number(device), inode(node) {}
@@ -100,11 +105,10 @@ private:
         std::uint64_t inode;
         bool is_regular = false; ///< never has to be waited for
         bool keeps_texts_whole = false;
+        last_line last = last_line::empty;
         std::deque<item> items;
         std::string problem;
     };
-    /// The content of the last line of the terminal.
-    enum class last_line { empty, output, status };
     /// How long a reader may take nothing: as long as it likes; a moment, once there was an interrupt; no time.
     enum class patience { with_readers, for_a_moment, over };
 
@@ -130,8 +134,7 @@ private:
     std::vector<std::unique_ptr<sink>> sinks_;
     sink* terminal_ = nullptr; ///< where the status is shown
     std::string status_;
-    std::string shown_; ///< the status that stands there, if last_line_ says so
-    last_line last_line_ = last_line::empty;
+    std::string shown_;   ///< the status that stands there, if its last line is one
     bool echoed_ = false; ///< the terminal has shown something by itself since the last text
     std::atomic<patience> patience_ = patience::with_readers;
     muster::detail::owned_fd wake_; ///< an eventfd

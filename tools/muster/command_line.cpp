@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+// This file holds what the mains of muster and muster-fetch share. answer() calls the work and turns the exceptions of
+// CLI11 and usage_error into messages and exit statuses; the command that was chosen decides whose help they point to.
+#include "command_line.hpp"
+
+#include "streams.hpp"
+#include "units.hpp"
+#include "words.hpp"
+#include "writer.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <clocale>
+#include <exception>
+#include <string_view>
+#include <utility>
+
+#include <langinfo.h>
+#include <unistd.h>
+
+namespace tool {
+
+namespace {
+
+const CLI::App& chosen_of(const CLI::App& app) {
+    const auto chosen = app.get_subcommands();
+    return chosen.empty() ? app : *chosen.front();
+}
+
+/// "muster run --help": where there is more to read.
+std::string help_command_of(const CLI::App& app) {
+    return app.get_parent() == nullptr ? fmt::format("{} --help", app.get_name())
+                                       : fmt::format("{} {} --help", app.get_parent()->get_name(), app.get_name());
+}
+
+int refuse(const std::string& text) {
+    complain(text);
+    return bad_usage;
+}
+
+} // namespace
+
+int start(int argc, char** argv, const std::function<int(std::vector<std::string> arguments)>& program) noexcept {
+    // International host names are read in the locale's encoding, which is UTF-8 whatever else it says.
+    if (std::setlocale(LC_CTYPE, "") == nullptr || std::string_view(::nl_langinfo(CODESET)) != "UTF-8")
+        std::setlocale(LC_CTYPE, "C.UTF-8");
+    prepare_process();
+    try {
+        return program(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+    } catch (const usage_error& e) {
+        return refuse(e.what());
+    } catch (const std::exception& e) {
+        complain(e.what());
+        return some_failed;
+    }
+}
+
+int print(const std::string& text) {
+    if (const auto failed = write_all(STDOUT_FILENO, text)) {
+        complain(fmt::format("writing to standard output failed: {}", failed->message()));
+        return some_failed;
+    }
+    return all_succeeded;
+}
+
+std::string help_of(const CLI::App& app) {
+    // App::help() would print the help of the command that was parsed last.
+    const auto* of = app.get_parent();
+    const auto name = of == nullptr ? app.get_name() : of->get_name() + ' ' + app.get_name();
+    return app.get_formatter()->make_help(&app, name, CLI::AppFormatMode::Normal);
+}
+
+std::optional<std::vector<input_list>> take_inputs(std::vector<std::string>& arguments) {
+    const auto is_mark = [](const std::string& word) {
+        return word.starts_with(":::") && word.size() <= 5 &&
+               (word == ":::" || word == ":::+" || word == "::::" || word == "::::+");
+    };
+    const auto first = std::ranges::find_if(arguments, is_mark);
+    if (first == arguments.end())
+        return std::nullopt;
+    std::vector<input_list> lists;
+    for (auto at = first; at != arguments.end();) {
+        const std::string mark = *at;
+        const auto end = std::find_if(at + 1, arguments.end(), is_mark);
+        std::vector<std::string> words(at + 1, end);
+        bool beside = mark.ends_with('+');
+        if (lists.empty() && beside)
+            throw usage_error(fmt::format("{} puts inputs beside those of a list before it: begin with :::", mark));
+        if (mark.starts_with("::::")) {
+            if (words.empty())
+                throw usage_error(fmt::format("there is no file behind {}", mark));
+            for (auto& file : words) {
+                lists.emplace_back(std::vector<std::string>(), std::exchange(beside, false));
+                lists.back().file = std::move(file);
+            }
+        } else {
+            lists.emplace_back(std::move(words), beside);
+        }
+        at = end;
+    }
+    arguments.erase(first, arguments.end());
+    return lists;
+}
+
+void parse(CLI::App& app, std::vector<std::string> words) {
+    // CLI11 takes them from the back.
+    std::ranges::reverse(words);
+    app.parse(std::move(words));
+}
+
+int answer(CLI::App& app, const std::function<int()>& work) {
+    const auto see = [&app] { return help_command_of(chosen_of(app)); };
+    try {
+        return work();
+    } catch (const CLI::CallForHelp&) {
+        return print(help_of(chosen_of(app)));
+    } catch (const CLI::CallForVersion& e) {
+        return print(std::string(e.what()) + '\n');
+    } catch (const CLI::ExtrasError& e) {
+        const auto& chosen = chosen_of(app);
+        const auto left = chosen.remaining();
+        return refuse(left.empty() ? fmt::format("{}\nSee {}", e.what(), see()) : about_unknown(chosen, left.front()));
+    } catch (const CLI::ParseError& e) {
+        return refuse(fmt::format("{}\nSee {}", e.what(), see()));
+    } catch (const usage_error& e) {
+        return refuse(e.what());
+    }
+}
+
+void refuse_unknown_options(const CLI::App& command) {
+    const auto left = command.remaining();
+    if (!left.empty() && left.front().size() > 1 && left.front().starts_with('-'))
+        throw usage_error(about_unknown(command, left.front()));
+}
+
+std::string about_unknown(const CLI::App& app, const std::string& word) {
+    const bool is_option = word.starts_with('-');
+    std::vector<std::string> known;
+    if (is_option) {
+        known = options_of(app);
+    } else {
+        for (const auto* command : app.get_subcommands(nullptr))
+            known.push_back(command->get_name());
+    }
+    // There is no suggestion for a short option: all letters are equally far from it.
+    const bool is_letter = is_option && !word.starts_with("--");
+    const auto meant = is_letter ? std::nullopt : nearest(word.substr(0, word.find('=')), known);
+    return fmt::format("there is no {} '{}'{}\nSee {}", is_option ? "option" : "command", word,
+        meant ? fmt::format(": did you mean {}?", *meant) : "", help_command_of(app));
+}
+
+} // namespace tool

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// This file finds the program muster-fetch. The kernel says which file this process was started from, links resolved,
+// so neither the name that muster was called by nor PATH matters. Without /proc the auxiliary vector has its name.
+#include "fetch_program.hpp"
+
+#include <fmt/core.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+#include <sys/auxv.h>
+#include <unistd.h>
+
+namespace tool {
+
+namespace {
+
+std::filesystem::path folder_of_this_program() {
+    std::error_code failed;
+    auto file = std::filesystem::read_symlink("/proc/self/exe", failed);
+    if (failed) {
+        const auto* name = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+        file = std::filesystem::canonical(name != nullptr ? name : "muster", failed);
+    }
+    return file.parent_path();
+}
+
+} // namespace
+
+std::string become_fetch(char* const* argv) {
+    const auto folder = folder_of_this_program();
+    const auto beside = folder / "muster-fetch";
+    const auto installed = (folder / MUSTER_LIBEXEC_FROM_BIN / "muster-fetch").lexically_normal();
+    for (const auto& file : {beside, installed}) {
+        ::execv(file.c_str(), argv);
+        if (errno != ENOENT && errno != ENOTDIR)
+            return fmt::format("{} can't be started: {}", file.string(), std::generic_category().message(errno));
+    }
+    return fmt::format("a part of muster is missing: muster-fetch is neither {} nor {}: install muster as a whole",
+        beside.string(), installed.string());
+}
+
+} // namespace tool

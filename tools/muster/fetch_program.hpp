@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The program muster-fetch, which is what `muster fetch` and `muster demo` are. It is a program of its own because
+/// loading what HTTP needs would take muster run longer than all else that it does to start.
+///
+///     throw usage_error(become_fetch(argv));
+
+#include <string>
+
+namespace tool {
+
+/// Executes muster-fetch in this process, with these arguments: `argv` as of main. It is looked for beside muster,
+/// which is where a build has it, and where an installation puts it, both seen from muster's own file. *Returns* why
+/// that was not possible, if it was not.
+[[nodiscard]] std::string become_fetch(char* const* argv);
+
+} // namespace tool
