@@ -108,7 +108,7 @@ void answer_reader::run() noexcept {
 void answer_reader::read_one(worker_handle& w) noexcept {
     auto& j = *w.call();
     try {
-        // What was read of the socket goes before the value is made of it: both may be as large as a message.
+        // The bytes of the message go before the value is made of them: both may be as large as a message may be.
         const auto answer = [&] {
             const auto message = w.take_answer();
             return wire::read(message->body(), settings_.value_limit);
