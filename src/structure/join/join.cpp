@@ -122,7 +122,7 @@ void join::take_children(child_source* source, std::span<join_watch> watches) {
         return;
     most_slots_ = gate_.most_alive(source->tasks(), options_.retry != nullptr);
     if (options_.each_within || options_.retry)
-        attempts_ = std::make_unique<attempts>(options_.each_within, options_.retry.get(), *this);
+        attempts_ = std::make_unique<attempts>(options_.each_within, options_.retry.get(), slots_, *this);
 }
 
 void join::record_durations() {
