@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """check_headers.py [--jobs N] INCLUDE_DIR -- COMPILER ARG...: every public header compiles alone, without a warning,
-and brings in nothing but muster and the standard library (what the standard library's own headers reach is part of it).
+and all of them together, and brings in nothing but muster and the standard library (what the standard library's own headers reach is part of it).
 Integrations may bring in the library that they are about, see THIRD_PARTY; those of Boost are skipped where there is none.
 """
 import argparse
@@ -89,6 +89,11 @@ def main():
 
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             wrong = [w for w in pool.map(check, enumerate(headers)) if w]
+        source = scratch / "together.cpp"
+        source.write_text("".join(f"#include <{h.relative_to(include)}>\n" for h in headers))
+        read, diagnostics = dependencies(compiler, source, scratch / "together.d")
+        if read is None:
+            wrong.append(f"the headers do not compile together:\n{diagnostics}")
     print("\n".join(wrong + [f"{len(headers)} headers, {len(wrong)} wrong"]))
     sys.exit(bool(wrong))
 

@@ -49,6 +49,7 @@ public:
 
     class next_awaiter final : public detail::library_awaitable {
     public:
+        static constexpr const char* name = "as_completed::next";
         explicit next_awaiter(as_completed& all) noexcept : all_(&all), wait_(all.order_) {}
         [[nodiscard]] bool await_ready() const noexcept { return wait_.ready(); }
         template <std::derived_from<detail::promise_links> Promise>
@@ -67,10 +68,11 @@ public:
 
     /// *Returns*, awaited, the next that has ended, however it ended; nothing once all were given.
     /// *Errors*: timeout_error for each that had not ended when the time was up. *Cancellation*: ends the wait.
-    [[nodiscard("nothing is waited for until it is awaited: co_await each.next()")]] detail::operation<next_awaiter,
-        as_completed&>
-    next() noexcept {
-        return detail::operation<next_awaiter, as_completed&>(*this);
+    [[nodiscard(
+        "nothing is waited for until it is awaited: co_await each.next()")]] detail::object_operation<next_awaiter,
+        as_completed>
+    next() {
+        return detail::object_operation<next_awaiter, as_completed>(owner_.ref(this));
     }
 
 private:
@@ -93,6 +95,7 @@ private:
 
     std::vector<Handle> handles_;
     detail::completion_order order_;
+    detail::object_owner owner_;
 };
 
 template <std::ranges::input_range Range>

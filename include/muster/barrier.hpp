@@ -33,11 +33,11 @@ public:
     /// arrive for the next round are held up. *Returns* its place in the round: how many had come before it and still
     /// wait. Each of 0 to n-1 is given once. *Errors*: broken_barrier_error if the barrier is or
     /// becomes broken, or is reset meanwhile. *Cancellation*: ends the wait; the task no longer counts.
-    [[nodiscard]] task<std::size_t> wait();
+    [[nodiscard]] task<std::size_t> wait() { return wait_in(owner_.ref(this)); }
     /// Those that wait get a broken_barrier_error; afterwards the barrier is as new, also if it was broken.
-    [[nodiscard]] task<> reset();
+    [[nodiscard]] task<> reset() { return change(owner_.ref(this), &barrier::begin_reset, "barrier::reset"); }
     /// Breaks it until it is reset: those that wait, and those that come, get a broken_barrier_error.
-    [[nodiscard]] task<> abort();
+    [[nodiscard]] task<> abort() { return change(owner_.ref(this), &barrier::break_it, "barrier::abort"); }
 
     [[nodiscard]] std::size_t parties() const noexcept { return parties_; }
     /// How many tasks wait for the others. Zero while the tasks of a round leave.
@@ -48,11 +48,17 @@ private:
     enum class phase : std::uint8_t { filling, draining, resetting, broken };
     class visit;
 
+    static task<std::size_t> wait_in(detail::object_ref<barrier> self);
+    static task<> change(detail::object_ref<barrier> self, void (barrier::*act)() noexcept, const char* what);
+    void begin_reset() noexcept { phase_ = inside_ > 0 ? phase::resetting : phase::filling; }
+    void break_it() noexcept { phase_ = phase::broken; }
+
     condition changed_;
     std::size_t parties_;
     detail::intrusive_list<visit> visits_; ///< of the tasks that have come and not left, in order of arrival
     std::size_t inside_ = 0;               ///< how many these are
     phase phase_ = phase::filling;
+    detail::object_owner owner_;
 };
 
 } // namespace muster

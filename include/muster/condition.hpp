@@ -18,41 +18,43 @@
 
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace muster {
 
-/// Immovable: it is held by address. *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for a
-/// notification, their waits throw invalid_state_error, with the mutex held if that is not the condition's own.
+/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for a notification, their waits
+/// throw invalid_state_error, with the mutex held if that is not the condition's own. The same if its mutex is
+/// destroyed.
 /// *Thread safety*: one loop's thread. A condition belongs to the loop whose task first waits for it, until that loop
 /// has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Condition.
-class condition {
+class condition : private detail::list_hook<condition> {
 public:
     /// With a mutex of its own.
-    condition() : own_(new detail::kept_mutex), mutex_(&own_->get()) {}
-    /// With a mutex that others may share. *Lifetime*: `shared` must outlive it.
-    explicit condition(mutex& shared) noexcept : own_(nullptr), mutex_(&shared) {}
+    condition();
+    /// With a mutex that others may share. Without it, nothing works but the destructor.
+    explicit condition(mutex& shared) noexcept;
     ~condition();
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
-    [[nodiscard("nothing is locked until it is awaited: co_await c.lock()")]] auto lock() noexcept {
-        return mutex_->lock();
+    [[nodiscard("nothing is locked until it is awaited: co_await c.lock()")]] auto lock() {
+        return its_mutex("lock").lock();
     }
-    [[nodiscard("nothing is locked until it is awaited: co_await c.scoped_lock()")]] auto scoped_lock() noexcept {
-        return mutex_->scoped_lock();
+    [[nodiscard("nothing is locked until it is awaited: co_await c.scoped_lock()")]] auto scoped_lock() {
+        return its_mutex("scoped_lock").scoped_lock();
     }
     /// *Errors*: invalid_state_error if it is not locked.
-    void unlock() { mutex_->unlock(); }
-    [[nodiscard]] bool locked() const noexcept { return mutex_->locked(); }
+    void unlock() { its_mutex("unlock").unlock(); }
+    [[nodiscard]] bool locked() const noexcept { return mutex_ != nullptr && mutex_->locked(); }
 
     /// Gives the mutex back, waits for a notification, and waits for the mutex. It may end although nothing has
     /// changed: ask again what was waited for, or use the form with a predicate.
     /// *Errors*: invalid_state_error if the mutex is not locked. *Cancellation*: ends the wait for the notification,
     /// not the wait for the mutex; if it had been notified already, the notification goes on to the task that has
     /// waited longest.
-    [[nodiscard]] task<> wait();
+    [[nodiscard]] task<> wait() { return wait_in(owner_.ref(this)); }
 
     /// Waits until `predicate()` is true, which is asked with the mutex held, first of all before any wait.
     /// *Returns* what it gave. *Errors*: as wait(), and what the predicate throws. *Cancellation*: as wait().
@@ -60,12 +62,7 @@ public:
     template <std::invocable Predicate>
         requires std::constructible_from<bool, std::invoke_result_t<Predicate&>>
     [[nodiscard]] task<std::decay_t<std::invoke_result_t<Predicate&>>> wait(Predicate predicate) {
-        auto result = predicate();
-        while (!static_cast<bool>(result)) {
-            co_await wait();
-            result = predicate();
-        }
-        co_return result;
+        return wait_until<Predicate>(owner_.ref(this), std::move(predicate));
     }
 
     /// Wakes up to `n` of those that wait, in the order in which they came; each goes on once it has the mutex.
@@ -74,15 +71,32 @@ public:
     void notify_all();
 
 private:
-    class stay;
+    friend class mutex;
+    friend class detail::intrusive_list<condition>;
     static detail::sync_state state_of(const void* self) noexcept;
+    static task<> wait_in(detail::object_ref<condition> self);
+    template <class Predicate>
+    static task<std::decay_t<std::invoke_result_t<Predicate&>>> wait_until(
+        detail::object_ref<condition> self, Predicate predicate) {
+        static_cast<void>(self.required("condition::wait"));
+        auto result = predicate();
+        while (!static_cast<bool>(result)) {
+            co_await wait_in(self);
+            result = predicate();
+        }
+        co_return result;
+    }
+    /// *Errors*: invalid_state_error if the mutex was destroyed.
+    [[nodiscard]] mutex& its_mutex(const char* what) const;
     void require_locked(const char* what) const;
+    /// The mutex is being destroyed: all waits end.
+    void lose_mutex() noexcept;
 
-    detail::kept_mutex* own_; ///< null if the mutex is shared
-    mutex* mutex_;
+    std::optional<mutex> own_; ///< empty if the mutex is shared
+    mutex* mutex_;             ///< null once it was destroyed
     detail::wait_list waiters_;
     detail::loop_home home_;
-    detail::intrusive_list<stay> stays_;
+    detail::object_owner owner_;
 };
 
 template <>

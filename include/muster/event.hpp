@@ -26,27 +26,27 @@ struct event_data : wait_list {
     bool set;
 };
 
-class [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] event_wait final
-    : public list_waiter{
-        public : event_wait(event_data & event, const suspension_kind& kind) noexcept : list_waiter(event, kind){}
+/// A wait for an event_data: of an event, or of a queue's join().
+class event_wait : public list_waiter {
+public:
+    explicit event_wait(event_data& event, const suspension_kind& kind) noexcept : list_waiter(event, kind) {}
 
-        [[nodiscard]] bool await_ready() const {auto& event = static_cast<event_data&>(*list_);
-return ready_in(event.home, event.set, kind_->what);
-} // namespace detail
-void await_resume() {
-    if (state() == wait_state::idle)
-        return;
-    if (state() == wait_state::lost)
-        throw_lost(*this);
-    if (listed())
-        list_->leave(*this);
-    else
-        move_to(wait_state::idle); // the event was set, and then destroyed
-    fiber_->throw_if_cancelled();
-}
-}; // namespace muster
-
-using event_operation = operation<event_wait, event_data&, const suspension_kind&>;
+    [[nodiscard]] bool await_ready() const {
+        auto& event = static_cast<event_data&>(*list_);
+        return ready_in(event.home, event.set, kind_->what);
+    }
+    void await_resume() {
+        if (state() == wait_state::idle)
+            return;
+        if (state() == wait_state::lost)
+            throw_lost(*this);
+        if (listed())
+            list_->leave(*this);
+        else
+            move_to(wait_state::idle); // the event was set, and then destroyed
+        fiber_->throw_if_cancelled();
+    }
+};
 
 } // namespace detail
 
@@ -55,6 +55,8 @@ using event_operation = operation<event_wait, event_data&, const suspension_kind
 /// until that loop has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Event.
 class event {
 public:
+    class wait_awaiter;
+
     event() = default;
     ~event() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
     event(const event&) = delete;
@@ -77,19 +79,31 @@ public:
     }
     [[nodiscard]] bool is_set() const noexcept { return data_.set; }
 
-    /// Waits until it is set. *Errors*: invalid_state_error if it is destroyed meanwhile.
+    /// Waits until it is set. *Errors*: invalid_state_error if it is destroyed meanwhile, or before the await.
     /// *Cancellation*: ends the wait; the wait for an event that is set is no cancellation point.
     /// *Complexity*: O(1), no allocation.
-    [[nodiscard("nothing is waited for until it is awaited: co_await e.wait()")]] detail::event_operation
-    wait() noexcept {
-        return detail::event_operation(data_, wait_kind);
-    }
+    [[nodiscard(
+        "nothing is waited for until it is awaited: co_await e.wait()")]] detail::object_operation<wait_awaiter, event>
+    wait();
 
 private:
     static detail::sync_state state_of(const void* self) noexcept;
     static const detail::suspension_kind wait_kind;
 
     detail::event_data data_{false};
+    detail::object_owner owner_{this};
 };
+
+/// The awaiter of `co_await e.wait()`.
+class event::wait_awaiter final : public detail::event_wait {
+public:
+    static constexpr const char* name = "event::wait";
+    explicit wait_awaiter(event& e) noexcept : event_wait(e.data_, wait_kind) {}
+};
+
+inline detail::object_operation<event::wait_awaiter, event> event::wait() {
+    data_.home.require_waiter(wait_awaiter::name);
+    return detail::object_operation<wait_awaiter, event>(owner_.ref(this));
+}
 
 } // namespace muster

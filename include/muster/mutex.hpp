@@ -23,13 +23,11 @@
 
 namespace muster {
 
-namespace detail {
-class kept_mutex;
-}
+class condition;
 
 /// Immovable: it is held by address. It has no owner: any task may unlock it.
-/// *Lifetime*: it must outlive its guards. If it is destroyed while tasks wait for it, their waits throw
-/// invalid_state_error.
+/// *Lifetime*: if it is destroyed while tasks wait for it, their waits throw invalid_state_error; its guards hold
+/// nothing then.
 /// *Thread safety*: one loop's thread. A mutex belongs to the loop whose task first waits for it, until that loop has
 /// ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Lock.
 class mutex {
@@ -39,20 +37,20 @@ public:
     class scoped_lock_awaiter;
 
     mutex() = default;
-    ~mutex() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
+    ~mutex();
     mutex(const mutex&) = delete;
     mutex& operator=(const mutex&) = delete;
 
     /// Waits for it, then holds it; unlock() gives it back. *Errors*: invalid_state_error if it is destroyed meanwhile.
     /// *Cancellation*: ends the wait, and the next task gets the mutex; no cancellation point if the mutex is free.
     /// *Complexity*: O(1), no allocation.
-    [[nodiscard("nothing is locked until it is awaited: co_await m.lock()")]] detail::operation<lock_awaiter, mutex&>
-    lock() noexcept;
-    /// The same. *Returns* a guard that unlocks the mutex when the guard is destroyed.
     [[nodiscard(
-        "nothing is locked until it is awaited: co_await m.scoped_lock()")]] detail::operation<scoped_lock_awaiter,
-        mutex&>
-    scoped_lock() noexcept;
+        "nothing is locked until it is awaited: co_await m.lock()")]] detail::object_operation<lock_awaiter, mutex>
+    lock();
+    /// The same. *Returns* a guard that unlocks the mutex when the guard is destroyed.
+    [[nodiscard("nothing is locked until it is awaited: co_await m.scoped_lock()")]] detail::object_operation<
+        scoped_lock_awaiter, mutex>
+    scoped_lock();
     /// Locks it if it is free and no task waits for it. *Returns* whether it did.
     [[nodiscard]] bool try_lock() {
         home_.require_thread("mutex::try_lock");
@@ -83,24 +81,18 @@ private:
 
     detail::wait_chain line_;
     std::size_t wanted_ = 0; ///< how many waiters in line were not cancelled
-    friend class detail::kept_mutex;
-    void keep() noexcept;
-    void let_go() noexcept;
-    void abandon() noexcept {
-        abandoned_ = true;
-        line_.lose_all();
-        wanted_ = 0;
-    }
 
+    friend class condition;
+    detail::intrusive_list<condition> conditions_; ///< those that use it
     detail::loop_home home_;
-    detail::kept_mutex* keeper_ = nullptr; ///< of a condition's own mutex
+    detail::object_owner owner_{this};
     bool locked_ = false;
-    bool abandoned_ = false; ///< the condition that it belongs to was destroyed
 };
 
 /// The awaiter of `co_await m.lock()`.
 class mutex::lock_awaiter : public detail::waiter {
 public:
+    static constexpr const char* name = "mutex::lock";
     explicit lock_awaiter(mutex& m) noexcept : waiter(kind_of), mutex_(&m) {}
     ~lock_awaiter() {
         if (listed())
@@ -109,7 +101,7 @@ public:
 
     [[nodiscard]] bool await_ready() const {
         const bool is_free = !mutex_->locked_ && mutex_->wanted_ == 0;
-        if (detail::ready_in(mutex_->home_, is_free, "mutex::lock"))
+        if (detail::ready_in(mutex_->home_, is_free, name))
             mutex_->take();
         return is_free;
     }
@@ -147,69 +139,30 @@ class [[nodiscard("the mutex is unlocked at once if its guard is dropped: name i
 public:
     guard() = default;
     /// Takes over a mutex that is locked already.
-    explicit guard(mutex & locked) noexcept : mutex_(&locked) { locked.keep(); }
-    guard(guard && other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    explicit guard(mutex & locked) noexcept : of_(locked.owner_.ref(&locked)) {}
+    guard(guard && other) noexcept : of_(std::exchange(other.of_, {})) {}
     guard& operator=(guard&& other) noexcept {
         guard old(std::move(*this));
-        mutex_ = std::exchange(other.mutex_, nullptr);
+        of_ = std::exchange(other.of_, {});
         return *this;
     }
     /// Unlocks the mutex, if it is still locked: the guard of a task that is destroyed while it waits for a condition
     /// refers to a mutex that the task does not hold. On a thread that is not the loop's it leaves the mutex locked,
     /// and reports that.
     ~guard() {
-        if (mutex_ != nullptr) [[likely]]
+        if (!of_.empty()) [[likely]]
             end();
     }
 
-    [[nodiscard]] bool holds() const noexcept { return mutex_ != nullptr; }
+    [[nodiscard]] bool holds() const noexcept { return !of_.empty(); }
     /// Unlocks early. *Errors*: invalid_state_error if it holds nothing, or the mutex is not locked.
     void unlock();
 
 private:
     void end() noexcept;
 
-    mutex* mutex_ = nullptr;
+    detail::object_ref<mutex> of_;
 };
-
-namespace detail {
-
-/// The mutex of a condition, which stays until the last guard of it has gone, also if the condition is destroyed.
-class kept_mutex {
-public:
-    kept_mutex() noexcept { mutex_.keeper_ = this; }
-    kept_mutex(const kept_mutex&) = delete;
-    kept_mutex& operator=(const kept_mutex&) = delete;
-
-    [[nodiscard]] mutex& get() noexcept { return mutex_; }
-    void retain() noexcept { ++owners_; }
-    void release() noexcept {
-        if (--owners_ == 0)
-            delete this;
-    }
-    /// The condition is destroyed: waits for the mutex end with an error, and guards leave it alone.
-    void abandon() noexcept {
-        mutex_.abandon();
-        release();
-    }
-
-private:
-    ~kept_mutex() = default;
-
-    mutex mutex_;
-    std::uint32_t owners_ = 1;
-};
-
-} // namespace detail
-
-inline void mutex::keep() noexcept {
-    if (keeper_ != nullptr)
-        keeper_->retain();
-}
-inline void mutex::let_go() noexcept {
-    if (keeper_ != nullptr)
-        keeper_->release();
-}
 
 /// The awaiter of `co_await m.scoped_lock()`.
 class mutex::scoped_lock_awaiter final : public lock_awaiter {
@@ -221,11 +174,13 @@ public:
     }
 };
 
-inline detail::operation<mutex::lock_awaiter, mutex&> mutex::lock() noexcept {
-    return detail::operation<lock_awaiter, mutex&>(*this);
+inline detail::object_operation<mutex::lock_awaiter, mutex> mutex::lock() {
+    home_.require_waiter(lock_awaiter::name);
+    return detail::object_operation<lock_awaiter, mutex>(owner_.ref(this));
 }
-inline detail::operation<mutex::scoped_lock_awaiter, mutex&> mutex::scoped_lock() noexcept {
-    return detail::operation<scoped_lock_awaiter, mutex&>(*this);
+inline detail::object_operation<mutex::scoped_lock_awaiter, mutex> mutex::scoped_lock() {
+    home_.require_waiter(lock_awaiter::name);
+    return detail::object_operation<scoped_lock_awaiter, mutex>(owner_.ref(this));
 }
 
 template <>

@@ -49,6 +49,8 @@ void run_inline(inline_awaiter<T>& awaiter, task<T> child, std::coroutine_handle
 /// The part of the queues that depends neither on the type of the items nor on their order.
 class queue_base {
 public:
+    class join_awaiter;
+
     queue_base(const queue_base&) = delete;
     queue_base& operator=(const queue_base&) = delete;
 
@@ -64,14 +66,12 @@ public:
     void task_done();
     /// Waits until task_done() was called for every item that was put. *Errors*: invalid_state_error if the queue is
     /// destroyed meanwhile. *Cancellation*: ends the wait; no cancellation point if nothing is left to do.
-    [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::event_operation
-    join() noexcept {
-        return detail::event_operation(finished_, join_kind);
-    }
+    [[nodiscard("nothing is waited for until it is awaited: co_await q.join()")]] detail::object_operation<join_awaiter,
+        queue_base>
+    join();
 
 protected:
-    explicit queue_base(std::ptrdiff_t maxsize) noexcept
-        : maxsize_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : 0) {}
+    explicit queue_base(std::ptrdiff_t maxsize) : maxsize_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : 0) {}
 
     ~queue_base() { detail::about_to(detail::sync_act::destroyed, this, &state_of); }
 
@@ -91,6 +91,11 @@ protected:
         putters_.grant_first();
     }
     void require_thread(const char* what) const { finished_.home.require_thread(what); }
+    /// For an awaitable of `what`.
+    [[nodiscard]] detail::object_ref<queue_base> ref(const char* what) {
+        finished_.home.require_waiter(what);
+        return owner_.ref(this);
+    }
     [[nodiscard]] bool ready_in_loop(bool ready, const char* what) {
         return detail::ready_in(finished_.home, ready, what);
     }
@@ -117,7 +122,19 @@ private:
     detail::wait_list getters_;
     detail::wait_list putters_;
     detail::event_data finished_{true}; ///< asyncio's event of this name; its home is the queue's
+    detail::object_owner owner_{this};
 };
+
+/// The awaiter of `co_await q.join()`.
+class queue_base::join_awaiter final : public detail::event_wait {
+public:
+    static constexpr const char* name = "queue::join";
+    explicit join_awaiter(queue_base& q) noexcept : event_wait(q.finished_, join_kind) {}
+};
+
+inline detail::object_operation<queue_base::join_awaiter, queue_base> queue_base::join() {
+    return detail::object_operation<join_awaiter, queue_base>(ref(join_awaiter::name));
+}
 
 /// Waits until it is woken, because an item was put or the queue was shut down. Another task may have taken the item
 /// meanwhile, so the caller has to look again.
@@ -169,15 +186,16 @@ public:
     /// Takes an item, once there is one. *Errors*: queue_shut_down if it was shut down and nothing is left.
     /// *Cancellation*: ends the wait; no cancellation point if there is an item. A wait that is cancelled in the
     /// instant in which an item comes leaves the item to the next task: no item is ever lost.
-    [[nodiscard("nothing is taken until it is awaited: co_await q.get()")]] detail::operation<get_awaiter, basic_queue&>
-    get() noexcept {
-        return detail::operation<get_awaiter, basic_queue&>(*this);
+    [[nodiscard(
+        "nothing is taken until it is awaited: co_await q.get()")]] detail::object_operation<get_awaiter, queue_base>
+    get() {
+        return detail::object_operation<get_awaiter, queue_base>(ref("queue::get"));
     }
     /// The same, for loops. *Returns* std::nullopt if the queue was shut down and nothing is left.
     [[nodiscard(
-        "nothing is taken until it is awaited: co_await q.next()")]] detail::operation<next_awaiter, basic_queue&>
-    next() noexcept {
-        return detail::operation<next_awaiter, basic_queue&>(*this);
+        "nothing is taken until it is awaited: co_await q.next()")]] detail::object_operation<next_awaiter, queue_base>
+    next() {
+        return detail::object_operation<next_awaiter, queue_base>(ref("queue::next"));
     }
 
     /// *Errors*: queue_full, queue_shut_down; the item is unchanged then.
@@ -259,22 +277,26 @@ template <std::movable T, class Store>
 class [[nodiscard("nothing is put until it is awaited: co_await q.put(x)")]] basic_queue<T, Store>::put_awaiter final
     : public detail::inline_awaiter<void> {
 public:
-    explicit put_awaiter(basic_queue & q, T && item) : inline_awaiter(nullptr), queue_(&q), item_(std::move(item)) {}
+    explicit put_awaiter(basic_queue & q, T && item)
+        : inline_awaiter(nullptr),
+          of_(q.ref("queue::put")),
+          item_(std::move(item)) {}
 
     /// The item that is to be put; moved from once it is in the queue.
     [[nodiscard]] T& item() noexcept { return item_; }
 
     [[nodiscard]] bool await_ready() const {
-        return queue_->ready_in_loop(!queue_->full() || queue_->is_shut_down(), "queue::put");
+        basic_queue& q = its_queue();
+        return q.ready_in_loop(!q.full() || q.is_shut_down(), "queue::put");
     }
     template <std::derived_from<detail::promise_links> Promise>
     void await_suspend(std::coroutine_handle<Promise> h) noexcept {
         this->result_.clear();
-        detail::run_inline(*this, queue_->put_when_there_is_room(item_), h);
+        detail::run_inline(*this, its_queue().put_when_there_is_room(item_), h);
     }
     void await_resume() {
         if (!this->child_) {
-            queue_->insert(std::move(item_));
+            its_queue().insert(std::move(item_));
             return;
         }
         this->finish();
@@ -283,7 +305,9 @@ public:
     }
 
 private:
-    basic_queue* queue_;
+    [[nodiscard]] basic_queue& its_queue() const { return static_cast<basic_queue&>(of_.required("queue::put")); }
+
+    detail::object_ref<queue_base> of_;
     T item_;
 };
 
@@ -291,7 +315,10 @@ private:
 template <std::movable T, class Store>
 class basic_queue<T, Store>::next_awaiter : public detail::inline_awaiter<std::optional<T>> {
 public:
-    explicit next_awaiter(basic_queue& q) noexcept : detail::inline_awaiter<std::optional<T>>(nullptr), queue_(&q) {}
+    static constexpr const char* name = "queue::next";
+    explicit next_awaiter(queue_base& q) noexcept
+        : detail::inline_awaiter<std::optional<T>>(nullptr),
+          queue_(static_cast<basic_queue*>(&q)) {}
 
     [[nodiscard]] bool await_ready() const {
         return queue_->ready_in_loop(!queue_->empty() || queue_->is_shut_down(), "queue::get");
@@ -317,6 +344,7 @@ private:
 template <std::movable T, class Store>
 class basic_queue<T, Store>::get_awaiter final : public next_awaiter {
 public:
+    static constexpr const char* name = "queue::get";
     using next_awaiter::next_awaiter;
     T await_resume() {
         auto item = next_awaiter::await_resume();

@@ -68,9 +68,9 @@ public:
 private:
     template <class Rep, class Period>
     static detail::nanoseconds checked(std::chrono::duration<Rep, Period> d, const char* what) {
-        if (!(d.count() >= 0)) // NaN is no duration
+        if (d.count() < 0)
             throw std::invalid_argument(std::string("retry_policy::") + what + " must not be negative");
-        return detail::clamp_to_nanoseconds(d);
+        return detail::clamp_to_nanoseconds(d, what);
     }
     detail::retry_rule rule_;
 };

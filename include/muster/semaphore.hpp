@@ -22,8 +22,8 @@
 
 namespace muster {
 
-/// Immovable: it is held by address. *Lifetime*: it must outlive the permits that scoped_acquire() gave. If it is
-/// destroyed while tasks wait for it, their waits throw invalid_state_error.
+/// Immovable: it is held by address. *Lifetime*: if it is destroyed while tasks wait for it, their waits throw
+/// invalid_state_error; permits that scoped_acquire() gave go with it.
 /// *Thread safety*: one loop's thread. A semaphore belongs to the loop whose task first waits for it, until that loop
 /// has ended; a call on another thread throws invalid_state_error. *Source*: asyncio.Semaphore.
 class semaphore {
@@ -42,12 +42,13 @@ public:
     /// destroyed meanwhile. *Cancellation*: ends the wait, and a permit that was granted goes to the next task; no
     /// cancellation point if a permit can be had at once. *Complexity*: O(1), no allocation.
     [[nodiscard(
-        "no permit is taken until it is awaited: co_await s.acquire()")]] detail::operation<acquire_awaiter, semaphore&>
-    acquire() noexcept;
+        "no permit is taken until it is awaited: co_await s.acquire()")]] detail::object_operation<acquire_awaiter,
+        semaphore>
+    acquire();
     /// The same. *Returns* an object that gives the permit back when it is destroyed.
-    [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]] detail::operation<
-        scoped_acquire_awaiter, semaphore&>
-    scoped_acquire() noexcept;
+    [[nodiscard("no permit is taken until it is awaited: co_await s.scoped_acquire()")]] detail::object_operation<
+        scoped_acquire_awaiter, semaphore>
+    scoped_acquire();
     /// Takes a permit if one is left and no task waits for one. *Returns* whether it did.
     [[nodiscard]] bool try_acquire() {
         home_.require_thread("semaphore::try_acquire");
@@ -96,6 +97,7 @@ private:
     detail::loop_home home_;
     std::ptrdiff_t value_;
     std::ptrdiff_t bound_ = std::numeric_limits<std::ptrdiff_t>::max();
+    detail::object_owner owner_{this};
 };
 
 /// A semaphore that never has more permits than at first: giving one back that was not taken is an error.
@@ -109,6 +111,7 @@ public:
 /// The awaiter of `co_await s.acquire()`.
 class semaphore::acquire_awaiter : public detail::list_waiter {
 public:
+    static constexpr const char* name = "semaphore::acquire";
     explicit acquire_awaiter(semaphore& s) noexcept : list_waiter(s.waiters_, kind_of), semaphore_(&s) {}
     /// A permit that was granted to a task which is destroyed before it has run goes back.
     ~acquire_awaiter() {
@@ -142,25 +145,25 @@ class [[nodiscard("the permit is given back at once if it is dropped: name it")]
 public:
     permit() = default;
     /// Takes over a permit that was acquired already.
-    explicit permit(semaphore & of) noexcept : semaphore_(&of) {}
-    permit(permit && other) noexcept : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
+    explicit permit(semaphore & of) noexcept : of_(of.owner_.ref(&of)) {}
+    permit(permit && other) noexcept : of_(std::exchange(other.of_, {})) {}
     permit& operator=(permit&& other) noexcept {
         permit old(std::move(*this));
-        semaphore_ = std::exchange(other.semaphore_, nullptr);
+        of_ = std::exchange(other.of_, {});
         return *this;
     }
     ~permit() {
-        if (semaphore_ != nullptr)
+        if (!of_.empty())
             end();
     }
 
-    [[nodiscard]] bool holds() const noexcept { return semaphore_ != nullptr; }
+    [[nodiscard]] bool holds() const noexcept { return !of_.empty(); }
     /// Gives it back early. *Errors*: invalid_state_error if it holds none; std::out_of_range as release().
     void release();
 
 private:
     void end() noexcept;
-    semaphore* semaphore_ = nullptr;
+    detail::object_ref<semaphore> of_;
 };
 
 /// The awaiter of `co_await s.scoped_acquire()`.
@@ -173,11 +176,13 @@ public:
     }
 };
 
-inline detail::operation<semaphore::acquire_awaiter, semaphore&> semaphore::acquire() noexcept {
-    return detail::operation<acquire_awaiter, semaphore&>(*this);
+inline detail::object_operation<semaphore::acquire_awaiter, semaphore> semaphore::acquire() {
+    home_.require_waiter(acquire_awaiter::name);
+    return detail::object_operation<acquire_awaiter, semaphore>(owner_.ref(this));
 }
-inline detail::operation<semaphore::scoped_acquire_awaiter, semaphore&> semaphore::scoped_acquire() noexcept {
-    return detail::operation<scoped_acquire_awaiter, semaphore&>(*this);
+inline detail::object_operation<semaphore::scoped_acquire_awaiter, semaphore> semaphore::scoped_acquire() {
+    home_.require_waiter(acquire_awaiter::name);
+    return detail::object_operation<scoped_acquire_awaiter, semaphore>(owner_.ref(this));
 }
 
 template <>

@@ -55,6 +55,13 @@ public:
 
 protected:
     void begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept;
+    void begin_for(fiber& f, std::coroutine_handle<> h, nanoseconds time) noexcept {
+        fiber_ = &f;
+        if (time.count() <= 0)
+            f.yield(h); // without a look at the clock
+        else
+            begin(f, h, scheduler::of(f).now() + time);
+    }
 
 private:
     static void fired(timer& t) noexcept { static_cast<sleeping&>(t).fiber_->wake(); }
@@ -74,21 +81,23 @@ public:
         if constexpr (Kind == sleep_kind::until_a_time)
             begin(f, h, kept());
         else
-            begin(f, h, scheduler::of(f).now() + kept());
+            begin_for(f, h, kept());
     }
 };
 
 using sleep_operation = operation<sleep_awaiter<sleep_kind::for_a_time>, nanoseconds>;
 using sleep_until_operation = operation<sleep_awaiter<sleep_kind::until_a_time>, nanoseconds>;
 
-[[noreturn]] void throw_nan_duration();
+[[noreturn]] void throw_nan_duration(const char* what);
 
-/// *Returns* the duration in nanoseconds, rounded up. *Errors*: std::invalid_argument if it is not a number.
+/// *Returns* the duration in nanoseconds, rounded up. *Errors*: std::invalid_argument if it is not a number; `what` is
+/// the user's word for it.
 template <class Rep, class Period>
-constexpr nanoseconds clamp_to_nanoseconds(std::chrono::duration<Rep, Period> d) noexcept(std::is_integral_v<Rep>) {
+constexpr nanoseconds clamp_to_nanoseconds(
+    std::chrono::duration<Rep, Period> d, const char* what = "a duration") noexcept(std::is_integral_v<Rep>) {
     if constexpr (!std::is_integral_v<Rep>) {
         if (d != d) [[unlikely]]
-            throw_nan_duration();
+            throw_nan_duration(what);
     }
     // Durations that do not fit, such as hours::max(), mean "for ever"; half of the range leaves room to add.
     constexpr auto most = std::chrono::duration<double>(nanoseconds::max() / 2);

@@ -16,6 +16,7 @@
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
 #include <muster/detail/intrusive_list.hpp>
+#include <muster/detail/object_link.hpp>
 #include <muster/exception_group.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -66,7 +67,7 @@ public:
     template <class F>
     task<detail::body_result<std::decay_t<F>, task_group>> run(F&& body) {
         detail::refuse_lambda_in_co_await<F>();
-        return run_body<std::decay_t<F>>(std::forward<F>(body));
+        return run_body<std::decay_t<F>>(owner_.ref(this), std::forward<F>(body));
     }
 
     /// Cancels the tasks and lets the group end; the body goes on. A task that ends cancelled by this is no failure.
@@ -98,11 +99,11 @@ private:
     };
 
     template <class F>
-    task<detail::body_result<F, task_group>> run_body(F body) {
-        stay here(*this);
+    static task<detail::body_result<F, task_group>> run_body(detail::object_ref<task_group> self, F body) {
+        stay here(self.required("task_group::run"));
         outcome<detail::body_result<F, task_group>> ended;
         {
-            auto running = detail::call_body(body, *this);
+            auto running = detail::call_body(body, here.group());
             auto result = co_await detail::outcome_of_body(std::move(running));
             ended = std::move(result);
         }
@@ -214,6 +215,7 @@ private:
     std::optional<detail::cancel_request> own_cancellation_;   ///< that reached the group's own task
     phase phase_ = phase::made;
     stop stop_ = stop::none;
+    detail::object_owner owner_;
 };
 
 namespace detail {

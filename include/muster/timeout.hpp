@@ -13,6 +13,7 @@
 #include <muster/detail/call_body.hpp>
 #include <muster/detail/callable.hpp>
 #include <muster/detail/join/children.hpp>
+#include <muster/detail/object_link.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
@@ -55,7 +56,7 @@ public:
     template <class F>
     task<detail::body_result<std::decay_t<F>, timeout_scope>> run(F&& body) {
         detail::refuse_lambda_in_co_await<F>();
-        return run_body<std::decay_t<F>>(std::forward<F>(body));
+        return run_body<std::decay_t<F>>(owner_.ref(this), std::forward<F>(body));
     }
 
     /// Moves the limit; nullopt takes it off. A limit in the past strikes as soon as the body waits.
@@ -68,10 +69,11 @@ public:
 
 private:
     template <class F>
-    task<detail::body_result<F, timeout_scope>> run_body(F body) {
+    static task<detail::body_result<F, timeout_scope>> run_body(detail::object_ref<timeout_scope> self, F body) {
         using result_type = detail::body_result<F, timeout_scope>;
-        stay inside(*this);
-        auto running = detail::call_body(body, *this);
+        timeout_scope& scope = self.required("timeout_scope::run");
+        stay inside(scope);
+        auto running = detail::call_body(body, scope);
         auto ended = co_await detail::outcome_of_body(std::move(running));
         inside.leave(ended);
         if constexpr (std::is_void_v<result_type>)
@@ -140,6 +142,7 @@ private:
     std::uint32_t cancels_before_ = 0;          ///< how often the fiber had been cancelled when the scope began
     bool was_pending_ = false;                  ///< whether a cancellation was due when the scope began
     state state_ = state::created;
+    detail::object_owner owner_;
 };
 
 namespace detail {

@@ -43,31 +43,43 @@ std::source_location fiber::owners_site() const noexcept {
 }
 
 void fiber::step() noexcept {
-    fiber_loop& loop = *loop_;
-    if (left_behind()) [[unlikely]]
-        return;
-    loop.running_ = this;
-    // A task that was asked to stop before its body began is cancelled, and nothing of it ever runs.
-    const bool never_began = state_ == fiber_state::unstarted;
-    go_to(fiber_state::running);
-    if (cancellation_due() && (never_began || drop_ == drop_stage::dropped)) [[unlikely]]
-        end_cancelled();
+    // The two kinds are functions of their own because a step is short, and almost all of them are plain.
+    if (loop_->steps_are_plain()) [[likely]]
+        step_as<step_kind::plain>();
+    else if (!left_behind())
+        step_as<step_kind::checked>();
+}
+
+template <fiber::step_kind Kind>
+void fiber::step_as() noexcept {
+    loop_->running_ = this;
+    if (cancellation_due()) [[unlikely]] {
+        // A task that was asked to stop before its body began is cancelled, and nothing of it ever runs.
+        const bool never_began = state_ == fiber_state::unstarted;
+        go_to(fiber_state::running);
+        if (never_began || is_dropped())
+            end_cancelled();
+    } else {
+        go_to(fiber_state::running);
+    }
     while (state_ == fiber_state::running)
         leaf_.resume();
     if (state_ != fiber_state::ended) {
-        loop.running_ = nullptr;
-        if (loop.watch_ != nullptr) [[unlikely]]
-            loop.watch_->suspended(*this);
+        loop_->running_ = nullptr;
+        if constexpr (Kind == step_kind::checked)
+            if (loop_->watch_ != nullptr)
+                loop_->watch_->suspended(*this);
         return;
     }
-    if (loop.watch_ != nullptr) [[unlikely]]
-        loop.watch_->ended(*this, *promise_links::of(leaf_).out_);
+    if constexpr (Kind == step_kind::checked)
+        if (loop_->watch_ != nullptr)
+            loop_->watch_->ended(*this, *promise_links::of(leaf_).out_);
     const auto frame = std::exchange(leaf_, nullptr);
     if (promise_links::of(frame).out_->succeeded()) [[likely]]
         frame.destroy();
     else
         destroy_quietly(frame);
-    loop.running_ = nullptr;
+    loop_->running_ = nullptr;
     owner_->ended_(*owner_, *this);
 }
 

@@ -6,6 +6,7 @@
 #include <muster/io/dns.hpp>
 
 #include "io/resolve.hpp"
+#include "posix/owned_fd.hpp"
 
 #include <muster/executor.hpp>
 #include <muster/thread_pool.hpp>
@@ -17,6 +18,7 @@
 #include <optional>
 #include <utility>
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <sys/socket.h>
 
@@ -39,6 +41,23 @@ struct question {
     int flags;
 };
 
+/// *Returns* EMFILE or ENFILE if no descriptor can be had, and otherwise 0. Without one the system can read neither
+/// /etc/hosts nor the names of its name servers, and says that there is no such name.
+int lack_of_descriptors(int error) noexcept {
+    if (error != EMFILE && error != ENFILE) {
+        const owned_fd probe(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        error = probe.is_open() ? 0 : errno;
+    }
+    return error == EMFILE || error == ENFILE ? error : 0;
+}
+
+std::error_code code_of(int status, int error) noexcept {
+    if (const int lacking = lack_of_descriptors(error); lacking != 0)
+        return {lacking, std::generic_category()};
+    return status == EAI_SYSTEM ? std::error_code(error, std::generic_category())
+                                : std::error_code(status, io::resolve_category());
+}
+
 /// *Returns* nothing if it is a name and AI_NUMERICHOST says that none is wanted.
 std::optional<addresses> ask(const question& q) {
     // The system would take the port modulo 65536.
@@ -51,16 +70,15 @@ std::optional<addresses> ask(const question& q) {
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = q.flags;
     addrinfo* found = nullptr;
+    errno = 0;
     const int status = ::getaddrinfo(q.host.empty() ? nullptr : q.host.c_str(), q.service.c_str(), &hints, &found);
     const int error = errno;
     const std::unique_ptr<addrinfo, free_list> list(status == 0 ? found : nullptr);
     if ((q.flags & AI_NUMERICHOST) != 0 && status == EAI_NONAME)
         return std::nullopt;
     if (status != 0)
-        throw io::resolve_error(q.host,
-            status == EAI_SYSTEM ? std::error_code(error, std::generic_category())
-                                 : std::error_code(status, io::resolve_category()),
-            "looking up '" + q.host + "', service '" + q.service + "'");
+        throw io::resolve_error(
+            q.host, code_of(status, error), "looking up '" + q.host + "', service '" + q.service + "'");
     addresses all;
     for (const addrinfo* a = found; a != nullptr; a = a->ai_next)
         all.emplace_back(a->ai_addr, a->ai_addrlen);

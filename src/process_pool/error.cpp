@@ -32,7 +32,7 @@ std::string sentence(const std::string& type, const std::string& message, const 
 } // namespace
 
 remote_error::remote_error(std::string type, std::string message, std::string where, std::vector<cause> causes)
-    : process_error(sentence(type, message, where, causes)),
+    : process_pool_error(sentence(type, message, where, causes)),
       text_(std::make_shared<const text>(
           text{std::move(type), std::move(message), std::move(where), std::move(causes)})) {}
 

@@ -84,6 +84,14 @@ void check_loop_thread(loop_id home, const char* what, const char* instead) {
         throw invalid_state_error(std::string(what) + " was called on a thread that is not its loop's: " + instead);
 }
 
+void check_waiting_thread(loop_id home, const char* what) {
+    if (is_loop_thread(home))
+        return;
+    if (current_loop_id != 0)
+        throw_other_loop(what);
+    check_loop_thread(home, what, post_it);
+}
+
 void throw_other_loop(const char* what) {
     throw invalid_state_error(std::string(what) + ": this belongs to another loop, whose tasks have waited for it; "
                                                   "a primitive serves one loop until that has ended");

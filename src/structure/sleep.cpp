@@ -4,6 +4,7 @@
 #include <muster/sleep.hpp>
 
 #include <stdexcept>
+#include <string>
 
 namespace muster::detail {
 
@@ -14,7 +15,9 @@ const suspension_kind sleeping::kind_of{
     .can_be_dropped = true,
 };
 
-void throw_nan_duration() { throw std::invalid_argument("a duration is not a number (NaN): pass a time"); }
+void throw_nan_duration(const char* what) {
+    throw std::invalid_argument(std::string(what) + " is not a number (NaN): pass a time");
+}
 
 void sleeping::begin(fiber& f, std::coroutine_handle<> h, nanoseconds when) noexcept {
     fiber_ = &f;

@@ -60,35 +60,50 @@ barrier::barrier(std::ptrdiff_t parties) : parties_(static_cast<std::size_t>(par
             "barrier: the number of parties must be positive, and is " + std::to_string(parties) + ": pass 1 or more");
 }
 
-task<std::size_t> barrier::wait() {
-    const auto guard = co_await changed_.scoped_lock();
-    while (phase_ == phase::draining || phase_ == phase::resetting)
-        co_await changed_.wait();
-    if (phase_ == phase::broken)
-        throw broken_barrier_error("the barrier was aborted: reset it first");
-    const visit here(*this);
-    if (here.place() + 1 == parties_) {
-        phase_ = phase::draining;
-        changed_.notify_all();
+namespace {
+
+/// The error of a wait that ends because the barrier was destroyed, and with it the barrier's condition.
+[[noreturn]] void rethrow_as_barrier_error(const detail::object_ref<barrier>& waited_for) {
+    if (waited_for.get() == nullptr)
+        throw invalid_state_error("the barrier was destroyed while a task waited for it");
+    throw;
+}
+
+} // namespace
+
+task<std::size_t> barrier::wait_in(detail::object_ref<barrier> self) {
+    barrier& b = self.required("barrier::wait");
+    try {
+        const auto guard = co_await b.changed_.scoped_lock();
+        while (b.phase_ == phase::draining || b.phase_ == phase::resetting)
+            co_await b.changed_.wait();
+        if (b.phase_ == phase::broken)
+            throw broken_barrier_error("the barrier was aborted: reset it first");
+        const visit here(b);
+        if (here.place() + 1 == b.parties_) {
+            b.phase_ = phase::draining;
+            b.changed_.notify_all();
+            co_return here.place();
+        }
+        while (b.phase_ == phase::filling)
+            co_await b.changed_.wait();
+        if (b.phase_ != phase::draining)
+            throw broken_barrier_error("the barrier was aborted or reset");
         co_return here.place();
+    } catch (const invalid_state_error&) {
+        rethrow_as_barrier_error(self);
     }
-    while (phase_ == phase::filling)
-        co_await changed_.wait();
-    if (phase_ != phase::draining)
-        throw broken_barrier_error("the barrier was aborted or reset");
-    co_return here.place();
 }
 
-task<> barrier::reset() {
-    const auto guard = co_await changed_.scoped_lock();
-    phase_ = inside_ > 0 ? phase::resetting : phase::filling;
-    changed_.notify_all();
-}
-
-task<> barrier::abort() {
-    const auto guard = co_await changed_.scoped_lock();
-    phase_ = phase::broken;
-    changed_.notify_all();
+task<> barrier::change(detail::object_ref<barrier> self, void (barrier::*act)() noexcept, const char* what) {
+    barrier& b = self.required(what);
+    try {
+        const auto guard = co_await b.changed_.scoped_lock();
+        (b.*act)();
+        b.changed_.notify_all();
+    } catch (const invalid_state_error&) {
+        rethrow_as_barrier_error(self);
+    }
 }
 
 } // namespace muster

@@ -23,7 +23,7 @@ public:
         if (listed())
             list_->leave(*this);
         else
-            move_to(wait_state::idle); // the condition was destroyed, as its stay says
+            move_to(wait_state::idle); // the condition was destroyed
         if (fiber_->cancellation_due())
             return fiber_->take_cancellation();
         return std::nullopt;
@@ -44,8 +44,16 @@ public:
     explicit relock_wait(mutex& m) noexcept : lock_awaiter(m) { kind_ = &kind_of; }
 
     std::optional<cancel_request> await_resume() {
-        if (state() == wait_state::idle || end_wait())
+        if (state() == wait_state::idle)
             return std::nullopt;
+        if (listed()) {
+            if (end_wait())
+                return std::nullopt;
+        } else {
+            move_to(wait_state::idle); // the mutex was destroyed
+            if (!fiber_->cancellation_due())
+                return std::nullopt;
+        }
         return fiber_->take_cancellation();
     }
 
@@ -60,31 +68,19 @@ const detail::suspension_kind relock_wait::kind_of{
 
 } // namespace
 
-/// The stretch of one wait(), as an object in its frame. Condition and frame may each be destroyed first.
-class condition::stay : public detail::list_hook<stay> {
-public:
-    explicit stay(condition& c) noexcept : condition_(&c), own_mutex_(c.own_ != nullptr) { c.stays_.push_back(*this); }
-    stay(const stay&) = delete;
-    stay& operator=(const stay&) = delete;
-    ~stay() {
-        if (condition_ != nullptr)
-            condition_->stays_.remove(*this);
-    }
-    [[nodiscard]] condition* here() const noexcept { return condition_; }
-    [[nodiscard]] bool mutex_is_gone() const noexcept { return condition_ == nullptr && own_mutex_; }
+condition::condition() : mutex_(&own_.emplace()) { mutex_->conditions_.push_back(*this); }
 
-private:
-    friend class condition;
-    condition* condition_; ///< null once it was destroyed
-    bool own_mutex_;
-};
+condition::condition(mutex& shared) noexcept : mutex_(&shared) { mutex_->conditions_.push_back(*this); }
 
 condition::~condition() {
     detail::about_to(detail::sync_act::destroyed, this, &state_of);
-    while (stay* const s = stays_.pop_front())
-        s->condition_ = nullptr;
-    if (own_ != nullptr)
-        own_->abandon();
+    if (mutex_ != nullptr)
+        mutex_->conditions_.remove(*this);
+}
+
+void condition::lose_mutex() noexcept {
+    mutex_ = nullptr;
+    waiters_.grant_all();
 }
 
 detail::sync_state condition::state_of(const void* self) noexcept {
@@ -92,20 +88,21 @@ detail::sync_state condition::state_of(const void* self) noexcept {
     return {.kind = "condition", .value = 0, .is_waited_for = !c.waiters_.empty() || c.waiters_.granted() != 0};
 }
 
-task<> condition::wait() {
-    require_locked("wait");
-    home_.join("condition::wait");
-    mutex& m = *mutex_;
-    const stay inside(*this);
-    m.unlock();
-    auto cancelled = co_await notification_wait(waiters_);
-    while (!inside.mutex_is_gone()) {
-        auto again = co_await relock_wait(m);
+/// Condition and mutex may each be destroyed while it waits.
+task<> condition::wait_in(detail::object_ref<condition> self) {
+    condition& at_first = self.required("condition::wait");
+    at_first.require_locked("wait");
+    at_first.home_.join("condition::wait");
+    const auto shared = at_first.mutex_->owner_.ref(at_first.mutex_);
+    shared.get()->unlock();
+    auto cancelled = co_await notification_wait(at_first.waiters_);
+    while (mutex* const m = shared.get()) {
+        auto again = co_await relock_wait(*m);
         if (!again)
             break;
         cancelled = std::move(again);
     }
-    condition* const here = inside.here();
+    condition* const here = self.get();
     if (cancelled) {
         // The task may have been notified before it was cancelled. A wake-up too many is allowed, one too few is not.
         if (here != nullptr)
@@ -114,6 +111,8 @@ task<> condition::wait() {
     }
     if (here == nullptr)
         throw invalid_state_error("the condition was destroyed while a task waited for it");
+    if (shared.get() == nullptr)
+        throw invalid_state_error("the mutex of the condition was destroyed while a task waited for the condition");
 }
 
 void condition::notify(std::size_t n) {
@@ -127,9 +126,15 @@ void condition::notify_all() {
     waiters_.grant_all();
 }
 
+mutex& condition::its_mutex(const char* what) const {
+    if (mutex_ == nullptr)
+        throw invalid_state_error(std::string("condition::") + what + ": the condition's mutex was destroyed");
+    return *mutex_;
+}
+
 void condition::require_locked(const char* what) const {
     home_.require_thread("condition::notify");
-    if (!mutex_->locked())
+    if (!its_mutex(what).locked())
         throw invalid_state_error(std::string("condition::") + what + ": lock the condition's mutex first");
 }
 

@@ -39,7 +39,7 @@ detail::sync_state event::state_of(const void* self) noexcept {
 }
 
 const detail::suspension_kind event::wait_kind{
-    .what = "event::wait",
+    .what = wait_awaiter::name,
     .cancel = &detail::event_wait::interrupt,
     .can_fail = true,
     .can_be_dropped = true,

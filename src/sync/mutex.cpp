@@ -5,12 +5,14 @@
 // first.
 #include <muster/mutex.hpp>
 
+#include <muster/condition.hpp>
+
 namespace muster {
 
 using detail::wait_state;
 
 const detail::suspension_kind mutex::lock_awaiter::kind_of{
-    .what = "mutex::lock",
+    .what = name,
     .cancel = &lock_awaiter::interrupt,
     .can_fail = true,
 };
@@ -18,6 +20,12 @@ const detail::suspension_kind mutex::lock_awaiter::kind_of{
 detail::sync_state mutex::state_of(const void* self) noexcept {
     const auto& m = *static_cast<const mutex*>(self);
     return {.kind = "mutex", .value = m.locked_ ? 1 : 0, .is_waited_for = !m.line_.empty()};
+}
+
+mutex::~mutex() {
+    detail::about_to(detail::sync_act::destroyed, this, &state_of);
+    while (condition* const c = conditions_.pop_front())
+        c->lose_mutex();
 }
 
 void mutex::unlock() {
@@ -30,22 +38,25 @@ void mutex::unlock() {
 }
 
 void mutex::guard::end() noexcept {
-    mutex& m = *std::exchange(mutex_, nullptr);
-    if (!detail::is_loop_thread(m.home_.id())) {
-        // Not even the share of a condition's mutex can be given back here.
+    mutex* const m = std::exchange(of_, {}).get();
+    if (m == nullptr)
+        return; // it was destroyed
+    if (!detail::is_loop_thread(m->home_.id())) {
         detail::report_wrong_thread("mutex::guard::~guard", "the mutex stays locked");
         return;
     }
-    if (m.locked_ && !m.abandoned_)
-        m.unlock();
-    m.let_go();
+    if (m->locked_)
+        m->unlock();
 }
 
 void mutex::guard::unlock() {
-    if (mutex_ == nullptr)
+    if (of_.empty())
         throw invalid_state_error("mutex::guard::unlock: the guard holds no mutex");
-    mutex_->home_.require_thread("mutex::guard::unlock");
-    if (!mutex_->locked_)
+    const mutex* const m = of_.get();
+    if (m == nullptr)
+        throw invalid_state_error("mutex::guard::unlock: the mutex was destroyed");
+    m->home_.require_thread("mutex::guard::unlock");
+    if (!m->locked_)
         throw invalid_state_error("mutex::guard::unlock: the mutex is not locked");
     end();
 }

@@ -21,7 +21,7 @@ const detail::suspension_kind queue_base::put_wait::kind_of{
     .can_fail = true,
 };
 const detail::suspension_kind queue_base::join_kind{
-    .what = "queue::join",
+    .what = join_awaiter::name,
     .cancel = &detail::event_wait::interrupt,
     .can_fail = true,
     .can_be_dropped = true,

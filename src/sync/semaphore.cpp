@@ -11,7 +11,7 @@ namespace muster {
 using detail::wait_state;
 
 const detail::suspension_kind semaphore::acquire_awaiter::kind_of{
-    .what = "semaphore::acquire",
+    .what = acquire_awaiter::name,
     .cancel = &acquire_awaiter::interrupt,
     .can_fail = true,
 };
@@ -34,16 +34,22 @@ void semaphore::throw_released_too_often() {
 }
 
 void semaphore::permit::end() noexcept {
-    if (detail::is_loop_thread(semaphore_->home_.id()))
-        semaphore_->release();
+    semaphore* const s = of_.get();
+    if (s == nullptr)
+        return; // the semaphore was destroyed, and its permits with it
+    if (detail::is_loop_thread(s->home_.id()))
+        s->release();
     else
         detail::report_wrong_thread("semaphore::permit::~permit", "the permit is not given back");
 }
 
 void semaphore::permit::release() {
-    if (semaphore_ == nullptr)
+    if (of_.empty())
         throw invalid_state_error("semaphore::permit::release: it was given back or moved from before");
-    std::exchange(semaphore_, nullptr)->release();
+    if (of_.get() == nullptr)
+        throw invalid_state_error("semaphore::permit::release: the semaphore was destroyed");
+    of_.get()->home_.require_thread("semaphore::permit::release");
+    std::exchange(of_, {}).get()->release();
 }
 
 void semaphore::acquire_awaiter::fail() {

@@ -17,7 +17,10 @@
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <new>
+#include <set>
+#include <source_location>
 #include <string_view>
 #include <utility>
 
@@ -65,6 +68,8 @@ public:
         const auto* const waits_for = f.waits_for();
         const char* const what = waits_for != nullptr ? waits_for->kind_->what : "yield";
         look_at_kind(what);
+        if (waits_for != nullptr && std::string_view(what) == a_shield)
+            note_shielded(*waits_for);
         if (how_ == disturbance::cancellation) {
             if (is_the_point(what))
                 cancel(f);
@@ -87,6 +92,7 @@ public:
     }
 
     void ended(const fiber& f, const outcome_base& result) noexcept override {
+        shielded_.erase(&f);
         // asyncio's cancelling(): a time limit takes its own request back.
         if (result.succeeded() && f.cancels() != 0)
             ++swallowed_;
@@ -94,15 +100,15 @@ public:
 
     void main_ended(const muster::detail::fiber_loop& of) noexcept override {
         const auto& loop = static_cast<const scheduler&>(of);
+        auto first_shielded = std::numeric_limits<std::uint64_t>::max();
+        for (const auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t))
+            if (shielded_.contains(t))
+                first_shielded = std::min(first_shielded, t->number());
         try {
-            for (const auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t)) {
-                if (t->cancels() != 0)
-                    continue; // it was asked to end, and will
-                if (shielded_ != 0)
-                    --shielded_;
-                else
+            // A shielded task goes on, and so may the tasks that it has started; they are younger.
+            for (const auto* t = loop.first_task(); t != nullptr; t = loop.next_task(*t))
+                if (t->cancels() == 0 && t->number() < first_shielded)
                     left_running_.push_back(describe(*t));
-            }
         } catch (...) {
             std::terminate(); // no memory to write it down
         }
@@ -126,6 +132,27 @@ public:
 
 private:
     static constexpr const char* frame = "the frame of a coroutine";
+    static constexpr std::string_view a_shield = "a shielded task or future";
+
+    /// Collects the tasks that a shielded wait waits for, also those of a gather that was started.
+    class shielded_tasks final : public muster::detail::wait_lister {
+    public:
+        explicit shielded_tasks(std::set<const fiber*>& all) noexcept : all_(all) {}
+        void child(std::string, std::source_location, const fiber* runs, const muster::detail::suspension* waits,
+            bool go_into) override {
+            if (runs != nullptr)
+                all_.insert(runs);
+            else if (go_into && waits != nullptr && waits->kind_->list != nullptr)
+                waits->kind_->list(*waits, *this);
+        }
+
+    private:
+        std::set<const fiber*>& all_;
+    };
+    void note_shielded(const muster::detail::suspension& wait) noexcept {
+        shielded_tasks found(shielded_);
+        wait.kind_->list(wait, found);
+    }
 
     [[nodiscard]] static std::string describe(const muster::detail::task_base& t) {
         std::string text =
@@ -145,9 +172,7 @@ private:
     }
 
     void look_at_kind(std::string_view what) noexcept {
-        if (what == "a shielded task or future")
-            ++shielded_;
-        else if (what == "a call on an executor" || what == "another library's awaitable")
+        if (what == "a call on an executor" || what == "another library's awaitable")
             used_threads_ = true;
     }
 
@@ -181,7 +206,7 @@ private:
     const fault_options& options_;
     std::vector<const char*> seen_;
     std::vector<std::string> left_running_;
-    std::size_t shielded_ = 0;
+    std::set<const fiber*> shielded_; ///< tasks that have not ended and that a shield was waited for
     std::size_t swallowed_ = 0;
     fiber* failing_ = nullptr;
     std::exception_ptr injected_fault_;
@@ -303,6 +328,10 @@ bool run_series::run_and_look(std::size_t point, run_record& r) {
     const bool was_told_above = r.swallowed != 0 && undisturbed_.swallowed == 0;
     if (point != 0 && r.how == ending::value && !was_told_above && !options_.value_is_meant())
         find("the body was cancelled and ended with a value: something has swallowed the cancellation");
+    if (r.how == ending::failure && !options_.error_is_meant())
+        find("the body was cancelled and ended with an error instead, which its caller takes for a failure of its "
+             "own: " +
+             r.error);
     if (r.how == ending::deadlock)
         find("the body was cancelled and waited for ever: " + r.error);
     return reached;

@@ -111,6 +111,9 @@ std::string sync_audit::mistake_in(const record& r, const sync_audit* undisturbe
                " was destroyed while a task waited for it";
     if (is_a(r.last, "mutex") && r.last.value != 0 && r.balance.size() != 0)
         return r.end == fate::destroyed ? "a mutex was destroyed while it was locked" : "a mutex was left locked";
+    if (is_a(r.last, "mutex") && r.is_signal && undisturbed != nullptr &&
+        undisturbed->counterparts(r, [](const record& c) { return !c.is_signal; }))
+        return "a mutex was unlocked by a task that had not locked it";
     if (is_a(r.last, "semaphore"))
         return mistake_in_semaphore(r, undisturbed);
     if (is_a(r.last, "queue"))

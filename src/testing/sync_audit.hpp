@@ -47,7 +47,8 @@ private:
         std::ptrdiff_t tries = 0; ///< permits that a try_acquire() gave
         std::size_t task_dones = 0;
         /// How much each fiber has taken and not given back. A fiber that gives what it has not taken makes a semaphore
-        /// a signal between tasks: of such a one nothing has to be given back.
+        /// a signal between tasks: of such a one nothing has to be given back. It may unlock a mutex that was handed to
+        /// it, which the undisturbed run shows.
         std::map<const void*, std::ptrdiff_t> balance{};
         bool is_signal = false;
     };

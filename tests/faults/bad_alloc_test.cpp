@@ -129,6 +129,8 @@ void fail_each_allocation(Body body, std::source_location at = std::source_locat
     static_cast<void>(muster::set_report_handler(muster::set_report_handler({})));
     // So is the table of living loops, by the first loop of the program.
     { const muster::testing::manual_loop first; }
+    // And the memory for links, by the first object that needs one.
+    { const muster::event first; }
     std::size_t n = 1;
     std::size_t unseen = 0;
     for (;; ++n) {

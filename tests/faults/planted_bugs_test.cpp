@@ -797,6 +797,166 @@ const std::vector<body_case>& planted() {
                 });
             },
             "was left with 1 items"},
+        // ---- an error in place of the cancellation ----
+        {"a cancellation that becomes an error",
+            [] {
+                return cancelled([]() -> task<> {
+                    try {
+                        co_await muster::sleep_for(1ms);
+                    } catch (const muster::cancelled_error&) {
+                        throw std::runtime_error("the transfer was interrupted");
+                    }
+                });
+            },
+            "ended with an error instead"},
+        {"a child that wraps all that it catches",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto wraps = []() -> task<> {
+                        try {
+                            co_await muster::sleep_for(1ms);
+                        } catch (...) {
+                            throw std::runtime_error("loading failed");
+                        }
+                    };
+                    co_await muster::gather(nothing_after(2ms), wraps());
+                });
+            },
+            "ended with an error instead"},
+        {"a task of a group that gives its cancellation another type",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto waits = []() -> task<> {
+                        try {
+                            co_await muster::sleep_for(1ms);
+                        } catch (const muster::cancelled_error&) {
+                            throw muster::timeout_error();
+                        }
+                    };
+                    auto body = [&waits](muster::task_group& group) -> task<> {
+                        group.create_task(waits());
+                        co_return;
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            },
+            "ended with an error instead"},
+        {"a clean-up that fails when there is nothing to clean",
+            [] {
+                return cancelled([]() -> task<> {
+                    bool opened = false;
+                    auto body = [&opened]() -> task<> {
+                        co_await muster::sleep_for(1ms);
+                        opened = true;
+                    };
+                    auto close = [&opened]() -> task<> {
+                        if (!opened)
+                            throw std::logic_error("closed what was never open");
+                        co_return;
+                    };
+                    co_await muster::with_cleanup(body, close);
+                });
+            },
+            "ended with an error instead"},
+        // ---- the same kinds in other forms ----
+        {"a mutex that was tried for, and forgotten when cancelled",
+            [] {
+                muster::mutex m;
+                return cancelled([&m]() -> task<> {
+                    if (m.try_lock()) {
+                        co_await muster::sleep_for(1ms);
+                        m.unlock();
+                    }
+                });
+            },
+            "a mutex was left locked"},
+        {"a permit that was tried for, and forgotten when cancelled",
+            [] {
+                muster::semaphore s(2);
+                return cancelled([&s]() -> task<> {
+                    if (s.try_acquire()) {
+                        co_await muster::sleep_for(1ms);
+                        s.release();
+                    }
+                });
+            },
+            "a permit of a semaphore was not given back"},
+        {"a mutex that is unlocked by a task whose wait for it was cancelled",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    auto careless = [&m]() -> task<> {
+                        std::exception_ptr failure;
+                        try {
+                            co_await m.lock();
+                            co_await muster::sleep_for(1ms);
+                        } catch (...) {
+                            failure = std::current_exception();
+                        }
+                        if (m.locked())
+                            m.unlock(); // also if it is another's
+                        if (failure)
+                            std::rethrow_exception(failure);
+                    };
+                    auto holds = [&m]() -> task<> {
+                        auto guard = co_await m.scoped_lock();
+                        co_await muster::sleep_for(2ms);
+                    };
+                    co_await muster::gather(holds(), careless());
+                });
+            },
+            "a mutex was unlocked by a task that had not locked it"},
+        {"a stray task beside one that was shielded",
+            [] {
+                return cancelled([]() -> task<> {
+                    auto saved = muster::create_task(nothing_after(1ms));
+                    co_await muster::shield(saved);
+                    muster::create_task(nothing_after(50ms));
+                    co_await muster::sleep_for(1ms);
+                });
+            },
+            "a task still ran when the body had ended"},
+        {"a generator outside that keeps a lock where it stands",
+            [] {
+                static muster::mutex m;
+                static std::optional<muster::generator<int>> rows;
+                return cancelled([]() -> task<> {
+                    auto locked_rows = [](muster::mutex& table) -> muster::generator<int> {
+                        auto guard = co_await table.scoped_lock();
+                        for (int i = 0; i != 3; ++i) {
+                            co_await muster::sleep_for(1ms);
+                            co_yield i;
+                        }
+                    };
+                    rows.emplace(locked_rows(m));
+                    while (true) {
+                        auto row = co_await rows->next();
+                        if (!row)
+                            break;
+                        co_await muster::sleep_for(1ms);
+                    }
+                    rows.reset();
+                });
+            },
+            "frames were not freed"},
+        {"a queue outside that a cancellation shuts down",
+            [] {
+                static std::optional<muster::queue<int>> jobs;
+                jobs.emplace();
+                return cancelled([]() -> task<> {
+                    jobs->put_nowait(1);
+                    std::exception_ptr cancelled;
+                    try {
+                        co_await muster::sleep_for(1ms);
+                    } catch (const muster::cancelled_error&) {
+                        cancelled = std::current_exception();
+                        jobs->shutdown(true);
+                    }
+                    if (cancelled)
+                        std::rethrow_exception(cancelled);
+                    static_cast<void>(jobs->get_nowait());
+                });
+            }},
     };
     return all;
 }
@@ -1413,6 +1573,185 @@ const std::vector<body_case>& correct() {
                         group.cancel();
                     };
                     co_await muster::with_task_group(body);
+                });
+            }},
+        {"a cancellation that becomes an error, which is meant",
+            [] {
+                return try_all(
+                    []() -> task<> {
+                        bool interrupted = false;
+                        try {
+                            co_await muster::sleep_for(1ms);
+                        } catch (const muster::cancelled_error&) {
+                            interrupted = true;
+                        }
+                        if (interrupted)
+                            throw std::runtime_error("half of it was written");
+                    },
+                    fault_options().may_end_with_an_error());
+            }},
+        {"a failure that comes while it is cancelled, and is dealt with",
+            [] {
+                return try_all([]() -> task<> {
+                    try {
+                        co_await muster::gather(fail_after(1ms), tidy_up(10ms, 3ms));
+                    } catch (const std::runtime_error&) {}
+                    co_await muster::sleep_for(1ms);
+                });
+            }},
+        {"a lock that is handed to a child",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    auto writes = [](muster::mutex::guard) -> task<> { co_await muster::sleep_for(1ms); };
+                    auto guard = co_await m.scoped_lock();
+                    auto h = muster::create_task(writes(std::move(guard)));
+                    co_await h;
+                    auto again = co_await m.scoped_lock();
+                });
+            }},
+        {"a permit that is handed to a child",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::semaphore s(1);
+                    auto works = [](muster::semaphore::permit) -> task<> { co_await muster::sleep_for(1ms); };
+                    auto body = [&](muster::task_group& group) -> task<> {
+                        for (int i = 0; i != 3; ++i) {
+                            auto permit = co_await s.scoped_acquire();
+                            group.create_task(works(std::move(permit)));
+                        }
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            }},
+        {"a shielded task that has tasks of its own",
+            [] {
+                return try_all([]() -> task<> {
+                    auto saves = []() -> task<> {
+                        auto body = [](muster::task_group& group) -> task<> {
+                            group.create_task(nothing_after(2ms));
+                            group.create_task(nothing_after(3ms));
+                            co_await muster::sleep_for(1ms);
+                        };
+                        co_await muster::with_task_group(body);
+                    };
+                    auto saved = muster::create_task(saves());
+                    co_await muster::shield(saved);
+                });
+            }},
+        {"two shields, one after the other",
+            [] {
+                return try_all([]() -> task<> {
+                    auto save = [](std::chrono::milliseconds d) -> task<> {
+                        auto saved = muster::create_task(nothing_after(d));
+                        co_await muster::shield(saved);
+                    };
+                    co_await save(1ms);
+                    co_await save(2ms);
+                });
+            }},
+        {"two conditions that share a mutex",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    muster::condition not_empty(m);
+                    muster::condition not_full(m);
+                    std::vector<int> box;
+                    auto gives = [&]() -> task<> {
+                        for (int i = 0; i != 2; ++i) {
+                            auto guard = co_await not_full.scoped_lock();
+                            const auto has_room = [&box] { return box.empty(); };
+                            auto ready = co_await not_full.wait(has_room);
+                            static_cast<void>(ready);
+                            box.push_back(i);
+                            not_empty.notify();
+                        }
+                    };
+                    auto takes = [&]() -> task<> {
+                        for (int i = 0; i != 2; ++i) {
+                            auto guard = co_await not_empty.scoped_lock();
+                            const auto has_one = [&box] { return !box.empty(); };
+                            auto ready = co_await not_empty.wait(has_one);
+                            static_cast<void>(ready);
+                            box.clear();
+                            not_full.notify();
+                        }
+                    };
+                    auto body = [&](muster::task_group& group) -> task<> {
+                        group.create_task(gives());
+                        group.create_task(takes());
+                        co_return;
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            }},
+        {"a producer whose clean-up shuts the queue down",
+            [] {
+                return cancelled([]() -> task<> {
+                    muster::queue<int> q(1);
+                    auto produces = [&q]() -> task<> {
+                        auto body = [&q]() -> task<> {
+                            for (int i = 0; i != 3; ++i)
+                                co_await q.put(i);
+                        };
+                        auto close = [&q]() -> task<> {
+                            q.shutdown();
+                            co_return;
+                        };
+                        co_await muster::with_cleanup(body, close);
+                    };
+                    auto consumes = [&q]() -> task<> {
+                        while (true) {
+                            auto next = co_await q.next();
+                            if (!next)
+                                break;
+                            co_await muster::sleep_for(1ms);
+                        }
+                    };
+                    auto body = [&](muster::task_group& group) -> task<> {
+                        group.create_task(produces());
+                        group.create_task(consumes());
+                        co_return;
+                    };
+                    co_await muster::with_task_group(body);
+                });
+            }},
+        {"a mutex that is unlocked, and locked again",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    auto works = [&m]() -> task<> {
+                        auto guard = co_await m.scoped_lock();
+                        guard.unlock();
+                        co_await muster::sleep_for(1ms);
+                        guard = co_await m.scoped_lock();
+                    };
+                    co_await muster::gather(works(), works());
+                });
+            }},
+        {"a race inside a race, with locks",
+            [] {
+                return try_all([]() -> task<> {
+                    muster::mutex m;
+                    auto locked = [&m](std::chrono::milliseconds d) -> task<> {
+                        auto guard = co_await m.scoped_lock();
+                        co_await muster::sleep_for(d);
+                    };
+                    auto inner = [&]() -> task<> {
+                        auto first = co_await muster::race(locked(1ms), locked(2ms));
+                        static_cast<void>(first);
+                    };
+                    auto first = co_await muster::race(inner(), nothing_after(5ms));
+                    static_cast<void>(first);
+                    auto guard = co_await m.scoped_lock();
+                });
+            }},
+        {"an outcome that is looked at, and a cancellation that comes next",
+            [] {
+                return try_all([]() -> task<> {
+                    auto ended = co_await muster::as_outcome(nothing_after(1ms));
+                    if (ended.succeeded())
+                        co_await muster::sleep_for(1ms);
                 });
             }},
     };

@@ -5,8 +5,10 @@
 
 #include <muster/event_loop.hpp>
 #include <muster/gather.hpp>
+#include <muster/io/dns.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
+#include <muster/task.hpp>
 #include <muster/testing/manual_loop.hpp>
 #include <muster/thread_pool.hpp>
 #include <muster/to_thread.hpp>
@@ -160,6 +162,21 @@ TEST_F(descriptors, a_child_that_finds_none_fails_and_its_siblings_and_other_loo
         c.options());
     EXPECT_TRUE(c.reports.empty());
     EXPECT_EQ(live_frames(), frames);
+}
+
+TEST_F(descriptors, too_few_for_a_look_up_are_not_taken_for_a_name_that_does_not_exist) {
+    muster::run([]() -> muster::task<> {
+        auto known = co_await muster::as_outcome(muster::io::resolve("localhost", "80"));
+        if (!known.succeeded())
+            co_return; // this machine has no such name, with descriptors or without
+        const few_descriptors none(0);
+        auto ended = co_await muster::as_outcome(muster::io::resolve("localhost", "80"));
+        const auto* const error = ended.error_as<muster::io::resolve_error>();
+        EXPECT_TRUE(error != nullptr) << muster::to_string(ended);
+        if (error != nullptr) {
+            EXPECT_EQ(error->code(), std::errc::too_many_files_open) << error->what();
+        }
+    }());
 }
 
 // ---- threads ----

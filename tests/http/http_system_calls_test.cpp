@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -105,22 +106,27 @@ private:
 };
 
 TEST(http_system_calls, a_socket_whose_connection_was_given_up_while_it_was_made_is_polled_no_more) {
+    using muster::testing::faulty_answer;
     const muster::testing::faulty_server server;
+    const muster::testing::faulty_server closing({.script = [](const auto&) {
+        return std::optional(faulty_answer(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", faulty_answer::ending::close));
+    }});
     const full_port full;
     muster::run([](std::string url, std::string never, std::string full_url) -> muster::task<> {
         http::client client;
+        http::client another;
         auto other = muster::create_task(get_until_the_end(client, never));
         for (int i = 0; i != 10; ++i) {
             auto waiting = muster::wait_for(get_until_the_end(client, full_url), std::chrono::milliseconds(20));
             auto ended = co_await muster::as_outcome(muster::task<int>(std::move(waiting)));
             EXPECT_TRUE(ended.failed_with<muster::timeout_error>()) << muster::to_string(ended);
             // The number of its socket is that of the next one, which is another client's.
-            http::client another;
             auto answer = co_await another.get(url);
             EXPECT_EQ(answer.status, 200);
         }
         other.cancel();
-    }(server.url("/ok"), server.url("/never"), full.url()));
+    }(closing.url("/"), server.url("/never"), full.url()));
 }
 
 } // namespace

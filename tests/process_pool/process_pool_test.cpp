@@ -25,6 +25,7 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <memory>
 #include <new>
 #include <optional>
 #include <stdexcept>
@@ -729,6 +730,25 @@ TEST_F(process_pool_test, a_loop_that_is_destroyed_ends_its_running_calls) {
     muster::set_report_handler(before);
     EXPECT_EQ(kinds, std::vector<muster::report_kind>{muster::report_kind::destroyed_pending});
     EXPECT_EQ(value_of(pool, twice(1)), 2);
+}
+
+TEST_F(process_pool_test, that_is_gone_when_a_call_made_for_it_is_awaited_gives_an_error) {
+    muster::run([]() -> muster::task<> {
+        auto pool = std::make_unique<process_pool>(sized(1));
+        auto call = muster::run_in_executor(*pool, twice(1));
+        auto task = muster::run_in_executor(*pool, twice(1)).as_task();
+        auto started = muster::start_in_executor(*pool, twice(1));
+        pool.reset();
+        const auto is_refused = [](const auto& ended) {
+            return ended.template failed_with<muster::invalid_state_error>();
+        };
+        auto first = co_await muster::as_outcome(std::move(call).as_task());
+        EXPECT_TRUE(is_refused(first)) << muster::to_string(first);
+        auto second = co_await muster::as_outcome(std::move(task));
+        EXPECT_TRUE(is_refused(second)) << muster::to_string(second);
+        auto third = co_await muster::settle(std::move(started));
+        EXPECT_TRUE(is_refused(std::get<0>(third)));
+    }());
 }
 
 // ---- queue and end ----

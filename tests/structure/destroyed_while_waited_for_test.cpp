@@ -289,6 +289,96 @@ TEST(destroyed_while_waited_for, condition_of_a_notified_task_that_wants_the_mut
         2ms);
 }
 
+TEST(destroyed_while_waited_for, mutex_of_a_condition_ends_the_waits_for_a_notification) {
+    expect_run(
+        []() -> muster::task<> {
+            auto m = std::make_unique<muster::mutex>();
+            muster::condition c(*m);
+            auto first = muster::create_task(waits_for_change(c));
+            auto second = muster::create_task(waits_for_change(c));
+            co_await muster::sleep_for(1ms);
+            m.reset();
+            auto one = co_await ending(first);
+            auto two = co_await ending(second);
+            for (const auto* ended : {&one, &two})
+                EXPECT_EQ(text_of<muster::invalid_state_error>(*ended),
+                    "the mutex of the condition was destroyed while a task waited for the condition");
+            EXPECT_FALSE(c.locked());
+            EXPECT_THROW(c.notify(), muster::invalid_state_error);
+            EXPECT_THROW(c.unlock(), muster::invalid_state_error);
+            EXPECT_THROW(static_cast<void>(c.lock()), muster::invalid_state_error);
+            auto late = co_await ending(c.wait());
+            EXPECT_TRUE(late.failed_with<muster::invalid_state_error>());
+        },
+        1ms);
+}
+
+TEST(destroyed_while_waited_for, mutex_of_a_notified_condition_ends_the_waits_for_the_mutex) {
+    expect_run(
+        []() -> muster::task<> {
+            auto m = std::make_unique<muster::mutex>();
+            muster::condition c(*m);
+            auto waiting = muster::create_task(waits_for_change(c));
+            auto cancelled = muster::create_task(waits_for_change(c));
+            co_await muster::sleep_for(1ms);
+            {
+                auto guard = co_await m->scoped_lock();
+                c.notify();
+                cancelled.cancel();
+                co_await muster::sleep_for(1ms);
+                EXPECT_FALSE(waiting.done());
+                m.reset();
+            }
+            auto ended = co_await ending(waiting);
+            EXPECT_TRUE(ended.failed_with<muster::invalid_state_error>()) << to_string(ended);
+            auto other = co_await ending(cancelled);
+            EXPECT_TRUE(cancelled.cancelled());
+        },
+        2ms);
+}
+
+TEST(destroyed_while_waited_for, mutex_and_condition_may_go_in_either_order) {
+    for (const bool mutex_first : {true, false}) {
+        expect_run(
+            [mutex_first]() -> muster::task<> {
+                auto m = std::make_unique<muster::mutex>();
+                auto c = std::make_unique<muster::condition>(*m);
+                auto waiting = muster::create_task(waits_for_change(*c));
+                co_await muster::sleep_for(1ms);
+                if (mutex_first)
+                    m.reset();
+                c.reset();
+                m.reset();
+                auto ended = co_await ending(waiting);
+                EXPECT_TRUE(ended.failed_with<muster::invalid_state_error>());
+            },
+            1ms);
+    }
+}
+
+TEST(destroyed_while_waited_for, barrier_is_what_the_error_names) {
+    expect_run(
+        []() -> muster::task<> {
+            constexpr auto text = "the barrier was destroyed while a task waited for it";
+            auto filling = std::make_unique<muster::barrier>(2);
+            auto alone = muster::create_task(comes(*filling));
+            co_await muster::sleep_for(1ms);
+            filling.reset();
+            auto of_filling = co_await ending(alone);
+            EXPECT_EQ(text_of<muster::invalid_state_error>(of_filling), text);
+            // The barrier is full, and its first task was woken and has not run yet.
+            auto full = std::make_unique<muster::barrier>(2);
+            auto first = muster::create_task(comes(*full));
+            co_await muster::sleep_for(1ms);
+            auto place = co_await full->wait();
+            EXPECT_EQ(place, 1u);
+            full.reset();
+            auto of_full = co_await ending(first);
+            EXPECT_EQ(text_of<muster::invalid_state_error>(of_full), text);
+        },
+        2ms);
+}
+
 TEST(destroyed_while_waited_for, task_group_cancels_its_tasks_and_reports_their_failures) {
     expect_run(
         []() -> muster::task<> {

@@ -849,6 +849,22 @@ TEST(faulty_server, resets_connections_beyond_its_limit_and_takes_new_ones_when_
     EXPECT_EQ(server.stats().peak_connections, 2U);
 }
 
+TEST(faulty_server, never_counts_both_connections_of_a_client_that_closes_one_before_it_makes_the_next) {
+    const faulty_server server;
+    std::vector<std::thread> clients;
+    for (int i = 0; i != 4; ++i)
+        clients.emplace_back([&] {
+            for (int n = 0; n != 300; ++n) {
+                raw_client one(server);
+                EXPECT_EQ(get(one, "/ok").status, 200);
+                one.close();
+            }
+        });
+    for (auto& c : clients)
+        c.join();
+    EXPECT_LE(server.stats().peak_connections, 4U);
+}
+
 TEST(faulty_server, finds_a_port_that_refuses) {
     std::set<std::uint16_t> ports;
     for (int i = 0; i != 20; ++i) {

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: MIT
-// Keys by SHA-256. 128 bits of the digest are kept: finding two contents that share
-// them takes 2^64 attempts.
+// Keys by the SHA-256 of libmd. 128 bits of the digest are kept: finding two contents that share them takes 2^64
+// attempts.
 #include "content_key.hpp"
-
-#include "sha256.hpp"
 
 #include <fmt/core.h>
 
+#include <array>
 #include <charconv>
+#include <cstdint>
 #include <system_error>
+
+#include <sha2.h>
 
 namespace tool {
 
 content_key::content_key(std::string_view content) {
-    const auto digest = sha256(content);
+    std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+    SHA2_CTX state;
+    ::SHA256Init(&state);
+    ::SHA256Update(&state, reinterpret_cast<const std::uint8_t*>(content.data()), content.size());
+    ::SHA256Final(digest.data(), &state);
     for (std::size_t i = 0; i != sizeof high_; ++i) {
         high_ = high_ << 8U | digest[i];
         low_ = low_ << 8U | digest[sizeof high_ + i];

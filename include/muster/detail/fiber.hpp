@@ -342,6 +342,10 @@ private:
     bool deliver(const cancel_request& request, const cancel_hold* inside) noexcept;
     fiber* deliver_here(const cancel_request& request, const cancel_hold* inside) noexcept;
     void end_cancelled() noexcept;
+    [[nodiscard]] bool is_dropped() const noexcept { return drop_ == drop_stage::dropped; }
+    enum class step_kind : std::uint8_t { plain, checked };
+    template <step_kind Kind>
+    void step_as() noexcept;
 
     /// Every change of its state, as the picture above has them.
     void go_to(fiber_state to) noexcept {

@@ -46,11 +46,19 @@ public:
     void leave_fibers_behind() noexcept {
         MUSTER_ASSERT(can_leave_fibers_behind());
         ++run_;
+        steps_ = steps::checked;
     }
+    /// True unless a step has more to do than to resume coroutines: a test observes the fibers, or some of those that
+    /// are queued may have been left behind by an earlier run.
+    [[nodiscard]] bool steps_are_plain() const noexcept { return steps_ == steps::plain; }
 
-    /// A test's observer; null on every loop but a test's.
+    /// A test's observer; null on every loop but a test's. It sees the steps that begin after it was set.
     [[nodiscard]] loop_watch* watch() const noexcept { return watch_; }
-    void set_watch(loop_watch* watch) noexcept { watch_ = watch; }
+    void set_watch(loop_watch* watch) noexcept {
+        watch_ = watch;
+        if (watch != nullptr)
+            steps_ = steps::checked;
+    }
 
     /// Work outside (a pool's job, a look-up, a promise on another thread) that will post to this loop: while there
     /// is any, a loop with nothing to do waits instead of reporting a deadlock.
@@ -74,11 +82,13 @@ private:
     friend class fiber; // it queues itself, and says when it runs
 
     static constexpr std::uint8_t most_runs = 255;
+    enum class steps : std::uint8_t { plain, checked };
 
     run_queue ready_;
     fiber* running_ = nullptr;
     loop_watch* watch_ = nullptr;
     std::uint8_t run_ = 0;
+    steps steps_ = steps::plain;
     std::int64_t external_work_ = 0;
     std::shared_ptr<mailbox> inbox_;
 };

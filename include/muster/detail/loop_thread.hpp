@@ -27,6 +27,8 @@ inline constexpr const char* post_it = "call it on the loop's thread, with loop_
 
 /// The slow half of the check. *Errors*: invalid_state_error if the loop lives and belongs to another thread.
 void check_loop_thread(loop_id home, const char* what, const char* instead);
+/// The slow half of loop_home::require_waiter.
+void check_waiting_thread(loop_id home, const char* what);
 /// The slow half of loop_home::join. *Returns* whether the loop lives.
 [[nodiscard]] bool loop_lives(loop_id id) noexcept;
 [[noreturn]] void throw_other_loop(const char* what);
@@ -51,6 +53,12 @@ public:
         if (id_ != 0 && loop_lives(id_))
             throw_other_loop(what);
         id_ = current_loop_id;
+    }
+    /// An awaitable of the primitive is about to be made, and awaited later. *Errors*: invalid_state_error if the
+    /// primitive belongs to a loop of another thread.
+    void require_waiter(const char* what) const {
+        if (id_ != current_loop_id && id_ != 0) [[unlikely]]
+            check_waiting_thread(id_, what);
     }
     /// The primitive is about to be changed, which may wake a task. *Errors*: as require_loop_thread.
     void require_thread(const char* what, const char* instead = post_it) const {

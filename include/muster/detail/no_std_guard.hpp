@@ -3,7 +3,8 @@
 
 /// \file
 /// The standard library's guards are refused for what a task has to await: they would call lock(), drop what it
-/// returns, and hold nothing. A mutex of ours is refused among others, too: `std::scoped_lock(a_std_mutex, ours)`.
+/// returns, and hold nothing. A mutex of ours is refused among others, too: `std::scoped_lock(a_std_mutex, ours)`, and
+/// so is std::lock, which uses std::unique_lock.
 ///
 ///     template <>
 ///     inline constexpr bool is_locked_by_await<mutex> = true;
@@ -23,16 +24,26 @@ inline constexpr bool is_locked_by_await = false;
 template <class T>
 concept locked_by_await = is_locked_by_await<T>;
 
+/// The refusal is a class of its own so that the compiler says it once, however often the guard is used.
+template <class... Locks>
+struct std_guard_refusal {
+    static constexpr bool is_for_semaphore = (std::is_base_of_v<semaphore, Locks> || ...);
+    static_assert(sizeof...(Locks) == 0 || is_for_semaphore,
+        "the guards of the standard library can't await: write `auto guard = co_await m.scoped_lock();`");
+    static_assert(sizeof...(Locks) == 0 || !is_for_semaphore,
+        "the guards of the standard library can't await: write `auto permit = co_await s.scoped_acquire();`");
+};
+
 template <class... Locks>
 class refused_std_guard {
 public:
     template <class... Args>
     explicit refused_std_guard(Args&&...) {
-        static_assert(sizeof...(Locks) == 0 || (std::is_base_of_v<semaphore, Locks> || ...),
-            "the guards of the standard library can't await: write `auto guard = co_await m.scoped_lock();`");
-        static_assert(sizeof...(Locks) == 0 || !(std::is_base_of_v<semaphore, Locks> || ...),
-            "the guards of the standard library can't await: write `auto permit = co_await s.scoped_acquire();`");
+        static_cast<void>(std_guard_refusal<Locks...>());
     }
+    // These two are for std::lock and std::try_lock, whose own code would fail with more errors.
+    explicit operator bool() const { return false; }
+    void release() {}
 };
 
 } // namespace detail
@@ -43,7 +54,8 @@ class std::lock_guard<L> : muster::detail::refused_std_guard<L> {
     using muster::detail::refused_std_guard<L>::refused_std_guard;
 };
 template <muster::detail::locked_by_await L>
-class std::unique_lock<L> : muster::detail::refused_std_guard<L> {
+class std::unique_lock<L> : public muster::detail::refused_std_guard<L> {
+public:
     using muster::detail::refused_std_guard<L>::refused_std_guard;
 };
 template <muster::detail::locked_by_await L>

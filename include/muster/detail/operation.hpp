@@ -4,11 +4,12 @@
 /// \file
 /// The type that the library's functions return to be awaited: it holds the arguments of an awaiter that is made when
 /// the await begins. An awaiter is part of lists and heaps and can't move; an operation can, so that it can be given to
-/// gather, wait_for and the like.
+/// gather, wait_for and the like. An object_operation is one of an object, which may be destroyed before the await.
 ///
 ///     operation<sleep_awaiter, nanoseconds> sleep_for(nanoseconds d) { return operation<...>(d); }
 
 #include <muster/config.hpp>
+#include <muster/detail/object_link.hpp>
 
 #include <cstddef>
 #include <utility>
@@ -42,6 +43,18 @@ public:
 
 private:
     kept_arguments<std::index_sequence_for<Args...>, Args...> args_;
+};
+
+/// *Errors*, when it is awaited: invalid_state_error if the object was destroyed. `Awaiter::name` is the function.
+template <class Awaiter, class Object>
+class [[nodiscard("nothing happens until it is awaited")]] object_operation {
+public:
+    explicit object_operation(object_ref<Object> of) noexcept : of_(of) {}
+
+    Awaiter operator co_await()&& { return Awaiter(of_.required(Awaiter::name)); }
+
+private:
+    object_ref<Object> of_;
 };
 
 } // namespace muster::detail

@@ -21,17 +21,17 @@ namespace muster {
 
 /// The base of these errors. A call whose time is up fails with a timeout_error, as everywhere. Copying none of
 /// them throws.
-class process_error : public std::runtime_error {
+class process_pool_error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
 /// The process ended while it made the call: it crashed, aborted, was killed, ran out of memory or called exit(). How
 /// much of the call was done is not known, and the pool does not make it again. Other calls know nothing of it.
-class worker_died_error : public process_error {
+class worker_died_error : public process_pool_error {
 public:
     worker_died_error(const std::string& what, int process, int signal, int exit_status)
-        : process_error(what),
+        : process_pool_error(what),
           process_(process),
           signal_(signal),
           exit_status_(exit_status) {}
@@ -52,9 +52,9 @@ private:
 /// The process of the call had to be killed, for a time limit or a cancellation say, and this program may not: the
 /// process runs as another user by now. It was left alone and its socket closed; whether it goes on is not known. Such
 /// a process needs a pool with CAP_KILL, or a cgroup that is killed as a whole.
-class worker_out_of_reach_error : public process_error {
+class worker_out_of_reach_error : public process_pool_error {
 public:
-    worker_out_of_reach_error(const std::string& what, int process) : process_error(what), process_(process) {}
+    worker_out_of_reach_error(const std::string& what, int process) : process_pool_error(what), process_(process) {}
     [[nodiscard]] int process() const noexcept { return process_; }
 
 private:
@@ -62,20 +62,20 @@ private:
 };
 
 /// No process could be started that makes calls; what() says why and what to do about it.
-class worker_start_error : public process_error {
+class worker_start_error : public process_pool_error {
 public:
-    using process_error::process_error;
+    using process_pool_error::process_pool_error;
 };
 
 /// An argument, a result or a message is not what it should be: larger than the limit, no CBOR, of another type than
 /// the one who reads it expects, or for a function that the other program does not have.
-class wire_error : public process_error {
+class wire_error : public process_pool_error {
 public:
-    using process_error::process_error;
+    using process_pool_error::process_pool_error;
 };
 
 /// The function threw something that is not known on this side by a registered name (see remote_exception).
-class remote_error : public process_error {
+class remote_error : public process_pool_error {
 public:
     /// One of the exceptions that a nested one holds.
     struct cause {

@@ -69,6 +69,12 @@ public:
         may_end_with_value_ = on;
         return *this;
     }
+    /// The body that is cancelled as a whole may end with an error of its own, and that is meant: it throws what it
+    /// could not undo, or gives the cancellation another type.
+    fault_options& may_end_with_an_error(bool on = true) {
+        may_end_with_error_ = on;
+        return *this;
+    }
     /// Tasks may go on when the body has ended, and that is meant: siblings that a gather leaves, a task whose handle
     /// is dropped so that the run cancels it. A shielded task may without this.
     fault_options& may_leave_tasks(bool on = true) {
@@ -86,6 +92,7 @@ public:
     [[nodiscard]] bool keeps_the_book() const noexcept { return keeps_book_; }
     [[nodiscard]] bool failure_is_meant() const noexcept { return may_fail_; }
     [[nodiscard]] bool value_is_meant() const noexcept { return may_end_with_value_; }
+    [[nodiscard]] bool error_is_meant() const noexcept { return may_end_with_error_ || may_fail_; }
     [[nodiscard]] bool left_tasks_are_meant() const noexcept { return may_leave_tasks_; }
     [[nodiscard]] std::size_t most_runs() const noexcept { return at_most_; }
 
@@ -94,6 +101,7 @@ private:
     bool keeps_book_ = false;
     bool may_fail_ = false;
     bool may_end_with_value_ = false;
+    bool may_end_with_error_ = false;
     bool may_leave_tasks_ = false;
     std::uint64_t shuffle_ = 0;
     std::size_t at_most_ = 100'000;
@@ -106,7 +114,8 @@ private:
 ///    delivered twice, or reported and delivered; a task that still ran when the body had ended; a mutex that is left
 ///    locked; a permit that was not given back; an item for which task_done() was not called, where the body calls it;
 ///    a primitive that was destroyed while a task waited for it;
-///  - of a run that was cancelled as a whole: it ended with a value, or waited for ever;
+///  - of a run that was cancelled as a whole: it ended with a value, or with an error instead of the cancellation, or
+///    waited for ever;
 ///  - of a run beside the undisturbed one: it went another way before its disturbance, or left an item in a queue that
 ///    outlives it - an earlier run has left something behind.
 ///

@@ -18,16 +18,18 @@ child_clock::child_clock(attempts& all, join_slot& slot) noexcept
           auto& clock = static_cast<child_clock&>(t);
           clock.all_->pause_is_over(clock);
       }),
-      all_(&all),
-      slot_(&slot) {}
+      number_(slot.number_),
+      all_(&all) {}
 
 attempts::limit_timer::limit_timer(attempts& a) noexcept
     : timer([](timer& t) noexcept { static_cast<limit_timer&>(t).all->strike_limit(); }),
       all(&a) {}
 
-attempts::attempts(std::optional<nanoseconds> each_within, const retry_rule* rule, call_entry& ready) noexcept
+attempts::attempts(
+    std::optional<nanoseconds> each_within, const retry_rule* rule, const slots& all, call_entry& ready) noexcept
     : each_within_(each_within),
       rule_(rule),
+      slots_(&all),
       ready_(&ready) {}
 
 void attempts::disarm(scheduler& loop) noexcept {
@@ -43,9 +45,10 @@ bool attempts::add_clock(join_slot& s, std::size_t most) noexcept {
 
 // ---- time limits ----
 
-bool attempts::begin_limit(child_clock& c) noexcept {
+bool attempts::begin_limit(join_slot& s) noexcept {
+    child_clock& c = clock_of(s);
     MUSTER_ASSERT(c.state_ == child_clock::state::idle);
-    auto& loop = scheduler::of(*c.slot_);
+    auto& loop = scheduler::of(s);
     c.limit_ = loop.now() + *each_within_;
     c.order_ = loop.take_timer_order();
     if (!next_limit_.armed() && !loop.arm(next_limit_, c.limit_, c.order_))
@@ -55,24 +58,26 @@ bool attempts::begin_limit(child_clock& c) noexcept {
     return true;
 }
 
-inline void attempts::end_limit(child_clock& c, child_clock::state then) noexcept {
+inline void attempts::end_limit(join_slot& s, child_clock::state then) noexcept {
+    child_clock& c = clock_of(s);
     MUSTER_ASSERT(c.state_ == child_clock::state::limited);
     limited_.remove(c);
     c.state_ = then;
     // A timer that is armed for a child that has ended strikes without effect; one that serves no child is disarmed, so
     // that it does not keep the loop.
     if (limited_.empty())
-        scheduler::of(*c.slot_).disarm(next_limit_);
+        scheduler::of(s).disarm(next_limit_);
 }
 
-void attempts::end_with_limit(child_clock& c) noexcept {
+void attempts::end_with_limit(join_slot& s) noexcept {
+    child_clock& c = clock_of(s);
     if (c.state_ == child_clock::state::limited) {
-        end_limit(c, child_clock::state::idle);
+        end_limit(s, child_clock::state::idle);
         return;
     }
     MUSTER_ASSERT(c.state_ == child_clock::state::expired);
     c.state_ = child_clock::state::idle;
-    outcome_base& out = *c.slot_->out_;
+    outcome_base& out = *s.out_;
     if (out.was_cancelled())
         detail_outcome_access::set_error(
             out, std::make_exception_ptr(timeout_error("the child's own time limit was exceeded")));
@@ -81,10 +86,11 @@ void attempts::end_with_limit(child_clock& c) noexcept {
 void attempts::strike_limit() noexcept {
     child_clock* const c = limited_.front();
     MUSTER_ASSERT(c != nullptr);
-    auto& loop = scheduler::of(*c->slot_);
+    join_slot& s = slot_of(*c);
+    auto& loop = scheduler::of(s);
     if (c->limit_ <= loop.now()) {
-        end_limit(*c, child_clock::state::expired);
-        c->slot_->cancel(cancel_request(cancel_reason::deadline));
+        end_limit(s, child_clock::state::expired);
+        s.cancel(cancel_request(cancel_reason::deadline));
     }
     // The heap has room: this timer has just left it.
     if (const child_clock* const next = limited_.front(); next != nullptr && !next_limit_.armed())
@@ -113,7 +119,7 @@ void attempts::pause_is_over(child_clock& c) noexcept {
     MUSTER_ASSERT(c.state_ == child_clock::state::pausing);
     c.state_ = child_clock::state::due;
     due_.push_back(c);
-    scheduler::of(*c.slot_).post(*ready_);
+    scheduler::of(slot_of(c)).post(*ready_);
 }
 
 join_slot& attempts::next_due() noexcept {
@@ -122,7 +128,7 @@ join_slot& attempts::next_due() noexcept {
     c->state_ = child_clock::state::idle;
     ++c->retries_;
     --waiting_;
-    return *c->slot_;
+    return slot_of(*c);
 }
 
 bool attempts::waits(const join_slot& s) const noexcept {

@@ -122,7 +122,7 @@ void join::take_children(child_source* source, std::span<join_watch> watches) {
         return;
     most_slots_ = gate_.most_alive(source->tasks(), options_.retry != nullptr);
     if (options_.each_within || options_.retry)
-        attempts_ = std::make_unique<attempts>(options_.each_within, options_.retry.get(), *this);
+        attempts_ = std::make_unique<attempts>(options_.each_within, options_.retry.get(), slots_, *this);
 }
 
 void join::record_durations() {
@@ -243,10 +243,13 @@ void join::fill() noexcept {
 /// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
 void join::start_given() noexcept {
     while (next_ != source_->tasks() && phase_ < phase::children_asked && input_ == input::goes_on) {
-        if (join_slot* const s = slots_.take_free()) [[likely]]
-            start_next(*s);
-        else
-            start_one();
+        join_slot* const s = take_slot();
+        if (s == nullptr) [[unlikely]] {
+            input_ = input::ended;
+            input_failed(std::make_exception_ptr(std::bad_alloc()));
+            return;
+        }
+        start_next(*s);
     }
 }
 
@@ -299,7 +302,7 @@ void join::start_one() noexcept {
     }
 }
 
-join_slot* join::take_slot() noexcept {
+inline join_slot* join::take_slot() noexcept {
     if (join_slot* const s = slots_.take_free()) [[likely]]
         return s;
     join_slot* const s = slots_.make(*loop_, *this, most_slots_);

@@ -15,21 +15,24 @@
 
 namespace muster::testing::faulty {
 
-void server_thread::accept_some() {
-    for (int i = 0; i != 64; ++i) {
+/// *Returns* how many were accepted.
+std::size_t server_thread::accept_some() {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i != accepted_.size(); ++i) {
         owned_fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (socket.get() >= 0) {
-            admit(std::move(socket));
+            accepted_[count++] = std::move(socket);
         } else if (errno == EAGAIN) {
-            return;
+            break;
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             // The waiting connection keeps the listener readable: looking away for a moment keeps the loop from
             // spinning.
             pause_accepting(true);
-            return;
+            break;
         }
         // Any other error is that of a connection that broke while it waited.
     }
+    return count;
 }
 
 void server_thread::pause_accepting(bool paused) noexcept {

@@ -5,9 +5,12 @@
 #include "testing/faulty_server/server_thread.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <new>
+#include <span>
 #include <system_error>
+#include <utility>
 
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -62,20 +65,34 @@ void server_thread::have_reported(int fd, std::uint64_t id, std::uint32_t events
 
 void server_thread::run() {
     pthread_setname_np(pthread_self(), "faulty_server");
-    std::array<epoll_event, 256> events{};
     while (!stopping_) {
-        const int ready =
-            ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), milliseconds_to_wait());
-        MUSTER_ASSERT(ready >= 0 || errno == EINTR);
-        now_ = clock::now();
-        for (int i = 0; i < ready; ++i)
-            on_event(events[static_cast<std::size_t>(i)]);
+        look_at_events(milliseconds_to_wait());
+        if (std::exchange(clients_wait_, false)) {
+            const std::size_t count = accept_some();
+            // A client that closes a connection before it makes another has at no time both, so the ends that have come
+            // by now are seen before the new connections count.
+            constexpr int most_looks = 16;
+            for (int i = 0; i != most_looks && look_at_events(0); ++i) {}
+            for (auto& socket : std::span(accepted_).first(count))
+                admit(std::move(socket));
+        }
         on_timers();
     }
     listener_.reset();
     connections_.clear();
     timers_.clear();
     count([](auto& s) { s.open_connections = 0; });
+}
+
+/// *Returns* whether there may be more events than were looked at.
+bool server_thread::look_at_events(int timeout) {
+    std::array<epoll_event, 256> events{};
+    const int ready = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+    MUSTER_ASSERT(ready >= 0 || errno == EINTR);
+    now_ = clock::now();
+    for (int i = 0; i < ready; ++i)
+        on_event(events[static_cast<std::size_t>(i)]);
+    return ready == static_cast<int>(events.size()) && !stopping_;
 }
 
 int server_thread::milliseconds_to_wait() const {
@@ -111,7 +128,7 @@ void server_thread::on_event(const epoll_event& event) {
     if (id == wake_id)
         return;
     if (id == listener_id) {
-        accept_some();
+        clients_wait_ = true;
         return;
     }
     const auto found = connections_.find(id);

@@ -73,6 +73,7 @@ private:
     // the loop
     void have_reported(int fd, std::uint64_t id, std::uint32_t events);
     void run();
+    bool look_at_events(int timeout);
     [[nodiscard]] int milliseconds_to_wait() const;
     void on_event(const epoll_event& event);
     void on_timers();
@@ -83,7 +84,7 @@ private:
     void clear_timer(connection& c) noexcept;
 
     // connections
-    void accept_some();
+    [[nodiscard]] std::size_t accept_some();
     void pause_accepting(bool paused) noexcept;
     void admit(owned_fd socket);
     void refuse_connection(const owned_fd& socket);
@@ -150,7 +151,9 @@ private:
     std::uint64_t next_id_ = listener_id + 1;
     std::uint64_t scripted_ = 0; // requests that the script was asked about
     std::optional<clock::time_point> accept_again_;
-    clock::time_point now_{}; // when this round of the loop began
+    bool clients_wait_ = false;         ///< to be accepted
+    std::array<owned_fd, 64> accepted_; ///< and not admitted yet
+    clock::time_point now_{};           // when this round of the loop began
     std::array<char, 65536> buffer_{};
 
     mutable std::mutex stats_mutex_;

@@ -91,6 +91,43 @@ TEST(map_attempts, no_new_child_begins_while_four_times_the_limit_wait) {
         3s);
 }
 
+namespace {
+
+/// *Returns* what the std::invalid_argument says that `act` throws.
+template <class Act>
+std::string refused_as(Act act) {
+    try {
+        static_cast<void>(act());
+    } catch (const std::invalid_argument& e) {
+        return e.what();
+    }
+    return "nothing was thrown";
+}
+
+} // namespace
+
+TEST(map_attempts, nan_is_said_to_be_no_number_and_not_a_negative_time) {
+    const auto nan = std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN());
+    expect_run(
+        [nan]() -> muster::task<> {
+            std::vector<muster::task<int>> none;
+            auto pending = muster::gather(std::move(none));
+            EXPECT_EQ(refused_as([&] { return std::move(pending).within(nan); }),
+                "within: the time is not a number (NaN): pass a time");
+            EXPECT_EQ(refused_as([&] { return std::move(pending).each_within(nan); }),
+                "each_within: the time is not a number (NaN): pass a time");
+            EXPECT_EQ(refused_as([&] { return std::move(pending).rate(1, nan); }),
+                "rate: the window is not a number (NaN): pass a time");
+            EXPECT_EQ(
+                refused_as([&] { return std::move(pending).within(-1ms); }), "within: the time must not be negative");
+            EXPECT_EQ(refused_as([&] { return muster::retry_policy(1).first_delay(nan); }),
+                "first_delay is not a number (NaN): pass a time");
+            auto values = co_await std::move(pending);
+            EXPECT_EQ(values.size(), 0u);
+        },
+        0ms);
+}
+
 TEST(map_attempts, nan_is_no_duration) {
     const auto nan = std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN());
     expect_run(

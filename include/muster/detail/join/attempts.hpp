@@ -33,7 +33,8 @@ class attempts;
 ///      |              end() of the attempt         end() of the attempt
 ///      +------------------+----------------------------+
 ///     idle --plan_another()--> pausing --the pause is over--> due --next_due()--> idle
-struct child_clock : timer, list_hook<child_clock> {
+/// A hundred thousand of them are touched in the order in which the children begin and end, so each is one cache line.
+struct alignas(64) child_clock : list_hook<child_clock>, timer {
     enum class state : std::uint8_t {
         idle,
         limited, ///< in the list of the limits that run
@@ -44,18 +45,20 @@ struct child_clock : timer, list_hook<child_clock> {
 
     child_clock(attempts& all, join_slot& slot) noexcept;
 
+    state state_ = state::idle;
+    std::uint32_t number_;      ///< its slot's
+    std::uint32_t retries_ = 0; ///< attempts after the first
     attempts* all_;
-    join_slot* slot_;
-    std::size_t retries_ = 0; ///< attempts after the first
     nanoseconds limit_{0};    ///< when its time is up
     std::uint64_t order_ = 0; ///< its place among timers of that time
-    state state_ = state::idle;
 };
+static_assert(sizeof(void*) != 8 || sizeof(child_clock) == 64);
 
 class attempts {
 public:
-    /// `ready` is posted when the next attempt of a child is due.
-    attempts(std::optional<nanoseconds> each_within, const retry_rule* rule, call_entry& ready) noexcept;
+    /// Of the children in `all`. `ready` is posted when the next attempt of one is due.
+    attempts(
+        std::optional<nanoseconds> each_within, const retry_rule* rule, const slots& all, call_entry& ready) noexcept;
 
     /// Disarms all timers. Before the loop's own end.
     void disarm(scheduler& loop) noexcept;
@@ -65,11 +68,11 @@ public:
     /// A child begins: it has not been tried before.
     void begin_child(join_slot& s) noexcept { clock_of(s).retries_ = 0; }
     /// An attempt begins. *Returns* false without memory for its limit.
-    [[nodiscard]] bool begin(join_slot& s) noexcept { return !each_within_ || begin_limit(clock_of(s)); }
+    [[nodiscard]] bool begin(join_slot& s) noexcept { return !each_within_ || begin_limit(s); }
     /// The attempt has ended: what its limit cancelled has failed with timeout_error.
     void end(join_slot& s) noexcept {
-        if (child_clock& c = clock_of(s); c.state_ != child_clock::state::idle)
-            end_with_limit(c);
+        if (clock_of(s).state_ != child_clock::state::idle)
+            end_with_limit(s);
     }
     /// *Returns* whether the attempt failed in a way that is worth another one. *Errors*: what the rule's function
     /// throws.
@@ -97,14 +100,16 @@ private:
     };
 
     [[nodiscard]] child_clock& clock_of(const join_slot& s) const noexcept { return clocks_[s.number_]; }
-    [[nodiscard]] bool begin_limit(child_clock& c) noexcept;
-    void end_with_limit(child_clock& c) noexcept;
+    [[nodiscard]] join_slot& slot_of(const child_clock& c) const noexcept { return (*slots_)[c.number_]; }
+    [[nodiscard]] bool begin_limit(join_slot& s) noexcept;
+    void end_with_limit(join_slot& s) noexcept;
     void strike_limit() noexcept;
-    void end_limit(child_clock& c, child_clock::state then) noexcept;
+    void end_limit(join_slot& s, child_clock::state then) noexcept;
     void pause_is_over(child_clock& c) noexcept;
 
     std::optional<nanoseconds> each_within_;
     const retry_rule* rule_;
+    const slots* slots_;
     call_entry* ready_;
     chunks<child_clock> clocks_; ///< by the slots' numbers
     intrusive_list<child_clock> limited_;

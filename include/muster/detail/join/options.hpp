@@ -40,18 +40,18 @@ public:
     /// Each child, and each attempt of it, has this long; then it fails with timeout_error.
     template <class Rep, class Period>
     Self each_within(std::chrono::duration<Rep, Period> d) && {
-        if (!(d.count() >= 0)) // NaN is no duration
+        if (d.count() < 0)
             throw_bad_option("each_within: the time must not be negative");
-        options_.each_within = clamp_to_nanoseconds(d);
+        options_.each_within = clamp_to_nanoseconds(d, "each_within: the time");
         return self();
     }
     /// All of it has this long: what has not ended then is cancelled or not started with reason deadline. The
     /// throwing forms throw timeout_error; settle keeps what was finished.
     template <class Rep, class Period>
     Self within(std::chrono::duration<Rep, Period> d) && {
-        if (!(d.count() >= 0))
+        if (d.count() < 0)
             throw_bad_option("within: the time must not be negative");
-        options_.within = clamp_to_nanoseconds(d);
+        options_.within = clamp_to_nanoseconds(d, "within: the time");
         return self();
     }
     /// At most n attempts, retries included, begin in any stretch of `window`.
@@ -59,10 +59,10 @@ public:
     Self rate(std::size_t n, std::chrono::duration<Rep, Period> window) && {
         if (n == 0)
             throw_bad_option("rate(0, ...) would start nothing: give at least 1");
-        if (!(window.count() > 0))
+        if (window.count() <= 0)
             throw_bad_option("rate: the window must be longer than zero");
+        options_.rate_window = clamp_to_nanoseconds(window, "rate: the window");
         options_.rate = n;
-        options_.rate_window = clamp_to_nanoseconds(window);
         return self();
     }
     /// Once k have failed no more are started, and those that run are cancelled (reason: stopped).

@@ -74,13 +74,10 @@ public:
     /// Makes another; `most` is how many may be wanted. *Returns* null without memory.
     template <class... Args>
     [[nodiscard]] T* make(std::size_t most, Args&... args) noexcept {
-        try {
-            if (made_ % chunk_size == 0)
-                add_chunk(std::min(chunk_size, most - made_));
-        } catch (const std::bad_alloc&) {
+        if (made_ % chunk_size == 0 && !add_chunk(std::min(chunk_size, most - made_))) [[unlikely]]
             return nullptr;
-        }
-        return std::construct_at(&(*this)[made_++], args...);
+        ++made_;
+        return std::construct_at(free_room_++, args...);
     }
 
 private:
@@ -92,18 +89,26 @@ private:
         std::size_t room = 0;
     };
 
-    void add_chunk(std::size_t room) {
-        if (made_ == 0) {
-            if (first_.items == nullptr)
-                first_ = chunk(std::allocator<T>().allocate(room), room);
-            return;
+    [[gnu::noinline, gnu::cold]] bool add_chunk(std::size_t room) noexcept {
+        try {
+            if (made_ == 0) {
+                if (first_.items == nullptr)
+                    first_ = chunk(std::allocator<T>().allocate(room), room);
+                free_room_ = first_.items;
+            } else {
+                more_.reserve(more_.size() + 1);
+                more_.push_back(chunk(std::allocator<T>().allocate(room), room));
+                free_room_ = more_.back().items;
+            }
+            return true;
+        } catch (const std::bad_alloc&) {
+            return false;
         }
-        more_.reserve(more_.size() + 1);
-        more_.push_back(chunk(std::allocator<T>().allocate(room), room));
     }
 
     chunk first_;
     std::vector<chunk> more_;
+    T* free_room_ = nullptr; ///< where the next object of the last chunk is made
     std::size_t made_ = 0;
     bool lent_ = false;
 };
