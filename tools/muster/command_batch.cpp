@@ -232,8 +232,10 @@ void command_batch::prepare(muster::command& what, job& j, details& d, bool is_e
         what.on_start([&d](pid_t pid) { d.pid = pid; });
     }
     if (options_.block_size != 0)
-        what.stdin_bytes(options_.retries == 0 && options_.failed_file.empty() ? std::exchange(j.line.parts.front(), {})
-                                                                               : j.line.parts.front());
+        // A host may be lost before the command has begun there, and another one then needs the block.
+        what.stdin_bytes(options_.retries == 0 && options_.failed_file.empty() && !is_elsewhere
+                             ? std::exchange(j.line.parts.front(), {})
+                             : j.line.parts.front());
     if (!options_.stdin_from.empty())
         what.stdin_file(options_.stdin_from);
     if (options_.has_terminal)
