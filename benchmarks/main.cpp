@@ -17,6 +17,7 @@ void add_waits();
 void add_cancellations();
 void add_handovers();
 void add_memory();
+void add_nested();
 
 namespace {
 
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
     add_waits();
     add_cancellations();
     add_handovers();
+    add_nested();
     add_memory();
     table reporter;
     benchmark::RunSpecifiedBenchmarks(&reporter);

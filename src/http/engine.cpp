@@ -210,7 +210,7 @@ void engine::curl_is_due() noexcept {
     const auto keep = shared_from_this();
     {
         const curl_loop::call on_stack(loop_);
-        shared_.may_be_unpacked = shared_by_transfers::unpacked_at_a_time;
+        shared_.work_left = shared_by_transfers::work_of_a_turn;
         loop_.run_due();
         // One that unpacks more than it may is noted again, behind those that are noted now.
         const transfer* const last = shared_.noted.back();

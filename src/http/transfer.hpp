@@ -80,9 +80,10 @@ struct shared_by_transfers {
     muster::detail::intrusive_list<transfer, is_noted> noted;
     known_connections connections;
     CURLSH* cookies = nullptr; ///< null if none are kept
-    /// How many bytes the transfers may unpack until libcurl is called the next time.
-    static constexpr std::size_t unpacked_at_a_time = std::size_t{1} << 20;
-    std::size_t may_be_unpacked = unpacked_at_a_time;
+    /// How many bytes the transfers may unpack until libcurl is called the next time. Each piece of a body costs
+    /// something, also if it is as it was sent.
+    static constexpr std::size_t work_of_a_turn = std::size_t{1} << 20;
+    std::size_t work_left = work_of_a_turn;
 };
 
 /// Each transfer is in one of the engine's lists by its phase; and beside that perhaps in the list of the noted ones.
@@ -147,11 +148,11 @@ public:
     void ended_with(std::exception_ptr error) noexcept { failure_ = std::move(error); }
     /// The transfer has left libcurl.
     void stop_receiving_pause() noexcept { receiving_ = receiving::flows; }
-    /// *Returns* whether it must not go on before others have had their turn, because much was unpacked at once.
+    /// *Returns* whether it must not go on before others have had their turn, because much was done at once.
     [[nodiscard]] bool has_to_wait_its_turn() const noexcept {
-        return receiving_ == receiving::waits_for_turn && shared_.may_be_unpacked == 0;
+        return receiving_ == receiving::waits_for_turn && shared_.work_left == 0;
     }
-    /// It may unpack again.
+    /// It may go on.
     void begin_turn() noexcept {
         if (receiving_ == receiving::waits_for_turn)
             receiving_ = receiving::flows;
@@ -214,7 +215,7 @@ private:
     enum class receiving {
         flows,
         waits_for_room, ///< nobody has read what came
-        waits_for_turn  ///< a few bytes are unpacked to many: the loop must not be held up by that
+        waits_for_turn  ///< a few bytes are unpacked to many, or come one by one: the loop must not be held up by that
     };
     /// Why the request is to be sent once more.
     enum class resend {

@@ -32,6 +32,10 @@ namespace {
 
 /// The body of an error's answer is kept for messages, not for its own sake.
 constexpr std::size_t error_body_kept = std::size_t{64} << 10;
+/// So much more than its bytes a line of headers counts (RFC 9113, 6.5.2), and a piece of a body: many small ones take
+/// time, too.
+constexpr std::size_t cost_of_a_line = 32;
+constexpr std::size_t cost_of_a_piece = 128;
 /// Once so much of a streamed body waits to be read, no more is taken from the connection.
 constexpr std::size_t most_arrived = std::size_t{64} << 10;
 /// As much of a redirect's own body is read, so that its connection can be used again.
@@ -204,7 +208,7 @@ std::size_t transfer::on_header(char* bytes, std::size_t size, std::size_t count
 bool transfer::take_header(std::string_view line) {
     if (!is_wanted())
         return false;
-    header_bytes_ += line.size();
+    header_bytes_ += line.size() + cost_of_a_line;
     if (clock_.phase() == waits_for::first_byte)
         wait_for(waits_for::more);
     else
@@ -488,9 +492,10 @@ transfer::taken transfer::take_body(std::string_view piece) {
 /// Unpacks a piece, which after a pause is the same one again, perhaps with more behind it.
 unpacking transfer::decode(std::string_view piece) {
     const decoded_sink into = [this](std::string_view unpacked) { return deliver(unpacked); };
-    auto& work = shared_.may_be_unpacked;
-    if (decoder_.unpacks() && work == 0)
+    auto& work = shared_.work_left;
+    if (work == 0)
         return unpacking::pauses;
+    work -= std::min(work, cost_of_a_piece);
     if (begun_ != 0) {
         MUSTER_ASSERT(begun_ <= piece.size());
         if (const auto next = decoder_.go_on(into, work); next != unpacking::goes_on)

@@ -108,8 +108,12 @@ void answer_reader::run() noexcept {
 void answer_reader::read_one(worker_handle& w) noexcept {
     auto& j = *w.call();
     try {
-        const auto answer = w.take_answer();
-        conclude(j, wire::read(answer->body(), settings_.value_limit));
+        // The bytes of the message go before the value is made of them: both may be as large as a message may be.
+        const auto answer = [&] {
+            const auto message = w.take_answer();
+            return wire::read(message->body(), settings_.value_limit);
+        }();
+        conclude(j, answer);
         w.answer_was_read(nullptr);
     } catch (...) {
         w.answer_was_read(std::current_exception());

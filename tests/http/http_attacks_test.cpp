@@ -22,8 +22,8 @@ namespace {
 
 class http_attacks : public http_client {};
 
-constexpr std::size_t unpacked_size = std::size_t{40} << 20;
-/// As much is unpacked in a turn as shared_by_transfers says, and what the layers have begun.
+constexpr std::size_t unpacked_size = std::size_t{8} << 20;
+/// As much is done in a turn as shared_by_transfers says, and what the layers have begun.
 constexpr std::size_t most_in_a_turn = (std::size_t{1} << 20) + 6 * (std::size_t{16} << 10);
 
 struct bomb {
@@ -219,6 +219,37 @@ TEST_F(http_attacks, a_bomb_that_is_cut_off_or_too_large_ends_as_it_must_between
         EXPECT_EQ(whole.body.size(), unpacked_size);
     };
     run(body, http::client_options().timeout(60s));
+}
+
+TEST_F(http_attacks, a_body_that_comes_byte_by_byte_is_taken_a_few_thousand_pieces_at_a_time) {
+    constexpr std::size_t pieces = 40'000;
+    std::string chunks;
+    for (std::size_t i = 0; i != pieces; ++i)
+        chunks += std::string("1\r\n\0\r\n", 6);
+    const auto answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n";
+    const scripted_server server([&](const asked&) { return answer; });
+    const auto body = [&](http::client& client) -> muster::task<> {
+        counted_zeros count;
+        bool done = false;
+        auto watching = muster::create_task(most_between_turns(count, done));
+        auto ask = http::request(server.url()).body_to([&](std::string_view piece) { count.take(piece); });
+        const auto reply = co_await client.send(std::move(ask));
+        done = true;
+        const auto most = co_await watching;
+        EXPECT_EQ(reply.body_size, pieces);
+        EXPECT_EQ(count.size(), pieces);
+        EXPECT_LE(most, 8192u);
+    };
+    run(body, http::client_options().timeout(60s));
+}
+
+TEST_F(http_attacks, a_few_thousand_headers_are_too_many) {
+    std::string headers;
+    for (int i = 0; i != 9000; ++i)
+        headers += "X: y\r\n";
+    const scripted_server server(
+        [&](const asked&) { return "HTTP/1.1 200 OK\r\n" + headers + "Content-Length: 2\r\n\r\nok"; });
+    expect_error<http::too_large_error>(server.url());
 }
 
 } // namespace

@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -175,5 +177,25 @@ TEST(event, of_a_hundred_thousand_waiters_wakes_each) {
         EXPECT_EQ(went_on, 0u);
         co_await all.back();
         EXPECT_EQ(went_on, 100'000u);
+    });
+}
+
+// g++ 12 destroys the operands of such an expression twice: a wait must need no destructor.
+static_assert(std::is_trivially_destructible_v<decltype(std::declval<muster::event&>().wait())>);
+
+TEST(event, may_be_chosen_where_it_is_awaited) {
+    muster::event other;
+    stage s;
+    s.run([&other](stage& st) -> task<> {
+        for (const bool first : {true, false}) {
+            auto waits = [](stage& on, muster::event& second, bool take_first) -> task<> {
+                co_await (take_first ? on.e.wait() : second.wait());
+            };
+            auto h = muster::create_task(waits(st, other, first));
+            co_await muster::yield();
+            EXPECT_FALSE(h.done());
+            (first ? st.e : other).set();
+            co_await h;
+        }
     });
 }

@@ -62,7 +62,8 @@ public:
     client_options& resolver(name_resolver look_up);
     /// The largest body, unpacked; a larger one is a too_large_error. 64 MiB unless it is set; see no_limit.
     client_options& body_limit(std::uint64_t bytes) noexcept;
-    /// The most that all headers of a request's answers may be, 256 KiB unless it is set.
+    /// The most that all headers of a request's answers may be, 256 KiB unless it is set. Each line counts 32 bytes
+    /// more than it has.
     client_options& header_limit(std::uint64_t bytes) noexcept;
     /// How long an attempt of a request may take that does not say so itself, its wait for a connection, its redirects
     /// and its body included; for ever unless it is set. *Errors*, of the five limits: std::invalid_argument unless
