@@ -36,7 +36,7 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | --limit | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --delimiter | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac

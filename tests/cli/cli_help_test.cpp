@@ -104,8 +104,8 @@ TEST_F(muster_help, help_is_within_80_columns_and_has_no_words_of_the_parser) {
             EXPECT_FALSE(contains(text, words)) << words;
     }
     const auto text = said({"run", "--help"});
-    EXPECT_LT(text.find("Common options:"), text.find("  -j,--limit N"));
-    EXPECT_LT(text.find("  -j,--limit N"), text.find("When to stop:"));
+    EXPECT_LT(text.find("Common options:"), text.find("  -j,-P,--limit,--jobs,--max-procs N"));
+    EXPECT_LT(text.find("  -j,-P,--limit,--jobs,--max-procs N"), text.find("When to stop:"));
     EXPECT_FALSE(contains(text, "Other options:"));
     EXPECT_TRUE(contains(text, "Options stand before the template."));
 }

@@ -3,6 +3,7 @@
 // CLI11 and usage_error into messages and exit statuses; the command that was chosen decides whose help they point to.
 #include "command_line.hpp"
 
+#include "advice.hpp"
 #include "streams.hpp"
 #include "units.hpp"
 #include "words.hpp"
@@ -143,6 +144,8 @@ std::string about_unknown(const CLI::App& app, const std::string& word) {
         for (const auto* command : app.get_subcommands(nullptr))
             known.push_back(command->get_name());
     }
+    if (const auto advice = is_option ? advice_on(app.get_name(), word) : std::string_view(); !advice.empty())
+        return fmt::format("there is no option '{}': {}\nSee {}", word, advice, help_command_of(app));
     // There is no suggestion for a short option: all letters are equally far from it.
     const bool is_letter = is_option && !word.starts_with("--");
     const auto meant = is_letter ? std::nullopt : nearest(word.substr(0, word.find('=')), known);

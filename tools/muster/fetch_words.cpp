@@ -131,7 +131,8 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("-f,--file", file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
         ->type_name("FILE");
     app.add_flag("--no-encode", not_encoded, "put inputs into the URL as they are, not %-encoded");
-    batch_words::describe(app, "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m (none)",
+    batch_words::describe(app, "-j,--limit", "request", "at most N at once (32)",
+        "time for each attempt: 500ms, 2s, 1m (none)",
         "a failed look-up, a refused or broken connection, an answer that is cut off, a time-out, a status of 5xx, "
         "429 or 408, if it is safe to repeat the "
         "request; not before the server's Retry-After");

@@ -124,6 +124,11 @@ std::optional<placeholders::found> placeholders::parse(std::string_view text, st
 }
 
 std::optional<placeholders::found> placeholders::at(std::string_view text, std::size_t place) const {
+    if (own_word.empty() && text.substr(place).starts_with("{=") && text.find("=}", place) != std::string_view::npos)
+        throw usage_error(
+            fmt::format("the template has {}: there are no expressions of Perl here. {{.}} {{/}} {{//}} {{/.}} "
+                        "are parts of the input, a shell has ${{NAME%.gz}}; with -I WORD braces are text",
+                text.substr(place, text.find("=}", place) + 2 - place)));
     const auto f = parse(text, place);
     if (f && on_standard_input && f->what.what != placeholder::form::number && f->what.what != placeholder::form::slot)
         throw usage_error(fmt::format(

@@ -35,8 +35,8 @@ bool is_standard_input(const run_options& o) { return !o.inputs && (o.file.empty
 
 line_rules rules_for(const run_options& o) {
     auto rules = o.words.empty() ? line_rules::commands() : line_rules::inputs('\n');
-    if (o.nul_separated)
-        rules.end = '\0';
+    if (o.line_end)
+        rules.end = *o.line_end;
     return rules;
 }
 
@@ -139,8 +139,8 @@ private:
 void check(const run_options& o) {
     if (o.inputs && !o.file.empty())
         throw usage_error("give inputs after ::: or -f FILE, not both");
-    if (o.inputs && o.nul_separated)
-        throw usage_error("-0 says how lines of a file or of standard input end; inputs after ::: have no lines");
+    if (o.inputs && o.line_end)
+        throw usage_error("-0 and -d say how lines of a file or of standard input end; inputs after ::: have no lines");
     if (is_standard_input(o) && o.file.empty() && is_terminal(STDIN_FILENO))
         throw usage_error(
             o.words.empty()

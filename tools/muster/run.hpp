@@ -26,7 +26,7 @@ struct run_options : batch_options {
     std::optional<std::vector<input_list>> inputs; ///< after :::
     std::string file;                              ///< lines from there; empty: standard input
     std::string word_like_an_option;               ///< a word of the template that may have been meant for muster
-    bool nul_separated = false;
+    std::optional<char> line_end;                  ///< of a file or of standard input, instead of a line feed
     bool keep_order = false;
     bool ungrouped = false;
     bool dry_run = false;

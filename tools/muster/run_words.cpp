@@ -8,10 +8,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <ranges>
+#include <string_view>
 #include <utility>
 
 namespace tool {
@@ -28,7 +31,8 @@ constexpr const char* usage_of_run = "Usage: muster run [OPTIONS] TEMPLATE ::: I
 option_groups groups_of_run() {
     return {{"Common options", {"--help", "--limit", "--file", "--keep-order", "--dry-run", "--retries", "--timeout",
                                    "--jsonl", "--resume", "--quiet"}},
-        {"Inputs", {"--null", "--max-args", "--xargs", "--colsep", "--csv", "--header", "-I", "--pipe", "--block"}},
+        {"Inputs", {"--null", "--delimiter", "--link", "--max-args", "--xargs", "--colsep", "--csv", "--header", "-I",
+                       "--pipe", "--block"}},
         {"Commands", {"--shell", "--stdin-from", "--tty", "--grace", "--linger", "--max-output", "--nice"}},
         {"Output", {"--ungroup", "--line-buffer", "--tag", "--tagstring", "--results", "--failed", "--trace",
                        "--spool-limit", "--log-mode", "--ledger", "--progress", "--bar", "--no-progress"}},
@@ -36,14 +40,28 @@ option_groups groups_of_run() {
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }
 
+/// "," or "\\t".
+char delimiter_of(const std::string& text) {
+    if (text.size() == 1)
+        return text.front();
+    constexpr std::pair<std::string_view, char> escapes[] = {{"\\n", '\n'}, {"\\t", '\t'}, {"\\0", '\0'}};
+    const auto* known = std::ranges::find(escapes, text, &std::pair<std::string_view, char>::first);
+    if (known == std::ranges::end(escapes))
+        throw usage_error(fmt::format("-d: '{}' will not do: give one character, \\n, \\t or \\0", text));
+    return known->second;
+}
+
 } // namespace
 
 void run_words::describe(CLI::App& app) {
     app.prefix_command();
     app.formatter(std::make_shared<grouped_help>(usage_of_run, groups_of_run()));
-    app.add_option("-f,-a,--file", file, "read lines from FILE; - is standard input")->type_name("FILE");
+    app.add_option("-f,-a,--file", files, "read lines from FILE; - is standard input")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
     app.add_flag("-0,--null", nul_separated, "lines end with a NUL, as find -print0 writes them");
-    batch_words::describe(app, "command", "at most N at once (as many as there are processors)",
+    batch_words::describe(app, "-j,-P,--limit,--jobs,--max-procs", "command",
+        "at most N at once (as many as there are processors)",
         "time for each attempt: 500ms, 2s, 1m; what takes longer is ended (none)",
         "an exit status other than 0, a signal or a time-out");
     app.add_option("--grace", grace, "time between SIGTERM and SIGKILL for what is to be ended (5s)")
@@ -65,6 +83,9 @@ void run_words::describe(CLI::App& app) {
     app.add_option("-n,-N,--max-args", max_args, "give each command up to N inputs; {} stands for all of them")
         ->type_name("N");
     app.add_flag("-X,--xargs", as_many_as_fit, "give each command as many inputs as fit");
+    app.add_option("-d,--delimiter", delimiter, "inputs end with the character C, \\n, \\t or \\0, instead of lines")
+        ->type_name("C");
+    app.add_flag("--link", linked, "put the lists behind ::: side by side, as :::+ does, instead of combining them");
     app.add_option("-C,--colsep", colsep, "cut lines into columns {1}, {2}... at SEP: a character or an expression")
         ->type_name("SEP");
     app.add_flag("--csv", csv, "lines are CSV: columns behind commas, in quotes where needed");
@@ -83,6 +104,8 @@ void run_words::describe(CLI::App& app) {
     app.add_option("--nice", nice, "run the commands with a niceness that is higher by N")->type_name("N");
     app.add_flag("--dry-run", dry_run, "print the commands and run none");
     take_last_of_repeated(app);
+    // Of lists none is dropped: understand() refuses a second one.
+    app.get_option("--file")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     app.footer(std::string("In the template {} is the input, {.} the input without extension, {/} its last\n"
                            "component, {//} its directory, {/.} its last component without extension, {#}\n"
                            "its number, {%} the place it runs in, from 1 to the limit; {1} and {name} are\n"
@@ -104,15 +127,28 @@ void run_words::describe(CLI::App& app) {
 run_options run_words::understand(std::vector<std::string> template_words) const {
     run_options o;
     batch_words::understand(o);
+    if (files.size() > 1)
+        throw usage_error(fmt::format("-f is given {} times: several lists stand behind :::: ({})", files.size(),
+            ":::: FILE FILE for combinations, --link for side by side"));
+    const auto file = files.empty() ? std::string() : files.front();
     if (template_words == std::vector<std::string>{"-"} && file.empty() && !inputs) {
         o.file = "-";
         template_words.clear();
     }
     o.words = std::move(template_words);
     o.inputs = inputs;
+    if (linked && (!inputs || inputs->size() < 2))
+        throw usage_error("--link puts the lists behind ::: side by side: give at least two");
+    for (std::size_t i = 1; linked && i < inputs->size(); ++i)
+        (*o.inputs)[i].beside = true;
     if (!file.empty())
         o.file = file;
-    o.nul_separated = nul_separated;
+    if (!delimiter.empty())
+        o.line_end = delimiter_of(delimiter);
+    if (nul_separated)
+        o.line_end = '\0';
+    if (nul_separated && !delimiter.empty())
+        throw usage_error("-0 and -d exclude each other");
     o.keep_order = keep_order;
     o.ungrouped = ungrouped;
     o.dry_run = dry_run;
@@ -148,8 +184,7 @@ run_options run_words::understand(std::vector<std::string> template_words) const
         if (!word.empty())
             o.shell.emplace_back(word.begin(), word.end());
     }
-    if (nul_separated)
-        o.failed_end = '\0';
+    o.failed_end = o.line_end.value_or('\n');
     o.resume = resume;
     o.jsonl = jsonl;
     if (!grace.empty())

@@ -21,7 +21,9 @@
 namespace tool {
 
 struct run_words : batch_words {
-    std::string file;
+    std::vector<std::string> files;
+    std::string delimiter;
+    bool linked = false;
     std::string grace;
     std::string linger;
     bool nul_separated = false;

@@ -42,9 +42,9 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 } // namespace
 
-void batch_words::describe(CLI::App& app, const std::string& each, const std::string& limit_text,
-    const std::string& timeout_text, const std::string& retried) {
-    app.add_option("-j,--limit", limit, limit_text)->type_name("N");
+void batch_words::describe(CLI::App& app, const std::string& limit_names, const std::string& each,
+    const std::string& limit_text, const std::string& timeout_text, const std::string& retried) {
+    app.add_option(limit_names, limit, limit_text)->type_name("N");
     app.add_option("--timeout", timeout, timeout_text)->type_name("TIME");
     app.add_option("--deadline", deadline, "time for everything; what has not ended then is cancelled")
         ->type_name("TIME");
@@ -141,6 +141,10 @@ void batch_words::understand(batch_options& o) const {
 
 std::size_t parse_limit(const std::string& text, const std::string& option) {
     constexpr std::size_t most = 100'000;
+    if (text.starts_with('+') || text.starts_with('-')) {
+        const auto beside = parse_count(text.substr(1), option, 0, most);
+        return text.front() == '+' ? processors() + beside : std::max(processors(), beside + 1) - beside;
+    }
     if (!text.ends_with('%'))
         return parse_count(text, option, 1, most);
     const auto percent = parse_count(text.substr(0, text.size() - 1), option, 1, most);

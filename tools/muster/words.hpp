@@ -45,14 +45,15 @@ struct batch_words {
     bool progress = false;
     bool bar = false;
 
-    /// `each` is what there are many of: "request". `retried` says after what there is another attempt.
-    void describe(CLI::App& app, const std::string& each, const std::string& limit_text,
+    /// `limit_names` are the names of --limit. `each` is what there are many of: "request". `retried` says after what
+    /// there is another attempt.
+    void describe(CLI::App& app, const std::string& limit_names, const std::string& each, const std::string& limit_text,
         const std::string& timeout_text, const std::string& retried);
     /// *Errors*: usage_error.
     void understand(batch_options& options) const;
 };
 
-/// "8", or "50%" of the processors. *Errors*: usage_error.
+/// "8", "50%" of the processors, or "+2" or "-1" beside their number. *Errors*: usage_error.
 [[nodiscard]] std::size_t parse_limit(const std::string& text, const std::string& option);
 /// *Returns* what the first line of the file says. *Errors*: usage_error.
 [[nodiscard]] std::size_t limit_of_file(const std::string& file);
