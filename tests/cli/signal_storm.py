@@ -101,6 +101,8 @@ def run_once(muster, choose, folder, mark):
             signal.signal(number, signal.SIG_DFL)
         # Of this session, so that SIGTSTP stops it: the kernel stops no group without somebody who could let it go on.
         os.setpgid(0, 0)
+        # SIGQUIT may come before it listens.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if disk_is_full:
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 

@@ -190,7 +190,7 @@ TEST_F(http_waiting, a_server_that_does_not_begin_to_answer_ends_with_the_first_
 TEST_F(http_waiting, a_body_that_was_sent_long_ago_does_not_count_as_the_begin_of_a_wait) {
     const auto body = [&](http::client& client) -> muster::task<> {
         // The total limit lies before the second end of the other one.
-        auto waits = http::request(url("/never")).body("order").timeout(3900ms);
+        auto waits = http::request(url("/never")).body("order").timeout(5900ms);
         auto ended = co_await muster::as_outcome(client.send(std::move(waits)));
         EXPECT_NE(problem_of(ended).find("(first_byte_timeout)"), std::string::npos) << problem_of(ended);
         auto short_of_time = http::request(url("/never")).body("order").timeout(300ms);
@@ -198,7 +198,7 @@ TEST_F(http_waiting, a_body_that_was_sent_long_ago_does_not_count_as_the_begin_o
         EXPECT_NE(problem_of(late).find("(timeout)"), std::string::npos) << problem_of(late);
         EXPECT_EQ(problem_of(late).find("for the last 0 ms"), std::string::npos) << problem_of(late);
     };
-    run(body, http::client_options().first_byte_timeout(2s));
+    run(body, http::client_options().first_byte_timeout(3s));
 }
 
 TEST_F(http_waiting, a_server_that_falls_silent_ends_with_the_idle_timeout_but_time_in_which_nobody_reads_does_not) {

@@ -33,8 +33,8 @@ class attempts;
 ///      |              end() of the attempt         end() of the attempt
 ///      +------------------+----------------------------+
 ///     idle --plan_another()--> pausing --the pause is over--> due --next_due()--> idle
-/// A hundred thousand of them are touched in the order in which the children begin and end, so each is one cache line.
-struct alignas(64) child_clock : list_hook<child_clock>, timer {
+/// A hundred thousand of them are touched in the order in which the children begin and end, so they are small.
+struct child_clock : list_hook<child_clock>, timer {
     enum class state : std::uint8_t {
         idle,
         limited, ///< in the list of the limits that run
