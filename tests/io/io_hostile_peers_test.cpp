@@ -45,6 +45,13 @@ enum class server { lines, ten_bytes, up_to_a_mark, all, sends };
 enum class ends { well, limit, incomplete, timeout, error, any };
 
 constexpr std::size_t longest = 1000;
+
+/// *Returns* so many letters, and the mark.
+std::string long_line(std::size_t letters) {
+    std::string line(letters, 'x');
+    line += "\r\n\r\n";
+    return line;
+}
 constexpr std::size_t largest = 100'000;
 /// Each read and each write has a time limit, which is long where it must not be reached.
 using limit = std::chrono::milliseconds;
@@ -296,10 +303,9 @@ const std::vector<row> rows{
             p.close();
         },
         ends::incomplete},
-    {"sends the mark at the limit", server::up_to_a_mark,
-        [](auto& p) { p.say(std::string(longest - 4, 'x') + "\r\n\r\n"); }, ends::well},
-    {"sends the mark one behind the limit", server::up_to_a_mark,
-        [](auto& p) { p.say(std::string(longest - 3, 'x') + "\r\n\r\n"); }, ends::limit},
+    {"sends the mark at the limit", server::up_to_a_mark, [](auto& p) { p.say(long_line(longest - 4)); }, ends::well},
+    {"sends the mark one behind the limit", server::up_to_a_mark, [](auto& p) { p.say(long_line(longest - 3)); },
+        ends::limit},
     // ---- all that comes ----
     {"sends without an end", server::all, [](auto& p) { p.flood(std::string(65536, 'x')); }, ends::limit},
     {"sends one more than may be", server::all, [](auto& p) { p.say(std::string(largest + 1, 'x')); }, ends::limit},

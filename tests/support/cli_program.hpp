@@ -96,8 +96,8 @@ public:
             ::fcntl(complained[0], F_SETFD, FD_CLOEXEC);
             ::fcntl(complained[1], F_SETFD, FD_CLOEXEC);
         }
-        arguments.insert(arguments.begin(), MUSTER_PROGRAM);
-        std::vector<char*> words;
+        std::string program_file = MUSTER_PROGRAM;
+        std::vector<char*> words{program_file.data()};
         for (auto& a : arguments)
             words.push_back(a.data());
         words.push_back(nullptr);

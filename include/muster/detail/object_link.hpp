@@ -112,8 +112,16 @@ public:
     object_owner(const object_owner&) = delete;
     object_owner& operator=(const object_owner&) = delete;
     ~object_owner() {
+// g++ 12 says of an empty std::optional of what has an owner that this may be read before it is set.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
         if (link_ != nullptr)
             give_link_back(*link_);
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
     }
 
     /// `self` is the object, always by the same type. *Errors*: std::bad_alloc if it has no link yet.
