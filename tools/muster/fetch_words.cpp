@@ -213,6 +213,9 @@ void fetch_words::describe(CLI::App& app) {
 
 fetch_options fetch_words::understand() const {
     fetch_options o;
+    // Requests have nothing to do with the number of processors, so none are added to or taken from that.
+    if (limit.starts_with('+') || limit.starts_with('-'))
+        static_cast<void>(parse_count(limit, "--limit", 1, 100'000));
     batch_words::understand(o);
     o.urls = urls;
     o.inputs = inputs;
