@@ -355,7 +355,6 @@ void connection::state::lose(const ptr& self, std::string why, std::chrono::nano
         return;
     s.enter(phase::lost);
     s.why_lost_ = std::move(why);
-    // A frame that lets a command go must not be written now that the command counts as not begun.
     s.link_->give_up();
     s.ponged_.set();
     for (const auto& [id, sub] : s.submissions_)
@@ -546,7 +545,8 @@ task<> connection::state::tell(ptr self, std::uint64_t id, submission_ptr s, std
     if (self->phase_ != phase::open || s->at() == submission::phase::refused)
         co_return;
     s->enter(submission::phase::going);
-    // The queue belongs to the state.
+    // Once the connection is lost the command counts as not begun, so this frame is not written any more. The queue
+    // belongs to the state.
     link.send(frame_type::go, begin_with(id), [s, &state = *self] {
         if (state.phase_ != phase::open)
             return false;

@@ -4,7 +4,7 @@
 // many frames waits for room() between them, so that the frames of others come in between.
 //
 //     open ------------> finishing    the writer ends with the last frame of the queue
-//     open, finishing -> given_up     nothing is written any more, and what comes is thrown away
+//     open, finishing -> given_up     nothing is added to the queue any more, and what comes is thrown away
 #include "hosts/link.hpp"
 
 #include <muster/sleep.hpp>
@@ -86,8 +86,6 @@ void link::finish() {
 
 void link::give_up() {
     phase_ = phase::given_up;
-    queue_.clear();
-    queued_ = 0;
     has_room_.set();
 }
 

@@ -56,7 +56,8 @@ public:
     [[nodiscard]] task<> write_frames();
     /// The writer ends once it has written what is in the queue.
     void finish();
-    /// The connection is lost: what is in the queue is never written, and whoever waits for room goes on.
+    /// The connection is lost: nothing is added to the queue any more, and whoever waits for room goes on. The writer
+    /// is the caller's to end.
     void give_up();
     /// Sends beats. *Returns* once the other side has been silent for too long.
     [[nodiscard]] task<> until_silent();

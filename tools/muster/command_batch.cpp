@@ -399,12 +399,25 @@ muster::task<> command_batch::close_what_is_left() {
 
 muster::task<muster::completed_process> command_batch::within_time_limit(
     muster::command what, muster::hosts::connection* host) {
-    auto running = host != nullptr ? host->run(std::move(what)) : muster::run_command(std::move(what));
-    if (!options_.timeout) {
+    const auto time = options_.timeout;
+    if (!time) {
+        auto running = host != nullptr ? host->run(std::move(what)) : muster::run_command(std::move(what));
         auto done = co_await std::move(running);
         co_return done;
     }
-    auto in_time = muster::wait_for(std::move(running), *options_.timeout);
+    muster::timeout_scope limit;
+    const auto run_there = [&]() -> muster::task<muster::completed_process> {
+        // The way to the host, with the input and behind the inputs of others, is not the command's time.
+        what.on_start([&](pid_t) {
+            if (!limit.expired())
+                limit.reschedule(muster::loop_clock::now() + *time);
+        });
+        auto running = host->run(std::move(what));
+        auto done = co_await std::move(running);
+        co_return done;
+    };
+    auto in_time =
+        host != nullptr ? limit.run(run_there) : muster::wait_for(muster::run_command(std::move(what)), *time);
     try {
         auto done = co_await std::move(in_time);
         co_return done;
