@@ -34,6 +34,8 @@
 #include <system_error>
 #include <vector>
 
+#include <csignal>
+
 namespace muster::hosts {
 
 namespace {
@@ -141,6 +143,7 @@ public:
     static task<completed_process> run(ptr self, command what);
     static task<std::chrono::nanoseconds> ping(ptr self);
     void kill_all();
+    void end_launcher();
 
     [[nodiscard]] const host_options& options() const noexcept { return options_; }
     [[nodiscard]] const host_facts& facts() const noexcept { return facts_; }
@@ -339,7 +342,7 @@ task<> connection::state::read_frames(ptr self) {
             why += ": " + words;
     }
     lose(self, why);
-    // What the launcher still writes is read, as it could not end with a full pipe.
+    // The launcher's further words are read, as it could not end with a full pipe.
     auto draining = handle_frames(self);
     static_cast<void>(co_await as_outcome(std::move(draining)));
 }
@@ -631,6 +634,11 @@ void connection::state::kill_all() {
         link_->send(frame_type::kill, begin_with(id));
 }
 
+void connection::state::end_launcher() {
+    if (launcher_)
+        launcher_->send_signal(SIGTERM);
+}
+
 // ---- connection ----
 
 namespace {
@@ -684,6 +692,8 @@ task<std::chrono::nanoseconds> connection::ping() {
 }
 
 void connection::kill_all() { owned(state_).kill_all(); }
+
+void connection::end_launcher() { owned(state_).end_launcher(); }
 
 task<> connection::close(std::chrono::nanoseconds limit) {
     static_cast<void>(owned(state_));

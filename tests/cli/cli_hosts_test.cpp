@@ -180,6 +180,46 @@ TEST_F(muster_hosts, that_are_lost_cost_nothing_where_commands_may_run_twice) {
     EXPECT_LE(rows("began").size(), 43u);
 }
 
+TEST_F(muster_hosts, that_are_all_lost_under_a_command_that_had_begun_do_not_make_it_not_started) {
+    const auto script = "echo {} >> " + path("began") + "; kill -9 $PPID; sleep 60";
+    program p(on("1/a,1/b", {"--retry-elsewhere", "--limit", "1", "--jsonl", path("log"), script, ":::", "1", "2"}));
+    EXPECT_EQ(p.wait(), 1);
+    const auto c = ledger_of(p.err.substr(p.err.find("2 submitted")));
+    expect_same(lines_of(read(path("log"))), c);
+    EXPECT_EQ(rows("began"), (std::vector<std::string>{"1", "1"}));
+    EXPECT_EQ(c.failed, 1u) << p.err;
+    EXPECT_EQ(c.not_started, 1u) << p.err;
+    expect_words(p.err, {"had begun there"});
+}
+
+TEST_F(muster_hosts, are_not_all_lost_to_one_command_that_ends_each_of_them) {
+    const auto script = "echo {} >> " + path("began") + "; test {} != 1 || { kill -9 $PPID; sleep 60; }";
+    program p(on("1/a,1/b,1/c,1/d,1/e", {"--retry-elsewhere", "--limit", "1", script, ":::", "1", "2", "3"}));
+    EXPECT_EQ(p.wait(), 1);
+    const auto c = ledger_of(p.err.substr(p.err.find("3 submitted")));
+    EXPECT_EQ(c.failed, 1u) << p.err;
+    EXPECT_EQ(c.succeeded, 2u) << p.err;
+    EXPECT_EQ(rows("began"), (std::vector<std::string>{"1", "1", "1", "2", "3"}));
+}
+
+TEST_F(muster_hosts, that_are_far_do_not_spend_the_time_limit_of_a_command_on_its_way) {
+    // The way to the agent is slower than the limit: what comes behind the beginning of the command takes three
+    // seconds.
+    program p({"run", "--on", "a", "--launcher", "sh -c '{ head -c 100; sleep 3; cat; } | \"$@\"' sh", "--agent",
+        MUSTER_PROGRAM, "--timeout", "2", "echo {}", ":::", "there"});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "there\n");
+}
+
+TEST_F(muster_hosts, in_a_file_may_have_a_comment_behind_them) {
+    const auto list = write("list", "# all of them\na # the first, not b\n  # none\n2/c #d\n");
+    program p({"hosts", "--on-file", list, "--launcher", "env", "--agent", MUSTER_PROGRAM});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    for (const char* no_host : {"the", "first", "not", "b ", "none", "d "})
+        EXPECT_EQ(("\n" + p.out).find(std::string("\n") + no_host), std::string::npos) << p.out;
+    expect_words("\n" + p.out, {"\na ", "\nc "});
+}
+
 TEST_F(muster_hosts, that_are_all_lost_leave_the_rest_not_started) {
     const auto script = "echo {} >> " + path("began") + "; test {} != 3 || kill -9 $PPID; sleep 0.05";
     program p(on("1/a", {"--jsonl", path("log"), script, ":::", "1", "2", "3", "4", "5", "6"}));
@@ -243,6 +283,8 @@ TEST_F(muster_hosts, are_refused_where_the_options_make_no_sense) {
         {{"run", "--on-file", "/no/such", "echo", ":::", "1"}, "can't be read"},
         {{"run", "--on", "x/a", "echo", ":::", "1"}, "--on x/a"},
         {{"run", "--on", "-oProxyCommand=x", "echo", ":::", "1"}, "does not begin with a dash"},
+        {{"run", "--on", "a$(x)", "echo", ":::", "1"}, "can't have $ in it"},
+        {{"run", "--on", "u@-a", "echo", ":::", "1"}, "begins with a dash"},
         {{"run", "--on", "a:99999", "echo", ":::", "1"}, "a port is a number from 1 to 65535"},
         {{"run", "--on", "a", "--launcher", "sh -c 'x", "echo", ":::", "1"}, "a quote is opened and never closed"},
         {{"run", "--on", "a", "--hosts-min", "2", "echo", ":::", "1"}, "--hosts-min wants 2 hosts"},

@@ -150,7 +150,7 @@ muster::task<> command_batch::attempt_elsewhere(job& j) {
         const bool may_move =
             lost != nullptr && (!may_have_begun || (options_.retry_elsewhere && hosts_lost < most_hosts_lost));
         if (!may_move || stopping()) {
-            // What had not begun at its last host may have begun before, and then it must not count as not started.
+            // A command that had not begun at its last host may have begun before: it does not count as not started.
             if (lost != nullptr && may_have_run)
                 std::rethrow_exception(may_have_run);
             ended.value();
@@ -443,6 +443,9 @@ void command_batch::interrupted(int signal, int count) {
             hosts_->kill_all();
         signal_jobs(SIGKILL);
     }
+    // This program ends now, and waits for no host that does not answer.
+    if (count > 2 && hosts_)
+        hosts_->end_launchers();
 }
 
 void command_batch::signal_jobs(int signal) {
