@@ -267,6 +267,24 @@ TEST_F(muster_hosts, kill_what_ignores_the_first_interrupt_at_the_second) {
     EXPECT_TRUE(soon([&] { return !is_alive(rows("pid").at(0)); }));
 }
 
+TEST_F(muster_hosts, that_are_frozen_have_no_launcher_left_after_the_third_interrupt) {
+    // The launcher stays although its agent has gone, as one does whose host does not answer.
+    program p({"run", "--on", "a", "--launcher", "sh -c 'echo $$ > " + path("launcher") + "; \"$@\"; exec sleep 60' sh",
+        "--agent", MUSTER_PROGRAM, "echo $PPID > " + path("agent") + "; kill -STOP $PPID; sleep 60; : {}", ":::", "1"});
+    ASSERT_TRUE(soon([&] {
+        const auto pid = rows("agent");
+        return pid.size() == 1 && read("/proc/" + pid.at(0) + "/stat").find(") T ") != std::string::npos;
+    }));
+    for (int i = 0; i != 3; ++i) {
+        p.signal(SIGINT);
+        std::this_thread::sleep_for(100ms);
+    }
+    EXPECT_EQ(p.wait(), 130);
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("launcher").at(0)); }));
+    EXPECT_EQ(::kill(std::stoi(rows("agent").at(0)), SIGCONT), 0);
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("agent").at(0)); }));
+}
+
 TEST_F(muster_hosts, are_refused_where_the_options_make_no_sense) {
     const std::string list = write("hosts", "# nothing here\n");
     const std::vector<std::pair<std::vector<std::string>, std::string>> all = {
