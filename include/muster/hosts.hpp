@@ -35,8 +35,9 @@ struct host_facts {
     std::uint64_t available_memory = 0; ///< bytes that programs may still take
 };
 
-/// A connection to the agent on a host. Movable. *Lifetime*: dropping it kills the launcher, whereupon the agent ends
-/// what it has started; close() waits for that. Commands that run end with a host_lost_error then. *Errors*, of a
+/// A connection to the agent on a host. Movable. *Lifetime*: dropping it ends the connection, whereupon the agent ends
+/// what it has started; a launcher that is still there 10 s later is ended, and one that is there when the loop ends is
+/// killed. close() waits for all of that. Commands that run end with a host_lost_error then. *Errors*, of a
 /// moved-from one: invalid_state_error. *Thread safety*: its loop's thread.
 class connection {
 public:
@@ -69,6 +70,9 @@ public:
     [[nodiscard]] task<std::chrono::nanoseconds> ping();
     /// SIGKILL to the groups of all commands that run there.
     void kill_all();
+    /// SIGTERM to the launcher: for a program that is about to end, while the host may not answer any more. The agent
+    /// ends what it has started once it learns of the end.
+    void end_launcher();
     /// Ends the agent and what it has started, and waits for the launcher's end, or kills it after `limit`.
     /// *Cancellation*: kills the launcher at once.
     [[nodiscard]] task<> close(std::chrono::nanoseconds limit = std::chrono::seconds(10));

@@ -173,6 +173,7 @@ private:
 
     task<> work_on(job_ptr j, command what);
     static task<completed_process> taken_back();
+    static task<completed_process> end_of_process(process& p);
     task<completed_process> run(job& j, command what);
     static task<> feed(job& j, std::string input);
     task<> read_output(job& j, std::size_t number);
@@ -373,7 +374,7 @@ task<> agent::work_on(job_ptr j, command what) {
     auto ran = co_await as_outcome(std::move(running));
     if (ran.succeeded()) {
         end.process = std::move(ran).value();
-    } else if (const auto* e = get_if<spawn_error>(ran.as_exception())) {
+    } else if (const auto* e = get_if<spawn_error>(ran.as_exception()); e != nullptr && !j->running()) {
         end.how = is_a<command_not_found_error>(ran.as_exception()) ? remote_end::kind::not_found
                                                                     : remote_end::kind::not_spawned;
         end.error = e->code().value();
@@ -420,26 +421,34 @@ task<completed_process> agent::run(job& j, command what) {
         o.at = job_output::step::reading;
         o.reading = create_task(read_output(j, number), "output");
     }
-    auto waiting = p.wait();
-    auto waited = co_await as_outcome(std::move(waiting));
-    completed_process done;
-    if (waited.succeeded()) {
-        done = std::move(waited).value();
-    } else if (waited.failed()) {
-        waited.rethrow();
-    } else {
-        auto ending = hold_cancellation(p.terminate());
-        done = co_await std::move(ending);
-    }
+    auto ending = end_of_process(p);
+    auto ended = co_await as_outcome(std::move(ending));
     if (feeding.valid())
         feeding.cancel();
-    auto reading = read_what_is_left(j);
-    auto read = co_await as_outcome(std::move(reading));
-    done.output_ended = read.succeeded() && *read.value_if();
-    // Their frames refer to the job.
+    bool outputs_ended = false;
+    if (ended.succeeded()) {
+        auto reading = read_what_is_left(j);
+        auto read = co_await as_outcome(std::move(reading));
+        outputs_ended = read.succeeded() && *read.value_if();
+    }
+    // Their frames refer to the job, so they end first, also where the system has refused to end the process or to say
+    // how it ended.
     co_await hold_cancellation(end(feeding));
     co_await hold_cancellation(end(j.output(1).reading));
     co_await hold_cancellation(end(j.output(2).reading));
+    auto done = std::move(ended).value();
+    done.output_ended = outputs_ended;
+    co_return done;
+}
+
+/// Waits for the end of a process, which a cancellation brings about. *Errors*: those of process::wait and terminate.
+task<completed_process> agent::end_of_process(process& p) {
+    auto waiting = p.wait();
+    auto waited = co_await as_outcome(std::move(waiting));
+    if (!waited.was_cancelled())
+        co_return std::move(waited).value();
+    auto ending = hold_cancellation(p.terminate());
+    auto done = co_await std::move(ending);
     co_return done;
 }
 
@@ -492,12 +501,12 @@ task<> agent::until_read(job& j) {
 }
 
 /// The process has ended. *Returns* whether its outputs have, too, within the linger time; time in which the client
-/// gives no credit does not count.
+/// gives no credit does not count. A command that was cancelled has no linger time.
 task<bool> agent::read_what_is_left(job& j) {
     for (const std::size_t number : {1U, 2U})
         j.output(number).after_end = 0;
-    const auto limit = std::max(j.linger(), least_linger);
     while (j.is_being_read()) {
+        const auto limit = j.at() == job::phase::running ? std::max(j.linger(), least_linger) : least_linger;
         auto reading = wait_for(until_read(j), limit);
         auto read = co_await as_outcome(std::move(reading));
         if (read.succeeded())
@@ -511,6 +520,9 @@ task<bool> agent::read_what_is_left(job& j) {
         }
         if (!is_slow)
             break;
+        // The linger time begins again with the credit.
+        j.changed().clear();
+        co_await j.changed().wait();
     }
     co_return !j.is_being_read();
 }

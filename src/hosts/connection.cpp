@@ -29,9 +29,12 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <vector>
+
+#include <csignal>
 
 namespace muster::hosts {
 
@@ -47,10 +50,15 @@ constexpr auto last_words_limit = 1s;
 constexpr auto burial_limit = 10s;
 constexpr auto burial_limit_without_agent = 500ms;
 constexpr std::size_t most_input = std::size_t{1} << 30;
-/// Beyond its grace, so much longer may the end of a cancelled command take.
-constexpr auto end_limit = 30s;
+/// Beyond its grace, the end of a cancelled command may take so many limits of silence.
+constexpr int end_limit_in_silences = 3;
+/// No grace is waited for longer than this, which keeps a sum of times from running over.
+constexpr std::chrono::nanoseconds longest_grace = 24h * 365;
 
 task<> end_of(task_handle<void> handle) { co_await handle; }
+
+/// A cancellation ends this wait and leaves the task alone.
+task<> end_of_shielded(task_handle<void> handle) { co_await shield(handle); }
 
 /// Cancels a task, if there is one, and waits for its end, whatever that is.
 task<> end(task_handle<void> handle) {
@@ -130,10 +138,12 @@ public:
     static void lose(const ptr& self, std::string why);
     static void lose(const ptr& self, std::string why, std::chrono::nanoseconds limit);
     static task<> bury(ptr self, std::chrono::nanoseconds limit);
+    static task<> until_buried(ptr self);
     static task<> close(ptr self, std::chrono::nanoseconds limit);
     static task<completed_process> run(ptr self, command what);
     static task<std::chrono::nanoseconds> ping(ptr self);
     void kill_all();
+    void end_launcher();
 
     [[nodiscard]] const host_options& options() const noexcept { return options_; }
     [[nodiscard]] const host_facts& facts() const noexcept { return facts_; }
@@ -161,8 +171,8 @@ private:
     void handle(const frame& f);
     void take_output(std::uint64_t id, submission& s, payload_reader& from);
     void fail(std::uint64_t id, submission& s);
-    [[nodiscard]] submission& find(std::uint64_t id);
-    static task<> send_parts(ptr self, std::uint64_t id, std::string_view bytes);
+    [[nodiscard]] submission* find(std::uint64_t id) const;
+    static task<> send_parts(ptr self, std::uint64_t id, const submission& s, std::string_view bytes);
     static task<> tell(ptr self, std::uint64_t id, submission_ptr s, std::string input);
     task<> until(submission& s, bool (*reached)(submission::phase));
     static task<> take_back(ptr self, std::uint64_t id, submission_ptr s);
@@ -180,6 +190,7 @@ private:
     std::string why_it_leaves_;
     phase phase_ = phase::shaking;
     std::map<std::uint64_t, submission_ptr> submissions_;
+    std::set<std::uint64_t> abandoned_; ///< cancelled commands whose end has not come in time: it is not waited for
     std::uint64_t last_id_ = 0;
     std::uint64_t last_ping_ = 0;
     std::uint64_t last_pong_ = 0;
@@ -259,7 +270,7 @@ task<> connection::state::begin(ptr self) {
     }
     lose(self, why);
     // Its end is waited for, so that nothing is left of an attempt that failed.
-    auto burying = end_of(s.burying_);
+    auto burying = until_buried(self);
     static_cast<void>(co_await as_outcome(std::move(burying)));
     if (!shaken.failed())
         shaken.rethrow();
@@ -306,6 +317,7 @@ task<> connection::state::handle_frames(ptr self) {
         auto f = co_await std::move(reading);
         if (!f)
             co_return;
+        MUSTER_ASSERT(self->phase_ != phase::lost);
         self->handle(*f);
     }
 }
@@ -315,6 +327,9 @@ task<> connection::state::read_frames(ptr self) {
     auto handled = co_await as_outcome(std::move(handling));
     if (!handled.succeeded() && !handled.failed())
         handled.rethrow();
+    // The burial waits for the launcher, and is not to be disturbed.
+    if (self->phase_ == phase::lost)
+        co_return;
     std::string why = self->why_it_leaves_;
     if (handled.failed() && is_a<frame_error>(handled.error()))
         why = "it sent " + text_of(handled.error());
@@ -327,6 +342,9 @@ task<> connection::state::read_frames(ptr self) {
             why += ": " + words;
     }
     lose(self, why);
+    // The launcher's further words are read, as it could not end with a full pipe.
+    auto draining = handle_frames(self);
+    static_cast<void>(co_await as_outcome(std::move(draining)));
 }
 
 void connection::state::lose(const ptr& self, std::string why) {
@@ -340,6 +358,7 @@ void connection::state::lose(const ptr& self, std::string why, std::chrono::nano
         return;
     s.enter(phase::lost);
     s.why_lost_ = std::move(why);
+    s.link_->give_up();
     s.ponged_.set();
     for (const auto& [id, sub] : s.submissions_)
         sub->changed().set();
@@ -369,23 +388,38 @@ task<> connection::state::bury(ptr self, std::chrono::nanoseconds limit) {
 }
 
 task<> connection::state::close(ptr self, std::chrono::nanoseconds limit) {
-    auto& s = *self;
     lose(self, "the connection was closed", limit);
-    auto burying = end_of(s.burying_);
-    auto buried = co_await as_outcome(std::move(burying));
-    if (buried.was_cancelled())
-        buried.rethrow();
+    auto burying = until_buried(self);
+    co_await std::move(burying);
 }
 
-void connection::state::throw_lost(hosts::begun b) const { throw host_lost_error(options_.name(), b, why_lost_); }
+/// Waits for the end of the burial. A cancellation kills the launcher, so that there is little left to wait for.
+task<> connection::state::until_buried(ptr self) {
+    auto& s = *self;
+    auto waiting = end_of_shielded(s.burying_);
+    auto waited = co_await as_outcome(std::move(waiting));
+    if (!waited.was_cancelled())
+        co_return;
+    if (s.launcher_)
+        s.launcher_->kill();
+    auto burying = hold_cancellation(end_of(s.burying_));
+    static_cast<void>(co_await as_outcome(std::move(burying)));
+    waited.rethrow();
+}
+
+void connection::state::throw_lost(hosts::begun b) const {
+    throw host_lost_error(options_.name(), b, why_lost_.empty() ? why_it_leaves_ : why_lost_);
+}
 
 // ---- frames ----
 
-submission& connection::state::find(std::uint64_t id) {
-    const auto at = submissions_.find(id);
-    if (at == submissions_.end())
+/// *Returns* the command; null for one that was abandoned.
+submission* connection::state::find(std::uint64_t id) const {
+    if (const auto at = submissions_.find(id); at != submissions_.end())
+        return at->second.get();
+    if (!abandoned_.contains(id))
         throw frame_error("a frame about a command that is not there");
-    return *at->second;
+    return nullptr;
 }
 
 void connection::state::handle(const frame& f) {
@@ -408,29 +442,40 @@ void connection::state::handle(const frame& f) {
     }
     case frame_type::started: {
         const auto id = from.number64();
-        auto& s = find(id);
+        auto* const s = find(id);
         const auto pid = static_cast<pid_t>(from.number32());
-        s.enter(submission::phase::started);
-        s.set_pid(pid);
+        if (s == nullptr)
+            break;
+        s->enter(submission::phase::started);
+        s->set_pid(pid);
         try {
-            if (const auto& call = s.what().parts().started; call && !s.failure())
+            if (const auto& call = s->what().parts().started; call && !s->failure())
                 call(pid);
         } catch (...) {
-            fail(id, s);
+            fail(id, *s);
         }
         break;
     }
     case frame_type::output: {
         const auto id = from.number64();
-        take_output(id, find(id), from);
+        if (auto* const s = find(id); s != nullptr)
+            take_output(id, *s, from);
+        else
+            static_cast<void>(from.rest());
         break;
     }
     case frame_type::ended: {
-        auto& s = find(from.number64());
-        s.set_end(read_end(from));
-        if (s.end().how == remote_end::kind::ended && s.at() != submission::phase::started)
+        const auto id = from.number64();
+        auto* const s = find(id);
+        auto end = read_end(from);
+        if (s == nullptr) {
+            abandoned_.erase(id);
+            break;
+        }
+        s->set_end(std::move(end));
+        if (s->end().how == remote_end::kind::ended && s->at() != submission::phase::started)
             throw frame_error("the end of a command that has not begun");
-        s.enter(submission::phase::ended);
+        s->enter(submission::phase::ended);
         break;
     }
     case frame_type::pong: {
@@ -481,10 +526,12 @@ task<> connection::state::until(submission& s, bool (*reached)(submission::phase
 }
 
 /// `bytes` must live until it has ended.
-task<> connection::state::send_parts(ptr self, std::uint64_t id, std::string_view bytes) {
-    for (; !bytes.empty() && self->phase_ != phase::lost; bytes.remove_prefix(std::min(largest_piece, bytes.size()))) {
+task<> connection::state::send_parts(ptr self, std::uint64_t id, const submission& s, std::string_view bytes) {
+    for (; !bytes.empty(); bytes.remove_prefix(std::min(largest_piece, bytes.size()))) {
         // Nothing waits behind a long input but the rest of it.
         co_await self->link_->room();
+        if (self->phase_ == phase::lost || s.at() == submission::phase::refused)
+            co_return;
         self->link_->send(frame_type::part, begin_with(id, bytes.substr(0, largest_piece)));
     }
 }
@@ -494,13 +541,18 @@ task<> connection::state::tell(ptr self, std::uint64_t id, submission_ptr s, std
     const auto description = description_of(s->what());
     link.send(
         frame_type::submit, payload_writer().number64(id).number64(description.size()).number64(input.size()).take());
-    co_await send_parts(self, id, description);
-    co_await send_parts(self, id, input);
+    co_await send_parts(self, id, *s, description);
+    co_await send_parts(self, id, *s, input);
     co_await self->until(*s, [](submission::phase p) { return p != submission::phase::arriving; });
-    if (self->phase_ == phase::lost || s->at() == submission::phase::refused)
+    // An agent that leaves begins nothing any more: the command counts as not begun.
+    if (self->phase_ != phase::open || s->at() == submission::phase::refused)
         co_return;
     s->enter(submission::phase::going);
-    link.send(frame_type::go, begin_with(id), [s] {
+    // Once the connection is lost the command counts as not begun, so this frame is not written any more. The queue
+    // belongs to the state.
+    link.send(frame_type::go, begin_with(id), [s, &state = *self] {
+        if (state.phase_ != phase::open)
+            return false;
         s->enter(submission::phase::gone);
         return true;
     });
@@ -513,11 +565,14 @@ task<> connection::state::take_back(ptr self, std::uint64_t id, submission_ptr s
     const auto at = s->at();
     if (at != submission::phase::going && at != submission::phase::gone && at != submission::phase::started)
         co_return;
-    const auto limit = s->what().parts().grace + self->options_.silence_limit() + end_limit;
+    const auto limit = std::min<std::chrono::nanoseconds>(s->what().parts().grace, longest_grace) +
+                       end_limit_in_silences * self->options_.silence_limit();
     auto ending = wait_for(self->until(*s, [](submission::phase p) { return p == submission::phase::ended; }), limit);
     auto ended = co_await as_outcome(std::move(ending));
-    if (!ended.succeeded())
-        lose(self, "a command that was to end did not");
+    // The agent is heard, or the connection would be lost by now: this command is not waited for any longer, and no
+    // other one has to suffer for it.
+    if (!ended.succeeded() && self->phase_ != phase::lost)
+        self->abandoned_.insert(id);
 }
 
 task<completed_process> connection::state::run(ptr self, command what) {
@@ -579,6 +634,11 @@ void connection::state::kill_all() {
         link_->send(frame_type::kill, begin_with(id));
 }
 
+void connection::state::end_launcher() {
+    if (launcher_)
+        launcher_->send_signal(SIGTERM);
+}
+
 // ---- connection ----
 
 namespace {
@@ -632,6 +692,8 @@ task<std::chrono::nanoseconds> connection::ping() {
 }
 
 void connection::kill_all() { owned(state_).kill_all(); }
+
+void connection::end_launcher() { owned(state_).end_launcher(); }
 
 task<> connection::close(std::chrono::nanoseconds limit) {
     static_cast<void>(owned(state_));

@@ -159,6 +159,13 @@ void host_set::kill_all() {
     }
 }
 
+void host_set::end_launchers() {
+    for (const auto& m : members_) {
+        if (m->host)
+            m->host->end_launcher();
+    }
+}
+
 task<> host_set::close() {
     std::vector<task<>> all;
     for (const auto& m : members_) {

@@ -2,6 +2,9 @@
 // A link has one writer, write_frames(), which takes as many frames from the queue as make a write worthwhile, so that
 // a hundred small frames cost one system call. Frames go out in the order in which they were put in. A sender of
 // many frames waits for room() between them, so that the frames of others come in between.
+//
+//     open ------------> finishing    the writer ends with the last frame of the queue
+//     open, finishing -> given_up     nothing is added to the queue any more, and what comes is thrown away
 #include "hosts/link.hpp"
 
 #include <muster/sleep.hpp>
@@ -25,6 +28,8 @@ link::link(io::reader from, io::stream& to, std::chrono::nanoseconds silence_lim
       watch_(silence_limit, now()) {}
 
 void link::put(std::string bytes, std::function<bool()> still_wanted) {
+    if (phase_ == phase::given_up)
+        return;
     queued_ += bytes.size();
     queue_.emplace_back(std::move(bytes), std::move(still_wanted));
     has_work_.set();
@@ -37,7 +42,7 @@ void link::send(frame_type type, std::string_view payload, std::function<bool()>
 }
 
 task<> link::room() {
-    while (queued_ > queue_bytes) {
+    while (phase_ != phase::given_up && queued_ > queue_bytes) {
         has_room_.clear();
         co_await has_room_.wait();
     }
@@ -60,7 +65,7 @@ std::string link::take_batch() {
 task<> link::write_frames() {
     for (;;) {
         while (queue_.empty()) {
-            if (finishing_)
+            if (phase_ == phase::finishing)
                 co_return;
             has_work_.clear();
             co_await has_work_.wait();
@@ -74,8 +79,14 @@ task<> link::write_frames() {
 }
 
 void link::finish() {
-    finishing_ = true;
+    if (phase_ == phase::open)
+        phase_ = phase::finishing;
     has_work_.set();
+}
+
+void link::give_up() {
+    phase_ = phase::given_up;
+    has_room_.set();
 }
 
 task<frame> link::greeting() {
@@ -98,17 +109,20 @@ task<frame> link::greeting() {
 
 task<std::optional<frame>> link::next() {
     for (;;) {
-        auto f = parser_.next();
-        if (f && f->type != frame_type::beat)
-            co_return f;
-        if (f)
-            continue;
+        if (phase_ != phase::given_up) {
+            auto f = parser_.next();
+            if (f && f->type != frame_type::beat)
+                co_return f;
+            if (f)
+                continue;
+        }
         auto reading = from_.read_some();
         auto bytes = co_await std::move(reading);
         if (bytes.empty())
             co_return std::nullopt;
         watch_.heard(now());
-        parser_.take(bytes);
+        if (phase_ != phase::given_up)
+            parser_.take(bytes);
     }
 }
 

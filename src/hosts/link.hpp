@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -44,15 +45,20 @@ public:
     /// Puts a frame into the queue. `still_wanted`, if there is one, is called when the frame is about to be written:
     /// if it returns false the frame is left out.
     void send(frame_type type, std::string_view payload, std::function<bool()> still_wanted = {});
-    /// Waits until the queue is short enough for a large frame.
+    /// Waits until the queue is short enough for a large frame, or the link was given up.
     [[nodiscard]] task<> room();
-    /// *Returns* the next frame that is no beat; nothing at the end. *Errors*: frame_error; those of reading.
+    /// *Returns* the next frame that is no beat; nothing at the end. After give_up() it throws away whatever comes
+    /// until the end, so that the other side is never kept from ending by a full pipe. *Errors*: frame_error; those of
+    /// reading.
     [[nodiscard]] task<std::optional<frame>> next();
 
     /// Writes what is in the queue, until it was told to finish and the queue is empty. *Errors*: those of writing.
     [[nodiscard]] task<> write_frames();
     /// The writer ends once it has written what is in the queue.
     void finish();
+    /// The connection is lost: nothing is added to the queue any more, and whoever waits for room goes on. The writer
+    /// is the caller's to end.
+    void give_up();
     /// Sends beats. *Returns* once the other side has been silent for too long.
     [[nodiscard]] task<> until_silent();
     /// The limit that the client has asked for.
@@ -77,7 +83,8 @@ private:
     std::size_t queued_ = 0; ///< bytes
     event has_work_;         ///< set while the writer has something to do
     event has_room_;
-    bool finishing_ = false;
+    enum class phase : std::uint8_t { open, finishing, given_up };
+    phase phase_ = phase::open;
 };
 
 } // namespace muster::hosts

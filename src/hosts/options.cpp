@@ -7,6 +7,7 @@
 #include <muster/subprocess/command.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -27,8 +28,14 @@ struct destination {
     throw std::invalid_argument("host_options: '" + name + "': " + why);
 }
 
+/// ssh may put the names of the user and the host into commands that a shell reads, as ProxyCommand has them.
+constexpr std::string_view not_for_a_shell = "'`\"$\\;&<>|(){}!*?#~";
+
 destination destination_of(const std::string& name) {
     destination to;
+    if (const auto at = name.find_first_of(not_for_a_shell); at != std::string::npos)
+        refuse(name, std::string("a host or a user for ssh can't have ") + name[at] +
+                         " in it: give the host a plain name in ~/.ssh/config");
     const auto at = name.rfind('@');
     const auto host_from = at == std::string::npos ? 0 : at + 1;
     std::string user = name.substr(0, host_from);
@@ -50,6 +57,8 @@ destination destination_of(const std::string& name) {
     }
     if (host.empty())
         refuse(name, "there is no host in it");
+    if (host.starts_with('-') || user.starts_with('-'))
+        refuse(name, "neither a host nor a user begins with a dash");
     const bool is_number =
         to.port.size() <= 5 && std::ranges::all_of(to.port, [](char c) { return c >= '0' && c <= '9'; });
     if (!to.port.empty() && (!is_number || std::stoul(to.port) == 0 || std::stoul(to.port) > 65535))
@@ -110,9 +119,11 @@ std::vector<std::string> host_options::command_words() const {
         return words;
     }
     const auto to = destination_of(name_);
-    if (to.host.starts_with('-'))
-        refuse(name_, "a host does not begin with a dash");
-    words = {"ssh", "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"};
+    // The limit of silence decides when a host is lost. ssh, which may wait for longer by its own settings, does not
+    // end the connection before that.
+    const auto every = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(silence_limit_ / 3).count());
+    words = {"ssh", "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=" + std::to_string(every), "-o",
+        "ServerAliveCountMax=3"};
     if (!to.port.empty())
         words.insert(words.end(), {"-p", to.port});
     words.insert(words.end(), {"--", to.host});

@@ -180,6 +180,46 @@ TEST_F(muster_hosts, that_are_lost_cost_nothing_where_commands_may_run_twice) {
     EXPECT_LE(rows("began").size(), 43u);
 }
 
+TEST_F(muster_hosts, that_are_all_lost_under_a_command_that_had_begun_do_not_make_it_not_started) {
+    const auto script = "echo {} >> " + path("began") + "; kill -9 $PPID; sleep 60";
+    program p(on("1/a,1/b", {"--retry-elsewhere", "--limit", "1", "--jsonl", path("log"), script, ":::", "1", "2"}));
+    EXPECT_EQ(p.wait(), 1);
+    const auto c = ledger_of(p.err.substr(p.err.find("2 submitted")));
+    expect_same(lines_of(read(path("log"))), c);
+    EXPECT_EQ(rows("began"), (std::vector<std::string>{"1", "1"}));
+    EXPECT_EQ(c.failed, 1u) << p.err;
+    EXPECT_EQ(c.not_started, 1u) << p.err;
+    expect_words(p.err, {"had begun there"});
+}
+
+TEST_F(muster_hosts, are_not_all_lost_to_one_command_that_ends_each_of_them) {
+    const auto script = "echo {} >> " + path("began") + "; test {} != 1 || { kill -9 $PPID; sleep 60; }";
+    program p(on("1/a,1/b,1/c,1/d,1/e", {"--retry-elsewhere", "--limit", "1", script, ":::", "1", "2", "3"}));
+    EXPECT_EQ(p.wait(), 1);
+    const auto c = ledger_of(p.err.substr(p.err.find("3 submitted")));
+    EXPECT_EQ(c.failed, 1u) << p.err;
+    EXPECT_EQ(c.succeeded, 2u) << p.err;
+    EXPECT_EQ(rows("began"), (std::vector<std::string>{"1", "1", "1", "2", "3"}));
+}
+
+TEST_F(muster_hosts, that_are_far_do_not_spend_the_time_limit_of_a_command_on_its_way) {
+    // The way to the agent is slower than the limit: what comes behind the beginning of the command takes three
+    // seconds.
+    program p({"run", "--on", "a", "--launcher", "sh -c '{ head -c 100; sleep 3; cat; } | \"$@\"' sh", "--agent",
+        MUSTER_PROGRAM, "--timeout", "2", "echo {}", ":::", "there"});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "there\n");
+}
+
+TEST_F(muster_hosts, in_a_file_may_have_a_comment_behind_them) {
+    const auto list = write("list", "# all of them\na # the first, not b\n  # none\n2/c #d\n");
+    program p({"hosts", "--on-file", list, "--launcher", "env", "--agent", MUSTER_PROGRAM});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    for (const char* no_host : {"the", "first", "not", "b ", "none", "d "})
+        EXPECT_EQ(("\n" + p.out).find(std::string("\n") + no_host), std::string::npos) << p.out;
+    expect_words("\n" + p.out, {"\na ", "\nc "});
+}
+
 TEST_F(muster_hosts, that_are_all_lost_leave_the_rest_not_started) {
     const auto script = "echo {} >> " + path("began") + "; test {} != 3 || kill -9 $PPID; sleep 0.05";
     program p(on("1/a", {"--jsonl", path("log"), script, ":::", "1", "2", "3", "4", "5", "6"}));
@@ -227,6 +267,24 @@ TEST_F(muster_hosts, kill_what_ignores_the_first_interrupt_at_the_second) {
     EXPECT_TRUE(soon([&] { return !is_alive(rows("pid").at(0)); }));
 }
 
+TEST_F(muster_hosts, that_are_frozen_have_no_launcher_left_after_the_third_interrupt) {
+    // The launcher stays although its agent has gone, as one does whose host does not answer.
+    program p({"run", "--on", "a", "--launcher", "sh -c 'echo $$ > " + path("launcher") + "; \"$@\"; exec sleep 60' sh",
+        "--agent", MUSTER_PROGRAM, "echo $PPID > " + path("agent") + "; kill -STOP $PPID; sleep 60; : {}", ":::", "1"});
+    ASSERT_TRUE(soon([&] {
+        const auto pid = rows("agent");
+        return pid.size() == 1 && read("/proc/" + pid.at(0) + "/stat").find(") T ") != std::string::npos;
+    }));
+    for (int i = 0; i != 3; ++i) {
+        p.signal(SIGINT);
+        std::this_thread::sleep_for(100ms);
+    }
+    EXPECT_EQ(p.wait(), 130);
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("launcher").at(0)); }));
+    EXPECT_EQ(::kill(std::stoi(rows("agent").at(0)), SIGCONT), 0);
+    EXPECT_TRUE(soon([&] { return !is_alive(rows("agent").at(0)); }));
+}
+
 TEST_F(muster_hosts, are_refused_where_the_options_make_no_sense) {
     const std::string list = write("hosts", "# nothing here\n");
     const std::vector<std::pair<std::vector<std::string>, std::string>> all = {
@@ -243,6 +301,8 @@ TEST_F(muster_hosts, are_refused_where_the_options_make_no_sense) {
         {{"run", "--on-file", "/no/such", "echo", ":::", "1"}, "can't be read"},
         {{"run", "--on", "x/a", "echo", ":::", "1"}, "--on x/a"},
         {{"run", "--on", "-oProxyCommand=x", "echo", ":::", "1"}, "does not begin with a dash"},
+        {{"run", "--on", "a$(x)", "echo", ":::", "1"}, "can't have $ in it"},
+        {{"run", "--on", "u@-a", "echo", ":::", "1"}, "begins with a dash"},
         {{"run", "--on", "a:99999", "echo", ":::", "1"}, "a port is a number from 1 to 65535"},
         {{"run", "--on", "a", "--launcher", "sh -c 'x", "echo", ":::", "1"}, "a quote is opened and never closed"},
         {{"run", "--on", "a", "--hosts-min", "2", "echo", ":::", "1"}, "--hosts-min wants 2 hosts"},

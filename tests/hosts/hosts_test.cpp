@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
 #include <cstring>
@@ -463,6 +464,94 @@ TEST(hosts, take_a_peer_that_says_nothing_for_lost) {
     });
 }
 
+TEST(hosts, that_are_lost_while_standard_input_is_sent_end_the_command) {
+    run_it([]() -> task<> {
+        wire w;
+        played_agent agent(w);
+        auto connecting =
+            muster::create_task(hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here()), "c");
+        co_await agent.greet();
+        auto host = co_await std::move(connecting);
+        auto running = muster::create_task(host.run(command("cat").stdin_bytes(std::string(10 << 20, 'x'))), "command");
+        // The agent has read the beginning, and reads no more.
+        static_cast<void>(co_await agent.await_frame(frame_type::part));
+        for (int i = 0; i != 100; ++i)
+            co_await muster::yield();
+        agent.hang_up();
+        auto ended = co_await muster::as_outcome([](auto h) -> task<> { co_await h; }(running));
+        const auto* lost = ended.error_as<hosts::host_lost_error>();
+        EXPECT_NE(lost, nullptr) << muster::to_string(ended);
+        EXPECT_TRUE(lost == nullptr || lost->begun() == begun::no);
+        co_await host.close();
+    });
+}
+
+TEST(hosts, whose_agent_leaves_are_not_told_to_begin_a_command) {
+    run_it([]() -> task<> {
+        wire w;
+        played_agent agent(w);
+        auto connecting =
+            muster::create_task(hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here()), "c");
+        co_await agent.greet();
+        auto host = co_await std::move(connecting);
+        auto running = muster::create_task(host.run(command("true")), "command");
+        static_cast<void>(co_await agent.await_frame(frame_type::part));
+        co_await agent.say_bytes(
+            hosts::to_bytes(frame_type::leaving, "bye") + hosts::to_bytes(frame_type::ready, number(1)));
+        const auto problem = co_await problem_of([](auto h) -> task<> { co_await h; }(running));
+        EXPECT_NE(problem.find("its agent ended: bye; the command had not begun there"), std::string::npos) << problem;
+        co_await host.close();
+        const auto end = co_await problem_of(agent.await_frame(frame_type::go));
+        EXPECT_NE(end.find("the client has gone"), std::string::npos) << end;
+    });
+}
+
+TEST(hosts, that_end_one_cancelled_command_late_lose_no_other) {
+    run_it([]() -> task<> {
+        wire w;
+        played_agent agent(w);
+        auto connecting = muster::create_task(
+            hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here().silence_limit(400ms)), "c");
+        co_await agent.greet();
+        auto host = co_await std::move(connecting);
+        auto beating = muster::create_task(
+            [](played_agent& a) -> task<> {
+                for (;;) {
+                    co_await a.say(frame_type::beat, {});
+                    co_await muster::sleep_for(20ms);
+                }
+            }(agent),
+            "beats");
+        const auto begin = [&](std::uint64_t id) -> task<> {
+            static_cast<void>(co_await agent.await_frame(frame_type::part));
+            co_await agent.say(frame_type::ready, number(id));
+            static_cast<void>(co_await agent.await_frame(frame_type::go));
+            co_await agent.say(frame_type::started, hosts::payload_writer().number64(id).number32(99).take());
+        };
+        auto first = muster::create_task(host.run(command("true").grace(0ns)), "first");
+        co_await begin(1);
+        auto second = muster::create_task(host.run(command("true")), "second");
+        co_await begin(2);
+        first.cancel();
+        static_cast<void>(co_await agent.await_frame(frame_type::cancel));
+        const auto end = co_await problem_of([](auto h) -> task<> { co_await h; }(first));
+        EXPECT_TRUE(first.cancelled()) << end;
+        EXPECT_TRUE(host.is_open()) << host.why_lost();
+        // What the agent still says of the first is passed over.
+        hosts::remote_end ended;
+        ended.process.status = 0;
+        co_await agent.say(frame_type::output, hosts::payload_writer().number64(1).number8(1).rest("late").take());
+        co_await agent.say(frame_type::ended, hosts::payload_of(1, ended));
+        co_await agent.say(frame_type::ended, hosts::payload_of(2, ended));
+        const auto other = co_await problem_of([](auto h) -> task<> { co_await h; }(second));
+        EXPECT_FALSE(second.cancelled()) << other;
+        EXPECT_TRUE(host.is_open()) << other << host.why_lost();
+        beating.cancel();
+        static_cast<void>(co_await problem_of([](auto h) -> task<> { co_await h; }(beating)));
+        co_await host.close();
+    });
+}
+
 TEST(hosts, answer_a_ping) {
     run_it([]() -> task<> {
         co_await with_agent_in_process([](hosts::connection& host) -> task<> {
@@ -473,6 +562,50 @@ TEST(hosts, answer_a_ping) {
 }
 
 // ---- the agent ----
+
+TEST(agents, outlive_a_command_whose_process_was_taken_from_them) {
+    run_it([]() -> task<> {
+        const folder f;
+        const auto file = f.file("pid");
+        co_await with_agent_in_process([&](hosts::connection& host) -> task<> {
+            pid_t pid = 0;
+            // The one that is left behind keeps the output open, and writes to it.
+            auto what = command::shell("(while :; do echo on; sleep 0.01; done) & echo $! > \"$1\"; wait").arg(file);
+            what.on_start([&pid](pid_t p) { pid = p; });
+            auto running = muster::create_task(host.run(std::move(what)), "taken");
+            auto begun = co_await soon([&] { return pid != 0 && lines_of(file).size() == 1; });
+            EXPECT_TRUE(begun);
+            // The loop has not run between the end of the process and this, so the agent finds nothing to wait for.
+            ::kill(pid, SIGKILL);
+            EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
+            const auto problem = co_await problem_of([](auto h) -> task<> { co_await h; }(running));
+            EXPECT_NE(problem.find("could not run it to its end"), std::string::npos) << problem;
+            for (int i = 0; i != 5; ++i) {
+                auto done = co_await host.run(command("echo", "on"));
+                EXPECT_EQ(done.out, "on\n");
+            }
+        });
+        ::kill(std::stoi(lines_of(file).at(0)), SIGKILL);
+    });
+}
+
+TEST(agents, do_not_linger_for_what_a_cancelled_command_left_behind) {
+    run_it([]() -> task<> {
+        const folder f;
+        const auto file = f.file("pid");
+        co_await with_agent_in_process([&](hosts::connection& host) -> task<> {
+            auto what = command::shell("setsid sleep 1000 & echo $! > \"$1\"; exec sleep 1000").arg(file);
+            auto running = muster::create_task(host.run(std::move(what.linger(1h).grace(50ms))), "cancelled");
+            auto begun = co_await soon([&] { return lines_of(file).size() == 1; });
+            EXPECT_TRUE(begun);
+            running.cancel();
+            const auto end = co_await problem_of([](auto h) -> task<> { co_await h; }(running));
+            EXPECT_TRUE(running.cancelled()) << end;
+            EXPECT_TRUE(host.is_open()) << host.why_lost();
+        });
+        ::kill(std::stoi(lines_of(file).at(0)), SIGKILL);
+    });
+}
 
 TEST(agents, end_what_they_have_started_when_the_connection_ends) {
     run_it([]() -> task<> {
@@ -623,6 +756,44 @@ TEST(launchers, that_say_255_are_never_taken_for_a_command_that_does) {
         const auto problem = co_await problem_of(host.run(command("sleep", "1000")));
         EXPECT_NE(problem.find("host_lost_error"), std::string::npos) << problem;
         co_await host.close();
+    });
+}
+
+TEST(launchers, are_killed_and_reaped_when_a_close_is_cancelled_at_any_step) {
+    for (int steps = 1; steps != 6; ++steps) {
+        run_it([steps]() -> task<> {
+            const folder f;
+            const auto file = f.file("pid");
+            auto host = co_await hosts::connect(by_shell("echo $$ > " + file + "; \"$@\"; exec sleep 1000"));
+            auto closing = muster::create_task(host.close(1h), "close");
+            for (int i = 0; i != steps; ++i)
+                co_await muster::yield();
+            closing.cancel();
+            const auto end = co_await problem_of([](auto h) -> task<> { co_await h; }(closing));
+            EXPECT_TRUE(closing.cancelled()) << end;
+            EXPECT_FALSE(is_alive(std::stoi(lines_of(file).at(0)))) << steps;
+        });
+    }
+}
+
+TEST(launchers, that_write_much_after_the_loss_end_by_themselves) {
+    run_it([]() -> task<> {
+        const folder f;
+        const auto file = f.file("ended");
+        auto host = co_await hosts::connect(by_shell("\"$@\"; head -c 4000000 /dev/zero; echo yes > " + file));
+        bool closed = false;
+        std::uint64_t bytes = 0;
+        std::uint64_t late = 0;
+        auto loud = command("yes").stdout_to([&](std::string_view piece) { (closed ? late : bytes) += piece.size(); });
+        auto roaring = muster::create_task(host.run(std::move(loud)), "loud");
+        auto heard = co_await soon([&] { return bytes > 1'000'000; });
+        EXPECT_TRUE(heard);
+        closed = true;
+        co_await host.close(1h);
+        const auto problem = co_await problem_of([](auto h) -> task<> { co_await h; }(roaring));
+        EXPECT_NE(problem.find("the command had begun there"), std::string::npos) << problem;
+        EXPECT_EQ(late, 0u);
+        EXPECT_EQ(lines_of(file).size(), 1u);
     });
 }
 
@@ -778,7 +949,7 @@ TEST(host_options, make_the_words_of_ssh_or_of_another_launcher) {
             text += (text.empty() ? "" : " ") + w;
         return text;
     };
-    const std::string ssh = "ssh -T -o BatchMode=yes -o ServerAliveInterval=2 -o ServerAliveCountMax=2";
+    const std::string ssh = "ssh -T -o BatchMode=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
     EXPECT_EQ(last(hosts::host_options("a")), ssh + " -- a muster agent");
     EXPECT_EQ(last(hosts::host_options("u@a:2222")), ssh + " -p 2222 -- u@a muster agent");
     EXPECT_EQ(last(hosts::host_options("[::1]:2222")), ssh + " -p 2222 -- ::1 muster agent");
@@ -791,6 +962,32 @@ TEST(host_options, make_the_words_of_ssh_or_of_another_launcher) {
         EXPECT_THROW(hosts::host_options{name}, std::invalid_argument) << name;
     for (const char* name : {"a:", "a:0", "a:70000", "a:x", "u@", "[::1", "[::1]x", "[-x]"})
         EXPECT_THROW(static_cast<void>(hosts::host_options(name).command_words()), std::invalid_argument) << name;
+}
+
+TEST(host_options, give_ssh_no_name_that_a_shell_would_read_as_more_than_a_name) {
+    for (const char c : std::string_view("'`\"$\\;&<>|(){}!*?#~")) {
+        for (const auto& name : {std::string("a") + c + "b", std::string("u") + c + "@a"}) {
+            EXPECT_THROW(static_cast<void>(hosts::host_options(name).command_words()), std::invalid_argument) << name;
+            // Another launcher gets the name as it is.
+            EXPECT_EQ(hosts::host_options(name).launcher({"env"}).command_words().front(), "env");
+        }
+    }
+    for (const char* name : {"u@-a", "u@-a:22", "u@[-a]"})
+        EXPECT_THROW(static_cast<void>(hosts::host_options(name).command_words()), std::invalid_argument) << name;
+}
+
+TEST(host_options, do_not_let_ssh_give_up_before_the_silence_limit) {
+    struct row {
+        std::chrono::nanoseconds limit;
+        const char* expected;
+    };
+    constexpr std::array<row, 4> rows{row{100ms, "ServerAliveInterval=1"}, row{15s, "ServerAliveInterval=5"},
+        row{16s, "ServerAliveInterval=6"}, row{24h, "ServerAliveInterval=28800"}};
+    for (const auto& r : rows) {
+        const auto words = hosts::host_options("a").silence_limit(r.limit).command_words();
+        EXPECT_NE(std::ranges::find(words, r.expected), words.end()) << r.expected;
+        EXPECT_NE(std::ranges::find(words, "ServerAliveCountMax=3"), words.end());
+    }
 }
 
 int main(int argc, char** argv) {

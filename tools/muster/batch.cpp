@@ -35,6 +35,8 @@ constexpr std::size_t most_retrying = 4;
 /// So many of those that run are named, and so much of a name is looked at.
 constexpr std::size_t names_shown = 8;
 constexpr std::size_t longest_name = 200;
+/// With this signal the program ends at once, so that nothing is spared any more.
+constexpr int last_signal = 3;
 /// About how many bytes of memory a job takes, beside its output, while the output waits to be written.
 constexpr std::uint64_t size_of_delivery = 1024;
 
@@ -242,7 +244,7 @@ void batch::on_signal(int signal, int count) {
         return;
     }
     stop("interrupted");
-    interrupted(signal, options_.drain && signal != SIGQUIT ? count - 1 : count);
+    interrupted(signal, options_.drain && signal != SIGQUIT && count != last_signal ? count - 1 : count);
 }
 
 void batch::interrupted(int, int) {}

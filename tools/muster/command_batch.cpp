@@ -33,6 +33,8 @@ namespace {
 constexpr std::size_t tail_kept = 2000;
 /// So much of a command is printed with --trace.
 constexpr std::size_t most_traced = 2000;
+/// So many hosts may be lost under one command that had begun there: it may be what they are lost by.
+constexpr int most_hosts_lost = 3;
 
 } // namespace
 
@@ -127,21 +129,30 @@ muster::task<> command_batch::attempt(job& j) { return hosts_ ? attempt_elsewher
 
 /// A command that had not begun on a host that was lost goes to another one, with --retry-elsewhere also one that had.
 muster::task<> command_batch::attempt_elsewhere(job& j) {
-    for (;;) {
+    std::exception_ptr may_have_run; ///< the first loss of a host on which the command may have begun
+    for (int hosts_lost = 0;;) {
         auto asking = hosts_->acquire();
         auto asked = co_await muster::as_outcome(std::move(asking));
         if (asked.failed()) {
             if (failure_.empty())
                 failure_ = problem_of(asked.error());
             stop("no host is left");
+            if (may_have_run)
+                std::rethrow_exception(may_have_run);
         }
         const auto place = std::move(asked).value();
         auto trying = attempt_at(j, &place.host());
         auto ended = co_await muster::as_outcome(std::move(trying));
         const auto* lost = ended.error_as<muster::hosts::host_lost_error>();
+        const bool may_have_begun = lost != nullptr && lost->begun() != muster::hosts::begun::no;
+        if (may_have_begun && ++hosts_lost == 1)
+            may_have_run = ended.error();
         const bool may_move =
-            lost != nullptr && (lost->begun() == muster::hosts::begun::no || options_.retry_elsewhere);
+            lost != nullptr && (!may_have_begun || (options_.retry_elsewhere && hosts_lost < most_hosts_lost));
         if (!may_move || stopping()) {
+            // A command that had not begun at its last host may have begun before: it does not count as not started.
+            if (lost != nullptr && may_have_run)
+                std::rethrow_exception(may_have_run);
             ended.value();
             co_return;
         }
@@ -388,12 +399,25 @@ muster::task<> command_batch::close_what_is_left() {
 
 muster::task<muster::completed_process> command_batch::within_time_limit(
     muster::command what, muster::hosts::connection* host) {
-    auto running = host != nullptr ? host->run(std::move(what)) : muster::run_command(std::move(what));
-    if (!options_.timeout) {
+    const auto time = options_.timeout;
+    if (!time) {
+        auto running = host != nullptr ? host->run(std::move(what)) : muster::run_command(std::move(what));
         auto done = co_await std::move(running);
         co_return done;
     }
-    auto in_time = muster::wait_for(std::move(running), *options_.timeout);
+    muster::timeout_scope limit;
+    const auto run_there = [&]() -> muster::task<muster::completed_process> {
+        // The way to the host, with the input and behind the inputs of others, is not the command's time.
+        what.on_start([&](pid_t) {
+            if (!limit.expired())
+                limit.reschedule(muster::loop_clock::now() + *time);
+        });
+        auto running = host->run(std::move(what));
+        auto done = co_await std::move(running);
+        co_return done;
+    };
+    auto in_time =
+        host != nullptr ? limit.run(run_there) : muster::wait_for(muster::run_command(std::move(what)), *time);
     try {
         auto done = co_await std::move(in_time);
         co_return done;
@@ -419,6 +443,9 @@ void command_batch::interrupted(int signal, int count) {
             hosts_->kill_all();
         signal_jobs(SIGKILL);
     }
+    // This program ends now, and waits for no host that does not answer.
+    if (count > 2 && hosts_)
+        hosts_->end_launchers();
 }
 
 void command_batch::signal_jobs(int signal) {

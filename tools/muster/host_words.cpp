@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // This file reads lists of hosts: "host1,8/host2,user@host3:2222", where the number in front of a slash is how many
-// commands run there at once; a file has one or more a line. A launcher is a line of words, in which {} stands for the
-// host.
+// commands run there at once; a file has one or more a line, and what stands behind a '#' is passed over. A launcher is
+// a line of words, in which {} stands for the host.
 #include "host_words.hpp"
 
 #include "units.hpp"
@@ -39,8 +39,7 @@ void add_file(std::vector<std::string>& all, const std::string& path) {
     if (!file)
         throw usage_error(fmt::format("--on-file: {} can't be read: {}", path, std::generic_category().message(errno)));
     for (std::string line; std::getline(file, line);) {
-        if (!line.starts_with('#'))
-            add_hosts(all, line);
+        add_hosts(all, line.substr(0, line.find('#')));
         if (all.size() > most_hosts)
             throw usage_error(fmt::format("--on-file: {} has more than {} hosts", path, most_hosts));
     }

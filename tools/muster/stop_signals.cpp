@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // This file catches the signals: the constructor blocks them and makes a signalfd, and the thread that listen() starts
-// reads it. Each signal that is to end the program is counted and passed on, and the third ends it; the others are
-// passed on. end_listening() wakes the thread through an eventfd and joins it.
+// reads it. Each signal that is to end the program is counted and passed on, and the third ends it once the loop has
+// carried it out, or does not come to that; the others are passed on. end_listening() wakes the thread through an
+// eventfd and joins it.
 #include "stop_signals.hpp"
 
 #include <muster/loop_handle.hpp>
@@ -65,19 +66,20 @@ void stop_signals::listen(std::function<void(int, int)> on_signal, std::function
             const int signal = static_cast<int>(info.ssi_signo);
             if (signal != SIGTSTP && signal != SIGUSR1) {
                 count = signal == SIGQUIT && count == 0 ? 2 : count + 1;
-                if (count == 3) {
-                    // The loop may not have come to the one before, which kills what runs.
-                    for (int i = 0; i != 50 && *carried_out != posted; ++i)
-                        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-                    ::_exit(128 + signal);
-                }
-                now(count);
+                if (count < 3)
+                    now(count);
             }
             ++posted;
             loop.post([call, signal, count, carried_out] {
                 call(signal, count);
                 ++*carried_out;
             });
+            if (count == 3) {
+                // The loop may not have come to this one or to the one before, which kills what runs.
+                for (int i = 0; i != 50 && *carried_out != posted; ++i)
+                    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+                ::_exit(128 + signal);
+            }
         }
     });
 }

@@ -75,6 +75,8 @@ public:
     [[nodiscard]] std::size_t connected() const noexcept;
     /// SIGKILL to everything that runs.
     void kill_all();
+    /// SIGTERM to every launcher: for a program that is about to end.
+    void end_launchers();
     /// Closes all connections, at the same time.
     [[nodiscard]] task<> close();
 
