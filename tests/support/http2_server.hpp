@@ -36,7 +36,7 @@ inline constexpr std::string_view then_close{"\0(close)", 8};
 
 enum class error : std::uint32_t { none = 0, protocol = 1, internal = 2, refused = 7, cancel = 8 };
 
-inline std::string number(std::uint32_t n, int bytes) {
+inline std::string number(std::uint64_t n, int bytes) {
     std::string all;
     for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
         all += static_cast<char>(n >> shift & 0xFFU);
