@@ -47,6 +47,22 @@ def processes_with(mark):
     return found
 
 
+def state_of(pid):
+    """What the threads of a process wait for, for a person who has to find out why it does not end."""
+    lines = []
+    for thread in sorted(pathlib.Path(f"/proc/{pid}/task").iterdir()):
+        words = [thread.name]
+        for file in ("comm", "wchan", "syscall"):
+            try:
+                words.append((thread / file).read_text().strip())
+            except OSError as e:
+                words.append(f"{file}: {e.strerror}")
+        status = (thread / "status").read_text()
+        words += re.findall(r"^(?:State|SigPnd|ShdPnd|SigBlk):.*$", status, re.M)
+        lines.append("  ".join(words))
+    return "\n".join(lines)
+
+
 def run_once(muster, choose, folder, mark):
     """One run. Raises `wrong` with what is not as it should be; returns what was run."""
     log, failed, results = folder / "log", folder / "failed", folder / "results"
@@ -170,9 +186,11 @@ def run_once(muster, choose, folder, mark):
                     child.send_signal(ending)
                     sent.append(ending)
         if child.poll() is None:
+            state = state_of(child.pid)
             child.kill()
             child.wait()
-            raise wrong(f"it does not end: {told}")
+            raise wrong(f"it does not end: {told}\nsignals {[s.name for s in sent]}\n{state}\n"
+                        f"{(folder / 'errors').read_text(errors='replace')[-2000:]}")
     finally:
         let_go.set()
         for stream in (child.stdin, child.stdout):
