@@ -91,7 +91,8 @@ protected:
         putters_.grant_first();
     }
     void require_thread(const char* what) const { finished_.home.require_thread(what); }
-    /// For an awaitable of `what`.
+    /// *Returns* what the awaitable that the function `what` gives refers to this queue by. *Errors*:
+    /// invalid_state_error on a thread that is not the queue's.
     [[nodiscard]] detail::object_ref<queue_base> ref(const char* what) {
         finished_.home.require_waiter(what);
         return owner_.ref(this);

@@ -142,7 +142,7 @@ struct remote_end {
     enum class kind : std::uint8_t { ended, not_found, not_spawned, failed };
     kind how = kind::ended;
     completed_process process;
-    std::int32_t error = 0; ///< the system's number, if it could not be started
+    std::int32_t error = 0; ///< the system's error number (errno), if the command could not be started
     std::string problem;    ///< what went wrong, if it did not just end
 };
 [[nodiscard]] std::string payload_of(std::uint64_t id, const remote_end& end);

@@ -243,7 +243,8 @@ void command_batch::prepare(muster::command& what, job& j, details& d, bool is_e
         what.on_start([&d](pid_t pid) { d.pid = pid; });
     }
     if (options_.block_size != 0)
-        // A host may be lost before the command has begun there, and another one then needs the block.
+        // The block is moved to the command unless it may be needed again: for a retry, for the list of what failed, or
+        // for a second host because the first was lost before the command had begun there.
         what.stdin_bytes(options_.retries == 0 && options_.failed_file.empty() && !is_elsewhere
                              ? std::exchange(j.line.parts.front(), {})
                              : j.line.parts.front());

@@ -29,7 +29,7 @@ const CLI::App& chosen_of(const CLI::App& app) {
     return chosen.empty() ? app : *chosen.front();
 }
 
-/// "muster run --help": where there is more to read.
+/// *Returns* the command that prints the whole help, such as "muster run --help", for the end of a message.
 std::string help_command_of(const CLI::App& app) {
     return app.get_parent() == nullptr ? fmt::format("{} --help", app.get_name())
                                        : fmt::format("{} {} --help", app.get_parent()->get_name(), app.get_name());

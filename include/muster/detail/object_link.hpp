@@ -36,7 +36,8 @@ struct object_link {
 
 /// One thread's free links. Constant-initialised, so that reaching it costs one thread-relative load.
 struct free_links {
-    /// So many are kept; more go to a list that all threads share.
+    /// How many free links a thread keeps for itself. Further ones go to a list that all threads share, so that a
+    /// thread which only destroys objects does not hoard what others have to make.
     static constexpr std::uint32_t most = 256;
     object_link* first = nullptr;
     std::uint32_t room = 0; ///< how many more may be kept; none before the first slow path, and after the thread's end
