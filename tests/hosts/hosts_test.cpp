@@ -202,6 +202,15 @@ std::string number(std::uint64_t id) { return hosts::payload_writer().number64(i
 
 // ---- what a command is and how it ends ----
 
+/// *Returns* a connection over the wire, once the agent that the test plays has greeted.
+task<hosts::connection> connect_to(wire& w, played_agent& agent, hosts::host_options options) {
+    auto connecting = muster::create_task(
+        hosts::connect_over(std::move(w.client_in), std::move(w.client_out), std::move(options)), "connect");
+    co_await agent.greet();
+    auto host = co_await std::move(connecting);
+    co_return host;
+}
+
 TEST(hosts, run_a_command_with_all_that_it_describes) {
     run_it([]() -> task<> {
         co_await with_agent_in_process([](hosts::connection& host) -> task<> {
@@ -392,9 +401,7 @@ TEST(hosts, know_which_command_had_begun_when_the_connection_ends_at_each_step) 
         run_it([r]() -> task<> {
             wire w;
             played_agent agent(w);
-            auto connecting =
-                muster::create_task(hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here()), "c");
-            co_await agent.greet();
+            auto connecting = connect_to(w, agent, here());
             auto host = co_await std::move(connecting);
             auto running = muster::create_task(host.run(command("true")), "command");
             static_cast<void>(co_await agent.await_frame(frame_type::part));
@@ -435,9 +442,7 @@ TEST(hosts, give_up_an_agent_that_sends_what_it_must_not) {
         run_it([&bytes]() -> task<> {
             wire w;
             played_agent agent(w);
-            auto connecting =
-                muster::create_task(hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here()), "c");
-            co_await agent.greet();
+            auto connecting = connect_to(w, agent, here());
             auto host = co_await std::move(connecting);
             auto running = muster::create_task(host.run(command("true")), "command");
             static_cast<void>(co_await agent.await_frame(frame_type::part));
@@ -454,9 +459,7 @@ TEST(hosts, take_a_peer_that_says_nothing_for_lost) {
     run_it([]() -> task<> {
         wire w;
         played_agent agent(w);
-        auto connecting = muster::create_task(
-            hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here().silence_limit(100ms)), "c");
-        co_await agent.greet();
+        auto connecting = connect_to(w, agent, here().silence_limit(100ms));
         auto host = co_await std::move(connecting);
         const auto problem = co_await problem_of(host.run(command("true")));
         EXPECT_NE(problem.find("it was silent for 0.1 s; the command had not begun"), std::string::npos) << problem;
@@ -468,9 +471,7 @@ TEST(hosts, that_are_lost_while_standard_input_is_sent_end_the_command) {
     run_it([]() -> task<> {
         wire w;
         played_agent agent(w);
-        auto connecting =
-            muster::create_task(hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here()), "c");
-        co_await agent.greet();
+        auto connecting = connect_to(w, agent, here());
         auto host = co_await std::move(connecting);
         auto running = muster::create_task(host.run(command("cat").stdin_bytes(std::string(10 << 20, 'x'))), "command");
         // The agent has read the beginning, and reads no more.
@@ -490,9 +491,7 @@ TEST(hosts, whose_agent_leaves_are_not_told_to_begin_a_command) {
     run_it([]() -> task<> {
         wire w;
         played_agent agent(w);
-        auto connecting =
-            muster::create_task(hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here()), "c");
-        co_await agent.greet();
+        auto connecting = connect_to(w, agent, here());
         auto host = co_await std::move(connecting);
         auto running = muster::create_task(host.run(command("true")), "command");
         static_cast<void>(co_await agent.await_frame(frame_type::part));
@@ -510,9 +509,7 @@ TEST(hosts, that_end_one_cancelled_command_late_lose_no_other) {
     run_it([]() -> task<> {
         wire w;
         played_agent agent(w);
-        auto connecting = muster::create_task(
-            hosts::connect_over(std::move(w.client_in), std::move(w.client_out), here().silence_limit(400ms)), "c");
-        co_await agent.greet();
+        auto connecting = connect_to(w, agent, here().silence_limit(400ms));
         auto host = co_await std::move(connecting);
         auto beating = muster::create_task(
             [](played_agent& a) -> task<> {
