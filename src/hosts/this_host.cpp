@@ -6,8 +6,6 @@
 #include "hosts/frames.hpp"
 #include "vocabulary/printable.hpp"
 
-#include <muster/config.hpp>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -50,13 +48,11 @@ memory_figures own_memory() {
     return found;
 }
 
+using frames::own_version;
+
 payload_writer begin_hello() { return payload_writer().number32(protocol_version).text(own_version()); }
 
 } // namespace
-
-std::string own_version() {
-    return std::to_string(version_major) + '.' + std::to_string(version_minor) + '.' + std::to_string(version_patch);
-}
 
 std::string hello_of_this_host() {
     std::array<char, 256> name{};
