@@ -67,7 +67,7 @@ TEST_F(habits, options_of_others_are_refused_with_what_to_write_instead) {
     expect_advice("run", "-r", "without inputs nothing runs in any case");
     expect_advice("run", "--no-run-if-empty", "without inputs nothing runs in any case");
     expect_advice("run", "-L1", "write -n N");
-    expect_advice("run", "--workdir=/tmp", "begin the template with 'cd DIR &&'");
+    expect_advice("run", "--workdir=/tmp", "write --wd DIR");
     expect_advice("fetch", "-L", "redirects are followed in any case");
     expect_advice("fetch", "--max-time=5", "write --timeout TIME");
     expect_advice("fetch", "-I", "write -X HEAD");

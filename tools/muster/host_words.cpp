@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // This file reads lists of hosts: "host1,8/host2,user@host3:2222", where the number in front of a slash is how many
-// commands run there at once; a file has one or more a line, and what stands behind a '#' is passed over. A launcher is
-// a line of words, in which {} stands for the host.
+// commands run there at once; a file has one or more a line, and what stands behind a '#' is passed over. "slurm"
+// stands for the nodes of an allocation. A launcher is a line of words, in which {} stands for the host.
 #include "host_words.hpp"
 
+#include "slurm.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
@@ -24,6 +25,8 @@ namespace {
 
 constexpr std::size_t most_slots = 100'000;
 constexpr std::size_t most_hosts = 10'000;
+/// Stands for all nodes of the allocation.
+constexpr std::string_view slurm = "slurm";
 
 void add_hosts(std::vector<std::string>& all, std::string_view list) {
     while (!list.empty()) {
@@ -83,7 +86,9 @@ std::vector<std::string> split_words(const std::string& line, const std::string&
 }
 
 void host_words::describe(CLI::App& app) {
-    app.add_option("--on", on, "run commands on these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many at once")
+    app.add_option("--on", on,
+           "run commands on these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many at once; 'slurm': the nodes "
+           "of the allocation")
         ->type_name("HOSTS")
         ->allow_extra_args(false);
     app.add_option("--on-file", on_file, "the same, from a file with hosts in each line")->type_name("FILE");
@@ -109,26 +114,40 @@ std::vector<muster::hosts::host_options> host_words::understand() const {
     const auto words = split_words(launcher, "--launcher");
     std::vector<muster::hosts::host_options> hosts;
     std::set<std::string> known;
+    const auto add = [&](muster::hosts::host_options host, const std::string& item, const std::string& places) {
+        if (!known.insert(host.name()).second)
+            throw usage_error(
+                fmt::format("--on: {0} is there twice; 2/{0} runs two commands at once on it", host.name()));
+        if (!places.empty())
+            host.slots(parse_count(places, "--on " + item, 1, most_slots));
+        if (!agent.empty())
+            host.agent({agent, "agent"});
+        if (!silence.empty())
+            host.silence_limit(parse_duration(silence, "--silence"));
+        static_cast<void>(host.command_words());
+        hosts.push_back(std::move(host));
+    };
     for (const auto& item : all) {
         const auto slash = item.find('/');
         const auto name = slash == std::string::npos ? item : item.substr(slash + 1);
+        const auto places = slash == std::string::npos ? "" : item.substr(0, slash);
+        if (slash == 0)
+            throw usage_error(fmt::format("--on {}: there is no number in front of the slash", item));
         try {
+            if (name == slurm) {
+                if (!words.empty())
+                    throw usage_error("--on slurm starts its agents with srun: leave --launcher out");
+                for (auto& node : nodes_of_allocation())
+                    add(std::move(node), item, places);
+                continue;
+            }
             muster::hosts::host_options host(name);
-            if (!known.insert(name).second)
-                throw usage_error(fmt::format("--on: {0} is there twice; 2/{0} runs two commands at once on it", name));
-            if (slash != std::string::npos)
-                host.slots(parse_count(item.substr(0, slash), "--on " + item, 1, most_slots));
             std::vector<std::string> launcher_there;
             for (const auto& word : words)
                 launcher_there.push_back(with_host(word, name));
             if (!launcher_there.empty())
                 host.launcher(std::move(launcher_there));
-            if (!agent.empty())
-                host.agent({agent, "agent"});
-            if (!silence.empty())
-                host.silence_limit(parse_duration(silence, "--silence"));
-            static_cast<void>(host.command_words());
-            hosts.push_back(std::move(host));
+            add(std::move(host), item, places);
         } catch (const std::invalid_argument& e) {
             std::string_view problem = e.what();
             if (const auto colon = problem.find(": "); colon != std::string_view::npos)

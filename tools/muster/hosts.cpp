@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // This file has the commands muster hosts, which connects to all hosts at the same time and prints a table in the order
-// in which they were given, and muster agent, which serves one client until the connection ends or a signal comes.
+// in which they were given, and muster agent, which serves one client until the connection ends or a signal comes,
+// as the child of a warden.
 #include "host_words.hpp"
 #include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
+#include "warden.hpp"
 #include "writer.hpp"
 
 #include <muster/gather.hpp>
@@ -70,9 +72,10 @@ muster::task<> cancel_at_signal(muster::task_handle<void> serving) {
     serving.cancel(muster::signal_name(number));
 }
 
-muster::task<> serve() {
+muster::task<> serve(agent_report report) {
     auto serving = muster::create_task(
-        muster::hosts::serve_agent(muster::io::standard_input(), muster::io::standard_output()), "agent");
+        muster::hosts::serve_agent(muster::io::standard_input(), muster::io::standard_output(), report.observer()),
+        "agent");
     auto watching = muster::create_task(cancel_at_signal(serving), "signals");
     auto ending = end_of(serving);
     auto ended = co_await muster::as_outcome(std::move(ending));
@@ -95,7 +98,7 @@ int be_agent() {
                  "started from there, and there is nothing to type here");
         return bad_usage;
     }
-    muster::run(serve(), muster::run_options().handle_interrupt(false));
+    muster::run(serve(watch_over_this_agent()), muster::run_options().handle_interrupt(false));
     return all_succeeded;
 }
 
