@@ -65,7 +65,7 @@ namespace {
 
 constexpr const char* short_of = "it ends too early";
 
-/// What a value, a length or a tag begins with: the kind (RFC 8949 calls it the major type), its five bits of
+/// The head of a value or of a tag: the kind (RFC 8949 calls it the major type), its five bits of
 /// information, and the number that these bits are or announce.
 struct item_head {
     int kind = 0;

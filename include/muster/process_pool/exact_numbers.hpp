@@ -32,9 +32,6 @@ namespace muster::detail {
 /// one of another kind, was cut off to fewer bits, or became infinite. Whatever only one side has is not looked at.
 void expect_same_numbers(const nlohmann::json& sent, const nlohmann::json& read);
 
-/// Frees the texts and the bytes in a value; its numbers stay, each in its place.
-void drop_texts(nlohmann::json& value) noexcept;
-
 template <class T>
 inline constexpr bool is_json_text =
     std::is_same_v<T, std::string> || std::is_same_v<T, nlohmann::json> || std::is_same_v<T, nlohmann::json::binary_t>;
@@ -176,5 +173,8 @@ private:
         (exact_numbers<std::remove_cv_t<std::tuple_element_t<I, T>>>::expect(j[I]), ...);
     }
 };
+
+/// Frees the texts and the bytes in a value; its numbers stay, each in its place.
+void drop_texts(nlohmann::json& value) noexcept;
 
 } // namespace muster::detail
