@@ -66,6 +66,7 @@ pool_settings process_pool::state::settings_of(const process_pool_options& o) {
     s.environment = workers::environment_of_worker(o.passes_environment_ ? nullptr : &o.environment_);
     s.around.folder = o.folder_;
     s.around.output = o.output_;
+    s.around.cgroup = o.cgroup_;
     s.around.limits = o.resource_limits_;
     s.greeting = wire::write(nlohmann::json{{"muster", wire::version}, {"message_limit", o.message_limit_},
         {"value_limit", o.value_limit_}, {"memory_limit", o.memory_limit_}, {"name", o.name_},

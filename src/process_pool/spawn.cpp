@@ -105,6 +105,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 bool child_process::kill() const noexcept {
     if (listing_ == listing::reaped)
         return true;
+    if (group_ && group_->kill())
+        return true;
 #if defined(SYS_pidfd_send_signal)
     // Never another process that was given the same number.
     if (has_end_descriptor() &&
@@ -130,6 +132,8 @@ void child_process::kill_group() const noexcept {
     // If somebody else took it off the list, its number may be another's.
     if (result == 0)
         ::kill(-id_, SIGKILL);
+    if (group_)
+        static_cast<void>(group_->kill()); // also what had left its process group
 }
 
 process_end child_process::reap() noexcept {
@@ -175,6 +179,7 @@ void discard(child_process& child) noexcept {
 
 child_process start_worker(const std::string& path, std::vector<std::string> arguments,
     std::vector<std::string> environment, const surroundings& around) {
+    auto group = around.cgroup.empty() ? nullptr : std::make_unique<worker_cgroup>(around.cgroup);
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         fail(errno, "socketpair");
@@ -214,6 +219,14 @@ child_process start_worker(const std::string& path, std::vector<std::string> arg
         fail(error, "pidfd_open");
     }
     // It has no call before it is greeted.
+    if (group) {
+        try {
+            child.move_into(std::move(group));
+        } catch (...) {
+            discard(child);
+            throw;
+        }
+    }
     for (const auto& [resource, most] : around.limits) {
         const rlimit limit{most, most};
         if (::prlimit(id, static_cast<__rlimit_resource>(resource), &limit, nullptr) != 0) {
