@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What the elements of a range are, for the combinators that take one. `<ranges>` says the same and more, and takes a
+/// The elements of a range, for the combinators that take one. `<ranges>` says the same and more, and takes a
 /// twentieth of the time in which a file that gathers two tasks compiles; so gather.hpp does without it.
 ///
 ///     static_assert(iterable<std::vector<int>> && std::same_as<element_of<std::vector<int>>, int>);
