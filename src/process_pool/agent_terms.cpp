@@ -77,8 +77,8 @@ std::string hello_of_pool(const agent_terms& terms) {
     for (const auto& [resource, most] : terms.around.limits)
         limits.push_back({resource, most});
     nlohmann::json j{{"pool", terms.pool}, {"arguments", terms.arguments}, {"through", terms.through},
-        {"folder", terms.around.folder}, {"output", terms.around.output}, {"limits", limits},
-        {"message_limit", terms.message_limit}, {"silence_limit", terms.silence_limit.count()}};
+        {"folder", terms.around.folder}, {"output", terms.around.output}, {"cgroup", terms.around.cgroup},
+        {"limits", limits}, {"message_limit", terms.message_limit}, {"silence_limit", terms.silence_limit.count()}};
     if (terms.environment)
         j["environment"] = *terms.environment;
     return hello(j);
@@ -93,6 +93,7 @@ agent_terms terms_of(std::string_view hello_of_pool) {
         t.through = j.at("through").get<std::vector<std::string>>();
         t.around.folder = j.at("folder").get<std::string>();
         t.around.output = j.at("output").get<std::string>();
+        t.around.cgroup = j.at("cgroup").get<std::string>();
         for (const auto& limit : j.at("limits"))
             t.around.limits.emplace_back(limit.at(0).get<int>(), limit.at(1).get<std::uint64_t>());
         t.message_limit = j.at("message_limit").get<std::uint64_t>();

@@ -98,6 +98,13 @@ process_pool_options& process_pool_options::output(std::string path) {
     return *this;
 }
 
+process_pool_options& process_pool_options::cgroup(std::string path) {
+    if (path.empty())
+        throw std::invalid_argument("process_pool_options::cgroup: the path is empty");
+    cgroup_ = std::move(path);
+    return *this;
+}
+
 process_pool_options& process_pool_options::through(std::vector<std::string> words) {
     if (words.empty() || words.front().empty())
         throw std::invalid_argument("process_pool_options::through: the first word names a program");

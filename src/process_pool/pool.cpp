@@ -78,6 +78,7 @@ workers::agent_terms process_pool::state::terms_of_agents(const process_pool_opt
         t.environment = o.environment_;
     t.around.folder = o.folder_;
     t.around.output = o.output_;
+    t.around.cgroup = o.cgroup_;
     t.around.limits = o.resource_limits_;
     t.message_limit = o.message_limit_;
     t.silence_limit = std::chrono::ceil<std::chrono::milliseconds>(o.silence_limit_);
@@ -107,6 +108,7 @@ pool_settings process_pool::state::settings_of(const process_pool_options& o) {
     s.environment = workers::environment_of_worker(o.passes_environment_ ? nullptr : &o.environment_);
     s.around.folder = o.folder_;
     s.around.output = o.output_;
+    s.around.cgroup = o.cgroup_;
     s.around.limits = o.resource_limits_;
     if (!s.hosts.empty()) {
         s.launcher_environment = workers::environment_of_launcher();

@@ -109,6 +109,8 @@ bool child_process::kill() const noexcept {
     }
     if (listing_ == listing::reaped)
         return true;
+    if (group_ && group_->kill())
+        return true;
 #if defined(SYS_pidfd_send_signal)
     // Never another process that was given the same number.
     if (has_end_descriptor() &&
@@ -137,6 +139,8 @@ void child_process::kill_group() const noexcept {
     // If somebody else took it off the list, its number may be another's.
     if (result == 0)
         ::kill(-id_, SIGKILL);
+    if (group_)
+        static_cast<void>(group_->kill()); // also what had left its process group
 }
 
 process_end child_process::reap() noexcept {
@@ -210,6 +214,7 @@ std::vector<std::string> environment_of_launcher() { return environment_of(nullp
 
 child_process start_worker(const std::string& path, std::vector<std::string> arguments,
     std::vector<std::string> environment, const surroundings& around) {
+    auto group = around.cgroup.empty() ? nullptr : std::make_unique<worker_cgroup>(around.cgroup);
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         fail(errno, "socketpair");
@@ -236,6 +241,14 @@ child_process start_worker(const std::string& path, std::vector<std::string> arg
                         (around.folder.empty() && around.output.empty() ? "" : ", or its folder or output not opened"));
     auto child = adopt(id, std::move(ours));
     // It has no call before it is greeted.
+    if (group) {
+        try {
+            child.move_into(std::move(group));
+        } catch (...) {
+            discard(child);
+            throw;
+        }
+    }
     for (const auto& [resource, most] : around.limits) {
         const rlimit limit{most, most};
         if (::prlimit(id, static_cast<__rlimit_resource>(resource), &limit, nullptr) != 0) {

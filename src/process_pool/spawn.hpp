@@ -9,6 +9,7 @@
 ///     const auto end = c.reap();
 
 #include "posix/owned_fd.hpp"
+#include "process_pool/worker_cgroup.hpp"
 
 #include <muster/host_lost_error.hpp>
 
@@ -74,8 +75,14 @@ public:
     [[nodiscard]] int end_descriptor() const noexcept { return end_.get(); }
     [[nodiscard]] bool has_end_descriptor() const noexcept { return end_.get() >= 0; }
 
+    /// Ends it, and all that it starts, by way of the group from now on. *Errors*: std::system_error.
+    void move_into(std::unique_ptr<worker_cgroup> group) {
+        group->take_in(id_);
+        group_ = std::move(group);
+    }
+
     /// Does nothing once the process was reaped. *Returns* false if this program may not kill it, because it runs as
-    /// another user by now.
+    /// another user by now, and has no group of its own.
     [[nodiscard]] bool kill() const noexcept;
     [[nodiscard]] bool has_ended() const noexcept;
     /// Waits for its end, and ends what it has started and left behind.
@@ -91,12 +98,14 @@ private:
     detail::owned_fd end_;
     listing listing_ = listing::listed;
     std::shared_ptr<distant_process> elsewhere_;
+    std::unique_ptr<worker_cgroup> group_;
 };
 
 /// Where a worker runs and how far it may go. Empty texts: as this program.
 struct surroundings {
     std::string folder;
     std::string output;                                ///< the file of standard output and error
+    std::string cgroup;                                ///< the group below which each worker gets its own
     std::vector<std::pair<int, std::uint64_t>> limits; ///< RLIMIT_CPU, say, and its value
 };
 

@@ -65,6 +65,12 @@ public:
     /// and then executes the rest of its arguments as the same process, with descriptor 3 open. It is looked for in
     /// PATH. *Errors*: std::invalid_argument if there is no word.
     process_pool_options& through(std::vector<std::string> words);
+    /// A folder of the control groups (cgroup v2) in which this program may make groups, such as one that systemd has
+    /// delegated to it. Each worker gets a group of its own there, and is killed with all that it has started by
+    /// writing to the group's cgroup.kill: so also one that has become another user, without CAP_KILL. The groups are
+    /// removed with their workers. Linux 5.14 or newer; *errors* of the folder are those of a start,
+    /// worker_start_error. *Errors*: std::invalid_argument if the path is empty.
+    process_pool_options& cgroup(std::string path);
     /// Programs that workers execute have no more rights than they.
     process_pool_options& no_new_privileges() noexcept;
     /// Workers compute and answer, and do nothing else: see sandbox::compute_only. Whatever the functions need of files
@@ -111,6 +117,7 @@ private:
     std::vector<std::string> environment_;
     std::string folder_;
     std::string output_;
+    std::string cgroup_;
     std::vector<std::string> through_;
     std::vector<std::pair<int, std::uint64_t>> resource_limits_;
     std::vector<launcher_words> launchers_;
