@@ -427,6 +427,56 @@ TEST_F(muster_hosts, can_not_say_where_a_file_is_put_here) {
     expect_refused({"run", "--on", "a", "--cleanup", "echo", ":::", "1"}, "give one of them, too");
 }
 
+// ---- with the static agent ----
+
+/// The program that --install copies; empty where none was built.
+std::string static_agent() {
+    const auto file = cli::fs::path(MUSTER_PROGRAM).parent_path() / "muster-agent";
+    return cli::fs::exists(file) ? file.string() : std::string();
+}
+
+TEST_F(muster_hosts, get_the_agent_if_they_have_none) {
+    if (static_agent().empty()) {
+        expect_refused({"run", "--on", "a", "--install", "echo", ":::", "1"}, "that is neither ");
+        GTEST_SKIP() << "there is no static libuv to build the agent with";
+    }
+    cli::fs::create_directories(folder_ / "home of a");
+    const auto launcher = "sh -c 'echo hello; export HOME=\"" + folder_.string() + "/home of {}\"; exec \"$@\"' sh";
+    for (const char* const again : {"first", "second"}) {
+        program p({"run", "--on", "2/a", "--install", "--launcher", launcher, "readlink /proc/$PPID/exe; : {}",
+            ":::", again});
+        EXPECT_EQ(p.wait(), 0) << p.err;
+        EXPECT_TRUE(p.out.starts_with((folder_ / "home of a/.cache/muster/muster-agent-").string())) << p.out;
+    }
+    std::size_t count = 0;
+    for (const auto& file : cli::fs::directory_iterator(folder_ / "home of a/.cache/muster")) {
+        ++count;
+        EXPECT_EQ(file.file_size(), cli::fs::file_size(static_agent()));
+    }
+    EXPECT_EQ(count, 1u);
+    program full({"run", "--on", "a", "--install", "--launcher", "env HOME=/proc", "echo {}", ":::", "1"});
+    EXPECT_EQ(full.wait(), 1);
+    expect_words(full.err, {"left out a: ", "/proc/.cache"});
+    expect_refused({"run", "--on", "a", "--install", "--agent", "x", "echo", ":::", "1"}, "leave --agent out");
+    expect_refused({"run", "--install", "echo", ":::", "1"}, "say which with --on");
+}
+
+TEST_F(muster_hosts, need_nothing_but_the_static_agent) {
+    if (static_agent().empty())
+        GTEST_SKIP() << "there is no static libuv to build the agent with";
+    cli::fs::create_directories(folder_ / "bare/dev");
+    write("bare/dev/null", "");
+    cli::fs::copy_file(static_agent(), folder_ / "bare/agent");
+    const auto enter = "unshare -r chroot '" + (folder_ / "bare").string() + "'";
+    if (std::system((enter + " /agent --version > /dev/null 2>&1").c_str()) != 0)
+        GTEST_SKIP() << "no name space of users can be made here";
+    program p({"hosts", "--on", "a", "--launcher", enter, "--agent", "/agent"});
+    EXPECT_EQ(p.wait(), 0) << p.out << p.err;
+    program none({"run", "--on", "a", "--launcher", enter, "--agent", "/agent", "/bin/sh {}", ":::", "x"});
+    EXPECT_EQ(none.wait(), 1);
+    expect_words(none.err, {"/bin/sh"});
+}
+
 // ---- with a Slurm that is played ----
 
 TEST_F(muster_hosts, are_the_nodes_of_an_allocation_of_slurm) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// This file finds the program muster-fetch. The kernel says which file this process was started from, links resolved,
-// so neither the name that muster was called by nor PATH matters. Without /proc the auxiliary vector has its name.
+// This file finds the programs that are parts of muster: muster-fetch and muster-agent. The kernel says which file this
+// process was started from, links resolved, so neither the name that muster was called by nor PATH matters. Without
+// /proc the auxiliary vector has its name.
 #include "fetch_program.hpp"
 
 #include <fmt/core.h>
@@ -29,17 +30,20 @@ std::filesystem::path folder_of_this_program() {
 
 } // namespace
 
-std::string become_fetch(char* const* argv) {
+part_places places_of_part(const std::string& name) {
     const auto folder = folder_of_this_program();
-    const auto beside = folder / "muster-fetch";
-    const auto installed = (folder / MUSTER_LIBEXEC_FROM_BIN / "muster-fetch").lexically_normal();
+    return {(folder / name).string(), (folder / MUSTER_LIBEXEC_FROM_BIN / name).lexically_normal().string()};
+}
+
+std::string become_fetch(char* const* argv) {
+    const auto [beside, installed] = places_of_part("muster-fetch");
     for (const auto& file : {beside, installed}) {
         ::execv(file.c_str(), argv);
         if (errno != ENOENT && errno != ENOTDIR)
-            return fmt::format("{} can't be started: {}", file.string(), std::generic_category().message(errno));
+            return fmt::format("{} can't be started: {}", file, std::generic_category().message(errno));
     }
-    return fmt::format("a part of muster is missing: muster-fetch is neither {} nor {}: install muster as a whole",
-        beside.string(), installed.string());
+    return fmt::format(
+        "a part of muster is missing: muster-fetch is neither {} nor {}: install muster as a whole", beside, installed);
 }
 
 } // namespace tool

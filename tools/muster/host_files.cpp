@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // This file moves files. tar runs here and there, so that folders, modes and times go along; a link is sent as the file
-// that it leads to. What comes back is the output of cat, which goes into a .part file and has its name once it is all
+// that it leads to. A returned file is the output of cat, which goes into a .part file and has its name once it is all
 // there. Folders of its name are made here one below the other, and none of them may be a link.
 #include "host_files.hpp"
 

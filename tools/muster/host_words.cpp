@@ -4,20 +4,27 @@
 // stands for the nodes of an allocation. A launcher is a line of words, in which {} stands for the host.
 #include "host_words.hpp"
 
+#include "content_key.hpp"
+#include "fetch_program.hpp"
 #include "slurm.hpp"
 #include "units.hpp"
+
+#include <muster/subprocess/command.hpp>
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <utility>
+
+#include <unistd.h>
 
 namespace tool {
 
@@ -46,6 +53,42 @@ void add_file(std::vector<std::string>& all, const std::string& path) {
         if (all.size() > most_hosts)
             throw usage_error(fmt::format("--on-file: {} has more than {} hosts", path, most_hosts));
     }
+}
+
+/// *Errors*: usage_error.
+std::string file_of_agent() {
+    const auto [beside, installed] = places_of_part("muster-agent");
+    for (const auto& file : {beside, installed}) {
+        if (::access(file.c_str(), R_OK) == 0)
+            return file;
+    }
+    throw usage_error(fmt::format("--install copies the static program muster-agent, and that is neither {} nor {}: "
+                                  "build muster where libuv is there as a static library, too",
+        beside, installed));
+}
+
+std::string as_line(const std::vector<std::string>& words) {
+    std::string line;
+    for (const auto& word : words)
+        line += (line.empty() ? "" : " ") + muster::shell_quote(word);
+    return line;
+}
+
+/// Has a shell here call the launcher twice: to copy the program, which does nothing if one of the same content is
+/// there, and as the agent.
+void install_first(muster::hosts::host_options& host, const std::string& program) {
+    std::ifstream file(program, std::ios::binary);
+    const std::string content{std::istreambuf_iterator<char>(file), {}};
+    const auto name = "\"$HOME/.cache/muster/muster-agent-" + content_key(content).text() + '"';
+    host.agent({"sh", "-c",
+        "umask 077; f=" + name +
+            "; test -x \"$f\" || { mkdir -p \"${f%/*}\" && cat > \"$f.$$\" && chmod 700 \"$f.$$\" && mv -f \"$f.$$\" "
+            "\"$f\"; }"});
+    const auto copying = as_line(host.command_words());
+    host.agent({"sh", "-c", "exec " + name});
+    const auto starting = as_line(host.command_words());
+    // Standard input is the connection, and stays it for the agent.
+    host.launcher({"sh", "-c", copying + " < " + muster::shell_quote(program) + " >&2 && exec " + starting, "muster"});
 }
 
 std::string with_host(std::string word, const std::string& host) {
@@ -96,6 +139,7 @@ void host_words::describe(CLI::App& app) {
            "--launcher", launcher, "what starts the agent there, {} is the host: 'kubectl exec -i pod-{} --' (ssh)")
         ->type_name("WORDS");
     app.add_option("--agent", agent, "where muster is there (muster)")->type_name("PATH");
+    app.add_flag("--install", install, "copy the agent to the hosts, unless it is there already");
     app.add_option("--silence", silence, "take a host for lost that was not heard for so long (15s)")
         ->type_name("TIME");
 }
@@ -111,6 +155,11 @@ std::vector<muster::hosts::host_options> host_words::understand() const {
         throw usage_error("--on: there is no host in the list");
     if (!is_asked_for && (!launcher.empty() || !agent.empty() || !silence.empty()))
         throw usage_error("--launcher, --agent and --silence are about other hosts: say which with --on");
+    if (install && !is_asked_for)
+        throw usage_error("--install is about other hosts: say which with --on");
+    if (install && !agent.empty())
+        throw usage_error("--install puts the agent where it finds it again: leave --agent out");
+    const auto program = install ? file_of_agent() : std::string();
     const auto words = split_words(launcher, "--launcher");
     std::vector<muster::hosts::host_options> hosts;
     std::set<std::string> known;
@@ -124,6 +173,8 @@ std::vector<muster::hosts::host_options> host_words::understand() const {
             host.agent({agent, "agent"});
         if (!silence.empty())
             host.silence_limit(parse_duration(silence, "--silence"));
+        if (!program.empty())
+            install_first(host, program);
         static_cast<void>(host.command_words());
         hosts.push_back(std::move(host));
     };
