@@ -281,7 +281,8 @@ TEST_F(muster_hosts, that_are_frozen_have_no_launcher_left_after_the_third_inter
     }
     EXPECT_EQ(p.wait(), 130);
     EXPECT_TRUE(soon([&] { return !is_alive(rows("launcher").at(0)); }));
-    EXPECT_EQ(::kill(std::stoi(rows("agent").at(0)), SIGCONT), 0);
+    // The kernel may have let it go on already: the end of its warden has left its process group an orphan.
+    static_cast<void>(::kill(std::stoi(rows("agent").at(0)), SIGCONT));
     EXPECT_TRUE(soon([&] { return !is_alive(rows("agent").at(0)); }));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Slurm says in the environment which nodes an allocation has, in a short form that `scontrol show hostnames` makes
 // names of. An agent is a step of one task on one node: it overlaps with the others and with the shell of salloc, and
-// may use all processors that the job has there, since the commands run under it.
+// may use all processors that the job has there, since the commands run under it. Its output is not buffered: srun
+// would keep what has no line feed behind it.
 #include "slurm.hpp"
 
 #include "units.hpp"
@@ -79,7 +80,7 @@ std::vector<muster::hosts::host_options> nodes_of_allocation() {
     for (std::size_t i = 0; i != names.size(); ++i) {
         muster::hosts::host_options host(names[i]);
         std::vector<std::string> launcher{
-            "srun", "--nodes=1", "--ntasks=1", "--nodelist=" + names[i], "--overlap", "--cpu-bind=none", "--mpi=none"};
+            "srun", "--nodes=1", "--ntasks=1", "--nodelist=" + names[i], "--overlap", "--unbuffered", "--mpi=none"};
         if (i < places.size()) {
             host.slots(places[i]);
             launcher.push_back("--cpus-per-task=" + std::to_string(places[i]));
