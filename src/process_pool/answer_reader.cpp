@@ -78,11 +78,11 @@ void answer_reader::read_one(worker_handle& w) noexcept {
     auto& j = *w.call();
     try {
         // The bytes of the message go before the value is made of them: both may be as large as a message may be.
-        const auto answer = [&] {
+        auto answer = [&] {
             const auto message = w.take_answer();
             return wire::read(message->body(), settings_.value_limit);
         }();
-        conclude_call(j, answer);
+        conclude_call(j, std::move(answer));
         w.answer_was_read(nullptr);
     } catch (...) {
         w.answer_was_read(std::current_exception());
