@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // This file looks at the address of a database without connecting to it.
-#include <muster/postgres/admin.hpp>
+#include <muster/postgres/init.hpp>
 
 #include "postgres/database.hpp"
 

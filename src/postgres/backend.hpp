@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What a queue outside of the program has to be able to do, whatever it is built on: submit, claim, finish, reap,
+/// The functions of a queue outside of the program, whatever it is built on: submit, claim, finish, reap,
 /// cancel, watch. postgres_backend is the one that there is. Every function may be repeated after a connection_failure:
 /// doing it twice is doing it once. Private to muster::postgres.
 ///
@@ -35,7 +35,7 @@ struct call_record {
     std::chrono::seconds keep{0};
 };
 
-/// What became of a submission.
+/// The answer to a submission.
 enum class verdict : std::uint8_t {
     taken,     ///< it waits or runs, now or since an earlier submission
     ended,     ///< its outcome is there
@@ -95,7 +95,7 @@ struct worker_record {
     std::vector<function_name> functions;
 };
 
-/// What a worker gets in one step.
+/// The news of one step of a worker.
 struct worker_step {
     worker_step() {}
     bool fenced = false; ///< it was taken for dead: nothing that it does counts any more

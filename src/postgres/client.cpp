@@ -8,7 +8,7 @@
 //         ^             |             |
 //         +-------------+-------------+          the connection is lost: everything is submitted once more
 //
-// That is safe, as the key of a call makes its second submission the same as its first. The entry keeps the arguments
+// The second submission is safe, as the key of a call makes it the same as the first. The entry keeps the arguments
 // for that.
 #include "postgres/client.hpp"
 
@@ -169,8 +169,7 @@ task<> client::work() {
             continue;
         }
         auto connecting = postgres_backend::connect(
-            postgres_backend::place(options_.database(), options_.schema(), options_.answer_limit()),
-            name_);
+            postgres_backend::place(options_.database(), options_.schema(), options_.answer_limit()), name_);
         auto connected = co_await as_outcome(std::move(connecting));
         std::exception_ptr error;
         if (connected.succeeded()) {
@@ -198,7 +197,8 @@ task<> client::work() {
         if (lost == nullptr) {
             fail_all(error);
             away_since.reset();
-        } else if ((lost->is_lasting() && history_ == history::never_connected) || now - *away_since > options_.reconnect_limit()) {
+        } else if ((lost->is_lasting() && history_ == history::never_connected) ||
+                   now - *away_since > options_.reconnect_limit()) {
             fail_all(std::make_exception_ptr(unreachable_error(lost->what())));
             away_since.reset();
         } else {
@@ -223,7 +223,7 @@ task<> client::until_closing() {
     }
 }
 
-/// What the queue knows is not known of a new connection: everything is submitted once more, and cancelled once more.
+/// A new connection says nothing of what the queue knows: everything is submitted once more, and cancelled once more.
 void client::begin_anew() {
     to_submit_.clear();
     for (auto& [key, e] : entries_) {
@@ -271,8 +271,8 @@ void client::add(job& j) {
         r.priority = j.terms().priority;
         r.starts = j.terms().starts;
         r.delay = j.terms().delay;
-        r.keep = j.terms().keep.count() != 0 ? j.terms().keep
-                                             : std::chrono::ceil<std::chrono::seconds>(options_.keep());
+        r.keep =
+            j.terms().keep.count() != 0 ? j.terms().keep : std::chrono::ceil<std::chrono::seconds>(options_.keep());
         to_submit_.push_back(key);
     } else if (e.record.function != request.entry->name || e.record.payload != request.message) {
         entry refused(key);
@@ -365,9 +365,9 @@ task<bool> client::submit_some(backend& queue) {
             continue;
         const auto& record = found->second.record;
         if (record.payload.size() > queue.payload_limit()) {
-            fail(key, std::make_exception_ptr(wire_error("the arguments of '" + record.function + "' are " +
-                          std::to_string(record.payload.size()) + " bytes, and the payload limit of the queue is " +
-                          std::to_string(queue.payload_limit()))));
+            fail(key, std::make_exception_ptr(wire_error(
+                          "the arguments of '" + record.function + "' are " + std::to_string(record.payload.size()) +
+                          " bytes, and the payload limit of the queue is " + std::to_string(queue.payload_limit()))));
             continue;
         }
         keys.push_back(key);
@@ -397,7 +397,8 @@ void client::judge(entry& e, verdict v) {
         to_fetch_.insert(key);
         return;
     case verdict::full:
-        finish(e, [](job& j) { j.set_error(std::make_exception_ptr(queue_full("the limit of the queue is reached"))); });
+        finish(
+            e, [](job& j) { j.set_error(std::make_exception_ptr(queue_full("the limit of the queue is reached"))); });
         break;
     case verdict::other:
         finish(e, [&](job& j) {
@@ -409,7 +410,8 @@ void client::judge(entry& e, verdict v) {
     case verdict::expired:
         finish(e, [&](job& j) {
             j.set_error(std::make_exception_ptr(outcome_expired_error(
-                call + " has ended, and its outcome is not kept any more: submit it under a new key to make it again")));
+                call +
+                " has ended, and its outcome is not kept any more: submit it under a new key to make it again")));
         });
         break;
     case verdict::too_large:
@@ -468,8 +470,8 @@ task<> client::look_around(backend& queue) {
             keys.push_back(key);
     for (std::size_t first = 0; first < keys.size(); first += most_to_fetch) {
         const auto last = std::min(keys.size(), first + most_to_fetch);
-        auto fetching = queue.fetch({keys.begin() + static_cast<std::ptrdiff_t>(first),
-            keys.begin() + static_cast<std::ptrdiff_t>(last)});
+        auto fetching = queue.fetch(
+            {keys.begin() + static_cast<std::ptrdiff_t>(first), keys.begin() + static_cast<std::ptrdiff_t>(last)});
         const auto ended = co_await std::move(fetching);
         for (const auto& e : ended)
             conclude(e);
@@ -519,9 +521,8 @@ void client::conclude(const ended_call& ended) {
     using end = ended_call::end;
     auto& e = found->second;
     const auto died = [&](worker_died_error::sign how) {
-        finish(e, [&](job& j) {
-            j.set_error(std::make_exception_ptr(worker_died_error(ended.host, ended.process, how)));
-        });
+        finish(e,
+            [&](job& j) { j.set_error(std::make_exception_ptr(worker_died_error(ended.host, ended.process, how))); });
     };
     switch (ended.how) {
     case end::answered:

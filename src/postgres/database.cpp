@@ -103,10 +103,10 @@ std::vector<std::uint8_t> rows::bytes(std::size_t row, std::size_t column) const
         void operator()(unsigned char* p) const noexcept { ::PQfreemem(p); }
     };
     std::size_t length = 0;
-    const std::unique_ptr<unsigned char, free_memory> value(::PQunescapeBytea(
-        reinterpret_cast<const unsigned char*>(
-            ::PQgetvalue(result_.get(), static_cast<int>(row), static_cast<int>(column))),
-        &length));
+    const std::unique_ptr<unsigned char, free_memory> value(
+        ::PQunescapeBytea(reinterpret_cast<const unsigned char*>(
+                              ::PQgetvalue(result_.get(), static_cast<int>(row), static_cast<int>(column))),
+            &length));
     if (!value)
         throw std::bad_alloc();
     return {value.get(), value.get() + length};
@@ -145,16 +145,16 @@ void database::enter(phase next) {
 
 void database::throw_failure(const char* during) const {
     const auto words = said_by(::PQerrorMessage(connection_));
-    throw connection_failure(std::string(during) + ": " + words,
-        phase_ == phase::connecting && is_final(words) ? connection_failure::kind::lasting
-                                                       : connection_failure::kind::passing);
+    throw connection_failure(std::string(during) + ": " + words, phase_ == phase::connecting && is_final(words)
+                                                                     ? connection_failure::kind::lasting
+                                                                     : connection_failure::kind::passing);
 }
 
 void database::watch_socket() {
     const int copy = ::fcntl(::PQsocket(connection_), F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
-        throw connection_failure(std::string("the socket can't be watched: ") + std::strerror(errno),
-            connection_failure::kind::passing);
+        throw connection_failure(
+            std::string("the socket can't be watched: ") + std::strerror(errno), connection_failure::kind::passing);
     if (watched_)
         watched_->close();
     watched_ = std::make_shared<detail::descriptor>(copy);
@@ -199,7 +199,8 @@ task<std::unique_ptr<database>> database::connect(std::string address, std::chro
         connected.rethrow();
     if (::PQsetnonblocking(db->connection_, 1) != 0)
         db->throw_failure("the connection can't be used without blocking");
-    ::PQsetNoticeProcessor(db->connection_, [](void*, const char*) {}, nullptr);
+    ::PQsetNoticeProcessor(
+        db->connection_, [](void*, const char*) {}, nullptr);
     db->enter(phase::idle);
     co_return db;
 }
@@ -340,7 +341,8 @@ task<> database::wait(event& news, std::chrono::nanoseconds limit) {
         ~wait_end() { of.end_wait(waiter, side::reading); }
     };
     if (const auto failure = kept->begin_wait(waiter, side::reading, detail::require_event_loop("a database")); failure)
-        throw connection_failure("the socket can't be watched: " + failure.message(), connection_failure::kind::passing);
+        throw connection_failure(
+            "the socket can't be watched: " + failure.message(), connection_failure::kind::passing);
     const wait_end end{*kept, waiter};
     auto waiting = wait_for(until_set(news), limit);
     auto waited = co_await as_outcome(std::move(waiting));

@@ -33,7 +33,7 @@ namespace muster::postgres {
 /// *Errors*: std::invalid_argument unless libpq can read it; the text does not repeat it, as it may hold a password.
 void expect_address(const std::string& address);
 
-/// What a statement has answered.
+/// The answer to a statement.
 class rows {
 public:
     explicit rows(pg_result* result) noexcept;

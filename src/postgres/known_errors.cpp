@@ -16,8 +16,8 @@ void know_errors_of_workers() {
     static const remote_exception<muster::worker_died_error> deaths(
         "muster::worker_died_error",
         [](const muster::worker_died_error& e) {
-            return nlohmann::json{{"what", e.what()}, {"process", e.process()}, {"signal", e.signal()},
-                {"status", e.exit_status()}};
+            return nlohmann::json{
+                {"what", e.what()}, {"process", e.process()}, {"signal", e.signal()}, {"status", e.exit_status()}};
         },
         [](const nlohmann::json& j) {
             return muster::worker_died_error(j.at("what").get<std::string>(), j.at("process").get<int>(),

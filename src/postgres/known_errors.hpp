@@ -20,7 +20,7 @@ namespace muster::postgres {
 /// Registers them, once.
 void know_errors_of_workers();
 
-/// *Returns* the answer for a call that ended with this. What came from a process of the pool keeps its parts.
+/// *Returns* the answer for a call that ended with this. An error that came from a process of the pool keeps its parts.
 [[nodiscard]] std::vector<std::uint8_t> answer_for(
     const std::exception_ptr& error, const detail::remote_entry* entry, const std::string& host);
 

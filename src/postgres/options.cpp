@@ -33,9 +33,7 @@ std::string plain(std::string schema_name) {
 
 } // namespace
 
-executor_options::executor_options(std::string database) : database_(std::move(database)) {
-    expect_address(database_);
-}
+executor_options::executor_options(std::string database) : database_(std::move(database)) { expect_address(database_); }
 
 executor_options& executor_options::schema(std::string name) {
     schema_ = plain(std::move(name));

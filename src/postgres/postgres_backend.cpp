@@ -216,8 +216,7 @@ task<std::vector<start_of_call>> postgres_backend::held(std::int32_t epoch) {
     co_return result;
 }
 
-task<worker_step> postgres_backend::exchange(
-    std::int32_t epoch, std::vector<answered_call> answers, std::size_t want) {
+task<worker_step> postgres_backend::exchange(std::int32_t epoch, std::vector<answered_call> answers, std::size_t want) {
     std::vector<call_key> keys;
     std::vector<std::int32_t> attempts;
     std::vector<std::vector<std::uint8_t>> bytes;
@@ -228,7 +227,8 @@ task<worker_step> postgres_backend::exchange(
     }
     parameters with;
     with.number32(epoch).array(keys).array(attempts).array(bytes).number32(static_cast<std::int32_t>(want));
-    auto asking = call("SELECT kind, key, attempt, function, payload FROM @.exchange($1, $2, $3, $4, $5)", std::move(with));
+    auto asking =
+        call("SELECT kind, key, attempt, function, payload FROM @.exchange($1, $2, $3, $4, $5)", std::move(with));
     const auto found = co_await std::move(asking);
     worker_step step;
     for (std::size_t row = 0; row != found.size(); ++row) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// This file starts a PostgreSQL and ends it. The server is a child of this process, and gets SIGINT, with which it shuts
-// down, if the thread that started it dies first.
+// This file starts a PostgreSQL and ends it. The server is a child of this process, and gets SIGINT, with which it
+// shuts down, if the thread that started it dies first.
 #include "postgres/private_server.hpp"
 
 #include "vocabulary/printable.hpp"
@@ -84,8 +84,8 @@ private_server::private_server() : programs_(find_programs()) {
         if (is_root()) {
             const auto* const user = ::getpwnam(user_for_root);
             if (::chown(folder_.c_str(), user->pw_uid, user->pw_gid) != 0)
-                throw std::runtime_error(std::string("the folder of a server can't be given to its user: ") +
-                                         std::strerror(errno));
+                throw std::runtime_error(
+                    std::string("the folder of a server can't be given to its user: ") + std::strerror(errno));
         }
         run({programs_ + "/initdb", "-D", folder_ + "/data", "-U", "postgres", "--auth=trust", "--no-sync",
             "--encoding=UTF8", "--no-locale"});
@@ -121,8 +121,8 @@ std::string private_server::last_words() const {
 pid_t private_server::spawn(std::vector<std::string> words) const {
     std::vector<std::string> all{"setpriv", "--pdeathsig=INT"};
     if (is_root())
-        all.insert(all.end(), {std::string("--reuid=") + user_for_root, std::string("--regid=") + user_for_root,
-                                  "--clear-groups"});
+        all.insert(all.end(),
+            {std::string("--reuid=") + user_for_root, std::string("--regid=") + user_for_root, "--clear-groups"});
     all.push_back("--");
     all.insert(all.end(), words.begin(), words.end());
     std::vector<char*> pointers;
@@ -155,8 +155,7 @@ void private_server::run(std::vector<std::string> words) const {
     const auto name = words.front();
     const auto child = spawn(std::move(words));
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         throw std::runtime_error(name + " has failed: " + last_words());
 }
@@ -170,7 +169,7 @@ void private_server::start() {
                 "max_connections=200"});
         if (::PQping(address().c_str()) == PQPING_OK)
             return;
-        // What an earlier server has left of its children keeps a new one from starting: it ends, and is tried again.
+        // Children that an earlier server has left keep a new one from starting: it ends, and is tried again.
         if (::waitpid(process_, nullptr, WNOHANG) == process_)
             process_ = -1;
         std::this_thread::sleep_for(20ms);
@@ -185,8 +184,7 @@ void private_server::stop(int signal) noexcept {
     if (process_ < 0)
         return;
     ::kill(process_, signal);
-    while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {}
     process_ = -1;
 }
 

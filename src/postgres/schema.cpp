@@ -3,7 +3,8 @@
 // so that the primary key alone makes its outcome single: with a table for outcomes of its own, a submission could
 // slip in between the deletion from the one and the insertion into the other.
 //
-//     queued(0) --claim--> running(1) --finish--> ended(2) --its time is up--> expired(3) --remembered long enough--> gone
+//     queued(0) --claim--> running(1) --finish--> ended(2) --its time is up--> expired(3) --remembered long enough-->
+//     gone
 //        ^  |                 |
 //        |  +-----cancel------|--------------------> ended(2)
 //        +--release; its worker died, and it may start again
@@ -421,16 +422,17 @@ std::string with_name(std::string_view text, std::string_view name) {
 void expect_name(std::string_view name) {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
     const auto is_fine = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
-    if (name.empty() || name.size() > 40 || !is_letter(name.front()) || !std::all_of(name.begin(), name.end(), is_fine) ||
-        name.starts_with("pg_"))
-        throw std::invalid_argument("the name of a queue's schema has lower-case letters, digits and underscores, 40 at "
-                                    "most, begins with no digit and not with \"pg_\"");
+    if (name.empty() || name.size() > 40 || !is_letter(name.front()) ||
+        !std::all_of(name.begin(), name.end(), is_fine) || name.starts_with("pg_"))
+        throw std::invalid_argument(
+            "the name of a queue's schema has lower-case letters, digits and underscores, 40 at "
+            "most, begins with no digit and not with \"pg_\"");
 }
 
 std::string migration(int to, std::string_view name) {
     MUSTER_ASSERT(to >= 1 && to <= version);
-    return with_name(to == 1 ? tables_1 : tables_2, name) +
-           with_name("UPDATE @.setting SET version = ", name) + std::to_string(to) + ";\n";
+    return with_name(to == 1 ? tables_1 : tables_2, name) + with_name("UPDATE @.setting SET version = ", name) +
+           std::to_string(to) + ";\n";
 }
 
 std::string functions(std::string_view name) { return with_name(all_functions, name); }

@@ -7,7 +7,8 @@
 //
 // The queue knows a worker by its epoch. A worker that comes back on a new connection resumes its epoch, unless it was
 // taken for dead, or takes itself for dead because it could not renew its lease: then its calls count as died, so it
-// ends them, drops their answers, and begins a new epoch. An epoch is never resumed by a worker that has dropped a call.
+// ends them, drops their answers, and begins a new epoch. An epoch is never resumed by a worker that has dropped a
+// call.
 #include <muster/postgres.hpp>
 
 #include "postgres/backend.hpp"
@@ -124,9 +125,8 @@ bool worker::knows(const start_of_call& s) const {
     const auto is_it = [&](const auto& c) { return c.start == s; };
     return std::any_of(waiting_.begin(), waiting_.end(), is_it) ||
            std::any_of(answers_.begin(), answers_.end(), is_it) ||
-           std::any_of(running_.begin(), running_.end(), [&](const call_ptr& c) {
-               return c->start == s && c->is == running_call::answer::wanted;
-           });
+           std::any_of(running_.begin(), running_.end(),
+               [&](const call_ptr& c) { return c->start == s && c->is == running_call::answer::wanted; });
 }
 
 void worker::drop_all() {
@@ -153,10 +153,12 @@ task<> worker::run_call(ptr self, call_ptr mine, claimed_call what) {
     auto made = co_await as_outcome(std::move(making));
     auto& s = *self;
     if (mine->is == running_call::answer::wanted) {
-        auto answer = made.succeeded() ? std::move(made).value()
-                                       : answer_for(made.failed() ? made.error() : std::make_exception_ptr(cancelled_error(
-                                                                                       cancel_reason::requested)),
-                                             nullptr, name_of_this_host());
+        auto answer =
+            made.succeeded()
+                ? std::move(made).value()
+                : answer_for(
+                      made.failed() ? made.error() : std::make_exception_ptr(cancelled_error(cancel_reason::requested)),
+                      nullptr, name_of_this_host());
         s.answers_.emplace_back(mine->start, std::move(answer));
     }
     std::erase(s.running_, mine);
@@ -423,7 +425,8 @@ std::vector<function_name> functions_to_serve(std::vector<std::string> names) {
     for (const auto& name : names) {
         const auto found = known.find(name);
         if (found == known.end())
-            throw std::invalid_argument("this program has no function '" + name + "' to serve: register it as a "
+            throw std::invalid_argument("this program has no function '" + name +
+                                        "' to serve: register it as a "
                                         "muster::remote_function");
         result.emplace_back(name, found->second);
     }

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Makes a call's outcome of the answer that came for it: a map with a value, an error, or a cancellation. Used for what
-/// a worker process sends to its pool, and for what a queue keeps. Private to the library.
+/// Makes a call's outcome of the answer that came for it: a map with a value, an error, or a cancellation. Used for
+/// what a worker process sends to its pool, and for what a queue keeps. Private to the library.
 ///
 ///     conclude_call(job, wire::read(bytes, most_values));
 

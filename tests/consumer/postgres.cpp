@@ -3,7 +3,8 @@
 #include <muster/postgres.hpp>
 #include <muster/run.hpp>
 
-const muster::remote_function twice("twice", +[](int n) { return 2 * n; });
+const muster::remote_function twice(
+    "twice", +[](int n) { return 2 * n; });
 
 muster::task<bool> says_that_there_is_no_server() {
     using namespace std::chrono_literals;

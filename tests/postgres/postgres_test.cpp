@@ -5,7 +5,7 @@
 #include <muster/gather.hpp>
 #include <muster/map.hpp>
 #include <muster/postgres.hpp>
-#include <muster/postgres/admin.hpp>
+#include <muster/postgres/init.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task_handle.hpp>
@@ -19,6 +19,7 @@
 
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -28,7 +29,6 @@
 #include <fstream>
 #include <mutex>
 #include <numeric>
-#include <spawn.h>
 
 using namespace std::chrono_literals;
 using muster::task;
@@ -44,15 +44,22 @@ class price_error : public std::runtime_error {
 const muster::remote_exception<price_error> price_errors("price_error");
 
 // What processes of a worker's pool make.
-const muster::remote_function add("add", +[](int a, int b) { return a + b; });
-const muster::remote_function refuse("refuse", +[](const std::string& why) { throw price_error(why); });
-const muster::remote_function crash("crash", +[] { std::abort(); });
+const muster::remote_function add(
+    "add", +[](int a, int b) { return a + b; });
+const muster::remote_function refuse(
+    "refuse", +[](const std::string& why) { throw price_error(why); });
+const muster::remote_function crash(
+    "crash", +[] { std::abort(); });
 // What workers of these tests serve on their loops: `note` answers with twice its argument, `hang` only ends by being
 // cancelled.
-const muster::remote_function note("note", +[](int n) { return 2 * n; });
-const muster::remote_function hang("hang", +[](int n) { return n; });
-const muster::remote_function nobodys("nobodys", +[](int n) { return n; });
-const muster::remote_function measure("measure", +[](const std::string& text) { return text.size(); });
+const muster::remote_function note(
+    "note", +[](int n) { return 2 * n; });
+const muster::remote_function hang(
+    "hang", +[](int n) { return n; });
+const muster::remote_function nobodys(
+    "nobodys", +[](int n) { return n; });
+const muster::remote_function measure(
+    "measure", +[](const std::string& text) { return text.size(); });
 
 std::unique_ptr<postgres::private_server> server;
 /// The arguments with which calls were started by workers in this process, in their order.
@@ -112,7 +119,8 @@ task<> stop(muster::task_handle<void> worker) {
 class worker_process {
 public:
     worker_process(const std::string& schema, const std::string& file, int slots = 4) {
-        std::vector<std::string> words{"postgres_test", "--worker", server->address(), schema, file, std::to_string(slots)};
+        std::vector<std::string> words{
+            "postgres_test", "--worker", server->address(), schema, file, std::to_string(slots)};
         std::vector<char*> pointers;
         for (auto& w : words)
             pointers.push_back(w.data());
@@ -215,7 +223,8 @@ TEST(a_call_key, is_read_as_it_is_written) {
     EXPECT_NE(call_key::make(), key);
     EXPECT_EQ(call_key("0192F0C17A3E7B1C9D533F1D2A9C55E0").text(), "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55e0");
     EXPECT_EQ(key.numbered(255).text().substr(24), "0000000000ff");
-    for (const char* wrong : {"", "0192f0c1", "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55e00", "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55eg"})
+    for (const char* wrong :
+        {"", "0192f0c1", "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55e00", "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55eg"})
         EXPECT_THROW(call_key{wrong}, std::invalid_argument) << wrong;
     EXPECT_THROW(static_cast<void>(key.numbered(std::uint64_t{1} << 48)), std::invalid_argument);
 }
@@ -335,7 +344,8 @@ TEST_F(a_queue, gives_a_client_that_comes_back_its_outcomes) {
         const auto all = [&](postgres::executor& queue) {
             const auto call = [&](int n) {
                 return muster::run_in_executor(
-                    queue, submission(note(n)).key(run.numbered(static_cast<std::uint64_t>(n)))).as_task();
+                    queue, submission(note(n)).key(run.numbered(static_cast<std::uint64_t>(n))))
+                    .as_task();
             };
             return muster::map(numbers, call).settle();
         };
@@ -513,7 +523,8 @@ TEST_F(a_queue, tells_of_a_function_that_no_worker_serves) {
 
 TEST_F(a_queue, gets_back_what_a_leaving_worker_has_not_begun) {
     const auto body = [&]() -> task<> {
-        auto leaving = muster::create_task(postgres::serve(worker(1).ahead(5).drain_limit(200ms), handlers()), "leaving");
+        auto leaving =
+            muster::create_task(postgres::serve(worker(1).ahead(5).drain_limit(200ms), handlers()), "leaving");
         postgres::executor queue(client());
         auto hanging = muster::start_in_executor(queue, hang(0));
         co_await until([] { return started.size() == 1; });
@@ -561,7 +572,8 @@ TEST_F(a_queue, ends_the_calls_of_a_killed_worker_by_its_session) {
             EXPECT_EQ(e->process(), process);
             EXPECT_FALSE(e->host().empty());
         }
-        // The other may start once more, and ends with its second worker: what kills each worker does not go on for ever.
+        // The other may start once more, and ends with its second worker: what kills each worker does not go on for
+        // ever.
         worker_process second(schema_, file);
         co_await until([&] { return lines_of(file).size() == 3; });
         EXPECT_FALSE(thrice.done());
@@ -749,7 +761,9 @@ TEST_F(a_queue, accounts_for_every_call_when_connections_are_cut_at_any_byte) {
         const auto socket = server->folder() + "/.s.PGSQL.5432";
         const cutting_proxy of_client(socket, 3000, 1.6);
         const cutting_proxy of_worker(socket, 4000, 1.6);
-        const auto address = [](const cutting_proxy& p) { return "host=" + p.folder() + " dbname=postgres user=postgres"; };
+        const auto address = [](const cutting_proxy& p) {
+            return "host=" + p.folder() + " dbname=postgres user=postgres";
+        };
         auto served = postgres::worker_options(address(of_worker)).schema(schema_).slots(8).look_every(50ms).lease(5s);
         auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
         auto options = postgres::executor_options(address(of_client)).schema(schema_).look_every(50ms).window(40);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/// A relay between a Unix socket of its own and another one that cuts each connection after so many bytes, wherever that
-/// is in the protocol. Each connection lasts for a little more than the one before it, so that something gets done.
+/// A relay between a Unix socket of its own and another one that cuts each connection after so many bytes, wherever
+/// that is in the protocol. Each connection lasts for a little more than the one before it, so that something gets
+/// done.
 #pragma once
 
 #include <poll.h>
@@ -29,8 +30,7 @@ public:
         folder_ = name;
         listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         const auto address = address_of(folder_ + "/.s.PGSQL.5432");
-        if (::pipe(end_) != 0 ||
-            ::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        if (::pipe(end_) != 0 || ::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
             ::listen(listener_, 16) != 0)
             throw std::runtime_error("the proxy can't listen");
         thread_ = std::thread([this] { serve(); });

@@ -23,8 +23,8 @@ namespace muster::postgres {
 /// Each may be set in a chain. *Errors*: std::invalid_argument for what makes no sense.
 class executor_options {
 public:
-    /// What libpq takes: "postgresql://user@host/database", "service=NAME" or "host=... dbname=...". Passwords are better
-    /// left to PGPASSFILE or a service file. *Errors*: std::invalid_argument for what is neither.
+    /// An address as libpq takes it: "postgresql://user@host/database", "service=NAME" or "host=... dbname=...".
+    /// Passwords are better left to PGPASSFILE or a service file. *Errors*: std::invalid_argument for what is neither.
     explicit executor_options(std::string database);
 
     /// The schema that the queue is in; "muster" unless it is set. A database may have several.
@@ -90,8 +90,8 @@ public:
     /// A worker that has not renewed its lease for so long is taken for dead; 15 s unless it is set. It renews it three
     /// times in that time, and ends its calls when it could not.
     worker_options& lease(std::chrono::nanoseconds time);
-    /// How long the calls that run may take to end once the worker is told to leave; 30 s unless it is set. What has
-    /// not ended by then is ended.
+    /// How long the calls that run may take to end once the worker is told to leave; 30 s unless it is set. A call
+    /// that has not ended by then is ended.
     worker_options& drain_limit(std::chrono::nanoseconds time);
     /// As for executor_options.
     worker_options& look_every(std::chrono::nanoseconds time);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // This file makes a queue and looks at one. Everything that makes one is one transaction, and two programs that do it
 // at a time wait for each other.
-#include <muster/postgres/admin.hpp>
+#include <muster/postgres/init.hpp>
 
 #include "postgres/database.hpp"
 #include "postgres/schema.hpp"
@@ -107,14 +107,14 @@ task<queue_status> status(std::string database, std::string schema) {
         if (name == "oldest")
             result.oldest = std::chrono::seconds(value);
         else
-            (name == "queued"        ? result.queued
-             : name == "delayed"     ? result.delayed
-             : name == "running"     ? result.running
-             : name == "answered"    ? result.answered
-             : name == "cancelled"   ? result.cancelled
-             : name == "worker died" ? result.died
-             : name == "expired"     ? result.expired
-                                     : result.queue_limit) = value;
+            (name == "queued"           ? result.queued
+                : name == "delayed"     ? result.delayed
+                : name == "running"     ? result.running
+                : name == "answered"    ? result.answered
+                : name == "cancelled"   ? result.cancelled
+                : name == "worker died" ? result.died
+                : name == "expired"     ? result.expired
+                                        : result.queue_limit) = value;
     }
     for (std::size_t row = 0; row != workers.size(); ++row) {
         worker_status w;

@@ -18,7 +18,7 @@
 
 namespace muster::postgres {
 
-/// The settings of a queue. What is not set stays as it is, or as it is by default.
+/// The settings of a queue. Those that are not set stay as they are, or as they are by default.
 struct queue_settings {
     queue_settings() {}
     std::optional<std::uint64_t> queue_limit;   ///< so many calls may wait; 0, the default: no limit
