@@ -23,6 +23,7 @@
 
 #include <muster/detail/assert.hpp>
 #include <muster/detail/backoff.hpp>
+#include <muster/detail/exception_type.hpp>
 #include <muster/detail/random_sequence.hpp>
 #include <muster/error.hpp>
 #include <muster/run.hpp>
@@ -266,7 +267,7 @@ void client::add(job& j) {
     if (is_new) {
         auto& r = e.record;
         r.function = request.entry->name;
-        r.signature = request.entry->signature->name();
+        r.signature = detail::type_name(*request.entry->signature);
         r.payload = request.message;
         r.priority = j.terms().priority;
         r.starts = j.terms().starts;

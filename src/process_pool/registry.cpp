@@ -277,10 +277,10 @@ const detail::remote_entry* find(const std::string& name) {
 std::map<std::string, std::string> signatures() {
     auto& r = all();
     const std::lock_guard lock(r.lock);
-    std::map<std::string, std::string> result;
+    std::map<std::string, std::string> found;
     for (const auto& [name, entry] : r.functions)
-        result.emplace(name, entry.signature->name());
-    return result;
+        found.emplace(name, entry.signature != nullptr ? detail::type_name(*entry.signature) : "");
+    return found;
 }
 
 std::string problem() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Calls by way of a queue in PostgreSQL: `24_queue worker` serves it, `24_queue` submits calls and prints what came of
+// Calls by way of a queue in PostgreSQL: `25_queue worker` serves it, `25_queue` submits calls and prints what came of
 // them. Both take the queue's address from the environment; without one there is nothing to do.
 #include <muster/map.hpp>
 #include <muster/postgres.hpp>
