@@ -5,6 +5,7 @@
 //
 //     bench_attacks            prints the table; exits with 1 if an attack takes more memory than is allowed
 //     bench_attacks TEXT       only attacks with that text in their name
+//     bench_attacks --small    less of what goes on for ever anyway: a test that runs in seconds, with the same bounds
 #include <muster/error.hpp>
 #include <muster/http.hpp>
 #include <muster/io/reader.hpp>
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <exception>
@@ -249,6 +251,19 @@ const muster::remote_function many_values(
     "many_values", [](int count) { return std::vector<int>(static_cast<std::size_t>(count), 7); });
 const muster::remote_function much_text(
     "much_text", [](int size) { return std::string(static_cast<std::size_t>(size), 'x'); });
+/// A type of the program's, whose from_json and to_json nobody else knows.
+struct page {
+    int number = 0;
+    std::string text;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(page, number, text)
+const muster::remote_function much_of_a_page("much_of_a_page", [](int size) {
+    page p;
+    p.text.assign(static_cast<std::size_t>(size), 'x');
+    return p;
+});
+const muster::remote_function many_bytes(
+    "many_bytes", [](int size) { return std::vector<std::uint8_t>(static_cast<std::size_t>(size), 7); });
 const muster::remote_function much_said("much_said",
     [](int size) -> int { throw std::runtime_error(std::string(static_cast<std::size_t>(size), '\x1b')); });
 
@@ -260,64 +275,71 @@ measured worker_attack(const Call& call) {
 
 // ---- the table ----
 
+/// How much there is of what has no bound of ours.
+struct sizes {
+    std::size_t bomb = 1024 * mebibyte;
+    int pieces = 100; ///< of 10,000 chunks each
+    std::size_t line_bytes = 2'000'000;
+};
+
 struct attack {
     const char* name;
     std::size_t limits; ///< the sum of those in force, in bytes
-    std::function<measured()> run;
+    std::function<measured(const sizes&)> run;
 };
 
 const std::vector<attack>& attacks() {
     constexpr std::size_t head_limit = std::size_t{300} << 10;
     constexpr std::size_t body = 8 * mebibyte;
     static const std::vector<attack> all{
-        {"a bomb of 1 GiB in gzip, to a sink", head_limit,
-            [] {
-                const auto answer = packed_answer("gzip", bomb(1024 * mebibyte, 1));
+        {"a bomb in gzip, to a sink", head_limit,
+            [](const sizes& many) {
+                const auto answer = packed_answer("gzip", bomb(many.bomb, 1));
                 return http_attack([&](int s) { say(s, answer); }, http::no_limit, true);
             }},
-        {"a bomb of 1 GiB in gzip in gzip, to a sink", head_limit,
-            [] {
-                const auto answer = packed_answer("gzip, gzip", bomb(1024 * mebibyte, 2));
+        {"a bomb in gzip in gzip, to a sink", head_limit,
+            [](const sizes& many) {
+                const auto answer = packed_answer("gzip, gzip", bomb(many.bomb, 2));
                 return http_attack([&](int s) { say(s, answer); }, http::no_limit, true);
             }},
-        {"a bomb of 1 GiB in gzip, to memory", head_limit + body,
-            [] {
-                const auto answer = packed_answer("gzip", bomb(1024 * mebibyte, 1));
+        {"a bomb in gzip, to memory", head_limit + body,
+            [](const sizes& many) {
+                const auto answer = packed_answer("gzip", bomb(many.bomb, 1));
                 return http_attack([&](int s) { say(s, answer); }, body, false);
             }},
         {"a body without an end", head_limit + body,
-            [] {
+            [](const sizes&) {
                 return http_attack(
                     [](int s) { flood(s, "HTTP/1.1 200 OK\r\n\r\n", std::string(65536, 'x')); }, body, false);
             }},
-        {"chunks of one byte, a million of them", head_limit + body,
-            [] {
+        {"chunks of one byte", head_limit + body,
+            [](const sizes& many) {
                 const auto piece = repeated("1\r\nx\r\n", 10'000);
                 return http_attack(
                     [&](int s) {
                         say(s, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-                        for (int i = 0; i != 100; ++i)
+                        for (int i = 0; i != many.pieces; ++i)
                             say(s, piece);
                         say(s, "0\r\n\r\n");
                     },
                     body, false);
             }},
         {"headers without an end", head_limit,
-            [] {
+            [](const sizes&) {
                 return http_attack(
                     [](int s) { flood(s, "HTTP/1.1 200 OK\r\n", repeated("X: y\r\n", 5000)); }, body, false);
             }},
         {"a header without an end", head_limit,
-            [] {
+            [](const sizes&) {
                 return http_attack(
                     [](int s) { flood(s, "HTTP/1.1 200 OK\r\nX: ", std::string(65536, 'x')); }, body, false);
             }},
         {"interim answers without an end", head_limit,
-            [] {
+            [](const sizes&) {
                 return http_attack([](int s) { flood(s, "", repeated("HTTP/1.1 102 X\r\n\r\n", 5000)); }, body, false);
             }},
         {"trailers without an end", head_limit + body,
-            [] {
+            [](const sizes&) {
                 return http_attack(
                     [](int s) {
                         flood(s, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
@@ -325,42 +347,46 @@ const std::vector<attack>& attacks() {
                     },
                     body, false);
             }},
-        {"a peer with 2 million empty lines", mebibyte,
-            [] {
-                return peer_attack(std::string(100'000, '\n'), 20,
+        {"a peer with empty lines", mebibyte,
+            [](const sizes& many) {
+                return peer_attack(std::string(100'000, '\n'), many.line_bytes / 100'000,
                     [](muster::io::stream s) { return read_lines(std::move(s), mebibyte); });
             }},
         {"a peer with a line without an end", mebibyte,
-            [] {
+            [](const sizes&) {
                 return peer_attack(std::string(65536, 'x'), 1000,
                     [](muster::io::stream s) { return read_lines(std::move(s), mebibyte); });
             }},
         {"a peer that nearly sends the mark", mebibyte,
-            [] {
+            [](const sizes&) {
                 return peer_attack(repeated("\r\n\r", 20'000), 1000,
                     [](muster::io::stream s) { return read_to_mark(std::move(s), mebibyte); });
             }},
         {"a worker with 900,000 values", 64 * mebibyte,
-            [] { return worker_attack([] { return many_values(900'000); }); }},
+            [](const sizes&) { return worker_attack([] { return many_values(900'000); }); }},
         {"a worker with 20 million values", 64 * mebibyte,
-            [] { return worker_attack([] { return many_values(20'000'000); }); }},
+            [](const sizes&) { return worker_attack([] { return many_values(20'000'000); }); }},
         {"a worker with a text of 60 MiB", 64 * mebibyte,
-            [] { return worker_attack([] { return much_text(60 * static_cast<int>(mebibyte)); }); }},
+            [](const sizes&) { return worker_attack([] { return much_text(60 * static_cast<int>(mebibyte)); }); }},
+        {"a worker with a text of 60 MiB in a page", 64 * mebibyte,
+            [](const sizes&) { return worker_attack([] { return much_of_a_page(60 * static_cast<int>(mebibyte)); }); }},
+        {"a worker with 60 MiB of bytes", 64 * mebibyte,
+            [](const sizes&) { return worker_attack([] { return many_bytes(60 * static_cast<int>(mebibyte)); }); }},
         {"a worker with an error of 45 MB of controls", 64 * mebibyte,
-            [] { return worker_attack([] { return much_said(45'000'000); }); }},
+            [](const sizes&) { return worker_attack([] { return much_said(45'000'000); }); }},
     };
     return all;
 }
 
 /// Runs it in a process of its own. *Returns* false if it could not be.
-bool run_apart(const attack& a, measured& m) {
+bool run_apart(const attack& a, const sizes& many, measured& m) {
     std::array<int, 2> ends{};
     if (::pipe(ends.data()) != 0)
         return false;
     const pid_t child = ::fork();
     if (child == 0) {
         ::close(ends[0]);
-        m = a.run();
+        m = a.run(many);
         ::_exit(::write(ends[1], &m, sizeof m) == static_cast<ssize_t>(sizeof m) ? 0 : 1);
     }
     ::close(ends[1]);
@@ -375,14 +401,21 @@ bool run_apart(const attack& a, measured& m) {
 
 int main(int argc, char** argv) {
     muster::process_pool::serve_if_worker();
-    const std::string_view wanted = argc > 1 ? argv[1] : "";
+    std::string_view wanted = argc > 1 ? argv[1] : "";
+    sizes many;
+    if (wanted == "--small") {
+        wanted = {};
+        many.bomb = 64 * mebibyte;
+        many.pieces = 10;
+        many.line_bytes = 200'000;
+    }
     bool all_well = true;
     std::printf("%-46s %12s %12s %12s  %s\n", "attack", "longest turn", "memory", "allowed", "ended as");
     for (const auto& a : attacks()) {
         if (std::string_view(a.name).find(wanted) == std::string_view::npos)
             continue;
         measured m;
-        if (!run_apart(a, m)) {
+        if (!run_apart(a, many, m)) {
             std::printf("%-46s did not end\n", a.name);
             all_well = false;
             continue;

@@ -28,17 +28,17 @@ _muster() {
         fi
     done
     case $before in
-    -o | --output | --output-dir | --results | --wd)
+    -o | --output | --output-dir | --results | --wd | --workdir)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    -f | -a | --file | --on-file | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
+    -f | -a | --file | --arg-file | --on-file | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | -E | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --delimiter | --timeout | --deadline | --retries | --rate | --max-failures | --halt | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
-    -X | --method | -H | --header | -d | --data | -u | --user | -A | --user-agent | --http) return ;;
-    --connect-timeout | --max-redirects | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
+    --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    -X | --method | --request | -H | --header | -d | --data | --data-binary | -u | --user | -A | --user-agent | --http) return ;;
+    --connect-timeout | --max-redirects | --max-redirs | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac
     if [[ $current == -* ]]; then
         local options

@@ -14,7 +14,8 @@ def known_tests(root):
             names.add(f"{suite}.{test}")
     for file in (root / "fuzz").glob("*_fuzz.cpp"):
         names.add("fuzz_" + file.stem.removesuffix("_fuzz"))
-    names.update(re.findall(r"add_test\(NAME (\w+)", (root / "tests/CMakeLists.txt").read_text()))
+    for folder in ("tests", "benchmarks"):
+        names.update(re.findall(r"add_test\(NAME (\w+)", (root / folder / "CMakeLists.txt").read_text()))
     return names
 
 

@@ -15,9 +15,9 @@
 #include <muster/detail/join/range.hpp>
 #include <muster/detail/join/started.hpp>
 #include <muster/detail/join/tuple.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/outcomes.hpp>
 
-#include <ranges>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -30,7 +30,7 @@ namespace detail {
 template <class... As>
 inline constexpr bool is_one_range = false;
 template <class A>
-inline constexpr bool is_one_range<A> = std::ranges::input_range<A>;
+inline constexpr bool is_one_range<A> = iterable<A>;
 
 template <class... As>
 struct gather_input {

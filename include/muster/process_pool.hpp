@@ -77,7 +77,7 @@ public:
     [[nodiscard]] std::size_t processes() const noexcept;
     [[nodiscard]] std::size_t queued() const noexcept;
     [[nodiscard]] std::size_t running() const noexcept;
-    /// Their process ids, which may be out of date at once.
+    /// The process ids of those on this machine, which may be out of date at once.
     [[nodiscard]] std::vector<int> process_ids() const;
 
     // ---- an executor: see executor.hpp ----
@@ -111,12 +111,12 @@ public:
     [[nodiscard]] const std::vector<std::uint8_t>& message() const noexcept { return request_->message; }
     /// Makes the result of the value that came back. *Errors*: whatever its from_json throws; wire_error for a number
     /// that the result's type does not hold.
-    void decode(const nlohmann::json& value) { decode_(*this, value); }
+    void decode(nlohmann::json&& value) { decode_(*this, std::move(value)); }
     void set_error(std::exception_ptr error) noexcept;
     void set_cancelled(cancel_reason reason, const char* text) noexcept;
 
 protected:
-    using decoder = void (*)(job& self, const nlohmann::json& value);
+    using decoder = void (*)(job& self, nlohmann::json&& value);
 
     job(outcome_base& result, decoder d) noexcept : executor_job(result), outcome_(&result), decode_(d) {}
     ~job() = default;
@@ -134,6 +134,7 @@ private:
     decoder decode_;
     std::shared_ptr<state> pool_;              ///< used on the loop's thread only
     workers::worker_handle* worker_ = nullptr; ///< the one that makes the call; guarded by the pool's lock
+    bool was_begun_ = false;                   ///< a worker was sent it before; guarded likewise
 };
 
 /// A call of anything but a remote function is refused; the calls of remote functions are specialised below.
@@ -163,12 +164,12 @@ public:
     void request_stop() noexcept { kill_if_running(); }
 
 private:
-    static void read_result(job& j, const nlohmann::json& value) {
+    static void read_result(job& j, [[maybe_unused]] nlohmann::json&& value) {
         auto& self = static_cast<call&>(j);
         if constexpr (std::is_void_v<R>)
             self.result_.emplace();
         else
-            self.result_.emplace(detail::from_wire<R>(value));
+            self.result_.emplace(detail::from_wire<R>(std::move(value)));
     }
 
     outcome<R> result_;

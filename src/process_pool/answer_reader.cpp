@@ -24,7 +24,7 @@ namespace muster::workers {
 namespace {
 
 /// Fills in the call's outcome. *Errors*: wire_error if this is no answer; then the outcome is as it was.
-void conclude(process_pool::job& j, const nlohmann::json& answer) {
+void conclude(process_pool::job& j, nlohmann::json&& answer) {
     bool has_value = false;
     try {
         if (!answer.is_object())
@@ -43,7 +43,7 @@ void conclude(process_pool::job& j, const nlohmann::json& answer) {
     if (!has_value)
         return;
     try {
-        j.decode(answer.at("value"));
+        j.decode(std::move(answer.at("value")));
     } catch (...) {
         j.set_error(ends::unreadable_result(j.name(), std::current_exception()));
     }
@@ -109,11 +109,11 @@ void answer_reader::read_one(worker_handle& w) noexcept {
     auto& j = *w.call();
     try {
         // The bytes of the message go before the value is made of them: both may be as large as a message may be.
-        const auto answer = [&] {
+        auto answer = [&] {
             const auto message = w.take_answer();
             return wire::read(message->body(), settings_.value_limit);
         }();
-        conclude(j, answer);
+        conclude(j, std::move(answer));
         w.answer_was_read(nullptr);
     } catch (...) {
         w.answer_was_read(std::current_exception());

@@ -58,8 +58,11 @@ std::optional<received_message> incoming_bytes::take_message(std::uint64_t limit
     if (length > limit)
         throw wire_error("it announced a message of " + std::to_string(length) + " bytes, and the message limit is " +
                          std::to_string(limit));
-    if (bytes_.size() - wire::header_bytes < length)
+    if (bytes_.size() - wire::header_bytes < length) {
+        // Room for all of it at once: a vector that grows has the bytes twice while it moves them.
+        bytes_.reserve(wire::header_bytes + static_cast<std::size_t>(length));
         return std::nullopt;
+    }
     // Usually a message is all that is there: it is moved, however large it is.
     const auto end = bytes_.begin() + static_cast<std::ptrdiff_t>(wire::header_bytes + length);
     std::vector<std::uint8_t> rest(end, bytes_.end());

@@ -138,7 +138,7 @@ TEST_F(muster_help, a_mistake_gets_a_suggestion) {
         {{"fetch", "--retrise=3", "http://x/"}, "did you mean --retries?"},
         {{"fetch", "--max-fail", "3", "http://x/"}, "did you mean --max-failures?"},
         {{"run", "--keep-oder", "echo", ":::", "a"}, "did you mean --keep-order?"},
-        {{"run", "--dryrun", "echo", ":::", "a"}, "did you mean --dry-run?"},
+        {{"run", "--dry-rnu", "echo", ":::", "a"}, "did you mean --dry-run?"},
         {{"run", "--zzzzzz", "echo", ":::", "a"}, "there is no option '--zzzzzz'\nSee muster run --help"},
         {{"run", "-z", "echo", ":::", "a"}, "there is no option '-z'\nSee muster run --help"},
         {{"fetch", "-4", "http://x/"}, "there is no option '-4'"},

@@ -3,6 +3,8 @@
 // whatever inputs, commands and servers are like.
 #include "support/cli_program.hpp"
 
+#include <algorithm>
+
 namespace {
 
 using namespace cli;
@@ -94,9 +96,10 @@ TEST_F(security, a_proxy_that_is_none_is_named_without_its_password) {
 
 TEST_F(security, fetch_blanks_the_secrets_among_its_own_arguments) {
     const std::vector<std::vector<std::string>> rows = {{"-u", "al:sesame"}, {"-ual:sesame"}, {"-kqu", "al:sesame"},
-        {"-qual:sesame"}, {"--user", "al:sesame"}, {"--user=al:sesame"}, {"-H", "Authorization: sesame"},
-        {"-Hauthorization:sesame"}, {"--header", "Cookie: a=sesame"}, {"--header=Proxy-Authorization: sesame"},
-        {"-x", "http://al:sesame@127.0.0.1:1"}, {"--proxy=al:sesame@127.0.0.1:1", "--noproxy", "127.0.0.1"}};
+        {"-sOu", "al:sesame"}, {"-qual:sesame"}, {"--user", "al:sesame"}, {"--user=al:sesame"},
+        {"-H", "Authorization: sesame"}, {"-Hauthorization:sesame"}, {"--header", "Cookie: a=sesame"},
+        {"--header=Proxy-Authorization: sesame"}, {"-x", "http://al:sesame@127.0.0.1:1"},
+        {"--proxy=al:sesame@127.0.0.1:1", "--noproxy", "127.0.0.1"}};
     for (auto words : rows) {
         words.insert(words.begin(), {"fetch", "-A", "kept", "-H", "X-Kept: sesam"});
         words.push_back(url("/never"));

@@ -27,6 +27,7 @@ ENDING = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SI
 HARMLESS = [signal.SIGUSR1, signal.SIGPIPE, signal.SIGTSTP]
 LEDGER = re.compile(r"^(\d+) submitted = (\d+) succeeded \+ (\d+) failed \+ (\d+) cancelled \+ (\d+) not started", re.M)
 PATIENCE = 60
+TICKS_OF_CPU = 30 * os.sysconf("SC_CLK_TCK")
 
 
 class wrong(Exception):
@@ -61,6 +62,12 @@ def state_of(pid):
         words += re.findall(r"^(?:State|SigPnd|ShdPnd|SigBlk):.*$", status, re.M)
         lines.append("  ".join(words))
     return "\n".join(lines)
+
+
+def ticks_used_by(pid):
+    """The CPU time of a process, in ticks of the clock."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def run_once(muster, choose, folder, mark):
@@ -174,8 +181,12 @@ def run_once(muster, choose, folder, mark):
             child.send_signal(ending)
             sent.append(ending)
             time.sleep(choose.random() * 0.05)
-        until = time.monotonic() + PATIENCE
-        while child.poll() is None and time.monotonic() < until:
+        # A process that is given no time by a busy machine is not one that hangs: it may use so much CPU time, and may
+        # use none for so long.
+        used, until = 0, time.monotonic() + PATIENCE
+        while child.poll() is None and time.monotonic() < until and used < TICKS_OF_CPU:
+            if (now := ticks_used_by(child.pid)) != used:
+                used, until = now, time.monotonic() + PATIENCE
             # SIGCONT may have come before SIGTSTP was carried out.
             child.send_signal(signal.SIGCONT)
             try:

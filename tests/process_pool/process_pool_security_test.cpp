@@ -8,6 +8,7 @@
 #include <muster/run.hpp>
 #include <muster/timeout.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -16,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -357,6 +359,100 @@ TEST(process_pool_security, a_time_out_around_a_process_that_can_not_be_killed_e
         muster::set_report_handler(before);
         EXPECT_NE(reported.find("muster::worker_out_of_reach_error"), std::string::npos) << reported;
     });
+}
+
+/// Becomes another user, and leaves a process behind that has left the group of processes, too.
+const muster::remote_function leaves_a_daemon("leaves_a_daemon", [] {
+    if (::fork() == 0) {
+        ::setsid();
+        for (;;)
+            ::pause();
+    }
+    if (::setresuid(nobody, nobody, nobody) != 0)
+        throw std::runtime_error("setresuid");
+    for (;;)
+        ::pause();
+});
+
+/// A group of control groups, version 2, made for a test below the one that it is in; removed with the object.
+class cgroup_folder {
+public:
+    cgroup_folder() {
+        std::ifstream mounts("/proc/mounts");
+        for (std::string line; std::getline(mounts, line);) {
+            std::istringstream words(line);
+            std::string device, folder, kind;
+            if (!(words >> device >> folder >> kind) || kind != "cgroup2")
+                continue;
+            const auto wanted = folder + "/muster-test-" + std::to_string(::getpid());
+            if (::mkdir(wanted.c_str(), 0755) != 0)
+                continue;
+            path_ = wanted;
+            if (::access((path_ + "/cgroup.kill").c_str(), W_OK) == 0)
+                return;
+            remove();
+        }
+    }
+    ~cgroup_folder() { remove(); }
+    cgroup_folder(const cgroup_folder&) = delete;
+    cgroup_folder& operator=(const cgroup_folder&) = delete;
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    [[nodiscard]] std::size_t groups() const {
+        return static_cast<std::size_t>(std::count_if(std::filesystem::directory_iterator(path_),
+            std::filesystem::directory_iterator(), [](const auto& e) { return e.is_directory(); }));
+    }
+    [[nodiscard]] bool has_processes() const {
+        std::ifstream events(path_ + "/cgroup.events");
+        const std::string text((std::istreambuf_iterator<char>(events)), {});
+        return text.find("populated 1") != std::string::npos;
+    }
+
+private:
+    void remove() noexcept {
+        if (!path_.empty())
+            ::rmdir(path_.c_str());
+        path_.clear();
+    }
+    std::string path_;
+};
+
+constexpr const char* no_cgroup = "no cgroup of version 2 can be made here, or the system is older than Linux 5.14";
+
+TEST(process_pool_security, a_worker_in_a_cgroup_is_killed_with_all_that_it_started_whatever_user_it_has_become) {
+    const cgroup_folder cgroup;
+    if (::geteuid() != 0)
+        GTEST_SKIP() << "only root can start what becomes another user";
+    if (cgroup.path().empty())
+        GTEST_SKIP() << no_cgroup;
+    on_thread_that_can_not_kill([&] {
+        process_pool pool(process_pool_options().processes(1).call_timeout(500ms).cgroup(cgroup.path()));
+        EXPECT_EQ(value_of(pool, looks("user")), "0/0");
+        EXPECT_EQ(cgroup.groups(), 1u);
+        EXPECT_TRUE(cgroup.has_processes());
+        EXPECT_THROW(muster::run(muster::run_in_executor(pool, leaves_a_daemon()).as_task()), muster::timeout_error);
+        EXPECT_EQ(value_of(pool, looks("user")), "0/0"); // of the next worker
+        EXPECT_EQ(cgroup.groups(), 1u);
+    });
+    EXPECT_EQ(cgroup.groups(), 0u);
+    EXPECT_FALSE(cgroup.has_processes());
+}
+
+TEST(process_pool_security, a_cgroup_that_is_none_is_an_error_that_names_it) {
+    const auto folder = std::filesystem::temp_directory_path() / ("muster-no-cgroup-" + std::to_string(::getpid()));
+    std::filesystem::create_directory(folder);
+    for (const auto& path : {folder, std::filesystem::path("/nonexistent")}) {
+        process_pool pool(process_pool_options().processes(1).cgroup(path));
+        try {
+            static_cast<void>(value_of(pool, looks("folder")));
+            ADD_FAILURE() << "no error";
+        } catch (const muster::worker_start_error& e) {
+            EXPECT_NE(std::string(e.what()).find(path), std::string::npos) << e.what();
+        }
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder));
+    std::filesystem::remove_all(folder);
+    EXPECT_THROW(process_pool_options().cgroup(""), std::invalid_argument);
 }
 
 /// *Returns* the exit status of this program as a set-uid one that is told to be a worker.

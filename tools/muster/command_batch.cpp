@@ -392,10 +392,11 @@ muster::task<> command_batch::close_what_is_left() {
     }
     if (lines.empty() || options_.quiet)
         co_return;
-    complain(fmt::format(
-        "{} of {} commands {} still open and not read any more, the first of them that of line {}: what "
-        "they have started in the background goes on",
-        lines.size() == 1 ? "an output" : "outputs", lines.size(), lines.size() == 1 ? "is" : "are", *lines.begin()));
+    complain(
+        fmt::format("{} still open and not read any more, {} of line {}: what {} started in the background goes on",
+            lines.size() == 1 ? "an output of a command is" : fmt::format("outputs of {} commands are", lines.size()),
+            lines.size() == 1 ? "that" : "the first of them that", *lines.begin(),
+            lines.size() == 1 ? "it has" : "they have"));
 }
 
 muster::task<muster::completed_process> command_batch::within_time_limit(

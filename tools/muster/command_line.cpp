@@ -9,7 +9,10 @@
 #include "words.hpp"
 #include "writer.hpp"
 
+#include <muster/config.hpp>
+
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <clocale>
@@ -33,6 +36,18 @@ const CLI::App& chosen_of(const CLI::App& app) {
 std::string help_command_of(const CLI::App& app) {
     return app.get_parent() == nullptr ? fmt::format("{} --help", app.get_name())
                                        : fmt::format("{} {} --help", app.get_parent()->get_name(), app.get_name());
+}
+
+/// *Returns* a few at most.
+std::vector<std::string> those_that_begin_with(const std::string& begin, const std::vector<std::string>& known) {
+    constexpr std::size_t shortest = 5;
+    constexpr std::size_t most = 3;
+    std::vector<std::string> all;
+    for (const auto& k : known) {
+        if (begin.size() >= shortest && k.starts_with(begin))
+            all.push_back(k);
+    }
+    return all.size() <= most ? all : std::vector<std::string>();
 }
 
 int refuse(const std::string& text) {
@@ -104,6 +119,14 @@ std::optional<std::vector<input_list>> take_inputs(std::vector<std::string>& arg
     return lists;
 }
 
+std::string version_text() {
+    return fmt::format("muster {}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch);
+}
+
+bool asks_for_version(const std::vector<std::string>& arguments) {
+    return arguments.size() == 2 && (arguments[1] == "--version" || arguments[1] == "-V");
+}
+
 void parse(CLI::App& app, std::vector<std::string> words) {
     // CLI11 takes them from the back.
     std::ranges::reverse(words);
@@ -148,7 +171,12 @@ std::string about_unknown(const CLI::App& app, const std::string& word) {
         return fmt::format("there is no option '{}': {}\nSee {}", word, advice, help_command_of(app));
     // There is no suggestion for a short option: all letters are equally far from it.
     const bool is_letter = is_option && !word.starts_with("--");
-    const auto meant = is_letter ? std::nullopt : nearest(word.substr(0, word.find('=')), known);
+    const auto name = word.substr(0, word.find('='));
+    const auto meant = is_letter ? std::nullopt : nearest(name, known);
+    // A word may be the beginning of several: which one is meant is not for muster to say.
+    if (const auto all = those_that_begin_with(name, known); !is_letter && all.size() > 1)
+        return fmt::format("there is no {} '{}': did you mean {}?\nSee {}", is_option ? "option" : "command", word,
+            fmt::join(all, " or "), help_command_of(app));
     return fmt::format("there is no {} '{}'{}\nSee {}", is_option ? "option" : "command", word,
         meant ? fmt::format(": did you mean {}?", *meant) : "", help_command_of(app));
 }

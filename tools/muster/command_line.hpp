@@ -36,6 +36,11 @@ namespace tool {
 /// because an input may begin with a dash. *Errors*: usage_error.
 [[nodiscard]] std::optional<std::vector<input_list>> take_inputs(std::vector<std::string>& arguments);
 
+/// "muster 1.2.3".
+[[nodiscard]] std::string version_text();
+/// *Returns* whether the arguments are `run --version`, or the same of another command; `-V` as well.
+[[nodiscard]] bool asks_for_version(const std::vector<std::string>& arguments);
+
 void parse(CLI::App& app, std::vector<std::string> words);
 
 /// *Returns* what work() returns, or the exit status of what it threw: help and version are printed, errors of usage

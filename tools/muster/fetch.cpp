@@ -3,6 +3,7 @@
 // and the jar of cookies, passes over what is done already, runs the batch and prints the end.
 #include "fetch.hpp"
 
+#include "advice.hpp"
 #include "body_file.hpp"
 #include "cookie_jar.hpp"
 #include "earlier_run.hpp"
@@ -29,6 +30,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -73,11 +75,53 @@ void check_bodies(const fetch_options& o) {
             "--if-modified needs names that are known before the server is asked: -o DIR, not --remote-name");
 }
 
+std::string about_unknown_option(const std::string& word) {
+    const auto advice = advice_on("fetch", word);
+    return fmt::format(
+        "there is no option '{}'{}{}\nSee muster fetch --help", word, advice.empty() ? "" : ": ", advice);
+}
+
+/// Names of files that a user of curl or wget did not mean as such.
+void check_habits(const fetch_options& o) {
+    if (!o.file.empty() && ::access(o.file.c_str(), F_OK) != 0 &&
+        (looks_like_a_url(o.file) || looks_like_letters_of_curl(o.file)))
+        throw usage_error(fmt::format("-f is for a file of URLs, and there is none with the name {}. If curl's -f is "
+                                      "meant, leave it out: a status of 400 or more is a failure in any case",
+            muster::http::without_password(o.file)));
+    for (const auto& [value, option, advice] : {std::tuple(&o.output, "-o", "-o DIR is a folder for the bodies"),
+             std::tuple(&o.cookie_jar, "-c", "-c FILE is a file of cookies; wget's -c is --continue"),
+             std::tuple(&o.jsonl, "--jsonl", "it is the log's file"),
+             std::tuple(&o.failed_file, "--failed", "it is the file for inputs that did not succeed")}) {
+        if (looks_like_a_url(*value))
+            throw usage_error(
+                fmt::format("{} has {} as its value: {}", option, muster::http::without_password(*value), advice));
+    }
+    // For curl this is the name of the body's file. Whoever wants a folder of that name can say so by a slash.
+    const bool is_one_url = o.urls.size() == 1 && o.urls.front() != "-" && o.file.empty() && !o.inputs;
+    if (is_one_url && o.name.empty() && !o.server_names && looks_like_a_file(o.output) &&
+        ::access(o.output.c_str(), F_OK) != 0)
+        throw usage_error(fmt::format("-o is for a folder, and {0} looks like the name of a file: write '-o - URL > "
+                                      "{0}' for a file, or '-o {0}/' for a folder",
+            o.output));
+    if (std::ranges::count_if(o.folders, looks_like_a_file) > 1)
+        throw usage_error("-o is one folder for all bodies: names of their own stand in a list, -f FILE with URL, "
+                          "tabulator and NAME in each line");
+    for (const auto& url : o.urls) {
+        if (const auto series = series_in(url); !series.empty() && !o.quiet) {
+            complain(fmt::format("{} is a part of the URL as it is written; for a series write {{}} in its place, and "
+                                 "::: and the inputs behind the URL",
+                series));
+            break;
+        }
+    }
+}
+
 void check(const fetch_options& o) {
     for (const auto& url : o.urls) {
         if (url.size() > 1 && url.front() == '-')
-            throw usage_error(fmt::format("there is no option '{}'\nSee muster fetch --help", url));
+            throw usage_error(about_unknown_option(url));
     }
+    check_habits(o);
     const bool from_input = o.urls == std::vector<std::string>{"-"};
     if (o.urls.empty() && o.file.empty())
         throw usage_error("there is nothing to fetch: give URLs, -f FILE, or - for standard input");

@@ -41,8 +41,9 @@ struct fetch_options : batch_options {
     std::optional<std::chrono::nanoseconds> stall_time = std::chrono::seconds(30);
     std::uint64_t stall_bytes = 1;
     std::optional<std::uint64_t> max_size;
-    std::string output; ///< the bodies' folder; "-" is standard output
-    std::string name;   ///< of a body's file, a template; empty: after line and URL
+    std::string output;               ///< the bodies' folder; "-" is standard output
+    std::vector<std::string> folders; ///< each that was written; the last of them is `output`
+    std::string name;                 ///< of a body's file, a template; empty: after line and URL
     bool server_names = false;
     bool overwrite = false; ///< with server_names: files that are there already
     bool keep_order = false;

@@ -20,6 +20,18 @@ namespace {
 
 using tool::usage_error;
 
+/// `-O-` and `-qO-`, which are wget's way to standard output, would be read as -O and a beginning of something else.
+void refuse_name_behind_remote_name(const std::vector<std::string>& arguments) {
+    for (const auto& word : arguments) {
+        if (word == "--")
+            return;
+        const bool is_it = word.size() > 2 && word.starts_with('-') && word.ends_with("O-") &&
+                           word.find_first_not_of("qskO", 1) == word.size() - 1;
+        if (is_it)
+            throw usage_error("-O takes no name: -o - is for standard output");
+    }
+}
+
 int run(std::vector<std::string> arguments) {
     CLI::App app("Gets many URLs at once and says what became of each.", "muster");
     app.set_help_flag("-h,--help", "print this help and exit");
@@ -36,12 +48,15 @@ int run(std::vector<std::string> arguments) {
     return tool::answer(app, [&] {
         if (arguments.empty() || (arguments.front() != "fetch" && arguments.front() != "demo"))
             throw usage_error("muster-fetch is a part of muster: call it as muster fetch, or as muster demo");
+        if (tool::asks_for_version(arguments))
+            return tool::print(tool::version_text() + '\n');
         if (arguments.front() == "fetch") {
             if (auto inputs = tool::take_inputs(arguments)) {
                 if (inputs->size() > 1 || !inputs->front().file.empty())
                     throw usage_error("give fetch one list of inputs behind :::, or a file of them with -f");
                 words.inputs = std::move(inputs->front().inputs);
             }
+            refuse_name_behind_remote_name(arguments);
             tool::expand_config(arguments, *fetch);
         }
         tool::parse(app, std::move(arguments));

@@ -131,18 +131,18 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("-f,--file", file, "read URLs from FILE, one a line; blank lines and # comments are passed over")
         ->type_name("FILE");
     app.add_flag("--no-encode", not_encoded, "put inputs into the URL as they are, not %-encoded");
-    batch_words::describe(app, "-j,--limit", "request", "at most N at once (32)",
-        "time for each attempt: 500ms, 2s, 1m (none)",
+    batch_words::describe(app, {"-j,--limit,--parallel-max", "--timeout,-m,--max-time", "-q,--quiet,-s,--silent"},
+        "request", "at most N at once (32)", "time for each attempt: 500ms, 2s, 1m (none)",
         "a failed look-up, a refused or broken connection, an answer that is cut off, a time-out, a status of 5xx, "
         "429 or 408, if it is safe to repeat the "
         "request; not before the server's Retry-After");
-    app.add_option("-X,--method", method, "GET unless there is data: then POST")->type_name("METHOD");
+    app.add_option("-X,--method,--request", method, "GET unless there is data: then POST")->type_name("METHOD");
     app.add_option(
            "-H,--header", headers, "'Name: value', as often as there are some; @FILE: those in FILE, one a line")
         ->type_name("HEADER")
         ->allow_extra_args(false);
-    app.add_option(
-           "-d,--data", data, "send this along; @FILE sends a file, @- standard input; in a template {} is the input")
+    app.add_option("-d,--data,--data-binary", data,
+           "send this along; @FILE sends a file, @- standard input; in a template {} is the input")
         ->type_name("DATA");
     app.add_option("--data-file", data_file, "send FILE along")->type_name("FILE");
     app.add_option("-u,--user", user, "name and password for the server; @FILE: as the first line of FILE")
@@ -170,7 +170,7 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--stall-timeout", stall_timeout,
            "end a request of which nothing more comes within TIME (30s), or fewer than SIZE bytes; none: wait for ever")
         ->type_name("[SIZE/]TIME");
-    app.add_option("--max-redirects", max_redirects, "follow at most N (20); 0: a redirect is the answer")
+    app.add_option("--max-redirects,--max-redirs", max_redirects, "follow at most N (20); 0: a redirect is the answer")
         ->type_name("N");
     app.add_option("--max-size,--max-filesize", max_size, "a larger body is a failure: 1000, 20K, 5M, 1G")
         ->type_name("SIZE");
@@ -178,13 +178,13 @@ void fetch_words::describe(CLI::App& app) {
     app.add_option("--noproxy", no_proxy, "hosts without a proxy, separated by commas")->type_name("HOSTS");
     app.add_option("--cacert", ca_file, "trust the authorities in FILE (PEM) instead of the system's")
         ->type_name("FILE");
-    app.add_option("--cert", certificate, "our own certificate, in PEM")->type_name("FILE");
+    app.add_option("-E,--cert", certificate, "our own certificate, in PEM")->type_name("FILE");
     app.add_option("--key", key, "and its key, if that is not in the same file")->type_name("FILE");
     app.add_flag("-k,--insecure", insecure, "believe any server to be the right one");
     app.add_option("-o,--output,--output-dir", output,
            "write the bodies into files in DIR, named after line and URL; -: to standard output, each whole")
         ->type_name("DIR");
-    app.add_flag("-O,--remote-name,--remote-header-name", server_names,
+    app.add_flag("-O,--remote-name,--remote-header-name,--remote-name-all", server_names,
         "name them as the server does (Content-Disposition), or as the URL ends; in the current folder without -o");
     app.add_flag("--overwrite", overwrite, "with -O: replace files that are there already");
     app.add_option("--name", name, "name them so instead: {#} is the number of the input, {} the input or URL")
@@ -311,6 +311,8 @@ fetch_options fetch_words::understand() const {
     if (!max_size.empty())
         o.max_size = parse_size(max_size, "--max-size");
     o.output = output;
+    if (app_ != nullptr && app_->count("--output") != 0)
+        o.folders = app_->get_option("--output")->results();
     o.name = name;
     o.server_names = server_names;
     o.overwrite = overwrite;

@@ -9,8 +9,6 @@
 #include "streams.hpp"
 #include "units.hpp"
 
-#include <muster/config.hpp>
-
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
@@ -110,9 +108,7 @@ int help_about(const CLI::App& app, const std::string& topic) {
 int run(std::vector<std::string> arguments) {
     CLI::App app("Runs many things at once and says what became of each.", "muster");
     app.footer(std::string("muster help COMMAND says more about one.\n\n") + exit_statuses);
-    app.set_version_flag("--version",
-        fmt::format("muster {}.{}.{}", muster::version_major, muster::version_minor, muster::version_patch),
-        "print the version and exit");
+    app.set_version_flag("--version", tool::version_text(), "print the version and exit");
     app.set_help_flag("-h,--help", "print this help and exit");
     app.require_subcommand(0, 1);
     app.fallthrough(false);
@@ -133,6 +129,8 @@ int run(std::vector<std::string> arguments) {
     help->add_option("COMMAND", topic, "run, fetch, hosts, agent, demo");
 
     return tool::answer(app, [&] {
+        if (tool::asks_for_version(arguments))
+            return tool::print(tool::version_text() + '\n');
         if (!arguments.empty() && arguments.front() == "run")
             return run_many(app, *command, words, std::move(arguments));
         tool::parse(app, std::move(arguments));

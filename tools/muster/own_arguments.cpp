@@ -55,7 +55,7 @@ secret kind_of(char letter) noexcept {
     return letter == 'u' ? secret::user : letter == 'H' ? secret::header : letter == 'x' ? secret::proxy : secret::none;
 }
 
-bool has_no_value(char letter) noexcept { return letter == 'k' || letter == 'q'; }
+bool has_no_value(char letter) noexcept { return std::string_view("kqsO").find(letter) != std::string_view::npos; }
 
 } // namespace
 

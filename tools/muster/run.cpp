@@ -201,6 +201,12 @@ void check(const run_options& o) {
         throw usage_error(fmt::format("--jsonl: {} is the input: name another file", o.jsonl));
 }
 
+/// *Returns* whether the last word is rather an input, as in `muster run gzip *.log`, in which ::: was forgotten.
+bool forgets_its_mark(const std::vector<std::string>& words) {
+    return words.size() > 1 &&
+           (words.front().find(' ') != std::string::npos || ::access(words.back().c_str(), F_OK) == 0);
+}
+
 } // namespace
 
 run_options::run_options() { limit = processors(); }
@@ -285,6 +291,10 @@ int run(const run_options& given) {
             fmt::format("nothing ran, as there were no inputs. {} stands behind the first word of the template and "
                         "was taken for a word of it: options of muster stand before",
                 options.word_like_an_option));
+    else if (source->taken() == 0 && is_standard_input(options) && !options.quiet && forgets_its_mark(options.words))
+        complain(fmt::format("nothing ran, as there were no inputs on standard input. {} stands behind the template "
+                             "without ::: and was taken for a word of it",
+            options.words.back()));
     return b.status(print_end(b, out, ledger, *source, false, options.quiet,
         {b.failure(), source->failure(), log ? log->failure() : std::string()}));
 }

@@ -59,11 +59,11 @@ char delimiter_of(const std::string& text) {
 void run_words::describe(CLI::App& app) {
     app.prefix_command();
     app.formatter(std::make_shared<grouped_help>(usage_of_run, groups_of_run()));
-    app.add_option("-f,-a,--file", files, "read lines from FILE; - is standard input")
+    app.add_option("-f,-a,--file,--arg-file", files, "read lines from FILE; - is standard input")
         ->type_name("FILE")
         ->allow_extra_args(false);
     app.add_flag("-0,--null", nul_separated, "lines end with a NUL, as find -print0 writes them");
-    batch_words::describe(app, "-j,-P,--limit,--jobs,--max-procs", "command",
+    batch_words::describe(app, {"-j,-P,--limit,--jobs,--max-procs", "--timeout", "-q,--quiet"}, "command",
         "at most N at once (as many as there are processors)",
         "time for each attempt: 500ms, 2s, 1m; what takes longer is ended (none)",
         "an exit status other than 0, a signal or a time-out");
@@ -74,7 +74,8 @@ void run_words::describe(CLI::App& app) {
         ->type_name("TIME");
     app.add_flag("-k,--keep-order", keep_order, "print outputs in the order of the inputs, not as commands end");
     app.add_flag("-u,--ungroup", ungrouped, "commands write where muster does, mixed, and nothing is held back");
-    app.add_flag("--line-buffer", line_buffered, "print whole lines as they come, those of several commands mixed");
+    app.add_flag("--line-buffer,--linebuffer,--lb", line_buffered,
+        "print whole lines as they come, those of several commands mixed");
     app.add_flag("--tag", tag, "begin each line of output with the input and a tabulator");
     app.add_option("--tagstring", tag_template, "begin it with this, in which {} and the like are put in")
         ->type_name("TEMPLATE");
@@ -83,12 +84,14 @@ void run_words::describe(CLI::App& app) {
     app.add_option("--jsonl,--joblog", jsonl, "write one JSON object for each command to FILE, as they end")
         ->type_name("FILE");
     app.add_flag("--resume", resume, "do not run again what has succeeded according to the --jsonl FILE; add to it");
-    app.add_option("-n,-N,--max-args", max_args, "give each command up to N inputs; {} stands for all of them")
+    app.add_option("-n,-N,--max-args,--max-replace-args", max_args,
+           "give each command up to N inputs; {} stands for all of them")
         ->type_name("N");
     app.add_flag("-X,--xargs", as_many_as_fit, "give each command as many inputs as fit");
     app.add_option("-d,--delimiter", delimiter, "inputs end with the character C, \\n, \\t or \\0, instead of lines")
         ->type_name("C");
-    app.add_flag("--link", linked, "put the lists behind ::: side by side, as :::+ does, instead of combining them");
+    app.add_flag(
+        "--link,--xapply", linked, "put the lists behind ::: side by side, as :::+ does, instead of combining them");
     app.add_option("-C,--colsep", colsep, "cut lines into columns {1}, {2}... at SEP: a character or an expression")
         ->type_name("SEP");
     app.add_flag("--csv", csv, "lines are CSV: columns behind commas, in quotes where needed");
@@ -98,14 +101,16 @@ void run_words::describe(CLI::App& app) {
     app.add_option("--shell", shell, "have this shell read each command: 'bash -o pipefail'")->type_name("SHELL");
     app.add_option("--stdin-from", stdin_from, "what each command reads on standard input (nothing)")
         ->type_name("FILE");
-    app.add_flag("--pipe", pipe, "give each command a block of lines on standard input, instead of an argument");
+    app.add_flag(
+        "--pipe,--spreadstdin", pipe, "give each command a block of lines on standard input, instead of an argument");
     app.add_option("--block", block, "how large these blocks are: 100K, 10M (1M)")->type_name("SIZE");
     app.add_flag("--tty", tty, "one command at a time, which reads and writes the terminal itself");
-    app.add_flag("-t,--trace", trace, "print each command on standard error as it starts");
+    app.add_flag("-t,--trace,--verbose", trace, "print each command on standard error as it starts");
     app.add_option("--max-output", max_output, "end a command that writes more than SIZE, which is a failure")
         ->type_name("SIZE");
     app.add_option("--nice", nice, "run the commands with a niceness that is higher by N")->type_name("N");
-    app.add_option("--wd", directory, "run the commands in DIR, with --on one of the host's")->type_name("DIR");
+    app.add_option("--wd,--workdir", directory, "run the commands in DIR, with --on one of the host's")
+        ->type_name("DIR");
     on_hosts.describe(app);
     app.add_option("--env", environment, "with --on: commands get the variable NAME, as it is here; may be repeated")
         ->type_name("NAME")
@@ -113,7 +118,7 @@ void run_words::describe(CLI::App& app) {
     app.add_option("--hosts-min", least_hosts, "run nothing if fewer than N hosts can be reached (1)")->type_name("N");
     app.add_flag("--retry-elsewhere", retry_elsewhere,
         "run again on another host what had begun, or may have, on one that was lost");
-    app.add_flag("--dry-run", dry_run, "print the commands and run none");
+    app.add_flag("--dry-run,--dryrun", dry_run, "print the commands and run none");
     take_last_of_repeated(app);
     // Of lists none is dropped: understand() refuses a second one.
     app.get_option("--file")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

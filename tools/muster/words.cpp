@@ -42,10 +42,10 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 } // namespace
 
-void batch_words::describe(CLI::App& app, const std::string& limit_names, const std::string& each,
+void batch_words::describe(CLI::App& app, const option_names& names, const std::string& each,
     const std::string& limit_text, const std::string& timeout_text, const std::string& retried) {
-    app.add_option(limit_names, limit, limit_text)->type_name("N");
-    app.add_option("--timeout", timeout, timeout_text)->type_name("TIME");
+    app.add_option(names.limit, limit, limit_text)->type_name("N");
+    app.add_option(names.timeout, timeout, timeout_text)->type_name("TIME");
     app.add_option("--deadline", deadline, "time for everything; what has not ended then is cancelled")
         ->type_name("TIME");
     app.add_option("--retries,--retry", retries, "up to N further attempts after " + retried + " (0)")->type_name("N");
@@ -53,7 +53,7 @@ void batch_words::describe(CLI::App& app, const std::string& limit_names, const 
     auto* fast = app.add_flag("--fail-fast", fail_fast, "stop at the first failure");
     auto* going = app.add_flag("--keep-going", keep_going, "go on whatever fails (the default)");
     auto* some = app.add_option("--max-failures", max_failures, "stop after N failures")->type_name("N");
-    app.add_option("--halt", halt,
+    app.add_option("--halt,--halt-on-error", halt,
            "stop at soon,fail=N: what runs goes on; now,fail=N: it is cancelled; also N%, success=N, done=N, never")
         ->type_name("WHEN");
     app.add_flag("--drain", drain, "the first Ctrl-C starts nothing more and lets what runs go on; the second ends it");
@@ -75,7 +75,7 @@ void batch_words::describe(CLI::App& app, const std::string& limit_names, const 
         ->type_name("WHEN");
     app.add_option("--log-mode", log_mode, "permissions of a new --jsonl file (600: nobody else reads it)")
         ->type_name("MODE");
-    app.add_flag("-q,--quiet", quiet, "print neither progress nor ledger");
+    app.add_flag(names.quiet, quiet, "print neither progress nor ledger");
     auto* none = app.add_flag("--no-progress", no_progress, "print no progress");
     app.add_flag("--progress", progress, "print progress, in lines of text, where standard error is no terminal, too")
         ->excludes(none);
@@ -163,6 +163,11 @@ halt_rule parse_halt(const std::string& text) {
     halt_rule rule;
     if (text == "never" || text == "0")
         return rule;
+    // The short forms that GNU parallel had first.
+    if (text == "1" || text == "2")
+        return parse_halt(text == "1" ? "soon,fail=1" : "now,fail=1");
+    if (text.ends_with('%') && text.find_first_not_of("0123456789%") == std::string::npos)
+        return parse_halt("soon,fail=" + text);
     const auto comma = text.find(',');
     const auto equals = text.find('=');
     const auto how = text.substr(0, comma);

@@ -20,6 +20,13 @@
 
 namespace tool {
 
+/// The names of options that other programs call something else in one command than in the other.
+struct option_names {
+    std::string limit;
+    std::string timeout;
+    std::string quiet;
+};
+
 /// The options that fetch and run share.
 struct batch_words {
     std::string limit;
@@ -45,9 +52,8 @@ struct batch_words {
     bool progress = false;
     bool bar = false;
 
-    /// `limit_names` are the names of --limit. `each` is what there are many of: "request". `retried` says after what
-    /// there is another attempt.
-    void describe(CLI::App& app, const std::string& limit_names, const std::string& each, const std::string& limit_text,
+    /// `each` is what there are many of: "request". `retried` says after what there is another attempt.
+    void describe(CLI::App& app, const option_names& names, const std::string& each, const std::string& limit_text,
         const std::string& timeout_text, const std::string& retried);
     /// *Errors*: usage_error.
     void understand(batch_options& options) const;

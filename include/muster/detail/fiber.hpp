@@ -324,7 +324,11 @@ public:
         MUSTER_ASSERT(locals_ == nullptr);
         locals_ = retain_locals(list);
     }
-    void set_local(const void* key, std::any value) { locals_ = detail::set_local(locals_, key, std::move(value)); }
+    /// `longer` holds the fiber's share of locals() from now on, and the fiber a share of `longer`.
+    void lengthen_locals(task_locals* longer) noexcept {
+        MUSTER_ASSERT(longer->next == locals_);
+        locals_ = longer;
+    }
     /// Its owner calls this when it has ended and before it is destroyed.
     void release_locals() noexcept {
         if (locals_ != nullptr)

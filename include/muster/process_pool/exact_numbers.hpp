@@ -174,4 +174,7 @@ private:
     }
 };
 
+/// Frees the texts and the bytes in a value; its numbers stay, each in its place.
+void drop_texts(nlohmann::json& value) noexcept;
+
 } // namespace muster::detail

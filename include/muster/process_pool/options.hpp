@@ -65,13 +65,40 @@ public:
     /// and then executes the rest of its arguments as the same process, with descriptor 3 open. It is looked for in
     /// PATH. *Errors*: std::invalid_argument if there is no word.
     process_pool_options& through(std::vector<std::string> words);
+    /// A folder of the control groups (cgroup v2) in which this program may make groups, such as one that systemd has
+    /// delegated to it. Each worker gets a group of its own there, and is killed with all that it has started by
+    /// writing to the group's cgroup.kill: so also one that has become another user, without CAP_KILL. The groups are
+    /// removed with their workers. Linux 5.14 or newer; *errors* of the folder are those of a start,
+    /// worker_start_error. *Errors*: std::invalid_argument if the path is empty.
+    process_pool_options& cgroup(std::string path);
     /// Programs that workers execute have no more rights than they.
     process_pool_options& no_new_privileges() noexcept;
     /// Workers compute and answer, and do nothing else: see sandbox::compute_only. Whatever the functions need of files
     /// is opened before serve_if_worker() is called.
     process_pool_options& compute_only() noexcept;
 
+    // ---- workers on other hosts ----
+    /// Up to `workers` processes more on another host, where these words start the program: {"ssh", "host1"}. Its
+    /// command stands behind them; behind `ssh` it is quoted for the shell there, and ssh never asks for anything. Once
+    /// for each host; with a host no process is started here unless processes() says so. The program there is the one
+    /// that program() names, with the path of this one if it does not; what a worker may do holds there, too. `name` is
+    /// the host's in messages, the words if it is empty. See docs/guide/process_pool.md. *Errors*:
+    /// std::invalid_argument without a word or a worker.
+    process_pool_options& launcher(std::vector<std::string> words, std::size_t workers = 1, std::string name = {});
+    /// A host, or a program, of which nothing was heard for so long is lost to the other; 15 s unless it is set. From
+    /// 100 ms to 24 h.
+    process_pool_options& silence_limit(std::chrono::nanoseconds limit);
+
 private:
+    struct launcher_words {
+        launcher_words(std::vector<std::string> w, std::size_t n, std::string t)
+            : words(std::move(w)),
+              workers(n),
+              name(std::move(t)) {}
+        std::vector<std::string> words;
+        std::size_t workers;
+        std::string name;
+    };
     friend class process_pool;
     std::size_t processes_ = 0;
     std::size_t queue_limit_ = 0;
@@ -90,8 +117,11 @@ private:
     std::vector<std::string> environment_;
     std::string folder_;
     std::string output_;
+    std::string cgroup_;
     std::vector<std::string> through_;
     std::vector<std::pair<int, std::uint64_t>> resource_limits_;
+    std::vector<launcher_words> launchers_;
+    std::chrono::nanoseconds silence_limit_ = std::chrono::seconds(15);
 };
 
 } // namespace muster

@@ -34,6 +34,7 @@ struct remote_entry {
     function address;
     /// Throws what the function throws; wire_error if the arguments are not what it takes.
     nlohmann::json (*call)(const remote_entry& self, const nlohmann::json& arguments);
+    const std::type_info* signature = nullptr; ///< of R(Args...): another program must have the same
 };
 
 /// A name that is taken is kept as it was; see process_pool's constructor.
@@ -126,6 +127,29 @@ template <class T>
         } else {
             return value.template get<T>();
         }
+    }
+}
+
+/// The same from a value that is given away: texts and bytes are moved out of it, or freed as soon as they were read.
+/// So they are in memory twice at the most, however large they are.
+template <class T>
+[[nodiscard]] T from_wire(nlohmann::json&& value) {
+    if constexpr (std::is_same_v<T, std::vector<std::uint8_t>>) {
+        return std::move(static_cast<std::vector<std::uint8_t>&>(value.get_binary()));
+    } else if constexpr (std::is_same_v<T, std::string>) {
+        if (value.is_string())
+            return std::move(value.get_ref<std::string&>());
+        return from_wire<T>(std::as_const(value)); // which says what else it is
+    } else if constexpr (std::is_same_v<T, nlohmann::json>) {
+        return std::move(value);
+    } else if constexpr (!is_bytes<T> && exact_numbers<T>::is_opaque) {
+        exact_numbers<T>::expect(value);
+        auto result = value.template get<T>();
+        drop_texts(value);
+        expect_same_numbers(value, to_wire(result));
+        return result;
+    } else {
+        return from_wire<T>(std::as_const(value));
     }
 }
 

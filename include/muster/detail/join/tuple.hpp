@@ -8,7 +8,6 @@
 #include <muster/detail/join/children.hpp>
 #include <muster/detail/join/result.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <tuple>
