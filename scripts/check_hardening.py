@@ -9,7 +9,8 @@ muster finds muster-fetch:
   relro         and is
   stack         the stack can't be executed
   canary        functions with arrays look whether their frame was overwritten
-  fortify       copies into objects of known size are checked; not at -O0 (--no-fortify)
+  fortify       copies into objects of known size are checked; not at -O0, and not where clang 19 compiled it with the
+                headers of glibc 2.36: such a program names no checked function (--no-fortify)
   cet           functions begin with endbr64, where the processor is one that knows that
 """
 import pathlib

@@ -1175,4 +1175,43 @@ TEST(faulty_server_scripts, an_answer_goes_out_in_its_pieces_and_ends_as_it_says
     EXPECT_EQ(server.stats().by_route.at("scripted"), 3u);
 }
 
+TEST(faulty_server_scripts, what_nobody_asked_for_goes_out_on_the_connections_that_wait_for_a_request) {
+    faulty_server server;
+    EXPECT_EQ(server.send_unasked("nobody is there"), 0u);
+    raw_client idle(server);
+    raw_client busy(server);
+    std::string bytes;
+    idle.get("/ok");
+    while (!bytes.ends_with("ok\n") && idle.read_once(bytes, 1000) > 0) {}
+    busy.get("/never");
+    while (server.stats().requests != 2)
+        std::this_thread::sleep_for(1ms);
+    EXPECT_EQ(server.send_unasked("late"), 1u);
+    bytes.clear();
+    while (bytes.size() < 4 && idle.read_once(bytes, 1000) > 0) {}
+    EXPECT_EQ(bytes, "late");
+    idle.get("/close-early"); // the connection serves as before
+    EXPECT_EQ(idle.until_end().bytes, "");
+    server.stop();
+    EXPECT_EQ(server.send_unasked("too late"), 0u);
+}
+
+TEST(faulty_server_scripts, a_script_that_would_wait_for_its_own_server_gets_an_error) {
+    faulty_server* itself = nullptr;
+    std::atomic<int> error{0};
+    faulty_server server({.script = [&](const auto&) -> std::optional<muster::testing::faulty_answer> {
+        try {
+            itself->send_unasked("x");
+        } catch (const std::system_error& e) {
+            error = e.code().value();
+        }
+        return std::nullopt;
+    }});
+    itself = &server;
+    raw_client client(server);
+    client.get("/close-early");
+    client.until_end();
+    EXPECT_EQ(error, EDEADLK);
+}
+
 } // namespace
