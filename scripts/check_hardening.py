@@ -59,7 +59,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="muster-installed-") as prefix:
         subprocess.run(["cmake", "--install", str(build), "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
         muster = pathlib.Path(prefix) / "bin" / "muster"
-        problems = [f"{program.name} lacks: {name}" for program in (muster, *pathlib.Path(prefix).rglob("muster-fetch"))
+        problems = [f"{program.name} lacks: {name}" for program in (muster, *pathlib.Path(prefix).rglob("muster-fetch"), *pathlib.Path(prefix).rglob("muster-queue"))
                     for name in missing_in(program, fortified)]
         # It is found from wherever muster is called, and by whatever name.
         link = pathlib.Path(prefix) / "m"

@@ -68,9 +68,17 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
         throw queue_error("the queue in the schema \"" + schema + "\" is of version " + std::to_string(from) +
                           ", and this program knows version " + std::to_string(schema::version) +
                           " and those before it: use the newer program");
+    if (from == 0) {
+        auto asking = db.query("SELECT to_regnamespace($1) IS NOT NULL", parameters().text(schema), answer_limit);
+        const auto found = co_await std::move(asking);
+        // The functions of a schema are made anew with each version: those of somebody else would be lost.
+        if (found.text(0, 0) == "t")
+            throw queue_error(
+                "the schema \"" + schema + "\" is there already and holds no queue: name one that is not");
+    }
     std::string text = schema::roles(schema);
     if (from == 0)
-        text += "CREATE SCHEMA IF NOT EXISTS " + schema + ";\n";
+        text += "CREATE SCHEMA " + schema + ";\n";
     for (int to = from + 1; to <= schema::version; ++to)
         text += schema::migration(to, schema);
     text += schema::functions(schema) + statements_for(schema, settings) + "COMMIT;";

@@ -20,6 +20,13 @@ std::chrono::nanoseconds positive(std::chrono::nanoseconds time, const char* wha
     return time;
 }
 
+/// When nobody has looked for ten seconds, the queue takes its own clock for set anew, and nobody for dead.
+std::chrono::nanoseconds often_enough(std::chrono::nanoseconds time, const char* what) {
+    if (positive(time, what) > std::chrono::seconds(5))
+        throw std::invalid_argument(std::string(what) + ": every 5 s at least");
+    return time;
+}
+
 std::size_t at_least_one(std::size_t n, const char* what) {
     if (n == 0)
         throw std::invalid_argument(std::string(what) + ": there must be at least one");
@@ -56,7 +63,7 @@ executor_options& executor_options::keep(std::chrono::nanoseconds time) {
     return *this;
 }
 executor_options& executor_options::look_every(std::chrono::nanoseconds time) {
-    look_every_ = positive(time, "executor_options::look_every");
+    look_every_ = often_enough(time, "executor_options::look_every");
     return *this;
 }
 executor_options& executor_options::value_limit(std::uint64_t most) {
@@ -101,7 +108,7 @@ worker_options& worker_options::drain_limit(std::chrono::nanoseconds time) {
     return *this;
 }
 worker_options& worker_options::look_every(std::chrono::nanoseconds time) {
-    look_every_ = positive(time, "worker_options::look_every");
+    look_every_ = often_enough(time, "worker_options::look_every");
     return *this;
 }
 worker_options& worker_options::functions(std::vector<std::string> names) {

@@ -14,6 +14,7 @@
 #include "postgres/schema.hpp"
 #include "support/cutting_proxy.hpp"
 #include "support/own_resources.hpp"
+#include "support/soak.hpp"
 
 #include <gtest/gtest.h>
 
@@ -235,6 +236,8 @@ TEST(an_address, with_a_password_is_known_as_one) {
     EXPECT_FALSE(postgres::has_password("postgresql://user@host/database?sslmode=verify-full"));
     EXPECT_THROW(postgres::executor_options("postgres:/x=y"), std::invalid_argument);
     EXPECT_THROW(postgres::worker_options(""), std::invalid_argument);
+    EXPECT_THROW(postgres::worker_options("dbname=x").look_every(6s), std::invalid_argument);
+    EXPECT_THROW(postgres::worker_options("dbname=x").lease(1ms), std::invalid_argument);
     for (const char* wrong : {"", "a b", "1a", "pg_x", "A", "x;y"})
         EXPECT_THROW(postgres::executor_options("dbname=x").schema(wrong), std::invalid_argument) << wrong;
 }
@@ -674,6 +677,10 @@ TEST_F(a_queue, knows_nothing_of_another_in_the_same_database) {
 }
 
 TEST_F(a_queue, has_its_tables_brought_up_to_date_and_refuses_those_of_another_version) {
+    // A schema that is something else's is left alone.
+    sql("CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 7'");
+    EXPECT_THROW(muster::run(postgres::init(server->address(), "public")), postgres::queue_error);
+    EXPECT_EQ(sql("SELECT public.mine()"), "7");
     sql("CREATE SCHEMA old; " + postgres::schema::roles("old") + postgres::schema::migration(1, "old"));
     EXPECT_EQ(sql("SELECT version FROM old.setting"), "1");
     muster::run(postgres::init(server->address(), "old"));
@@ -726,13 +733,17 @@ void expect_no_second_start(std::vector<int> starts) {
 
 } // namespace
 
+/// Thousands of calls, and as many more disasters: MUSTER_QUEUE_CALLS=5000 build/release/bin/postgres_test
+/// --gtest_filter='*accounts_for*'.
 TEST_F(a_queue, accounts_for_every_call_when_workers_and_the_server_are_killed) {
     const auto file = new_file();
+    const int calls = static_cast<int>(soak::from_environment("MUSTER_QUEUE_CALLS", 400));
+    const int disasters = std::max(2, calls / 200);
     const auto body = [&]() -> task<> {
         auto first = std::make_unique<worker_process>(schema_, file, 8);
         worker_process second(schema_, file, 8);
         postgres::executor queue(client().window(60));
-        std::vector<int> numbers(400);
+        std::vector<int> numbers(static_cast<std::size_t>(calls));
         std::iota(numbers.begin(), numbers.end(), 0);
         const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
         tally all;
@@ -741,26 +752,33 @@ TEST_F(a_queue, accounts_for_every_call_when_workers_and_the_server_are_killed) 
             all = count(outcomes);
         };
         auto settled = muster::create_task(settling(), "calls");
-        co_await until([&] { return lines_of(file).size() > 80; });
-        first->end(SIGKILL);
-        first = std::make_unique<worker_process>(schema_, file, 8);
-        co_await until([&] { return lines_of(file).size() > 160; });
-        server->kill();
-        server->start();
+        for (int i = 0; i != disasters; ++i) {
+            const auto begun = static_cast<std::size_t>((i + 1) * calls / (disasters + 2));
+            co_await until([&] { return lines_of(file).size() > begun || settled.done(); });
+            if (i % 2 == 0) {
+                first->end(SIGKILL);
+                first = std::make_unique<worker_process>(schema_, file, 8);
+            } else {
+                server->kill();
+                server->start();
+            }
+        }
         auto ending = end_of(settled);
         co_await std::move(ending);
-        EXPECT_EQ(all.values + all.died, 400u);
+        EXPECT_EQ(all.values + all.died, numbers.size());
         EXPECT_GE(lines_of(file).size(), all.values);
         expect_no_second_start(lines_of(file));
+        RecordProperty("died", static_cast<int>(all.died));
     };
     muster::run(body());
 }
 
 TEST_F(a_queue, accounts_for_every_call_when_connections_are_cut_at_any_byte) {
+    const int calls = static_cast<int>(soak::from_environment("MUSTER_QUEUE_CALLS", 300));
     const auto body = [&]() -> task<> {
         const auto socket = server->folder() + "/.s.PGSQL.5432";
-        const cutting_proxy of_client(socket, 3000, 1.6);
-        const cutting_proxy of_worker(socket, 4000, 1.6);
+        const cutting_proxy of_client(socket, 3000, calls > 1000 ? 1.1 : 1.6);
+        const cutting_proxy of_worker(socket, 4000, calls > 1000 ? 1.1 : 1.6);
         const auto address = [](const cutting_proxy& p) {
             return "host=" + p.folder() + " dbname=postgres user=postgres";
         };
@@ -768,12 +786,12 @@ TEST_F(a_queue, accounts_for_every_call_when_connections_are_cut_at_any_byte) {
         auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
         auto options = postgres::executor_options(address(of_client)).schema(schema_).look_every(50ms).window(40);
         postgres::executor queue(options.on_unserved([](const std::string&, const std::string&) {}));
-        std::vector<int> numbers(300);
+        std::vector<int> numbers(static_cast<std::size_t>(calls));
         std::iota(numbers.begin(), numbers.end(), 0);
         const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
         auto outcomes = co_await muster::map(numbers, call).settle();
         const auto all = count(outcomes);
-        EXPECT_EQ(all.values + all.died, 300u);
+        EXPECT_EQ(all.values + all.died, numbers.size());
         EXPECT_GT(of_client.cuts() + of_worker.cuts(), 3u);
         expect_no_second_start(started);
         auto stopping = stop(serving);

@@ -32,8 +32,8 @@ struct queue_settings {
 /// Makes the queue's tables and functions in a schema, or brings them up to this version; makes the roles
 /// `SCHEMA_client`, which may submit and cannot claim, and `SCHEMA_worker`, which may claim and cannot submit. Both are
 /// to be granted to roles that may log in. Doing it again changes nothing. *Errors*: std::invalid_argument for a name
-/// that is no plain one; unreachable_error; database_error; queue_error for tables of a newer version. *Cancellation*:
-/// nothing is changed then.
+/// that is no plain one; unreachable_error; database_error; queue_error for tables of a newer version, or a schema that
+/// is there and holds no queue. *Cancellation*: nothing is changed then.
 [[nodiscard]] task<> init(std::string database, std::string schema = "muster", queue_settings settings = {});
 
 struct worker_status {

@@ -38,7 +38,8 @@ public:
     executor_options& answer_limit(std::chrono::nanoseconds time);
     /// How long an outcome is kept unless the call says so itself; a day unless it is set.
     executor_options& keep(std::chrono::nanoseconds time);
-    /// How often the executor looks for outcomes and dead workers without being told; 1 s unless it is set.
+    /// How often the executor looks for outcomes and dead workers without being told; 1 s unless it is set, 5 s at
+    /// most.
     executor_options& look_every(std::chrono::nanoseconds time);
     /// The most values in a result, as process_pool_options::value_limit; 1,000,000 unless it is set.
     executor_options& value_limit(std::uint64_t most);
