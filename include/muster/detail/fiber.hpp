@@ -234,6 +234,12 @@ public:
         go_to(fiber_state::queued);
         loop_->ready_.push(*this);
     }
+    /// The same, but the fiber goes on before anything else that is ready.
+    void wake_first() noexcept {
+        MUSTER_ASSERT(state_ == fiber_state::waiting);
+        go_to(fiber_state::queued);
+        loop_->ready_.push_first(*this);
+    }
 
     /// True if a cancellation is to be delivered now; the awaiter then undoes what it was given and calls
     /// throw_cancelled().

@@ -145,9 +145,8 @@ public:
     joined_range(input&& in, join_options&& options) : input_(std::move(in)), join_(std::move(options)) {
         if (!of_handles && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
-        if (of_handles &&
-            (join_.options().each_within || join_.options().limit != unlimited || join_.options().rate != 0))
-            throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
+        if (of_handles)
+            refuse_words_of_tasks_for_handles(join_.options());
     }
 
     /// Children that were not begun go quietly.
