@@ -15,9 +15,9 @@
 #include <muster/detail/join/range.hpp>
 #include <muster/detail/join/started.hpp>
 #include <muster/detail/join/tuple.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/outcomes.hpp>
 
-#include <ranges>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -30,7 +30,7 @@ namespace detail {
 template <class... As>
 inline constexpr bool is_one_range = false;
 template <class A>
-inline constexpr bool is_one_range<A> = std::ranges::input_range<A>;
+inline constexpr bool is_one_range<A> = iterable<A>;
 
 template <class... As>
 struct gather_input {
@@ -45,7 +45,7 @@ struct gather_input<As...> {
 } // namespace detail
 
 /// How it runs is said in a chain: `.limit(n)`, `.each_within(d)`, `.within(d)`, `.rate(n, window)`,
-/// `.stop_after_failures(k)`, `.named(text)`.
+/// `.stop_after_failures(k)`, `.depth_first()`, `.named(text)`.
 /// *Returns*, awaited: a tuple of the values (`muster::nothing` for void) for several arguments; a vector of the
 /// values for a range (nothing for a range of void); a map with the same keys for a map of tasks.
 /// *Errors*: as the policy says; std::invalid_argument for a bad option. A failure that is not delivered is
@@ -108,8 +108,8 @@ public:
     /// *Returns* a future of the result that awaiting would give. If `then` is given, it is called with that result
     /// when the last child has ended, and the future has what `then` returns. Dropping the future stops nothing.
     /// *Errors*: invalid_state_error if no loop runs on this thread, or for a task that was awaited before;
-    /// std::invalid_argument for limit, rate or each_within, which need a caller that waits. The future fails as
-    /// awaiting would, in the iteration of the loop in which the join counts the child that decides.
+    /// std::invalid_argument for limit, rate, each_within or depth_first, which need a caller that waits. The future
+    /// fails as awaiting would, in the iteration of the loop in which the join counts the child that decides.
     /// *Cancellation*: cancel() asks all children and does not end the future; it gives false if all have ended. The
     /// future then fails with a cancelled_error, also if the children went on to values; it does not count as
     /// cancelled. *Source*: asyncio.gather that is not awaited yet, with leave_siblings().

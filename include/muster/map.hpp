@@ -36,7 +36,7 @@ namespace muster {
 ///
 /// How it runs is said in a chain, each word once: `.limit(n)` at most n at once, `.each_within(d)` a child's own
 /// limit, `.within(d)` everybody's, `.rate(n, window)` attempts in a stretch of time, `.retry(policy)`,
-/// `.stop_after_failures(k)`, `.named(text)`.
+/// `.stop_after_failures(k)`, `.depth_first()`, `.named(text)`.
 /// *Returns*, awaited: the vector of values in input order (nothing for void).
 /// *Errors*: the first failure, as itself, after the others were cancelled and have ended; other forms as they say.
 /// An error of the input ends the map with that error. std::invalid_argument for a bad option.

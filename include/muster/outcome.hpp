@@ -98,7 +98,8 @@ protected:
     }
     outcome_base& operator=(const outcome_base&) = delete;
     ~outcome_base() {
-        if (state_ != outcome_state::value) [[unlikely]]
+        // Both are tested here, because one that holds a value, or nothing, is the usual case.
+        if (state_ != outcome_state::value && detail_ != nullptr) [[unlikely]]
             drop_detail();
     }
 

@@ -77,7 +77,7 @@ public:
     [[nodiscard]] std::size_t processes() const noexcept;
     [[nodiscard]] std::size_t queued() const noexcept;
     [[nodiscard]] std::size_t running() const noexcept;
-    /// Their process ids, which may be out of date at once.
+    /// The process ids of those on this machine, which may be out of date at once.
     [[nodiscard]] std::vector<int> process_ids() const;
 
     // ---- an executor: see executor.hpp ----
@@ -134,6 +134,7 @@ private:
     decoder decode_;
     std::shared_ptr<state> pool_;              ///< used on the loop's thread only
     workers::worker_handle* worker_ = nullptr; ///< the one that makes the call; guarded by the pool's lock
+    bool was_begun_ = false;                   ///< a worker was sent it before; guarded likewise
 };
 
 /// A call of anything but a remote function is refused; the calls of remote functions are specialised below.

@@ -13,6 +13,7 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/scheduler.hpp>
+#include <muster/detail/task_local_values.hpp>
 #include <muster/detail/task_locals.hpp>
 
 #include <any>
@@ -40,13 +41,14 @@ public:
     /// *Errors*: invalid_state_error outside of a task and of a call that one gave away.
     void set(T value) {
         if (auto* scope = detail::locals_scope::innermost()) {
-            scope->set_local(this, std::any(std::move(value)));
+            scope->lengthen(detail::with_local(scope->list(), this, std::any(std::move(value))));
             return;
         }
         auto& loop = detail::scheduler::require("task_local::set");
-        if (loop.running() == nullptr)
+        auto* const running = loop.running();
+        if (running == nullptr)
             throw invalid_state_error("task_local::set needs a running task");
-        loop.running()->set_local(this, std::any(std::move(value)));
+        running->lengthen_locals(detail::with_local(running->locals(), this, std::any(std::move(value))));
     }
 };
 

@@ -30,15 +30,17 @@ void run_queue::shuffle_batch(random_sequence& random) noexcept {
 
 void run_queue::drop_all() noexcept {
     // A dropped call may own objects whose destructors queue other entries, or take them off the queue.
-    do {
+    for (;;) {
         while (runnable* const dropped = take_next()) {
             if (dropped->kind_ == runnable::kind::call) {
                 auto& c = static_cast<call_entry&>(*dropped);
                 c.call_(c, false);
             }
         }
+        if (empty())
+            return;
         begin_batch();
-    } while (batch_ != nullptr);
+    }
 }
 
 } // namespace muster::detail

@@ -131,11 +131,11 @@ task<> link::until_silent() {
     for (;;) {
         send(frame_type::beat, {});
         co_await sleep_for(watch_.interval());
-        if (watch_.look(now()) == silence_watch::verdict::silent)
+        if (watch_.look(now()) == frames::silence_watch::verdict::silent)
             co_return;
     }
 }
 
-void link::set_silence_limit(std::chrono::nanoseconds limit) { watch_ = silence_watch(limit, now()); }
+void link::set_silence_limit(std::chrono::nanoseconds limit) { watch_ = frames::silence_watch(limit, now()); }
 
 } // namespace muster::hosts

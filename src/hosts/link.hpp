@@ -8,8 +8,8 @@
 ///     link.send(frame_type::go, payload);
 ///     auto f = co_await link.next();
 
+#include "frames/silence_watch.hpp"
 #include "hosts/frames.hpp"
-#include "hosts/silence_watch.hpp"
 
 #include <muster/event.hpp>
 #include <muster/io/reader.hpp>
@@ -76,7 +76,7 @@ private:
 
     io::reader from_;
     io::stream& to_;
-    silence_watch watch_;
+    frames::silence_watch watch_;
     greeting_scanner scanner_;
     frame_parser parser_;
     std::deque<outgoing> queue_;

@@ -6,8 +6,6 @@
 #include "hosts/frames.hpp"
 #include "vocabulary/printable.hpp"
 
-#include <muster/config.hpp>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -50,13 +48,9 @@ memory_figures own_memory() {
     return found;
 }
 
-payload_writer begin_hello() { return payload_writer().number32(protocol_version).text(own_version()); }
+payload_writer begin_hello() { return payload_writer().number32(protocol_version).text(frames::own_version()); }
 
 } // namespace
-
-std::string own_version() {
-    return std::to_string(version_major) + '.' + std::to_string(version_minor) + '.' + std::to_string(version_patch);
-}
 
 std::string hello_of_this_host() {
     std::array<char, 256> name{};
@@ -88,7 +82,7 @@ host_facts facts_of(std::string_view hello) {
     if (version != protocol_version)
         throw frame_error("its agent speaks version " + std::to_string(version) + " (muster " + facts.version +
                           "), and this program version " + std::to_string(protocol_version) + " (muster " +
-                          own_version() + "): install the same muster on both");
+                          frames::own_version() + "): install the same muster on both");
     facts.name = detail::printable(from.text(), 200);
     facts.processors = std::clamp(from.number32(), 1u, 1u << 20);
     facts.load = static_cast<double>(std::min<std::uint64_t>(from.number64(), 1'000'000'000)) / 1000;

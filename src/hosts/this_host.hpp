@@ -15,8 +15,6 @@
 
 namespace muster::hosts {
 
-/// *Returns* "0.1.0".
-[[nodiscard]] std::string own_version();
 /// An agent's hello: the version, and what this host has at the moment.
 [[nodiscard]] std::string hello_of_this_host();
 /// A client's hello.

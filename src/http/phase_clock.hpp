@@ -9,6 +9,7 @@
 ///     clock.enter(waits_for::connection, now);
 ///     if (auto late = clock.expired(now)) throw timeout_error(url, late->text);
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>

@@ -345,8 +345,9 @@ bool transfer::begin_body() {
         return false;
     }
     // libcurl may have decided to send no more of the request's body; it does not end while sending is paused all the
-    // same.
-    if (upload_.waits())
+    // same. And where the packet of the headers also had what breaks the rules of HTTP/2, libcurl says so only when it
+    // is asked for more, which it would wait for.
+    if (upload_.waits() || answer_.version == http_version::http2)
         note();
     if (frame_.kind == framing::until_close && answer_.version == http_version::http2 && hop_.sends_body &&
         !body_was_sent()) {

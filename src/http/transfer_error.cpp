@@ -165,6 +165,9 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
                 too_large_error(url, "the headers are larger than libcurl takes over HTTP/2", most_http2_headers));
         if (says_malformed(text))
             return std::make_exception_ptr(protocol_error(url, text));
+        // A session that was given up reads as if it had ended (cf_h2_recv); one that has ended has other texts.
+        if (code == CURLE_PARTIAL_FILE && text.starts_with("transfer closed with") && session_was_given_up())
+            return std::make_exception_ptr(protocol_error(url, "the server broke the rules of HTTP/2: " + text));
         return broken_off(text, system);
     // The scheme that was asked for is supported: this is garbage, or a redirect to another scheme.
     case CURLE_UNSUPPORTED_PROTOCOL:

@@ -77,6 +77,9 @@ std::size_t call_queue::waiting([[maybe_unused]] const held& own) const noexcept
 void call_queue::call_begun(const held& own, job& j, worker_handle& by) noexcept {
     MUSTER_ASSERT(own.is_of(*this) && j.worker_ == nullptr);
     j.worker_ = &by;
+    // One that came back from a host that was lost has begun as far as its task is concerned.
+    if (!std::exchange(j.was_begun_, true))
+        j.begin();
     ++running_;
 }
 

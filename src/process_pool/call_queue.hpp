@@ -49,14 +49,14 @@ public:
     // ---- calls ----
     /// *Errors*: invalid_state_error unless the queue is open; queue_full.
     void add(const held& own, job& j);
-    /// Puts a call back that was taken and has not begun: it is the next again.
+    /// Puts a call back that was taken and has not begun, or that no worker makes: it is the next again.
     void put_back(const held& own, job& j) noexcept;
     /// Takes a certain call out. *Returns* false if it does not wait here any more.
     [[nodiscard]] bool withdraw(const held& own, job& j) noexcept;
     /// Takes the call that has waited longest. *Returns* null if none waits.
     [[nodiscard]] job* take(const held& own) noexcept;
     [[nodiscard]] std::size_t waiting(const held& own) const noexcept;
-    /// A worker has been sent the call.
+    /// A worker has been sent the call, which its task can't take back any more.
     void call_begun(const held& own, job& j, worker_handle& by) noexcept;
     /// The call is over: its worker can't be killed by it any more.
     void call_ended(const held& own, job& j) noexcept;

@@ -57,7 +57,9 @@ std::string text_of(const process_end& how) {
 }
 
 std::string describe(const ended_worker& w) {
-    return "process " + std::to_string(w.process) + " of the pool '" + w.pool.name + '\'';
+    if (w.how.host.empty())
+        return "process " + std::to_string(w.process) + " of the pool '" + w.pool.name + '\'';
+    return "process " + std::to_string(w.how.process) + " on " + w.how.host + " of the pool '" + w.pool.name + '\'';
 }
 
 std::string seconds(std::chrono::nanoseconds t) {
@@ -71,11 +73,16 @@ std::string seconds(std::chrono::nanoseconds t) {
 } // namespace
 
 std::exception_ptr death_during_call(const ended_worker& w, const std::string& function) noexcept {
+    if (w.how.how == process_end::kind::host_lost)
+        return error_of([&] {
+            return hosts::host_lost_error(w.how.host, w.how.begun, w.how.why, "the call of '" + function + '\'');
+        });
     return error_of([&] {
         std::string text = describe(w) + ' ' + text_of(w.how) + " while it called '" + function + '\'';
         if (w.how.signal == SIGKILL)
             text += ": somebody did that, or the system, for want of memory";
-        return worker_died_error(text, static_cast<int>(w.process), w.how.signal, w.how.exit_status);
+        return worker_died_error(
+            text, static_cast<int>(w.how.host.empty() ? w.process : w.how.process), w.how.signal, w.how.exit_status);
     });
 }
 

@@ -6,6 +6,7 @@
 
 #include <muster/process_pool/error.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>

@@ -112,6 +112,27 @@ process_pool_options& process_pool_options::through(std::vector<std::string> wor
     return *this;
 }
 
+process_pool_options& process_pool_options::launcher(
+    std::vector<std::string> words, std::size_t workers, std::string name) {
+    if (words.empty() || words.front().empty())
+        throw std::invalid_argument("process_pool_options::launcher: the first word names a program");
+    if (workers == 0)
+        throw std::invalid_argument("process_pool_options::launcher: a host needs at least one worker");
+    if (name.empty())
+        for (const auto& word : words)
+            name += (name.empty() ? "" : " ") + word;
+    launchers_.emplace_back(std::move(words), workers, std::move(name));
+    return *this;
+}
+
+process_pool_options& process_pool_options::silence_limit(std::chrono::nanoseconds limit) {
+    using namespace std::chrono_literals;
+    if (limit < 100ms || limit > 24h)
+        throw std::invalid_argument("process_pool_options::silence_limit: it must be from 100 ms to 24 h");
+    silence_limit_ = limit;
+    return *this;
+}
+
 process_pool_options& process_pool_options::resource_limit(int resource, std::uint64_t most) {
     if (resource < 0 || resource >= static_cast<int>(RLIMIT_NLIMITS))
         throw std::invalid_argument("process_pool_options::resource_limit: " + std::to_string(resource) +

@@ -3,6 +3,7 @@
 // Only shutdown(), stop() and the destructor wait: for the supervisor, which ends when every worker has. The state
 // outlives the pool where a job still refers to it.
 #include "posix/signal_actions.hpp"
+#include "process_pool/agent_terms.hpp"
 #include "process_pool/call_queue.hpp"
 #include "process_pool/end_texts.hpp"
 #include "process_pool/pool_settings.hpp"
@@ -12,9 +13,9 @@
 #include "process_pool/worker_main.hpp"
 
 #include <muster/error.hpp>
+#include <muster/subprocess/command.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -22,6 +23,7 @@
 namespace muster {
 
 using workers::call_queue;
+using workers::host_settings;
 using workers::pool_settings;
 
 struct process_pool::state {
@@ -31,6 +33,8 @@ struct process_pool::state {
           supervisor(settings, queue) {}
 
     static pool_settings settings_of(const process_pool_options& o);
+    static std::vector<std::string> command_of_agent(const process_pool_options& o);
+    static workers::agent_terms terms_of_agents(const process_pool_options& o);
     /// *Errors*: invalid_state_error on a thread of the pool's own, which can't wait for itself.
     void close(call_queue::intake how);
 
@@ -42,32 +46,76 @@ struct process_pool::state {
     std::shared_ptr<state> kept; ///< itself, once the supervisor was left behind and goes on using it
 };
 
+namespace {
+
+/// ssh gives the words behind the host to a shell, with blanks between them, so the agent's are quoted; another
+/// launcher gets them as they are.
+std::vector<std::string> words_of_launcher(std::vector<std::string> words, const std::vector<std::string>& agent) {
+    const auto& program = words.front();
+    const bool is_ssh = program.substr(program.rfind('/') + 1) == "ssh";
+    if (is_ssh)
+        words.insert(words.begin() + 1, {"-T", "-o", "BatchMode=yes"});
+    for (const auto& word : agent)
+        words.push_back(is_ssh ? shell_quote(word) : word);
+    return words;
+}
+
+} // namespace
+
+std::vector<std::string> process_pool::state::command_of_agent(const process_pool_options& o) {
+    std::vector<std::string> words{"env", std::string(wire::variable) + '=' + std::string(wire::agent)};
+    words.push_back(o.program_.empty() ? std::filesystem::read_symlink("/proc/self/exe").string() : o.program_);
+    words.insert(words.end(), o.arguments_.begin(), o.arguments_.end());
+    return words;
+}
+
+workers::agent_terms process_pool::state::terms_of_agents(const process_pool_options& o) {
+    workers::agent_terms t;
+    t.pool = o.name_;
+    t.arguments = o.arguments_;
+    t.through = o.through_;
+    if (!o.passes_environment_)
+        t.environment = o.environment_;
+    t.around.folder = o.folder_;
+    t.around.output = o.output_;
+    t.around.cgroup = o.cgroup_;
+    t.around.limits = o.resource_limits_;
+    t.message_limit = o.message_limit_;
+    t.silence_limit = std::chrono::ceil<std::chrono::milliseconds>(o.silence_limit_);
+    return t;
+}
+
 pool_settings process_pool::state::settings_of(const process_pool_options& o) {
     pool_settings s;
     s.name = o.name_;
-    s.processes = o.processes_ != 0 ? o.processes_ : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-    s.queue_limit = o.queue_limit_;
-    s.program = o.program_.empty() ? "/proc/self/exe" : o.program_;
-    // Lists of processes show the first argument; /proc/self/exe would say nothing there.
-    const char* const own_name = program_invocation_name != nullptr ? program_invocation_name : "muster";
-    s.arguments.push_back(o.program_.empty() ? own_name : s.program);
-    s.arguments.insert(s.arguments.end(), o.arguments_.begin(), o.arguments_.end());
-    if (o.program_.empty())
-        s.arguments.push_back("worker of " + o.name_);
-    // In another folder a relative path would be another program. Without a slash PATH would be searched.
-    if (!o.folder_.empty() || s.program.find('/') == std::string::npos)
-        s.program = std::filesystem::absolute(s.program).string();
-    if (!o.through_.empty()) {
-        // The program between would take /proc/self/exe for itself.
-        s.arguments.front() = o.program_.empty() ? std::filesystem::read_symlink(s.program).string() : s.program;
-        s.arguments.insert(s.arguments.begin(), o.through_.begin(), o.through_.end());
-        s.program = o.through_.front();
+    // Without other hosts, all are here.
+    s.processes_here = o.processes_ != 0 || !o.launchers_.empty()
+                           ? o.processes_
+                           : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+    s.processes = s.processes_here;
+    for (const auto& l : o.launchers_) {
+        s.processes += l.workers;
+        host_settings host;
+        host.name = l.name;
+        host.workers = l.workers;
+        host.words = words_of_launcher(l.words, command_of_agent(o));
+        s.hosts.push_back(std::move(host));
     }
+    s.queue_limit = o.queue_limit_;
+    auto worker = workers::program_of_worker(o.program_, o.arguments_, o.through_, o.name_, !o.folder_.empty());
+    s.program = std::move(worker.path);
+    s.arguments = std::move(worker.arguments);
     s.environment = workers::environment_of_worker(o.passes_environment_ ? nullptr : &o.environment_);
     s.around.folder = o.folder_;
     s.around.output = o.output_;
     s.around.cgroup = o.cgroup_;
     s.around.limits = o.resource_limits_;
+    if (!s.hosts.empty()) {
+        s.launcher_environment = workers::environment_of_launcher();
+        const auto hello = workers::hello_of_pool(terms_of_agents(o));
+        s.agent_terms.assign(hello.begin(), hello.end());
+    }
+    s.silence_limit = o.silence_limit_;
     s.greeting = wire::write(nlohmann::json{{"muster", wire::version}, {"message_limit", o.message_limit_},
         {"value_limit", o.value_limit_}, {"memory_limit", o.memory_limit_}, {"name", o.name_},
         {"no_new_privileges", o.no_new_privileges_}, {"compute_only", o.compute_only_}});
@@ -165,7 +213,19 @@ bool process_pool::reference::withdraw(job& j) noexcept {
 
 void process_pool::job::kill_if_running() noexcept {
     // The pool may be gone, but not its state, which this job keeps.
-    if (!pool_ || !pool_->settings.kill_cancelled)
+    if (!pool_)
+        return;
+    const auto was_waiting = [this] {
+        const call_queue::held own(pool_->queue);
+        return pool_->queue.withdraw(own, *this);
+    }();
+    // It was sent to a worker before, and came back because it had not begun there.
+    if (was_waiting) {
+        set_cancelled(cancel_reason::requested, "the call had not begun, and was never made");
+        finish();
+        return;
+    }
+    if (!pool_->settings.kill_cancelled)
         return;
     const call_queue::held own(pool_->queue);
     if (worker_ == nullptr)
@@ -211,7 +271,8 @@ std::vector<int> process_pool::process_ids() const {
     ids.reserve(state_->settings.processes);
     const call_queue::held own(state_->queue);
     for (const pid_t id : state_->queue.processes(own))
-        ids.push_back(static_cast<int>(id));
+        if (id != 0) // one on another host
+            ids.push_back(static_cast<int>(id));
     return ids;
 }
 

@@ -17,9 +17,17 @@
 
 namespace muster::workers {
 
+/// How another host is reached, and how many workers it may have.
+struct host_settings {
+    std::string name;
+    std::vector<std::string> words; ///< the launcher's and those of the agent behind them
+    std::size_t workers = 1;
+};
+
 struct pool_settings {
     std::string name;
-    std::size_t processes = 1;
+    std::size_t processes = 1; ///< on all hosts together
+    std::size_t processes_here = 1;
     std::size_t queue_limit = 0; ///< 0: no limit
     std::string program;
     std::vector<std::string> arguments;
@@ -31,6 +39,10 @@ struct pool_settings {
     std::uint64_t value_limit = 0;
     bool kill_cancelled = true;
     surroundings around;
+    std::vector<host_settings> hosts;
+    std::vector<std::string> launcher_environment;
+    std::vector<std::uint8_t> agent_terms; ///< in which an agent is told what its workers are: see agent_terms.hpp
+    std::chrono::nanoseconds silence_limit{0};
 };
 
 } // namespace muster::workers

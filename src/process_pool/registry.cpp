@@ -274,6 +274,15 @@ const detail::remote_entry* find(const std::string& name) {
     return found == r.functions.end() ? nullptr : &found->second;
 }
 
+std::map<std::string, std::string> signatures() {
+    auto& r = all();
+    const std::lock_guard lock(r.lock);
+    std::map<std::string, std::string> found;
+    for (const auto& [name, entry] : r.functions)
+        found.emplace(name, entry.signature != nullptr ? detail::type_name(*entry.signature) : "");
+    return found;
+}
+
 std::string problem() {
     auto& r = all();
     const std::lock_guard lock(r.lock);

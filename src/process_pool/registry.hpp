@@ -11,12 +11,15 @@
 #include <nlohmann/json.hpp>
 
 #include <exception>
+#include <map>
 #include <string>
 
 namespace muster::workers::registry {
 
 /// *Returns* null if there is none.
 [[nodiscard]] const detail::remote_entry* find(const std::string& name);
+/// *Returns* the names of all functions with their signatures, as text.
+[[nodiscard]] std::map<std::string, std::string> signatures();
 /// *Returns* the first fault of the registrations; empty if there is none.
 [[nodiscard]] std::string problem();
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// This file starts a worker with posix_spawnp(), kills it, and takes its end. The worker gets one end of a socket pair
-// as a fixed descriptor, and the pool keeps the other. A child_process is listed by the system until reap() makes it
-// reaped; kill() does nothing from then on, because the number may be another process's. A pidfd tells of the end
-// where the system has one, and without it the supervisor looks from time to time.
+// This file starts a worker, or the launcher of an agent, with posix_spawnp(), kills it, and takes its end. The worker
+// gets one end of a socket pair as a fixed descriptor, and the pool keeps the other. A child_process is listed by the
+// system until reap() makes it reaped; kill() does nothing from then on, because the number may be another process's. A
+// pidfd tells of the end where the system has one, and without it the supervisor looks from time to time.
 #include "process_pool/spawn.hpp"
 
 #include "process_pool/wire.hpp"
@@ -103,6 +103,10 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 } // namespace
 
 bool child_process::kill() const noexcept {
+    if (elsewhere_) {
+        elsewhere_->kill();
+        return true;
+    }
     if (listing_ == listing::reaped)
         return true;
     if (group_ && group_->kill())
@@ -124,6 +128,9 @@ bool child_process::has_ended() const noexcept {
 }
 
 void child_process::kill_group() const noexcept {
+    // The agent there has done that before it said that the process had ended.
+    if (elsewhere_)
+        return;
     siginfo_t info{};
     int result = 0;
     do
@@ -140,6 +147,8 @@ process_end child_process::reap() noexcept {
     process_end how;
     MUSTER_ASSERT(listing_ == listing::listed);
     listing_ = listing::reaped;
+    if (elsewhere_)
+        return elsewhere_->end();
     siginfo_t info{};
     int result = 0;
     do
@@ -154,7 +163,9 @@ process_end child_process::reap() noexcept {
     return how;
 }
 
-std::vector<std::string> environment_of_worker(const std::vector<std::string>* names) {
+namespace {
+
+std::vector<std::string> environment_of(const std::vector<std::string>* names) {
     const std::string ours = std::string(wire::variable) + '=';
     std::vector<std::string> all;
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
@@ -164,18 +175,42 @@ std::vector<std::string> environment_of_worker(const std::vector<std::string>* n
         if (is_wanted && !text.starts_with(ours))
             all.emplace_back(text);
     }
-    all.push_back(ours + std::to_string(wire::version));
     return all;
 }
-
-namespace {
 
 void discard(child_process& child) noexcept {
     if (child.kill())
         child.reap();
 }
 
+/// A process that was just started.
+child_process adopt(pid_t id, detail::owned_fd ours) {
+#if defined(SYS_pidfd_open)
+    detail::owned_fd end(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
+    const int error = errno;
+#else
+    detail::owned_fd end;
+    const int error = ENOSYS;
+#endif
+    const bool has_end = end.get() >= 0;
+    child_process child(id, std::move(ours), std::move(end));
+    // Without such descriptors the supervisor looks for deaths from time to time.
+    if (!has_end && error != ENOSYS && error != EPERM) {
+        discard(child);
+        fail(error, "pidfd_open");
+    }
+    return child;
+}
+
 } // namespace
+
+std::vector<std::string> environment_of_worker(const std::vector<std::string>* names) {
+    auto all = environment_of(names);
+    all.push_back(std::string(wire::variable) + '=' + std::to_string(wire::version));
+    return all;
+}
+
+std::vector<std::string> environment_of_launcher() { return environment_of(nullptr); }
 
 child_process start_worker(const std::string& path, std::vector<std::string> arguments,
     std::vector<std::string> environment, const surroundings& around) {
@@ -204,20 +239,7 @@ child_process start_worker(const std::string& path, std::vector<std::string> arg
         error != 0)
         fail(error, "'" + path + "' can't be started" +
                         (around.folder.empty() && around.output.empty() ? "" : ", or its folder or output not opened"));
-#if defined(SYS_pidfd_open)
-    detail::owned_fd end(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
-    const int error = errno;
-#else
-    detail::owned_fd end;
-    const int error = ENOSYS;
-#endif
-    const bool has_end = end.get() >= 0;
-    child_process child(id, std::move(ours), std::move(end));
-    // Without such descriptors the supervisor looks for deaths from time to time.
-    if (!has_end && error != ENOSYS && error != EPERM) {
-        discard(child);
-        fail(error, "pidfd_open");
-    }
+    auto child = adopt(id, std::move(ours));
     // It has no call before it is greeted.
     if (group) {
         try {
@@ -236,6 +258,32 @@ child_process start_worker(const std::string& path, std::vector<std::string> arg
         }
     }
     return child;
+}
+
+launcher_process start_launcher(std::vector<std::string> words, std::vector<std::string> environment) {
+    int ends[2] = {-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        fail(errno, "socketpair");
+    detail::owned_fd ours(ends[0]);
+    const detail::owned_fd theirs(ends[1]);
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        fail(errno, "pipe");
+    detail::owned_fd errors(ends[0]);
+    const detail::owned_fd their_errors(ends[1]);
+
+    file_actions actions;
+    actions.dup2(theirs.get(), 0);
+    actions.dup2(theirs.get(), 1);
+    actions.dup2(their_errors.get(), 2);
+    actions.close_from(3);
+    const attributes attr;
+    const auto argv = pointers(words);
+    const auto envp = pointers(environment);
+    pid_t id = -1;
+    if (const int error = ::posix_spawnp(&id, argv.front(), actions.get(), attr.get(), argv.data(), envp.data());
+        error != 0)
+        fail(error, "'" + words.front() + "' can't be started");
+    return {adopt(id, std::move(ours)), std::move(errors)};
 }
 
 } // namespace muster::workers

@@ -11,6 +11,8 @@
 #include "posix/owned_fd.hpp"
 #include "process_pool/worker_cgroup.hpp"
 
+#include <muster/host_lost_error.hpp>
+
 #include <sys/types.h>
 
 #include <cstdint>
@@ -23,20 +25,49 @@ namespace muster::workers {
 
 /// How a process ended.
 struct process_end {
+    enum class kind : std::uint8_t { ended, not_started, host_lost };
+
     int signal = 0;       ///< 0 if it exited
     int exit_status = -1; ///< -1 if it did not exit, or if that is not known
     bool known = true;    ///< false if another part of the program has waited for it
+    kind how = kind::ended;
+
+    // Of a process on another host.
+    hosts::begun begun = hosts::begun::yes; ///< whether it had begun the call that it was sent last
+    pid_t process = 0;                      ///< the process number that the other host gave it
+    std::string host;                       ///< empty: this one
+    std::string why;                        ///< it could not be started, or its host was lost
 };
 
-/// A process that leads a group of its own, with the socket to it. The owner reaps it once. *Thread safety*: kill() and
-/// reap() exclude each other, as after reap() the number may be another process's; the pool's lock sees to that.
+/// A process on another host, as the connection to that keeps it. *Thread safety*: any thread.
+class distant_process {
+public:
+    distant_process() = default;
+    distant_process(const distant_process&) = delete;
+    distant_process& operator=(const distant_process&) = delete;
+    virtual ~distant_process() = default;
+    virtual void kill() noexcept = 0;
+    /// Once its end descriptor is readable.
+    virtual process_end end() noexcept = 0;
+};
+
+/// A process, here or on another host, that leads a group of its own, with the socket to it. The owner reaps it once.
+/// *Thread safety*: kill() and reap() exclude each other, as after reap() the number may be another process's; the
+/// pool's lock sees to that.
 class child_process {
 public:
     child_process(pid_t id, detail::owned_fd socket, detail::owned_fd end) noexcept
         : id_(id),
           socket_(std::move(socket)),
           end_(std::move(end)) {}
+    /// On another host: `end` becomes readable once `elsewhere` has its end.
+    child_process(std::shared_ptr<distant_process> elsewhere, detail::owned_fd socket, detail::owned_fd end) noexcept
+        : id_(0),
+          socket_(std::move(socket)),
+          end_(std::move(end)),
+          elsewhere_(std::move(elsewhere)) {}
 
+    /// 0 on another host.
     [[nodiscard]] pid_t id() const noexcept { return id_; }
     [[nodiscard]] int socket() const noexcept { return socket_.get(); }
     void close_socket() noexcept { socket_ = detail::owned_fd(); }
@@ -66,6 +97,7 @@ private:
     detail::owned_fd socket_;
     detail::owned_fd end_;
     listing listing_ = listing::listed;
+    std::shared_ptr<distant_process> elsewhere_;
     std::unique_ptr<worker_cgroup> group_;
 };
 
@@ -85,5 +117,16 @@ struct surroundings {
 /// or its surroundings, the socket, and nothing else that is open here.
 [[nodiscard]] child_process start_worker(const std::string& path, std::vector<std::string> arguments,
     std::vector<std::string> environment, const surroundings& around);
+
+/// *Returns* this program's environment without what makes a worker of a process.
+[[nodiscard]] std::vector<std::string> environment_of_launcher();
+
+/// A launcher: one socket is its standard input and output.
+struct launcher_process {
+    child_process process;
+    detail::owned_fd errors; ///< where it writes its standard error to
+};
+/// *Errors*: std::system_error.
+[[nodiscard]] launcher_process start_launcher(std::vector<std::string> words, std::vector<std::string> environment);
 
 } // namespace muster::workers

@@ -60,6 +60,9 @@ supervisor::supervisor(const pool_settings& settings, call_queue& queue)
       queue_(queue),
       buffer_(std::size_t{64} << 10),
       reader_(settings, queue) {
+    for (const auto& host : settings.hosts)
+        hosts_.push_back(std::make_unique<distant_host>(host, settings));
+    used_.resize(1 + hosts_.size());
     workers_.reserve(settings.processes);
     polled_.reserve(1 + 2 * settings.processes);
 }
@@ -68,6 +71,7 @@ void supervisor::run() noexcept {
     queue_.adopt_this_thread();
     ::pthread_setname_np(::pthread_self(), thread_name(settings_.name, "-sup").c_str());
     while (step()) {}
+    hosts_.clear();
     reader_.end();
 }
 
@@ -89,8 +93,10 @@ bool supervisor::step() noexcept {
         if (queue_.takes(own) != call_queue::intake::open && queue_.waiting(own) == 0 && workers_.empty())
             return false;
     }
-    if (start && clock::now() >= next_start_)
-        start_worker();
+    if (start && clock::now() >= next_start_) {
+        if (const auto place = free_place())
+            start_worker(*place);
+    }
     wait_for_events();
     return true;
 }
@@ -146,7 +152,6 @@ bool supervisor::give_call(const held& own, worker_handle& w) noexcept {
         queue_.put_back(own, *j);
         return true;
     }
-    j->begin();
     queue_.call_begun(own, *j, w);
     w.become(phase::calling);
     if (settings_.call_timeout > 0ns)
@@ -165,10 +170,40 @@ bool supervisor::wants_another_worker(const held& own) const noexcept {
     return queue_.waiting(own) > static_cast<std::size_t>(free_soon);
 }
 
-void supervisor::start_worker() noexcept {
+std::size_t supervisor::most_at(std::size_t place) const noexcept {
+    return place == 0 ? settings_.processes_here : settings_.hosts[place - 1].workers;
+}
+
+/// This machine comes first, then the host of which the smallest part is in use.
+std::optional<std::size_t> supervisor::free_place() const noexcept {
+    if (used_[0] < settings_.processes_here)
+        return 0;
+    std::optional<std::size_t> best;
+    for (std::size_t i = 1; i != used_.size(); ++i) {
+        if (used_[i] >= most_at(i) || clock::now() < hosts_[i - 1]->next_start())
+            continue;
+        // The smaller quotient, without dividing.
+        if (!best || used_[i] * most_at(*best) < used_[*best] * most_at(i))
+            best = i;
+    }
+    return best;
+}
+
+supervisor::clock::time_point supervisor::next_start() const noexcept {
+    auto at = used_[0] < settings_.processes_here ? clock::time_point::min() : clock::time_point::max();
+    for (std::size_t i = 1; i != used_.size(); ++i)
+        if (used_[i] < most_at(i))
+            at = std::min(at, hosts_[i - 1]->next_start());
+    return std::max(at, next_start_);
+}
+
+void supervisor::start_worker(std::size_t place) noexcept {
     try {
-        auto w = std::make_unique<worker_handle>(
-            workers::start_worker(settings_.program, settings_.arguments, settings_.environment, settings_.around));
+        auto process = place != 0 ? hosts_[place - 1]->open_worker()
+                                  : workers::start_worker(settings_.program, settings_.arguments, settings_.environment,
+                                        settings_.around);
+        auto w = std::make_unique<worker_handle>(std::move(process), place);
+        ++used_[place];
         w->set_deadline(from_now(settings_.start_timeout));
         w->send_greeting(settings_.greeting); // if the worker is dead already, the next step sees that
         const held own(queue_);
@@ -224,7 +259,7 @@ int supervisor::poll_timeout() const noexcept {
     {
         const held own(queue_);
         if (wants_another_worker(own))
-            until = std::min(until, next_start_);
+            until = std::min(until, next_start());
     }
     if (until == clock::time_point::max())
         return -1;
@@ -298,6 +333,9 @@ void supervisor::enforce_deadline(worker_handle& w) noexcept {
 }
 
 void supervisor::erase_dead_workers() noexcept {
+    for (const auto& w : workers_)
+        if (w->now() == phase::dead)
+            --used_[w->place()];
     const auto dead =
         std::remove_if(workers_.begin(), workers_.end(), [](const auto& w) { return w->now() == phase::dead; });
     workers_.erase(dead, workers_.end());
@@ -464,15 +502,25 @@ void supervisor::reap_abandoned() noexcept {
 }
 
 void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcept {
-    failed_starts_ = 0; // it had begun a call: the program as such is in order
     job& j = *w.call();
     auto why = worker_handle::cause::none;
+    bool is_put_back = false;
     {
         const held own(queue_);
         why = w.killed_because(own);
         queue_.call_ended(own, j);
+        // On another host the worker, or the host, can end while the call is on its way.
+        is_put_back = why == worker_handle::cause::none && how.begun == hosts::begun::no;
+        if (is_put_back)
+            queue_.put_back(own, j);
     }
     w.call_is_over();
+    if (is_put_back) {
+        if (!w.has_served())
+            conclude_start(w, how);
+        return;
+    }
+    failed_starts_ = 0; // it had begun a call: the program as such is in order
     const ends::ended_worker ended{w.process().id(), how, settings_};
     switch (why) {
     case worker_handle::cause::none:
@@ -503,11 +551,16 @@ void supervisor::conclude_start(worker_handle& w, const process_end& how) noexce
     }
     if (why == worker_handle::cause::shutdown)
         return;
+    // All workers of a host are lost at once, which counts as one start that failed.
+    if (how.how == process_end::kind::host_lost && clock::now() < next_start_)
+        return;
     const ends::ended_worker ended{w.process().id(), how, settings_};
     std::string reason;
     try {
         if (!w.problem().empty())
             reason = w.problem();
+        else if (!how.why.empty())
+            reason = how.host + ": " + how.why;
         else if (why == worker_handle::cause::start_timeout)
             reason = ends::not_ready_in_time(ended);
         else if (w.damage())
@@ -519,7 +572,8 @@ void supervisor::conclude_start(worker_handle& w, const process_end& how) noexce
     } catch (const std::bad_alloc&) {
         reason = "no memory";
     }
-    start_failed(reason, !w.problem().empty());
+    // Where no host is left the next attempt would not be one before long.
+    start_failed(reason, !w.problem().empty() || (how.how == process_end::kind::not_started && !free_place()));
 }
 
 } // namespace muster::workers

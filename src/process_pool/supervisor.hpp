@@ -10,6 +10,7 @@
 
 #include "process_pool/answer_reader.hpp"
 #include "process_pool/call_queue.hpp"
+#include "process_pool/distant_host.hpp"
 #include "process_pool/pool_settings.hpp"
 #include "process_pool/worker_handle.hpp"
 
@@ -50,7 +51,13 @@ private:
 
     // ---- starting workers ----
     [[nodiscard]] bool wants_another_worker(const held& own) const noexcept;
-    void start_worker() noexcept;
+    /// *Returns* where a worker may be started now: 0 here, the number of a host, or nothing.
+    [[nodiscard]] std::optional<std::size_t> free_place() const noexcept;
+    /// When a worker may be started next.
+    [[nodiscard]] clock::time_point next_start() const noexcept;
+    /// *Returns* how many workers a place may have.
+    [[nodiscard]] std::size_t most_at(std::size_t place) const noexcept;
+    void start_worker(std::size_t place) noexcept;
     /// `certain`: the next attempt would fail in the same way.
     void start_failed(const std::string& reason, bool certain = false) noexcept;
     void fail_waiting_calls(const std::string& reason) noexcept;
@@ -80,6 +87,8 @@ private:
 
     const pool_settings& settings_;
     call_queue& queue_;
+    std::vector<std::unique_ptr<distant_host>> hosts_; ///< before the workers, which may be on them
+    std::vector<std::size_t> used_;                    ///< workers of each place
     std::vector<std::unique_ptr<worker_handle>> workers_;
     std::vector<child_process> abandoned_; ///< those that can't be killed and have not ended
     std::vector<pollfd> polled_;

@@ -18,6 +18,7 @@
 #include <exception>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster::workers::wire {
@@ -26,6 +27,8 @@ inline constexpr int version = 1;
 inline constexpr int worker_descriptor = 3; ///< the number of the socket in the worker
 /// The environment variable that a worker is known by; its value is the version.
 inline constexpr const char* variable = "MUSTER_WORKER";
+/// Its value in an agent, which a launcher starts on another host.
+inline constexpr std::string_view agent = "agent";
 
 /// Before each message: the bytes that follow, and the number of the call; 0 in the first message of each side.
 struct header {

@@ -95,7 +95,9 @@ public:
     using job = process_pool::job;
     using time_point = std::chrono::steady_clock::time_point;
 
-    explicit worker_handle(child_process process) noexcept : process_(std::move(process)) {}
+    /// `place`: 0 on this machine, and otherwise the number of the host, from 1.
+    worker_handle(child_process process, std::size_t place) noexcept : process_(std::move(process)), place_(place) {}
+    [[nodiscard]] std::size_t place() const noexcept { return place_; }
 
     [[nodiscard]] phase now() const noexcept { return phase_; }
     /// The one place where the phase changes; asserts that the picture has the transition.
@@ -166,6 +168,7 @@ private:
     void kill_or_give_up() noexcept;
 
     child_process process_;
+    std::size_t place_;
     reach reach_ = reach::within; ///< guarded as `cause_` is
     phase phase_ = phase::starting;
     stream stream_ = stream::open;

@@ -5,6 +5,7 @@
 
 #include "process_pool/registry.hpp"
 #include "process_pool/wire.hpp"
+#include "process_pool/worker_agent.hpp"
 
 #include <muster/process_pool.hpp>
 #include <muster/process_pool/compute_only.hpp>
@@ -22,6 +23,7 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster {
@@ -199,7 +201,10 @@ void process_pool::serve_if_worker() {
     const char* version = ::secure_getenv(wire::variable);
     if (version == nullptr)
         return;
+    const bool is_agent = std::string_view(version) == wire::agent;
     ::unsetenv(wire::variable); // processes that a call starts are none of the pool's
+    if (is_agent)
+        workers::serve_as_agent(registry::problem());
     if (!is_socket(socket_of_worker))
         leave(std::string(wire::variable) + " is set in the environment, but no pool started this process: unset it");
     ::fcntl(socket_of_worker, F_SETFD, FD_CLOEXEC);

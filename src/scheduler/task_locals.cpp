@@ -3,6 +3,7 @@
 #include <muster/detail/task_locals.hpp>
 
 #include <muster/detail/scheduler.hpp>
+#include <muster/detail/task_local_values.hpp>
 
 #include <utility>
 
@@ -12,7 +13,7 @@ constinit thread_local locals_scope* locals_scope::innermost_ = nullptr;
 
 void release_locals(task_locals* list) noexcept {
     while (list != nullptr && --list->owners == 0)
-        delete std::exchange(list, list->next);
+        delete static_cast<task_local_value*>(std::exchange(list, list->next));
 }
 
 task_locals* current_locals() noexcept {
@@ -30,7 +31,7 @@ task_locals* copy_locals(const task_locals* list) {
             // A value that was set again later stands before the old one, which nobody can find any more.
             if (find_local(first, list->key) != nullptr)
                 continue;
-            *end = new task_locals{1, list->key, list->value, nullptr};
+            *end = new task_local_value(list->key, static_cast<const task_local_value*>(list)->value, nullptr);
             end = &(*end)->next;
         }
     } catch (...) {

@@ -7,6 +7,8 @@
 
 #include <muster/detail/frame_allocator.hpp>
 
+#include <algorithm>
+
 namespace muster::testing {
 
 manual_loop::manual_loop()

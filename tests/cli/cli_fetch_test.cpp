@@ -3,6 +3,7 @@
 #include "support/cli_program.hpp"
 
 #include <algorithm>
+#include <map>
 #include <thread>
 
 namespace {

@@ -3,6 +3,8 @@
 // whatever inputs, commands and servers are like.
 #include "support/cli_program.hpp"
 
+#include <algorithm>
+
 namespace {
 
 using namespace cli;

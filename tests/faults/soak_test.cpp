@@ -18,6 +18,7 @@
 #include <muster/testing/manual_loop.hpp>
 #include <muster/timeout.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// The frames of muster::hosts without a connection: whatever bytes come, in whatever pieces.
+#include "frames/silence_watch.hpp"
 #include "hosts/frames.hpp"
-#include "hosts/silence_watch.hpp"
 #include "hosts/this_host.hpp"
 
 #include <gtest/gtest.h>
@@ -116,13 +116,13 @@ TEST(hello, of_another_version_is_refused_with_both_versions) {
     } catch (const hosts::frame_error& e) {
         const std::string text = e.what();
         EXPECT_NE(text.find("version 7 (muster 9.9.9)"), std::string::npos) << text;
-        EXPECT_NE(text.find("version 1 (muster " + hosts::own_version() + ")"), std::string::npos) << text;
+        EXPECT_NE(text.find("version 1 (muster " + muster::frames::own_version() + ")"), std::string::npos) << text;
     }
 }
 
 TEST(hello, says_what_the_host_has) {
     const auto facts = hosts::facts_of(hosts::hello_of_this_host());
-    EXPECT_EQ(facts.version, hosts::own_version());
+    EXPECT_EQ(facts.version, muster::frames::own_version());
     EXPECT_GE(facts.processors, 1u);
     EXPECT_GT(facts.memory, facts.available_memory);
     EXPECT_GT(facts.available_memory, 0u);
@@ -189,8 +189,8 @@ TEST(end, that_no_process_has_is_refused) {
 }
 
 TEST(silence, is_only_believed_at_the_second_look) {
-    using verdict = hosts::silence_watch::verdict;
-    hosts::silence_watch watch(4s, 0s);
+    using verdict = muster::frames::silence_watch::verdict;
+    muster::frames::silence_watch watch(4s, 0s);
     EXPECT_EQ(watch.interval(), 1s);
     EXPECT_EQ(watch.look(3999ms), verdict::heard);
     EXPECT_EQ(watch.look(4s), verdict::doubted);
@@ -201,8 +201,8 @@ TEST(silence, is_only_believed_at_the_second_look) {
 }
 
 TEST(silence, of_a_process_that_was_stopped_itself_is_doubted_first) {
-    using verdict = hosts::silence_watch::verdict;
-    hosts::silence_watch watch(4s, 0s);
+    using verdict = muster::frames::silence_watch::verdict;
+    muster::frames::silence_watch watch(4s, 0s);
     EXPECT_EQ(watch.look(1h), verdict::doubted);
     watch.heard(1h); // what had come meanwhile is read now
     EXPECT_EQ(watch.look(1h + 1s), verdict::heard);

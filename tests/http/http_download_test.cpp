@@ -8,6 +8,7 @@
 #include <muster/timeout.hpp>
 #include <muster/wait.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <optional>

@@ -365,6 +365,41 @@ const std::vector<sent> all_sent{
         [](stream s, number) { return h2::headers(s, "200", 0, length("2")) + h2::data(s, "ok", 0) + later + closes; },
         "", "ok"},
     {"data on no stream", [](stream s, number) { return h2::data(0, "x", 0) + good(s); }, "protocol_error"},
+    // ---- what breaks the rules in the packet of what came right ----
+    {"padding longer than its frame, at once",
+        [](stream s, number) { return h2::headers(s, "200", 0) + h2::frame(0, padded, s, "\xffok"); },
+        "protocol_error"},
+    {"data on no stream, at once", [](stream s, number) { return h2::headers(s, "200", 0) + h2::data(0, "x", 0); },
+        "protocol_error"},
+    {"data on no stream behind some data",
+        [](stream s, number) { return h2::headers(s, "200", 0) + h2::data(s, "ok", 0) + h2::data(0, "x", 0); },
+        "protocol_error"},
+    {"data on no stream behind data of a length",
+        [](stream s, number) {
+            return h2::headers(s, "200", 0, length("5")) + h2::data(s, "ok", 0) + h2::data(0, "x", 0);
+        },
+        "protocol_error"},
+    {"data on no stream behind data, later",
+        [](stream s, number) {
+            return h2::headers(s, "200", 0, length("5")) + later + h2::data(s, "ok", 0) + h2::data(0, "x", 0);
+        },
+        "protocol_error"},
+    {"data on no stream behind data without a length, later",
+        [](stream s, number) {
+            return h2::headers(s, "200", 0) + h2::data(s, "a", 0) + later + h2::data(s, "ok", 0) + h2::data(0, "x", 0);
+        },
+        "protocol_error"},
+    {"data on no stream alone, later",
+        [](stream s, number) { return h2::headers(s, "200", 0) + h2::data(s, "a", 0) + later + h2::data(0, "x", 0); },
+        "protocol_error"},
+    {"a settings frame of a stream behind the headers",
+        [](stream s, number) { return h2::headers(s, "200", 0, length("5")) + h2::frame(4, 0, s, {}); },
+        "protocol_error"},
+    {"a window that overflows behind the headers",
+        [](stream s, number) { return h2::headers(s, "200", 0) + window_update(0, 0x7FFFFFFF); }, "protocol_error"},
+    {"a frame larger than allowed behind the headers",
+        [](stream s, number) { return h2::headers(s, "200", 0) + h2::frame(0, 0, s, std::string(20'000, 'x')); },
+        "protocol_error"},
     // ---- behind a full answer ----
     {"rubbish behind the answer, later", [](stream s, number) { return good(s) + later + repeated("\xff", 100); }, "",
         "ok"},

@@ -9,6 +9,7 @@
 #include <muster/task_handle.hpp>
 #include <muster/timeout.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <stdexcept>

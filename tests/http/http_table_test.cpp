@@ -10,6 +10,7 @@
 #include <muster/map.hpp>
 #include <muster/outcomes.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>

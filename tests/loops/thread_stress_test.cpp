@@ -17,6 +17,7 @@
 #include <muster/thread_pool.hpp>
 #include <muster/wait.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ranges>
 #include <sstream>
 
 using namespace play;

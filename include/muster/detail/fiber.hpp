@@ -234,6 +234,12 @@ public:
         go_to(fiber_state::queued);
         loop_->ready_.push(*this);
     }
+    /// The same, but the fiber goes on before anything else that is ready.
+    void wake_first() noexcept {
+        MUSTER_ASSERT(state_ == fiber_state::waiting);
+        go_to(fiber_state::queued);
+        loop_->ready_.push_first(*this);
+    }
 
     /// True if a cancellation is to be delivered now; the awaiter then undoes what it was given and calls
     /// throw_cancelled().
@@ -318,7 +324,11 @@ public:
         MUSTER_ASSERT(locals_ == nullptr);
         locals_ = retain_locals(list);
     }
-    void set_local(const void* key, std::any value) { locals_ = detail::set_local(locals_, key, std::move(value)); }
+    /// `longer` holds the fiber's share of locals() from now on, and the fiber a share of `longer`.
+    void lengthen_locals(task_locals* longer) noexcept {
+        MUSTER_ASSERT(longer->next == locals_);
+        locals_ = longer;
+    }
     /// Its owner calls this when it has ended and before it is destroyed.
     void release_locals() noexcept {
         if (locals_ != nullptr)

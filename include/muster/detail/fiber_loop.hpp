@@ -29,6 +29,11 @@ public:
 
     /// Queues a call, unless it is queued already. A fiber queues itself: see fiber::wake.
     void post(call_entry& c) noexcept { ready_.push_call(c); }
+    /// Queues a call in front of what is left of the batch that runs, unless it is queued already. Calls that the same
+    /// entry of the queue puts there keep their order.
+    void post_first(call_entry& c) noexcept { ready_.push_call_first(c); }
+    /// Whether the entry that runs has put anything there.
+    [[nodiscard]] bool anything_posted_first() const noexcept { return ready_.anything_put_first(); }
     /// Takes a call off the queue, if it is on it. *Complexity*: O(1).
     void unpost(call_entry& c) noexcept { ready_.remove(c); }
     /// Whether the next iteration of the loop has anything to run.

@@ -23,7 +23,8 @@ struct frame_cache {
         node* next;
     };
     static constexpr std::size_t granularity = 16;
-    static constexpr std::size_t classes = 64;
+    /// Frames of up to 2,039 bytes are kept: one that awaits a gather has some 1,000 to 1,300.
+    static constexpr std::size_t classes = 128;
 
     /// Frames of up to 8 bytes, 24, 40, ...: what malloc has room for beside its own 8.
     static constexpr std::size_t class_of(std::size_t bytes) noexcept { return (bytes + 7) / granularity; }

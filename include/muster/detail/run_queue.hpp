@@ -4,7 +4,7 @@
 /// \file
 /// The queue of a loop: fibers to go on with and calls to make, first in, first out. One iteration of the loop
 /// takes a batch, which is all that is queued when it begins; what is queued while the batch runs belongs to the next
-/// iteration, as in asyncio.
+/// iteration, as in asyncio. Only what a combinator does that goes depth first is put in front of the batch that runs.
 ///
 ///     queue.push(fiber);
 ///     queue.begin_batch();
@@ -75,11 +75,37 @@ public:
             push(c);
         }
     }
+    /// Queues an entry that is not queued in front of what is left of the batch that runs, but behind those that were
+    /// put there since take_next(). Between two batches it is queued as any other.
+    void push_first(runnable& r) noexcept {
+        if (!batch_runs_) {
+            push(r);
+            return;
+        }
+        r.before_ = last_put_first_;
+        runnable*& place = last_put_first_ != nullptr ? last_put_first_->next_ : batch_;
+        r.next_ = place;
+        if (place != nullptr)
+            place->before_ = &r;
+        place = &r;
+        last_put_first_ = &r;
+    }
+    /// The same for a call, unless it is queued already.
+    void push_call_first(call_entry& c) noexcept {
+        if (!c.queued_) {
+            c.queued_ = true;
+            push_first(c);
+        }
+    }
+    /// Whether anything was put in front since take_next().
+    [[nodiscard]] bool anything_put_first() const noexcept { return last_put_first_ != nullptr; }
     /// Takes a call off the queue, if it is on it. *Complexity*: O(1).
     void remove(call_entry& c) noexcept {
         if (!c.queued_)
             return;
         c.queued_ = false;
+        if (last_put_first_ == &c)
+            last_put_first_ = batch_ == &c ? nullptr : c.before_;
         if (batch_ == &c)
             batch_ = c.next_;
         else
@@ -91,12 +117,16 @@ public:
         MUSTER_ASSERT(batch_ == nullptr);
         batch_ = head_;
         head_ = tail_ = nullptr;
+        batch_runs_ = true;
     }
     /// Takes the batch's next entry, which is then queued no more. *Returns* null at the end of the batch.
     [[nodiscard]] runnable* take_next() noexcept {
         runnable* const r = batch_;
-        if (r == nullptr)
+        last_put_first_ = nullptr;
+        if (r == nullptr) {
+            batch_runs_ = false;
             return nullptr;
+        }
         batch_ = r->next_;
         if (batch_ != nullptr)
             __builtin_prefetch(batch_->next_);
@@ -124,7 +154,9 @@ private:
 
     runnable* head_ = nullptr;
     runnable* tail_ = nullptr;
-    runnable* batch_ = nullptr; ///< the rest of the batch that is being run
+    runnable* batch_ = nullptr;          ///< the rest of the batch that is being run
+    runnable* last_put_first_ = nullptr; ///< the last of those that were put in front since take_next(); null for none
+    bool batch_runs_ = false;
 };
 
 } // namespace muster::detail

@@ -19,7 +19,7 @@
 #include <muster/detail/loop_thread.hpp>
 #include <muster/detail/mailbox.hpp>
 #include <muster/detail/random_sequence.hpp>
-#include <muster/detail/timer_heap.hpp>
+#include <muster/detail/timer_queue.hpp>
 #include <muster/report.hpp>
 
 #include <cstddef>
@@ -136,7 +136,7 @@ private:
 
     static constinit thread_local scheduler* current_;
 
-    timer_heap timers_;
+    timer_queue timers_;
     cancel_wave wave_;
     nanoseconds now_{0};
     loop_identity identity_;

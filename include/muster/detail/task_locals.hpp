@@ -6,21 +6,24 @@
 /// child that shared the list at its start does not see what its parent sets later, nor the other way round.
 /// The counts are plain, so a list belongs to one thread: what goes to another thread gets a copy of it.
 ///
-///     fiber.set_local(key, value);
+///     fiber.share_locals(parent.locals());
 ///     const locals_scope in(copy_locals(list));   // what runs now, outside of tasks, has the values too
+///
+/// The values themselves are in task_local_values.hpp, which only those who set and read them include: `std::any` takes
+/// its time to compile.
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
 
-#include <any>
 #include <cstdint>
 #include <utility>
 
 namespace muster::detail {
 
+/// A node of the list: each is the beginning of a task_local_value.
 struct task_locals {
     std::uint32_t owners;
     const void* key;
-    std::any value;
     task_locals* next;
 };
 
@@ -31,18 +34,6 @@ inline task_locals* retain_locals(task_locals* list) noexcept {
 }
 
 void release_locals(task_locals* list) noexcept;
-
-/// Takes over the caller's share of `list` and *returns* a share of the new one.
-[[nodiscard]] inline task_locals* set_local(task_locals* list, const void* key, std::any value) {
-    return new task_locals{1, key, std::move(value), list};
-}
-
-[[nodiscard]] inline const std::any* find_local(const task_locals* list, const void* key) noexcept {
-    for (; list != nullptr; list = list->next)
-        if (list->key == key)
-            return &list->value;
-    return nullptr;
-}
 
 /// *Returns* a list of its own with copies of the values, for another thread. *Errors*: what copying a value throws.
 [[nodiscard]] task_locals* copy_locals(const task_locals* list);
@@ -99,9 +90,10 @@ public:
     static void show(locals_scope* hidden) noexcept { innermost_ = hidden; }
 
     [[nodiscard]] task_locals* list() const noexcept { return list_.get(); }
-    void set_local(const void* key, std::any value) {
-        auto* const longer = detail::set_local(list_.get(), key, std::move(value));
-        static_cast<void>(list_.take()); // the longer list holds that share now
+    /// `longer` holds the scope's share of list() from now on, and the scope a share of `longer`.
+    void lengthen(task_locals* longer) noexcept {
+        MUSTER_ASSERT(longer->next == list_.get());
+        static_cast<void>(list_.take());
         list_ = locals_share(longer);
     }
 

@@ -2,11 +2,11 @@
 #pragma once
 
 /// \file
-/// The loop's timers: an indexed 8-ary heap of intrusive timers, earliest first, first armed first among equals.
-/// A timer is part of whatever waits (an awaiter, a scope), so arming one allocates nothing but room in the heap's
-/// array, and disarming is as cheap as arming because each timer knows its place.
+/// A timer, and an indexed 8-ary heap of them, earliest first, first armed first among equals. A timer is part of
+/// whatever waits (an awaiter, a scope), so arming one allocates nothing but room in the heap's array, and disarming is
+/// as cheap as arming because each timer knows its place. A loop has a timer_queue, which is a heap and a row.
 ///
-///     heap.push(timer, when);
+///     heap.push({when, order, &timer});
 ///     heap.remove(timer);
 
 #include <muster/config.hpp>
@@ -40,16 +40,29 @@ protected:
 
 private:
     friend class timer_heap;
+    friend class timer_row;
+    friend class timer_queue;
     static constexpr std::uint32_t nowhere = 0xffffffff;
 
     union {
         fire_function fire_;
         nanoseconds kept_;
     };
-    std::uint32_t place_ = nowhere;
+    std::uint32_t place_ = nowhere; ///< in the heap, or, from timer_row::first_place on, in the row
 };
 
-/// *Complexity*: push, remove and pop are O(log n) with a small constant; the earliest is O(1).
+/// A timer that is armed.
+struct timer_entry {
+    nanoseconds when;
+    std::uint64_t order; ///< when it was armed, as a count: breaks ties
+    timer* what;
+
+    [[nodiscard]] bool is_before(const timer_entry& other) const noexcept {
+        return when != other.when ? when < other.when : order < other.order;
+    }
+};
+
+/// *Complexity*: push and remove are O(log n) with a small constant; the earliest is O(1).
 class timer_heap {
 public:
     timer_heap() = default;
@@ -57,49 +70,22 @@ public:
     timer_heap& operator=(const timer_heap&) = delete;
 
     [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
-    [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
-    [[nodiscard]] nanoseconds earliest() const noexcept { return entries_.front().when; }
-
+    [[nodiscard]] const timer_entry& front() const noexcept { return entries_.front(); }
     /// *Errors*: std::bad_alloc if the array can't grow; the timer is then not armed.
-    void push(timer& t, nanoseconds when) { push(t, when, take_order()); }
-    /// The same with an order among equals that was taken before.
-    void push(timer& t, nanoseconds when, std::uint64_t order);
-    [[nodiscard]] std::uint64_t take_order() noexcept { return ++orders_; }
-
+    void push(const timer_entry& e);
     void remove(timer& t) noexcept;
-
-    /// The latest order that was taken.
-    [[nodiscard]] std::uint64_t last_order() const noexcept { return orders_; }
-
-    /// Fires the timers that are due at `now` and whose order is at most `last`. Timers that are armed meanwhile are
-    /// left for the next iteration, or those that arm others without a delay would keep this one from ending.
-    void fire_due(nanoseconds now, std::uint64_t last) noexcept;
 
 private:
     /// An entry that moves writes its index into its timer, a cache miss if there are many timers. In a flat heap few
     /// entries move.
     static constexpr std::size_t arity = 8;
-    /// Timers that are due at different times fire in portions that fit into a cache, because the fibers that they wake
-    /// run soon after.
-    static constexpr std::size_t most_at_once = 256;
 
-    struct entry {
-        nanoseconds when;
-        std::uint64_t order; ///< when it was armed, as a count: breaks ties
-        timer* what;
-    };
-
-    static bool before(const entry& a, const entry& b) noexcept {
-        return a.when != b.when ? a.when < b.when : a.order < b.order;
-    }
     static std::size_t parent(std::size_t place) noexcept { return (place - 1) / arity; }
+    void put(std::size_t place, const timer_entry& e) noexcept;
+    void move_up(std::size_t place, timer_entry e) noexcept;
+    void move_down(std::size_t place, timer_entry e) noexcept;
 
-    void put(std::size_t place, const entry& e) noexcept;
-    void move_up(std::size_t place, entry e) noexcept;
-    void move_down(std::size_t place, entry e) noexcept;
-
-    std::vector<entry> entries_;
-    std::uint64_t orders_ = 0;
+    std::vector<timer_entry> entries_;
 };
 
 } // namespace muster::detail

@@ -11,40 +11,14 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/host_lost_error.hpp>
 
-#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace muster::hosts {
-
-/// Whether a command had begun on a host when the connection to it ended.
-enum class begun : std::uint8_t {
-    no,      ///< the agent was never told to begin it
-    yes,     ///< the agent has said so
-    unknown, ///< the agent was told to begin it, and the connection ended before an answer came
-};
-
-/// *Returns* "no", "yes" or "unknown".
-[[nodiscard]] std::string_view to_string(begun b) noexcept;
-
-/// The connection to a host ended, or the host was silent for too long, before a command had ended there. Its agent
-/// ends what it has started once it sees that, too. Copying never throws.
-class host_lost_error final : public std::runtime_error {
-public:
-    host_lost_error(std::string host, begun b, const std::string& why);
-
-    /// *Lifetime*: as long as any copy of this.
-    [[nodiscard]] const std::string& host() const noexcept { return *host_; }
-    [[nodiscard]] hosts::begun begun() const noexcept { return begun_; }
-
-private:
-    std::shared_ptr<const std::string> host_;
-    hosts::begun begun_;
-};
 
 /// No agent of this version answered on a host. Copying never throws.
 class connect_error final : public std::runtime_error {

@@ -77,7 +77,28 @@ public:
     /// is opened before serve_if_worker() is called.
     process_pool_options& compute_only() noexcept;
 
+    // ---- workers on other hosts ----
+    /// Up to `workers` processes more on another host, where these words start the program: {"ssh", "host1"}. Its
+    /// command stands behind them; behind `ssh` it is quoted for the shell there, and ssh never asks for anything. Once
+    /// for each host; with a host no process is started here unless processes() says so. The program there is the one
+    /// that program() names, with the path of this one if it does not; what a worker may do holds there, too. `name` is
+    /// the host's in messages, the words if it is empty. See docs/guide/process_pool.md. *Errors*:
+    /// std::invalid_argument without a word or a worker.
+    process_pool_options& launcher(std::vector<std::string> words, std::size_t workers = 1, std::string name = {});
+    /// A host, or a program, of which nothing was heard for so long is lost to the other; 15 s unless it is set. From
+    /// 100 ms to 24 h.
+    process_pool_options& silence_limit(std::chrono::nanoseconds limit);
+
 private:
+    struct launcher_words {
+        launcher_words(std::vector<std::string> w, std::size_t n, std::string t)
+            : words(std::move(w)),
+              workers(n),
+              name(std::move(t)) {}
+        std::vector<std::string> words;
+        std::size_t workers;
+        std::string name;
+    };
     friend class process_pool;
     std::size_t processes_ = 0;
     std::size_t queue_limit_ = 0;
@@ -99,6 +120,8 @@ private:
     std::string cgroup_;
     std::vector<std::string> through_;
     std::vector<std::pair<int, std::uint64_t>> resource_limits_;
+    std::vector<launcher_words> launchers_;
+    std::chrono::nanoseconds silence_limit_ = std::chrono::seconds(15);
 };
 
 } // namespace muster

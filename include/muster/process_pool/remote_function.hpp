@@ -55,8 +55,8 @@ public:
     using result_type = std::decay_t<R>;
 
     remote_function(std::string name, R (*f)(Args...), std::source_location site = std::source_location::current())
-        : entry_(&detail::register_function(
-              {std::move(name), site, reinterpret_cast<detail::remote_entry::function>(f), &call})) {}
+        : entry_(&detail::register_function({std::move(name), site, reinterpret_cast<detail::remote_entry::function>(f),
+              &call, &typeid(R(Args...))})) {}
 
     /// *Returns* the call of the function with these arguments, which are written down now. Arguments that are too deep
     /// or too large fail the call when it is made, with a wire_error that names the argument; nothing is sent then.

@@ -34,6 +34,7 @@ struct remote_entry {
     function address;
     /// Throws what the function throws; wire_error if the arguments are not what it takes.
     nlohmann::json (*call)(const remote_entry& self, const nlohmann::json& arguments);
+    const std::type_info* signature = nullptr; ///< of R(Args...): another program must have the same
 };
 
 /// A name that is taken is kept as it was; see process_pool's constructor.

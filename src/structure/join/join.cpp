@@ -165,7 +165,7 @@ void join::begin(fiber& parent, std::coroutine_handle<> h) noexcept {
     for (join_watch& w : watches_)
         w.watch(w.child());
     if (has_tasks())
-        loop_->post(static_cast<call_entry&>(*this));
+        post_entry();
     else
         input_ = input::ended;
     arm_deadline();
@@ -224,20 +224,42 @@ void join::act() noexcept {
 }
 
 void join::input_came() noexcept {
-    if (phase_ == phase::running)
+    // If an interrupted filling goes on, the join's entry is queued for that.
+    if (phase_ == phase::running && filling_ != filling::interrupted)
         fill();
     settle_if_done();
     call_if_over();
 }
 
 void join::fill() noexcept {
-    gate_.begin_entry();
-    filling_ = true;
+    if (filling_ == filling::no)
+        gate_.begin_entry();
+    filling_ = filling::yes;
+    if (goes_depth_first()) [[unlikely]] {
+        filling_ = start_depth_first() ? filling::no : filling::interrupted;
+        return;
+    }
     if (!source_->is_pulled() && gate_.is_open() && !options_.retry)
         start_given();
     while (may_start())
         start_one();
-    filling_ = false;
+    filling_ = filling::no;
+}
+
+/// Starts one child after the other. If a child awaits a combinator that goes depth first, it has put entries in front
+/// of the ready queue, and those come before the next child. *Returns* false in that case; the join's entry stands
+/// behind them then.
+bool join::start_depth_first() noexcept {
+    while (may_start()) {
+        start_one();
+        // After the last of the children that were given, nothing is left to start.
+        const bool was_last = !source_->is_pulled() && next_ == source_->tasks() && !attempts_;
+        if (loop_->anything_posted_first() && !was_last) {
+            loop_->post_first(*this);
+            return false;
+        }
+    }
+    return true;
 }
 
 /// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
@@ -255,8 +277,9 @@ void join::start_given() noexcept {
 
 bool join::may_start() noexcept {
     // Without limits all children that are given start in one go, even if the first fails at once, as asyncio's do,
-    // unless one of them cancels the caller. Children that are pulled from an input stop at once.
-    const bool all_at_once = !source_->is_pulled() && gate_.is_open();
+    // unless one of them cancels the caller. Children that are pulled from an input stop at once, and so do those that
+    // begin one after the other.
+    const bool all_at_once = !source_->is_pulled() && gate_.is_open() && !goes_depth_first();
     if (all_at_once ? phase_ >= phase::children_asked : stopping())
         return false;
     // A child that waits for another attempt goes before one that has not begun.
@@ -274,7 +297,11 @@ bool join::may_start() noexcept {
     case start_gate::answer::when_one_ends:
         return false;
     case start_gate::answer::next_entry:
-        loop_->post(static_cast<call_entry&>(*this));
+        // An input may have no end, so that others have their turn then even if the join goes depth first.
+        if (source_->is_pulled())
+            loop_->post(*this);
+        else
+            post_entry();
         return false;
     case start_gate::answer::later:
         // At the end of the input the timer is not armed.
@@ -415,8 +442,8 @@ bool join::attempt_is_not_the_last(join_slot& s) noexcept {
     if (!waits_for_another_attempt(s))
         return false;
     // While the child waits for its next attempt, another child may run instead.
-    if (!filling_)
-        loop_->post(static_cast<call_entry&>(*this));
+    if (filling_ != filling::yes)
+        post_entry();
     return true;
 }
 
@@ -442,12 +469,12 @@ inline void join::child_is_over(join_slot& s) noexcept {
         input_failed(std::current_exception());
     }
     slots_.give_back(s);
-    if (filling_)
+    if (filling_ == filling::yes)
         return;
     // The place that is free now is for a child whose next attempt is due, or for one that has not begun.
     const bool more_may_begin = !stopping() && (input_ == input::goes_on || (attempts_ && attempts_->has_due()));
     if (more_may_begin)
-        loop_->post(static_cast<call_entry&>(*this));
+        post_entry();
     else
         settle_if_done();
 }
@@ -567,7 +594,11 @@ void join::end_wait() noexcept {
     }
     if (loop_->watch() != nullptr) [[unlikely]]
         loop_->watch()->joined(*this);
-    if (parent_ != nullptr)
+    if (parent_ == nullptr)
+        return;
+    if (goes_depth_first()) [[unlikely]]
+        parent_->wake_first();
+    else
         parent_->wake();
 }
 
@@ -586,7 +617,7 @@ void join::stop(cancel_reason reason, cancel_text_ptr text) noexcept {
     advance(phase::stop_decided);
     policy_.stop(reason);
     stop_request_ = cancel_request(reason, std::move(text));
-    loop_->post(static_cast<call_entry&>(*this));
+    post_entry();
 }
 
 void join::ask_children() noexcept {
@@ -710,7 +741,7 @@ void join::cut(std::uint32_t i) noexcept {
     if (source_ != nullptr)
         source_->give_up_on(w.index_, stop_request_);
     count(cancelled, w.index_);
-    loop_->post(static_cast<call_entry&>(*this));
+    post_entry();
 }
 
 /// Gives an outcome to each child that was given and never began: "not started" if a race was decided, otherwise

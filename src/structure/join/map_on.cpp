@@ -12,6 +12,7 @@ void refuse_words_of_tasks(const join_options& chosen) {
                              : chosen.within                                      ? "within"
                              : chosen.rate != 0                                   ? "rate"
                              : chosen.retry                                       ? "retry"
+                             : chosen.order != start_order::in_turn               ? "depth_first"
                              : chosen.rules.max_failures != unlimited             ? "stop_after_failures"
                              : chosen.rules.policy != on_failure::cancel_siblings ? "finish_siblings"
                                                                                   : nullptr;

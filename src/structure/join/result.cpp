@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // This file holds the parts of a combinator's result that depend on no type of value: the facts that outcomes keep of
-// their join, and the checks of a quorum.
+// their join, and the checks of a quorum and of the words for tasks.
 #include <muster/detail/join/result.hpp>
 
 #include <new>
@@ -19,6 +19,11 @@ void check_quorum_of(const join& j) {
     if (j.is_sized() && quorum > j.total())
         throw_bad_option("quorum(" + std::to_string(quorum) + ") of " + std::to_string(j.total()) +
                          " can't be reached: give at most as many");
+}
+
+void refuse_words_of_tasks_for_handles(const join_options& chosen) {
+    if (chosen.each_within || chosen.limit != unlimited || chosen.rate != 0 || chosen.order != start_order::in_turn)
+        throw_bad_option("limit, rate, each_within and depth_first are for tasks: a handle's task runs already");
 }
 
 outcomes_info info_of(join& j) {

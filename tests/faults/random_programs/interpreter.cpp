@@ -331,7 +331,7 @@ task semaphore(world& w, const node& n) {
 
 template <class Combinator>
 Combinator worded(Combinator all, const node& n) {
-    auto some = std::move(all);
+    Combinator some = n.c / 3 == 1 ? std::move(all).depth_first() : std::move(all);
     if ((n.b & 1) != 0)
         return std::move(some).limit(static_cast<std::size_t>(1 + n.c % 3));
     if ((n.b & 2) != 0)

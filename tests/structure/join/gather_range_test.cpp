@@ -8,7 +8,9 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <unordered_map>
+#include <utility>
 
 using namespace play;
 
@@ -82,6 +84,45 @@ TEST(gather_of_a_range, over_a_map_keeps_the_keys) {
             auto more = co_await muster::gather(std::move(hashed));
             static_assert(std::same_as<decltype(more), std::unordered_map<int, int>>);
             EXPECT_EQ(more.at(3), 9);
+        },
+        3ms);
+}
+
+namespace {
+
+/// A map by another library, of which muster knows the template parameters only.
+template <class Key, class Value, class Less = std::less<Key>, class Alloc = std::allocator<std::pair<Key, Value>>>
+class pair_list {
+public:
+    using key_type = Key;
+    using mapped_type = Value;
+
+    void emplace(const Key& key, Value value) { pairs_.emplace_back(key, std::move(value)); }
+    [[nodiscard]] auto begin() { return pairs_.begin(); }
+    [[nodiscard]] auto end() { return pairs_.end(); }
+    [[nodiscard]] const std::list<std::pair<Key, Value>>& pairs() const noexcept { return pairs_; }
+
+private:
+    std::list<std::pair<Key, Value>> pairs_;
+};
+
+} // namespace
+
+TEST(gather_of_a_range, over_a_map_keeps_its_order_and_its_kind) {
+    expect_run(
+        []() -> muster::task<> {
+            std::map<int, muster::task<int>, std::greater<>> falling;
+            falling.emplace(1, value_after(1ms, 10));
+            falling.emplace(2, value_after(2ms, 20));
+            auto got = co_await muster::gather(std::move(falling));
+            static_assert(std::same_as<decltype(got), std::map<int, int, std::greater<>>>);
+            EXPECT_EQ(got.begin()->first, 2);
+
+            pair_list<int, muster::task<int>, std::greater<>> foreign;
+            foreign.emplace(7, value_after(1ms, 70));
+            auto more = co_await muster::gather(std::move(foreign));
+            static_assert(std::same_as<decltype(more), pair_list<int, int, std::greater<>>>);
+            EXPECT_EQ(more.pairs(), (std::list{std::pair(7, 70)}));
         },
         3ms);
 }

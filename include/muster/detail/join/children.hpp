@@ -180,9 +180,10 @@ public:
         : loop_(&scheduler::require("start")),
           options_(&options),
           site_(options.site) {
-        if (options.limit != unlimited || options.rate != 0 || options.each_within || options.retry)
-            throw_bad_option(
-                "limit, rate, each_within and retry are for what is awaited: start() gives all tasks to the loop");
+        if (options.limit != unlimited || options.rate != 0 || options.each_within || options.retry ||
+            options.order != start_order::in_turn)
+            throw_bad_option("limit, rate, each_within, retry and depth_first are for what is awaited: start() gives "
+                             "all tasks to the loop");
     }
 
     /// *Errors*: invalid_state_error. To be asked of all children before the first is spawned.

@@ -40,6 +40,10 @@ namespace muster::detail {
 /// Whether a cancellation of the caller, or the deadline, reaches the children.
 enum class children_are : std::uint8_t { owned, left_alone };
 
+/// Where a join's own entries, and its caller once the join has ended, stand in the ready queue: behind all others, or
+/// in front of them.
+enum class start_order : std::uint8_t { in_turn, depth_first };
+
 struct join_options {
     explicit join_options(std::source_location where) noexcept : site(where) {}
     [[nodiscard]] std::string_view called() const noexcept { return name ? std::string_view(*name) : kind; }
@@ -47,6 +51,7 @@ struct join_options {
 
     policy_rules rules;
     children_are children = children_are::owned;
+    start_order order = start_order::in_turn;
     std::size_t limit = unlimited;          ///< how many run at once
     std::optional<nanoseconds> each_within; ///< how long each attempt of a child may take
     std::optional<nanoseconds> within;      ///< how long all of it may take
@@ -206,7 +211,16 @@ private:
     void begin_watches() noexcept;
     void arm_deadline() noexcept;
     void act() noexcept;
+    /// Queues the join's entry.
+    void post_entry() noexcept {
+        if (goes_depth_first()) [[unlikely]]
+            loop_->post_first(*this);
+        else
+            loop_->post(*this);
+    }
+    [[nodiscard]] bool goes_depth_first() const noexcept { return options_.order == start_order::depth_first; }
     void fill() noexcept;
+    [[nodiscard]] bool start_depth_first() noexcept;
     /// Zero where the time does not matter: the loop then need not read its clock.
     [[nodiscard]] nanoseconds time_for_gate() const noexcept {
         return gate_.looks_at_clock() ? loop_->now() : nanoseconds(0);
@@ -283,7 +297,12 @@ private:
     input input_ = input::goes_on;
     durations durations_are_ = durations::ignored;
     handles handles_ = handles::delivered;
-    bool filling_ = false; ///< children are being started: what ends meanwhile is looked at afterwards
+    enum class filling : std::uint8_t {
+        no,
+        yes,         ///< children are being started: what ends meanwhile is looked at afterwards
+        interrupted, ///< what a child has put in front of the ready queue goes before the next child
+    };
+    filling filling_ = filling::no;
 };
 
 } // namespace muster::detail

@@ -72,6 +72,16 @@ public:
         options_.rules.max_failures = k;
         return self();
     }
+    /// As nested calls: a child begins, and whatever of it is depth first, too, goes as far as it can before the next
+    /// child begins. All of that, and the caller once it has its result, goes before anything else that is ready, so
+    /// that of a tree of combinators one branch is alive at a time and not all of them. Nothing else runs meanwhile, no
+    /// timer either, until children wait; a map with a limit lets others run after as many children. A child that has
+    /// not begun when the first failure stops the others does not begin. *Errors*: std::invalid_argument for handles
+    /// and for start(): their tasks run already.
+    Self depth_first() && {
+        options_.order = start_order::depth_first;
+        return self();
+    }
     /// The name that reports call it by; its children are "NAME[0]", "NAME[1]"...
     Self named(std::string name) && {
         options_.name = std::make_unique<std::string>(std::move(name));

@@ -7,16 +7,13 @@
 #include <muster/config.hpp>
 #include <muster/detail/join/children.hpp>
 #include <muster/detail/join/result.hpp>
+#include <muster/detail/range_traits.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
-#include <map>
 #include <memory>
-#include <ranges>
 #include <span>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -26,7 +23,7 @@ namespace muster::detail {
 template <class Range>
 struct keyed_range {
     static constexpr bool keyed = false;
-    using element = std::ranges::range_value_t<Range>;
+    using element = element_of<Range>;
     using key = nothing;
 };
 template <class Range>
@@ -40,25 +37,31 @@ struct keyed_range<Range> {
     using key = typename Range::key_type;
 };
 
-template <class Range, class Key, class T>
+/// `Map` with another type of value: the allocator, which comes last, is the map's own choice again.
+template <template <class...> class Map, class Key, class T, class... Rest>
+struct map_of;
+template <template <class...> class Map, class Key, class T, class Less, class Alloc>
+struct map_of<Map, Key, T, Less, Alloc> {
+    using type = Map<Key, T, Less>;
+};
+template <template <class...> class Map, class Key, class T, class Hash, class Equal, class Alloc>
+struct map_of<Map, Key, T, Hash, Equal, Alloc> {
+    using type = Map<Key, T, Hash, Equal>;
+};
+
+template <class T, template <class...> class Map, class Key, class Old, class... Rest>
+typename map_of<Map, Key, T, Rest...>::type map_like(const Map<Key, Old, Rest...>*);
+template <class T>
+void map_like(const void*);
+
+/// A map of the same kind with the same keys, order or hash, and `T` for its values. Maps of any library are known by
+/// their template, so that no header of a map has to be included here; a class derived from one counts as that.
+template <class Map, class T>
 struct same_map {
-    using type = std::map<Key, T>;
-};
-template <class Key, class Old, class Hash, class Equal, class Alloc, class T>
-struct same_map<std::unordered_map<Key, Old, Hash, Equal, Alloc>, Key, T> {
-    using type = std::unordered_map<Key, T, Hash, Equal>;
-};
-template <class Key, class Old, class Hash, class Equal, class Alloc, class T>
-struct same_map<std::unordered_multimap<Key, Old, Hash, Equal, Alloc>, Key, T> {
-    using type = std::unordered_multimap<Key, T, Hash, Equal>;
-};
-template <class Key, class Old, class Less, class Alloc, class T>
-struct same_map<std::map<Key, Old, Less, Alloc>, Key, T> {
-    using type = std::map<Key, T, Less>;
-};
-template <class Key, class Old, class Less, class Alloc, class T>
-struct same_map<std::multimap<Key, Old, Less, Alloc>, Key, T> {
-    using type = std::multimap<Key, T, Less>;
+    using type = decltype(map_like<T>(std::declval<const Map*>()));
+    static_assert(!std::is_void_v<type>, "gather and settle know maps by their template parameters, Map<Key, Value, "
+                                         "Less, Allocator> or Map<Key, Value, Hash, Equal, Allocator>: move the tasks "
+                                         "into a std::map");
 };
 
 template <class Range>
@@ -80,8 +83,8 @@ public:
             children_ = std::move(range);
             return;
         }
-        if constexpr (std::ranges::sized_range<bare_range>)
-            children_.reserve(std::ranges::size(range));
+        if constexpr (sized<bare_range>)
+            children_.reserve(static_cast<std::size_t>(range.size()));
         for (auto&& element : range) {
             if constexpr (shape::keyed) {
                 keys_.push_back(element.first);
@@ -111,8 +114,7 @@ public:
         for (auto& c : children_)
             handles.push_back(spawner.spawn(std::move(c)));
         if constexpr (shape::keyed)
-            return range_input<typename same_map<bare_range, typename shape::key, handle>::type>(
-                std::move(handles), std::move(keys_));
+            return range_input<typename same_map<bare_range, handle>::type>(std::move(handles), std::move(keys_));
         else
             return range_input<std::vector<handle>>(std::move(handles), {});
     }
@@ -143,9 +145,8 @@ public:
     joined_range(input&& in, join_options&& options) : input_(std::move(in)), join_(std::move(options)) {
         if (!of_handles && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
-        if (of_handles &&
-            (join_.options().each_within || join_.options().limit != unlimited || join_.options().rate != 0))
-            throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
+        if (of_handles)
+            refuse_words_of_tasks_for_handles(join_.options());
     }
 
     /// Children that were not begun go quietly.
@@ -198,8 +199,7 @@ public:
     auto give(as_values) {
         take_from_handles();
         if constexpr (shape::keyed) {
-            using values =
-                typename same_map<typename input::bare_range, typename shape::key, or_nothing<value_type>>::type;
+            using values = typename same_map<typename input::bare_range, or_nothing<value_type>>::type;
             values all;
             for (std::size_t i = 0; i != out_.size(); ++i)
                 all.emplace(std::move(input_.keys()[i]), take_or_nothing(out_[i]));

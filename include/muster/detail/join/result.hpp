@@ -46,6 +46,10 @@ std::size_t checked_quorum(std::size_t k);
 /// *Errors*: std::invalid_argument if the join has fewer children than its quorum wants.
 void check_quorum_of(const join& j);
 
+/// Called for a join with children that are handles. *Errors*: std::invalid_argument for a word that says how tasks are
+/// started.
+void refuse_words_of_tasks_for_handles(const join_options& chosen);
+
 /// The facts that `outcomes` keep of a join that has ended.
 outcomes_info info_of(join& j);
 

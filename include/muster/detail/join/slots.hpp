@@ -18,7 +18,6 @@
 #include <muster/detail/timer_heap.hpp>
 #include <muster/outcome.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -74,7 +73,7 @@ public:
     /// Makes another; `most` is how many may be wanted. *Returns* null without memory.
     template <class... Args>
     [[nodiscard]] T* make(std::size_t most, Args&... args) noexcept {
-        if (made_ % chunk_size == 0 && !add_chunk(std::min(chunk_size, most - made_))) [[unlikely]]
+        if (made_ % chunk_size == 0 && !add_chunk(most - made_)) [[unlikely]]
             return nullptr;
         ++made_;
         return std::construct_at(free_room_++, args...);
@@ -89,7 +88,9 @@ private:
         std::size_t room = 0;
     };
 
-    [[gnu::noinline, gnu::cold]] bool add_chunk(std::size_t room) noexcept {
+    /// Makes room for `wanted` more, or for as many as a chunk holds.
+    [[gnu::noinline, gnu::cold]] bool add_chunk(std::size_t wanted) noexcept {
+        const std::size_t room = wanted < chunk_size ? wanted : chunk_size;
         try {
             if (made_ == 0) {
                 if (first_.items == nullptr)

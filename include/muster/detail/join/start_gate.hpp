@@ -11,7 +11,6 @@
 #include <muster/detail/join/policy.hpp>
 #include <muster/detail/rate_window.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -74,7 +73,7 @@ public:
     [[nodiscard]] std::size_t most_alive(std::size_t children, bool may_wait) const noexcept {
         const std::size_t waiting = may_wait ? most_waiting() : 0;
         const std::size_t alive = limit_ > unlimited - waiting ? unlimited : limit_ + waiting;
-        return std::min(alive, children);
+        return alive < children ? alive : children;
     }
 
 private:

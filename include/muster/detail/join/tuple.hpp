@@ -8,7 +8,6 @@
 #include <muster/detail/join/children.hpp>
 #include <muster/detail/join/result.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <tuple>
@@ -79,9 +78,8 @@ public:
             throw_bad_option("leave_siblings is for handles: start the tasks with create_task and pass those");
         if (tasks != 0 && join_.options().rules.policy == on_failure::leave_siblings)
             throw_bad_option("leave_siblings leaves tasks running: start them with create_task and pass the handles");
-        if (handles != 0 &&
-            (join_.options().each_within || join_.options().limit != unlimited || join_.options().rate != 0))
-            throw_bad_option("limit, rate and each_within are for tasks: a handle's task runs already");
+        if (handles != 0)
+            refuse_words_of_tasks_for_handles(join_.options());
     }
 
     /// Children that were not begun go quietly.

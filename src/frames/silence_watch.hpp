@@ -3,7 +3,8 @@
 
 /// \file
 /// Decides when a side that is not heard is lost. It has no clock and no timer of its own: look() is called at every
-/// interval with the time. Private to muster::hosts.
+/// interval with the time. Private to muster::hosts and
+/// muster::process_pool.
 ///
 ///     heard ----> doubted     at the first look after the limit
 ///     doubted --> silent      at the next look, if nothing was heard in between
@@ -18,7 +19,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace muster::hosts {
+namespace muster::frames {
 
 class silence_watch {
 public:
@@ -48,4 +49,4 @@ private:
     verdict state_ = verdict::heard;
 };
 
-} // namespace muster::hosts
+} // namespace muster::frames
