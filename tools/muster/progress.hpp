@@ -52,7 +52,7 @@ struct progress_counts {
 [[nodiscard]] std::string fit_to_columns(std::string_view text, std::size_t columns);
 
 /// *Returns* the text with its lines cut between words, or inside of one that is too long, so that none is as wide as
-/// that. What follows begins below the beginning of its line.
+/// that. The rest of a line stands below its beginning.
 [[nodiscard]] std::string fold_to_columns(std::string_view text, std::size_t columns);
 /// *Returns* the text as it is printed to `fd`: folded if that is a terminal.
 [[nodiscard]] std::string fold_for(int fd, std::string_view text);
