@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # ./go demo            set up what is missing, build, and run `muster demo`
-# ./go test [PRESET]   the same, and run all tests of a preset: release (default), debug, clang, asan, tsan, fuzz
+# ./go test [--with PART,PART] [PRESET]
+#                      the same, and run all tests of a preset: release (default), debug, clang, asan, tsan, fuzz; --with
+#                      installs what tests of hosts and postgres need and are skipped without
 # ./go build [PRESET]  the same without running anything
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
-    sed -n '3,5s/^# //p' "$0" >&2
+    sed -n '3,7s/^# //p' "$0" >&2
     exit 2
 }
 
@@ -18,7 +20,7 @@ build() {
     if (($# == 0)); then
         for_tests=(--for-tests)
     fi
-    scripts/setup "${for_tests[@]}" "$preset"
+    scripts/setup "${for_tests[@]}" "${with[@]}" "$preset"
     # A build folder that was made elsewhere (the checkout was copied or moved) can't be used.
     if [[ -f $folder/CMakeCache.txt ]] &&
         ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" "$folder/CMakeCache.txt"; then
@@ -32,6 +34,11 @@ build() {
     cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
+with=()
+if [[ ${1:-} == test && ${2:-} == --with && $# -ge 3 ]]; then
+    with=(--with "$3")
+    set -- test "${@:4}"
+fi
 (($# >= 1 && $# <= 2)) || usage
 preset=${2:-release}
 case $1 in

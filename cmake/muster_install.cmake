@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-# Install rules and the package that find_package(muster) finds. HTTP, process pools and hosts are components with
-# export sets of their own, so that a program that does not ask for them needs neither libcurl nor nlohmann_json.
+# Install rules and the package that find_package(muster) finds. HTTP, process pools, hosts and queues are components with
+# export sets of their own, so that a program that does not ask for them needs neither libcurl nor nlohmann_json nor libpq.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/muster)
 
 install(TARGETS muster EXPORT muster_core ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT muster_core NAMESPACE muster:: FILE muster-targets.cmake DESTINATION ${package_dir})
-foreach(part IN ITEMS http process_pool hosts)
+foreach(part IN ITEMS http process_pool hosts postgres)
     if(TARGET muster_${part})
         install(TARGETS muster_${part} EXPORT muster_${part} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
             FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
@@ -17,6 +17,9 @@ endforeach()
 if(TARGET muster_command)
     install(TARGETS muster_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     install(TARGETS muster_fetch RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/muster)
+    if(TARGET muster_queue)
+        install(TARGETS muster_queue RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/muster)
+    endif()
     file(GLOB man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.1)
     install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
     install(FILES ${PROJECT_SOURCE_DIR}/completions/muster.bash

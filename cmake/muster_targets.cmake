@@ -24,7 +24,7 @@ function(muster_library target)
 endfunction()
 
 # A program of the project's own (a tool, an example, a test): links muster, and muster::http, muster::process_pool,
-# muster::hosts, Boost or OpenSSL if one of its sources includes the header that needs it. Sets <target>_skipped in the caller when it needs one of
+# muster::hosts, muster::postgres, Boost or OpenSSL if one of its sources includes the header that needs it. Sets <target>_skipped in the caller when it needs one of
 # them and there is none.
 function(muster_program target)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
@@ -34,6 +34,7 @@ function(muster_program target)
         "muster/http\\.hpp" muster_http "muster::http"
         "muster/process_pool\\.hpp" muster_process_pool "muster::process_pool"
         "muster/hosts(\\.hpp|/)" muster_hosts "muster::hosts"
+        "muster/postgres(\\.hpp|/)" muster_postgres "muster::postgres"
         "muster/asio\\.hpp" Boost::headers "Boost 1.81 or later"
         "boost/asio/ssl\\.hpp" OpenSSL::SSL "OpenSSL")
     while(needs)

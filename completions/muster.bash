@@ -7,15 +7,15 @@ _muster() {
     COMPREPLY=()
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent demo help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent queue demo help --help --version" -- "$current")
         return
     fi
     case $command in
     help)
-        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent demo" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent queue demo" -- "$current")
         return
         ;;
-    run | fetch | hosts | demo) ;;
+    run | fetch | hosts | queue | demo) ;;
     *) return ;;
     esac
 
@@ -36,7 +36,7 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    --schema | --queue-limit | --payload-limit | --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | --request | -H | --header | -d | --data | --data-binary | -u | --user | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | --max-redirs | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac
@@ -45,6 +45,8 @@ _muster() {
         options=$("$program" "$command" --help 2>/dev/null |
             sed -n 's/^  \(-[^ ]*\).*/\1/p' | tr ',' '\n' | sed 's/{false}$//')
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+    elif [[ $command == queue ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "init demo" -- "$current")
     elif [[ $command == run ]]; then
         mapfile -t COMPREPLY < <(compgen -c -- "$current"; compgen -f -- "$current")
     fi

@@ -31,7 +31,7 @@ FRAGMENT = re.compile(r"(?:^|\s)(?:its|theirs|ours|his|hers|there|both|them|it|s
 TEST = re.compile(r"^(?:TEST|TEST_F|TEST_P)\((\w+),\s*(\w+)\)", re.M)
 # Public headers that are tables of contents, or named after a topic: connect() and listen() in tcp.hpp, resolve() in dns.hpp.
 NO_SUBJECT = {"muster.hpp", "http.hpp", "io.hpp", "asio.hpp", "config.hpp", "message.hpp", "dns.hpp", "tcp.hpp",
-              "unix_socket.hpp", "subprocess.hpp"}
+              "unix_socket.hpp", "subprocess.hpp", "postgres.hpp"}
 
 
 def blank(match):

@@ -5,8 +5,7 @@
 // the supervisor.
 #include "process_pool/answer_reader.hpp"
 
-#include "process_pool/end_texts.hpp"
-#include "process_pool/registry.hpp"
+#include "process_pool/conclude.hpp"
 #include "process_pool/wire.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -20,36 +19,6 @@
 #include <utility>
 
 namespace muster::workers {
-
-namespace {
-
-/// Fills in the call's outcome. *Errors*: wire_error if this is no answer; then the outcome is as it was.
-void conclude(process_pool::job& j, nlohmann::json&& answer) {
-    bool has_value = false;
-    try {
-        if (!answer.is_object())
-            throw wire_error("the answer is no map");
-        if (answer.contains("error"))
-            j.set_error(registry::rebuild(answer.at("error")));
-        else if (answer.contains("cancelled"))
-            j.set_cancelled(cancel_reason::raised, answer.at("cancelled").get_ref<const std::string&>().c_str());
-        else if (answer.contains("value"))
-            has_value = true;
-        else
-            throw wire_error("the answer has neither a value nor an error");
-    } catch (const nlohmann::json::exception& e) {
-        throw wire_error(std::string("the answer is malformed: ") + e.what());
-    }
-    if (!has_value)
-        return;
-    try {
-        j.decode(std::move(answer.at("value")));
-    } catch (...) {
-        j.set_error(ends::unreadable_result(j.name(), std::current_exception()));
-    }
-}
-
-} // namespace
 
 answer_reader::answer_reader(const pool_settings& settings, call_queue& queue)
     : settings_(settings),
@@ -113,7 +82,7 @@ void answer_reader::read_one(worker_handle& w) noexcept {
             const auto message = w.take_answer();
             return wire::read(message->body(), settings_.value_limit);
         }();
-        conclude(j, std::move(answer));
+        conclude_call(j, std::move(answer));
         w.answer_was_read(nullptr);
     } catch (...) {
         w.answer_was_read(std::current_exception());

@@ -8,6 +8,7 @@
 #include "testing/faulty_server/sockets.hpp"
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <memory>
@@ -36,6 +37,8 @@ std::string faulty_server::url(std::string_view path) const {
         text += '/';
     return text.append(path);
 }
+
+std::size_t faulty_server::send_unasked(std::string_view bytes) { return server_->send_unasked(bytes); }
 
 faulty_server_stats faulty_server::stats() const { return server_->stats(); }
 

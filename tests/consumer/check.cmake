@@ -14,7 +14,7 @@ file(REMOVE_RECURSE ${WORK})
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 step(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} -D CMAKE_CXX_COMPILER=${COMPILER}
     "-DCMAKE_CXX_FLAGS=${FLAGS}" -D CMAKE_PREFIX_PATH=${WORK}/prefix -D EXPECT_http=${HTTP} -D EXPECT_process_pool=${PROCESS_POOL}
-    -D EXPECT_hosts=ON)
+    -D EXPECT_hosts=ON -D EXPECT_postgres=${POSTGRES})
 file(STRINGS ${WORK}/build/CMakeCache.txt found REGEX "^muster_DIR:")
 if(NOT found MATCHES "=${WORK}/prefix/")
     message(FATAL_ERROR "the consumer found another muster: ${found}")
@@ -32,6 +32,9 @@ if(PROCESS_POOL)
 endif()
 
 step(${WORK}/build/consumer_hosts)
+if(POSTGRES)
+    step(${WORK}/build/consumer_postgres)
+endif()
 
 # A version that this one does not promise to serve is refused.
 file(WRITE ${WORK}/refused/CMakeLists.txt

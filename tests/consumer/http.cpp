@@ -5,6 +5,7 @@
 #include <muster/testing/faulty_server.hpp>
 
 #include <cstdlib>
+#include <optional>
 #include <string>
 
 muster::task<int> status_of(std::string url) {
@@ -15,6 +16,11 @@ muster::task<int> status_of(std::string url) {
 
 int main() {
     ::setenv("no_proxy", "*", 1);
-    const muster::testing::faulty_server server;
-    return muster::run(status_of(server.url("/ok"))) == 200 ? 0 : 1;
+    const muster::testing::faulty_server server({.script = [](const muster::testing::faulty_request& asked) {
+        return asked.has(" /scripted ") ? std::optional(muster::testing::faulty_answer("HTTP/1.1 204 Nothing\r\n\r\n"))
+                                        : std::nullopt;
+    }});
+    return muster::run(status_of(server.url("/ok"))) == 200 && muster::run(status_of(server.url("/scripted"))) == 204
+               ? 0
+               : 1;
 }

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <semaphore>
 #include <span>
 #include <thread>
 #include <utility>
@@ -144,32 +145,45 @@ task<> answer_once(io::stream& s) {
     co_await s.write(std::span(buffer).first(count));
 }
 
-task<counts> echo_for_one(connection& c, int requests, bool with_limits) {
-    // The first request adds the descriptor to those that are polled.
-    co_await answer_once(*c.near_end);
-    if (with_limits)
-        co_await muster::wait_for(answer_once(*c.near_end), 10s);
+task<> answer_within_a_limit(io::stream& s) { co_await muster::wait_for(answer_once(s), 10s); }
+
+/// The stream waits before it is asked, so that its descriptor is polled from then on.
+task<> answer_after_a_wait(connection& c, task<> (*answer)(io::stream&)) {
+    auto server = muster::create_task(answer(*c.near_end));
+    co_await muster::yield();
+    co_await muster::yield();
+    c.ask();
+    co_await server;
+    c.hear();
+}
+
+task<counts> echo_for_one(
+    connection& c, int requests, task<> (*answer)(io::stream&), std::binary_semaphore& client_may_ask) {
+    // Whether the first read waits depends on the moment at which the client asks; a later read always waits first.
+    c.ask();
+    co_await answer(*c.near_end);
+    c.hear();
+    co_await answer_after_a_wait(c, answer);
     const counts before = made;
-    for (int i = 0; i != requests; ++i) {
-        if (with_limits)
-            co_await muster::wait_for(answer_once(*c.near_end), 10s);
-        else
-            co_await answer_once(*c.near_end);
-    }
+    client_may_ask.release();
+    for (int i = 0; i != requests; ++i)
+        co_await answer(*c.near_end);
     co_return made - before;
 }
 
 TEST_F(io_system_calls, an_echo_costs_a_wait_a_read_and_a_write) {
-    for (const bool with_limits : {false, true}) {
+    for (const auto answer : {&answer_once, &answer_within_a_limit}) {
         constexpr int requests = 100;
         connection c;
+        std::binary_semaphore may_ask(0);
         std::thread client([&] {
-            for (int i = 0; i != requests + 1 + (with_limits ? 1 : 0); ++i) {
+            may_ask.acquire();
+            for (int i = 0; i != requests; ++i) {
                 c.ask();
                 c.hear();
             }
         });
-        const counts found = muster::run(echo_for_one(c, requests, with_limits));
+        const counts found = muster::run(echo_for_one(c, requests, answer, may_ask));
         client.join();
         EXPECT_EQ(found.waits, requests);
         EXPECT_EQ(found.reads, requests);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// This file finds the program muster-fetch. The kernel says which file this process was started from, links resolved,
-// so neither the name that muster was called by nor PATH matters. Without /proc the auxiliary vector has its name.
+// This file finds the programs muster-fetch and muster-queue. The kernel says which file this process was started from,
+// links resolved, so neither the name that muster was called by nor PATH matters. Without /proc the auxiliary vector
+// has its name.
 #include "fetch_program.hpp"
 
 #include <fmt/core.h>
@@ -29,17 +30,32 @@ std::filesystem::path folder_of_this_program() {
 
 } // namespace
 
-std::string become_fetch(char* const* argv) {
+namespace {
+
+std::string become(const char* name, char* const* argv) {
     const auto folder = folder_of_this_program();
-    const auto beside = folder / "muster-fetch";
-    const auto installed = (folder / MUSTER_LIBEXEC_FROM_BIN / "muster-fetch").lexically_normal();
+    const auto beside = folder / name;
+    const auto installed = (folder / MUSTER_LIBEXEC_FROM_BIN / name).lexically_normal();
     for (const auto& file : {beside, installed}) {
         ::execv(file.c_str(), argv);
         if (errno != ENOENT && errno != ENOTDIR)
             return fmt::format("{} can't be started: {}", file.string(), std::generic_category().message(errno));
     }
-    return fmt::format("a part of muster is missing: muster-fetch is neither {} nor {}: install muster as a whole",
+    return fmt::format("a part of muster is missing: {} is neither {} nor {}: install muster as a whole", name,
         beside.string(), installed.string());
+}
+
+} // namespace
+
+std::string become_fetch(char* const* argv) { return become("muster-fetch", argv); }
+
+std::string become_queue(char* const* argv) {
+#if MUSTER_TOOL_QUEUE
+    return become("muster-queue", argv);
+#else
+    static_cast<void>(argv);
+    return "this muster was built without libpq, and has no queues (Debian: libpq-dev)";
+#endif
 }
 
 } // namespace tool

@@ -2,8 +2,9 @@
 #pragma once
 
 /// \file
-/// The program muster-fetch, which is what `muster fetch` and `muster demo` are. It is a program of its own because
-/// loading what HTTP needs would take muster run longer than all else that it does to start.
+/// The programs muster-fetch, which is what `muster fetch` and `muster demo` are, and muster-queue, which is `muster
+/// queue`. They are programs of their own because loading what HTTP and libpq need would take muster run longer than
+/// all else that it does to start.
 ///
 ///     throw usage_error(become_fetch(argv));
 
@@ -15,5 +16,7 @@ namespace tool {
 /// which is where a build has it, and where an installation puts it, both seen from muster's own file. *Returns* why
 /// that was not possible, if it was not.
 [[nodiscard]] std::string become_fetch(char* const* argv);
+/// The same with muster-queue.
+[[nodiscard]] std::string become_queue(char* const* argv);
 
 } // namespace tool

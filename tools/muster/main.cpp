@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The program muster: reads the command line and runs what it asks for. `muster run` is in this program; `muster fetch`
-// and `muster demo` are muster-fetch, which takes this one's place before anything else is done.
+// and `muster demo` are muster-fetch, `muster queue` is muster-queue: they take this one's place before anything else
+// is done.
 #include "command_line.hpp"
 #include "fetch_program.hpp"
 #include "host_words.hpp"
@@ -30,6 +31,15 @@ constexpr auto exit_statuses =
     "Exit status: 0 all succeeded, 1 some did not, 2 bad usage, 130 interrupted,\n143 ended by SIGTERM.\n";
 
 bool is_of_fetch(std::string_view command) { return command == "fetch" || command == "demo"; }
+
+/// Executes the program that the command is, if it is not this one. *Returns* why that was not possible.
+std::optional<std::string> become_part(std::string_view command, char* const* argv) {
+    if (is_of_fetch(command))
+        return tool::become_fetch(argv);
+    if (command == "queue")
+        return tool::become_queue(argv);
+    return std::nullopt;
+}
 
 /// In `muster run -- TEMPLATE...` what stands behind -- is no option, whatever it looks like.
 std::optional<std::vector<std::string>> take_words_behind_dashes(std::vector<std::string>& arguments) {
@@ -94,10 +104,9 @@ int run_many(CLI::App& app, CLI::App& command, tool::run_words& words, std::vect
 int help_about(const CLI::App& app, const std::string& topic) {
     if (topic.empty())
         return tool::print(tool::help_of(app));
-    if (is_of_fetch(topic)) {
-        const char* const arguments[] = {"muster", topic.c_str(), "--help", nullptr};
-        throw usage_error(tool::become_fetch(const_cast<char* const*>(arguments)));
-    }
+    const char* const arguments[] = {"muster", topic.c_str(), "--help", nullptr};
+    if (const auto problem = become_part(topic, const_cast<char* const*>(arguments)))
+        throw usage_error(*problem);
     for (const auto* command : app.get_subcommands(nullptr)) {
         if (command->get_name() == topic)
             return tool::print(tool::help_of(*command));
@@ -114,7 +123,7 @@ int run(std::vector<std::string> arguments) {
     app.fallthrough(false);
     app.allow_extras();
 
-    // These two are here for the help and for words that are nearly theirs.
+    // fetch, demo and queue are here for the help and for words that are nearly theirs.
     app.add_subcommand("fetch", "get many URLs at once");
     tool::run_words words;
     auto* command = app.add_subcommand("run", "run many commands at once");
@@ -124,9 +133,10 @@ int run(std::vector<std::string> arguments) {
     auto* hosts = app.add_subcommand("hosts", "print what other hosts offer, and whether they answer");
     host_words.describe(*hosts);
     auto* agent = app.add_subcommand("agent", "serve muster run --on from another host, which starts it");
+    app.add_subcommand("queue", "make a queue in PostgreSQL, or look at one");
     std::string topic;
     auto* help = app.add_subcommand("help", "print the help of a command");
-    help->add_option("COMMAND", topic, "run, fetch, hosts, agent, demo");
+    help->add_option("COMMAND", topic, "run, fetch, hosts, agent, queue, demo");
 
     return tool::answer(app, [&] {
         if (tool::asks_for_version(arguments))
@@ -159,9 +169,9 @@ int run(std::vector<std::string> arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
-    if (argc > 1 && is_of_fetch(argv[1])) {
-        const auto problem = tool::become_fetch(argv);
-        return tool::start(argc, argv, [&](const auto&) -> int { throw usage_error(problem); });
+    if (argc > 1) {
+        if (const auto problem = become_part(argv[1], argv))
+            return tool::start(argc, argv, [&](const auto&) -> int { throw usage_error(*problem); });
     }
     return tool::start(argc, argv, run);
 }

@@ -15,6 +15,7 @@
 
 #include <muster/testing/faulty_server_options.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -76,6 +77,12 @@ public:
     /// (`/slow`,
     /// `/drip`, `/never`) has left: its connection is closed.
     [[nodiscard]] std::string url(std::string_view path) const;
+
+    /// Sends bytes that nobody asked for on every connection that waits for a request: a late 408, or another answer
+    /// that must not be taken for the next request's. *Returns* the number of those connections, once the system has
+    /// the bytes; 0 after stop(). *Errors* - std::system_error within a script, which the server's own thread waits
+    /// for.
+    std::size_t send_unasked(std::string_view bytes);
 
     /// *Returns* a snapshot; a request is counted before the first byte of its answer is sent.
     [[nodiscard]] faulty_server_stats stats() const;

@@ -7,10 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <mutex>
 #include <new>
 #include <span>
+#include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -49,10 +53,53 @@ void server_thread::stop() {
     if (!thread_.joinable())
         return;
     stopping_ = true;
+    wake();
+    thread_.join();
+}
+
+void server_thread::wake() noexcept {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
-    MUSTER_ASSERT(written == sizeof one); // the counter starts at zero and is written once
-    thread_.join();
+    MUSTER_ASSERT(written == sizeof one); // the counter is far from its end: the loop takes it back to zero
+}
+
+std::size_t server_thread::send_unasked(std::string_view bytes) {
+    if (own_thread_.load() == std::this_thread::get_id())
+        fail(EDEADLK, "send_unasked() waits for the thread that the script runs on");
+    unasked mine{bytes};
+    std::unique_lock own(unasked_mutex_);
+    if (unasked_state_ == unasked_state::refused)
+        return 0;
+    unasked_.push_back(&mine);
+    wake();
+    unasked_sent_.wait(own, [&] { return std::find(unasked_.begin(), unasked_.end(), &mine) == unasked_.end(); });
+    return mine.connections;
+}
+
+void server_thread::send_what_is_unasked() {
+    const std::lock_guard own(unasked_mutex_);
+    for (auto* one : unasked_) {
+        std::vector<connection*> idle;
+        for (const auto& [id, c] : connections_)
+            if (c->phase.is(phase::reading) && !c->current && c->input.pending().empty())
+                idle.push_back(c.get());
+        for (auto* c : idle)
+            guarded(*c, [&] {
+                c->output.queue(std::string(one->bytes));
+                static_cast<void>(flush(*c)); // what does not go now goes before the next answer
+            });
+        one->connections = idle.size();
+    }
+    if (!unasked_.empty())
+        unasked_sent_.notify_all();
+    unasked_.clear();
+}
+
+void server_thread::refuse_unasked() {
+    const std::lock_guard own(unasked_mutex_);
+    unasked_state_ = unasked_state::refused;
+    unasked_.clear();
+    unasked_sent_.notify_all();
 }
 
 void server_thread::have_reported(int fd, std::uint64_t id, std::uint32_t events) {
@@ -65,6 +112,7 @@ void server_thread::have_reported(int fd, std::uint64_t id, std::uint32_t events
 
 void server_thread::run() {
     pthread_setname_np(pthread_self(), "faulty_server");
+    own_thread_ = std::this_thread::get_id();
     while (!stopping_) {
         look_at_events(milliseconds_to_wait());
         if (std::exchange(clients_wait_, false)) {
@@ -77,7 +125,9 @@ void server_thread::run() {
                 admit(std::move(socket));
         }
         on_timers();
+        send_what_is_unasked();
     }
+    refuse_unasked();
     listener_.reset();
     connections_.clear();
     timers_.clear();
@@ -125,8 +175,11 @@ void server_thread::guarded(connection& c, Step step) {
 
 void server_thread::on_event(const epoll_event& event) {
     const std::uint64_t id = event.data.u64; // a copy: the struct is packed, so no reference may be bound to it
-    if (id == wake_id)
+    if (id == wake_id) {
+        std::uint64_t count = 0;
+        [[maybe_unused]] const auto read = ::read(wake_.get(), &count, sizeof count);
         return;
+    }
     if (id == listener_id) {
         clients_wait_ = true;
         return;

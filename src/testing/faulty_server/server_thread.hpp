@@ -17,6 +17,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -30,6 +31,7 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <sys/epoll.h>
 
@@ -51,6 +53,7 @@ public:
     ~server_thread() { stop(); }
 
     void stop();
+    std::size_t send_unasked(std::string_view bytes);
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
     [[nodiscard]] bool ipv6() const noexcept { return chosen_.ipv6; }
     [[nodiscard]] faulty_server_stats stats() const {
@@ -70,7 +73,17 @@ private:
     static constexpr std::uint64_t wake_id = 0;
     static constexpr std::uint64_t listener_id = 1;
 
+    /// Bytes that another thread waits to have sent.
+    struct unasked {
+        std::string_view bytes;
+        std::size_t connections = 0;
+    };
+    enum class unasked_state { taken, refused };
+
     // the loop
+    void wake() noexcept;
+    void send_what_is_unasked();
+    void refuse_unasked();
     void have_reported(int fd, std::uint64_t id, std::uint32_t events);
     void run();
     bool look_at_events(int timeout);
@@ -159,6 +172,12 @@ private:
     mutable std::mutex stats_mutex_;
     faulty_server_stats stats_;
 
+    std::mutex unasked_mutex_; // of the three below
+    std::condition_variable unasked_sent_;
+    unasked_state unasked_state_ = unasked_state::taken;
+    std::vector<unasked*> unasked_;
+
+    std::atomic<std::thread::id> own_thread_{};
     std::mutex stop_mutex_;
     std::thread thread_; // last: it uses all of the above
 };

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The functions of a queue outside of the program, whatever it is built on: submit, claim, finish, reap,
+/// cancel, watch. postgres_backend is the one that there is. Every function may be repeated after a connection_failure:
+/// doing it twice is doing it once. Private to muster::postgres.
+///
+///     auto verdicts = co_await queue.submit(batch);
+///     auto step = co_await queue.exchange(me, std::move(answers), free_slots);
+
+#include <muster/event.hpp>
+#include <muster/postgres/call_key.hpp>
+#include <muster/task.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace muster::postgres {
+
+/// A call as it is submitted.
+struct call_record {
+    explicit call_record(call_key k) : key(k) {}
+    call_key key;
+    std::string function;
+    std::string signature;
+    std::vector<std::uint8_t> payload;
+    std::int32_t priority = 0;
+    std::int32_t starts = 1;
+    std::chrono::milliseconds delay{0};
+    std::chrono::seconds keep{0};
+};
+
+/// The answer to a submission.
+enum class verdict : std::uint8_t {
+    taken,     ///< it waits or runs, now or since an earlier submission
+    ended,     ///< its outcome is there
+    full,      ///< the queue's limit is reached
+    other,     ///< the key belongs to another call
+    expired,   ///< its outcome is not kept any more
+    too_large, ///< its payload is beyond the limit
+};
+
+/// A call that has ended.
+struct ended_call {
+    explicit ended_call(call_key k) : key(k) {}
+    enum class end : std::uint8_t { answered, cancelled, session, lease, left, expired, unknown };
+    call_key key;
+    end how = end::unknown;
+    std::vector<std::uint8_t> answer;
+    std::string host;
+    int process = 0;
+};
+
+/// A start of a call.
+struct start_of_call {
+    start_of_call(call_key k, std::int32_t a) : key(k), attempt(a) {}
+    call_key key;
+    std::int32_t attempt;
+    friend auto operator<=>(const start_of_call&, const start_of_call&) = default;
+};
+
+/// A call that a worker is to make.
+struct claimed_call {
+    claimed_call(call_key k, std::int32_t a) : start(k, a) {}
+    start_of_call start;
+    std::string function;
+    std::vector<std::uint8_t> payload;
+};
+
+struct answered_call {
+    answered_call(start_of_call s, std::vector<std::uint8_t> a) : start(s), answer(std::move(a)) {}
+    start_of_call start;
+    std::vector<std::uint8_t> answer;
+};
+
+struct function_name {
+    function_name(std::string n, std::string s) : name(std::move(n)), signature(std::move(s)) {}
+    std::string name;
+    std::string signature;
+    friend auto operator<=>(const function_name&, const function_name&) = default;
+};
+
+/// A worker as it introduces itself.
+struct worker_record {
+    worker_record() {}
+    std::string host;
+    int process = 0;
+    std::size_t slots = 1;
+    std::chrono::milliseconds lease{0};
+    std::vector<function_name> functions;
+};
+
+/// The news of one step of a worker.
+struct worker_step {
+    worker_step() {}
+    bool fenced = false; ///< it was taken for dead: nothing that it does counts any more
+    std::vector<claimed_call> calls;
+    std::vector<start_of_call> stops; ///< calls of its own that are to end
+};
+
+class backend {
+public:
+    backend() = default;
+    backend(const backend&) = delete;
+    backend& operator=(const backend&) = delete;
+    virtual ~backend() = default;
+
+    // ---- for clients ----
+    /// *Returns* a verdict for each.
+    [[nodiscard]] virtual task<std::vector<verdict>> submit(std::vector<const call_record*> calls) = 0;
+    /// *Returns* those that have ended, or are not known.
+    [[nodiscard]] virtual task<std::vector<ended_call>> fetch(std::vector<call_key> keys) = 0;
+    [[nodiscard]] virtual task<> cancel(std::vector<call_key> keys) = 0;
+    /// *Returns* those that no worker serves, each with the reason in place of its signature.
+    [[nodiscard]] virtual task<std::vector<function_name>> unserved(std::vector<function_name> functions) = 0;
+
+    // ---- for workers, known by their epochs ----
+    [[nodiscard]] virtual task<std::int32_t> announce(worker_record worker) = 0;
+    /// On a new connection: *returns* whether the worker is still what it was, and not taken for dead.
+    [[nodiscard]] virtual task<bool> resume(std::int32_t epoch) = 0;
+    /// *Returns* what the queue takes for running at the worker.
+    [[nodiscard]] virtual task<std::vector<start_of_call>> held(std::int32_t epoch) = 0;
+    /// Renews the lease, gives answers, takes at most `want` calls.
+    [[nodiscard]] virtual task<worker_step> exchange(
+        std::int32_t epoch, std::vector<answered_call> answers, std::size_t want) = 0;
+    /// Hands calls back that have not begun.
+    [[nodiscard]] virtual task<> release(std::int32_t epoch, std::vector<start_of_call> calls) = 0;
+    [[nodiscard]] virtual task<> drain(std::int32_t epoch) = 0;
+    [[nodiscard]] virtual task<> leave(std::int32_t epoch) = 0;
+
+    // ---- for both ----
+    /// Ends what dead workers have left.
+    [[nodiscard]] virtual task<> reap() = 0;
+    /// Waits until there may be news, `wake` is set, or the time is up.
+    [[nodiscard]] virtual task<> watch(event& wake, std::chrono::nanoseconds limit) = 0;
+    /// *Returns* the calls of this client that have ended, as far as messages have come.
+    [[nodiscard]] virtual std::vector<call_key> told() = 0;
+    [[nodiscard]] virtual std::size_t payload_limit() const noexcept = 0;
+};
+
+} // namespace muster::postgres

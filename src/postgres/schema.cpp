@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: MIT
+// This file holds the SQL of a queue. A call is one row from its submission to the day on which its key is forgotten,
+// so that the primary key alone makes its outcome single: with a table for outcomes of its own, a submission could
+// slip in between the deletion from the one and the insertion into the other.
+//
+//     queued(0) --claim--> running(1) --finish--> ended(2) --its time is up--> expired(3) --remembered long enough-->
+//     gone
+//        ^  |                 |
+//        |  +-----cancel------|--------------------> ended(2)
+//        +--release; its worker died, and it may start again
+//
+// Clients and workers have rights to call functions and no rights on the tables. The functions run with the rights of
+// their owner and a search path of their own.
+//
+// A worker lives as long as its session holds an advisory lock and its lease is renewed. reap() ends those that do
+// not. It lets some time pass after the server was started, or its clock was set: everybody has to come back first.
+#include "postgres/schema.hpp"
+
+#include <muster/detail/assert.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace muster::postgres::schema {
+
+namespace {
+
+constexpr std::string_view tables_1 = R"sql(
+CREATE TABLE @.setting (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    version int NOT NULL,
+    queue_limit bigint NOT NULL DEFAULT 0,
+    payload_limit bigint NOT NULL DEFAULT 16777216,
+    session_grace interval NOT NULL DEFAULT '1 second',
+    restart_grace interval NOT NULL DEFAULT '5 seconds',
+    remember interval NOT NULL DEFAULT '30 days',
+    server_started timestamptz,
+    quiet_until timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO @.setting (version, server_started) VALUES (1, pg_postmaster_start_time());
+CREATE TABLE @.load (slot int PRIMARY KEY, queued bigint NOT NULL DEFAULT 0) WITH (fillfactor = 20);
+INSERT INTO @.load (slot) SELECT generate_series(0, 31);
+CREATE TABLE @.worker (
+    epoch int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    host text NOT NULL,
+    process int NOT NULL,
+    slots int NOT NULL,
+    functions text[] NOT NULL,
+    signatures text[] NOT NULL,
+    lease interval NOT NULL,
+    began_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    lost_at timestamptz,
+    state smallint NOT NULL DEFAULT 0,
+    why text NOT NULL DEFAULT ''
+);
+CREATE INDEX worker_alive ON @.worker (epoch) WHERE state < 2;
+CREATE TABLE @.call (
+    key uuid PRIMARY KEY,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    function text NOT NULL,
+    signature text NOT NULL,
+    digest bytea NOT NULL,
+    payload bytea NOT NULL,
+    priority int NOT NULL,
+    due_at timestamptz NOT NULL,
+    starts int NOT NULL,
+    keep interval NOT NULL,
+    client text NOT NULL,
+    submitted_at timestamptz NOT NULL DEFAULT now(),
+    state smallint NOT NULL DEFAULT 0,
+    attempt int NOT NULL DEFAULT 0,
+    epoch int,
+    stop boolean NOT NULL DEFAULT false,
+    begun_at timestamptz,
+    ended_at timestamptz,
+    expires_at timestamptz,
+    how text NOT NULL DEFAULT '',
+    answer bytea
+);
+CREATE INDEX call_queued ON @.call (priority DESC, due_at, number) WHERE state = 0;
+CREATE INDEX call_running ON @.call (epoch) WHERE state = 1;
+CREATE INDEX call_ended ON @.call (expires_at) WHERE state >= 2;
+)sql";
+
+constexpr std::string_view tables_2 = R"sql(
+ALTER TABLE @.setting ADD COLUMN reaped_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE @.setting ADD COLUMN purged_at timestamptz NOT NULL DEFAULT now();
+)sql";
+
+// The header of each function; the rest of a definition stands behind it.
+constexpr std::string_view all_functions = R"sql(
+DO $$ DECLARE f regprocedure; BEGIN
+    FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = '@'
+    LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP;
+END $$;
+
+-- The number under which the sessions of workers hold their locks.
+CREATE FUNCTION @.lock_class() RETURNS int LANGUAGE sql STABLE AS $$ SELECT hashtext('muster queue @') $$;
+
+-- The workers whose sessions are there: a session holds a lock with the number of its worker.
+CREATE FUNCTION @.sessions() RETURNS int[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(DISTINCT l.objid::bigint::int), '{}') FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.classid::bigint = (@.lock_class()::bigint & 4294967295) $$;
+
+CREATE FUNCTION @.count_queued(p_more bigint) RETURNS void LANGUAGE sql AS $$
+    UPDATE @.load SET queued = queued + p_more WHERE slot = pg_backend_pid() % 32 AND p_more <> 0 $$;
+
+-- Tells clients which of their calls have ended: a message holds 200 keys at most.
+CREATE FUNCTION @.tell_clients(p_clients text[], p_keys uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('@_' || m.client, m.keys) FROM (
+        SELECT g.client, string_agg(replace(g.key::text, '-', ''), '') AS keys
+        FROM (SELECT u.client, u.key, (row_number() OVER (PARTITION BY u.client) - 1) / 200 AS part
+            FROM unnest(p_clients, p_keys) AS u(client, key)) g
+        GROUP BY g.client, g.part) m;
+END $$;
+
+CREATE FUNCTION @.tell_workers() RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('@_work', '') $$;
+
+-- Ends what a worker runs that is no more: starts it again where that is allowed.
+CREATE FUNCTION @.bury(p_epoch int, p_how text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_again bigint; v_clients text[]; v_keys uuid[];
+BEGIN
+    WITH again AS (UPDATE @.call SET state = 0, epoch = NULL
+        WHERE epoch = p_epoch AND state = 1 AND attempt < starts AND NOT stop RETURNING 1)
+    SELECT count(*) INTO v_again FROM again;
+    IF v_again > 0 THEN
+        PERFORM @.count_queued(v_again);
+        PERFORM @.tell_workers();
+    END IF;
+    WITH died AS (UPDATE @.call SET state = 2, how = p_how, payload = '', ended_at = now(), expires_at = now() + keep
+        WHERE epoch = p_epoch AND state = 1 RETURNING client, key)
+    SELECT array_agg(client), array_agg(key) INTO v_clients, v_keys FROM died;
+    IF v_keys IS NOT NULL THEN PERFORM @.tell_clients(v_clients, v_keys); END IF;
+END $$;
+
+-- ---- for clients and workers ----
+
+CREATE FUNCTION @.terms() RETURNS TABLE (version int, payload_limit bigint) LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT s.version, s.payload_limit FROM @.setting s $$;
+
+CREATE FUNCTION @.reap() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE s @.setting; v_here int[]; v_dead record; v_count int := 0;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(@.lock_class(), 0) THEN RETURN 0; END IF;
+    SELECT * INTO s FROM @.setting;
+    IF s.server_started IS DISTINCT FROM pg_postmaster_start_time()
+        OR abs(extract(epoch FROM clock_timestamp() - s.reaped_at)) > 10 THEN
+        -- The server was away, or nobody has looked, or the clock was set: what the times say is worth nothing.
+        UPDATE @.setting SET server_started = pg_postmaster_start_time(), reaped_at = clock_timestamp(),
+            quiet_until = clock_timestamp() + restart_grace;
+        UPDATE @.worker SET seen_at = clock_timestamp(), lost_at = NULL WHERE state < 2;
+        RETURN 0;
+    END IF;
+    IF clock_timestamp() - s.reaped_at > interval '1 second' OR clock_timestamp() < s.reaped_at THEN
+        UPDATE @.setting SET reaped_at = clock_timestamp();
+    END IF;
+    IF s.quiet_until > clock_timestamp() AND s.quiet_until <= clock_timestamp() + s.restart_grace THEN RETURN 0; END IF;
+    v_here := @.sessions();
+    UPDATE @.worker SET lost_at = NULL WHERE state < 2 AND lost_at IS NOT NULL AND epoch = ANY (v_here);
+    UPDATE @.worker SET lost_at = clock_timestamp() WHERE state < 2 AND lost_at IS NULL AND epoch <> ALL (v_here);
+    FOR v_dead IN
+        UPDATE @.worker w SET state = 3,
+            why = CASE WHEN w.lost_at + s.session_grace <= clock_timestamp() THEN 'session' ELSE 'lease' END
+        WHERE w.state < 2 AND (w.lost_at + s.session_grace <= clock_timestamp() OR w.seen_at + w.lease < clock_timestamp())
+        RETURNING w.epoch, w.why
+    LOOP
+        PERFORM @.bury(v_dead.epoch, v_dead.why);
+        v_count := v_count + 1;
+    END LOOP;
+    IF abs(extract(epoch FROM clock_timestamp() - s.purged_at)) > 60 THEN
+        UPDATE @.setting SET purged_at = clock_timestamp();
+        PERFORM @.expire();
+    END IF;
+    RETURN v_count;
+END $$;
+
+-- Outcomes whose time is up lose what they hold; their keys are remembered for longer, so that none starts again.
+CREATE FUNCTION @.expire() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE @.call SET state = 3, answer = NULL WHERE key IN
+        (SELECT key FROM @.call WHERE state = 2 AND expires_at < now() LIMIT 10000 FOR UPDATE SKIP LOCKED);
+    DELETE FROM @.call WHERE key IN
+        (SELECT c.key FROM @.call c, @.setting s WHERE c.state = 3 AND c.expires_at + s.remember < now()
+        LIMIT 10000 FOR UPDATE OF c SKIP LOCKED);
+    DELETE FROM @.worker w WHERE w.state >= 2 AND w.seen_at < now() - interval '1 day'
+        AND NOT EXISTS (SELECT FROM @.call c WHERE c.epoch = w.epoch AND c.state = 2);
+END $$;
+
+CREATE FUNCTION @.figures() RETURNS TABLE (name text, value bigint) LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT 'queued', count(*) FROM @.call WHERE state = 0 AND due_at <= now()
+    UNION ALL SELECT 'delayed', count(*) FROM @.call WHERE state = 0 AND due_at > now()
+    UNION ALL SELECT 'running', count(*) FROM @.call WHERE state = 1
+    UNION ALL SELECT 'answered', count(*) FROM @.call WHERE state = 2 AND how = 'answer'
+    UNION ALL SELECT 'cancelled', count(*) FROM @.call WHERE state = 2 AND how = 'cancelled'
+    UNION ALL SELECT 'worker died', count(*) FROM @.call WHERE state = 2 AND how IN ('session', 'lease', 'left')
+    UNION ALL SELECT 'expired', count(*) FROM @.call WHERE state = 3
+    UNION ALL SELECT 'oldest', coalesce(extract(epoch FROM now() - min(due_at)), 0)::bigint
+        FROM @.call WHERE state = 0 AND due_at <= now()
+    UNION ALL SELECT 'limit', queue_limit FROM @.setting $$;
+
+CREATE FUNCTION @.workers() RETURNS TABLE (epoch int, host text, process int, slots int, running bigint, seen bigint,
+    state text) LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT w.epoch, w.host, w.process, w.slots, (SELECT count(*) FROM @.call c WHERE c.epoch = w.epoch AND c.state = 1),
+        extract(epoch FROM now() - w.seen_at)::bigint,
+        CASE w.state WHEN 0 THEN 'serves' WHEN 1 THEN 'drains' WHEN 2 THEN 'left' ELSE 'died: ' || w.why END
+    FROM @.worker w WHERE w.state < 2 OR w.seen_at > now() - interval '1 hour' ORDER BY w.epoch $$;
+
+-- ---- for clients ----
+
+-- Verdicts: 'taken', also if it was taken before; 'ended'; 'full'; 'other' call; 'expired'; 'large'.
+CREATE FUNCTION @.submit(p_client text, p_keys uuid[], p_functions text[], p_signatures text[], p_payloads bytea[],
+    p_priorities int[], p_delays bigint[], p_starts int[], p_keeps bigint[])
+    RETURNS TABLE (key uuid, verdict text) LANGUAGE plpgsql SECURITY DEFINER AS $$
+#variable_conflict use_column
+DECLARE s @.setting; v_room bigint; v_added bigint;
+BEGIN
+    SELECT * INTO s FROM @.setting;
+    IF s.queue_limit > 0 THEN
+        SELECT greatest(s.queue_limit - sum(l.queued), 0) INTO v_room FROM @.load l;
+    END IF;
+    WITH fresh AS (
+        SELECT g.* FROM unnest(p_keys, p_functions, p_signatures, p_payloads, p_priorities, p_delays, p_starts, p_keeps)
+            WITH ORDINALITY AS g(key, function, signature, payload, priority, delay, starts, keep, place)
+        WHERE length(g.payload) <= s.payload_limit AND NOT EXISTS (SELECT FROM @.call c WHERE c.key = g.key)
+        ORDER BY g.place LIMIT v_room),
+    added AS (
+        INSERT INTO @.call (key, function, signature, digest, payload, priority, due_at, starts, keep, client)
+        SELECT f.key, f.function, f.signature, sha256(f.payload), f.payload, f.priority,
+            now() + f.delay * interval '1 millisecond', greatest(f.starts, 1), f.keep * interval '1 second', p_client
+        FROM fresh f ORDER BY f.place
+        ON CONFLICT (key) DO NOTHING RETURNING 1)
+    SELECT count(*) INTO v_added FROM added;
+    IF v_added > 0 THEN
+        PERFORM @.count_queued(v_added);
+        PERFORM @.tell_workers();
+    END IF;
+    -- A client that has come back hears of its calls from now on.
+    UPDATE @.call c SET client = p_client WHERE c.key = ANY (p_keys) AND c.state < 2 AND c.client <> p_client;
+    RETURN QUERY SELECT g.key, CASE
+        WHEN c.key IS NULL AND length(g.payload) > s.payload_limit THEN 'large'
+        WHEN c.key IS NULL THEN 'full'
+        WHEN c.function <> g.function OR c.signature <> g.signature OR c.digest <> sha256(g.payload) THEN 'other'
+        WHEN c.state = 3 THEN 'expired'
+        WHEN c.state = 2 THEN 'ended'
+        ELSE 'taken' END
+    FROM unnest(p_keys, p_functions, p_signatures, p_payloads) AS g(key, function, signature, payload)
+        LEFT JOIN @.call c ON c.key = g.key;
+END $$;
+
+CREATE FUNCTION @.fetch(p_keys uuid[]) RETURNS TABLE (key uuid, state int, how text, answer bytea, host text, process int,
+    attempt int) LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT k.key, coalesce(c.state, -1)::int, coalesce(c.how, ''), c.answer, coalesce(w.host, ''),
+        coalesce(w.process, 0), coalesce(c.attempt, 0)
+    FROM unnest(p_keys) AS k(key) LEFT JOIN @.call c ON c.key = k.key LEFT JOIN @.worker w ON w.epoch = c.epoch
+    WHERE c.state IS NULL OR c.state >= 2 $$;
+
+CREATE FUNCTION @.cancel(p_keys uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE v_ended bigint; v_clients text[]; v_ended_keys uuid[]; v_epochs int[];
+BEGIN
+    WITH ended AS (UPDATE @.call SET state = 2, how = 'cancelled', payload = '', ended_at = now(), expires_at = now() + keep
+        WHERE key = ANY (p_keys) AND state = 0 RETURNING client, key)
+    SELECT count(*), array_agg(client), array_agg(key) INTO v_ended, v_clients, v_ended_keys FROM ended;
+    IF v_ended > 0 THEN
+        PERFORM @.count_queued(-v_ended);
+        PERFORM @.tell_clients(v_clients, v_ended_keys);
+    END IF;
+    WITH told AS (UPDATE @.call SET stop = true WHERE key = ANY (p_keys) AND state = 1 RETURNING epoch)
+    SELECT array_agg(DISTINCT epoch) INTO v_epochs FROM told;
+    PERFORM pg_notify('@_worker_' || e, '') FROM unnest(v_epochs) AS e;
+END $$;
+
+-- Those of the functions that no worker serves, and why.
+CREATE FUNCTION @.unserved(p_functions text[], p_signatures text[]) RETURNS TABLE (function text, why text)
+    LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT g.function, CASE
+        WHEN NOT EXISTS (SELECT FROM @.worker w WHERE w.state = 0) THEN 'no worker is there'
+        WHEN EXISTS (SELECT FROM @.worker w WHERE w.state = 0 AND g.function = ANY (w.functions))
+            THEN 'the workers that have a function of this name take other arguments, or return something else'
+        ELSE 'none of the workers has it' END
+    FROM unnest(p_functions, p_signatures) AS g(function, signature)
+    WHERE NOT EXISTS (SELECT FROM @.worker w, unnest(w.functions, w.signatures) AS o(function, signature)
+        WHERE w.state = 0 AND o.function = g.function AND o.signature = g.signature) $$;
+
+-- ---- for workers ----
+
+CREATE FUNCTION @.announce(p_host text, p_process int, p_slots int, p_lease bigint, p_functions text[],
+    p_signatures text[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE v_epoch int;
+BEGIN
+    INSERT INTO @.worker (host, process, slots, lease, functions, signatures)
+        VALUES (p_host, p_process, p_slots, p_lease * interval '1 millisecond', p_functions, p_signatures)
+        RETURNING epoch INTO v_epoch;
+    -- A shared lock: a session that the server still takes for alive does not keep its worker from coming back.
+    PERFORM pg_advisory_lock_shared(@.lock_class(), v_epoch);
+    RETURN v_epoch;
+END $$;
+
+-- A worker has lost its session and comes back. Returns whether it is still what it was.
+CREATE FUNCTION @.resume(p_epoch int) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE @.worker SET seen_at = clock_timestamp(), lost_at = NULL WHERE epoch = p_epoch AND state < 2;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM pg_advisory_lock_shared(@.lock_class(), p_epoch);
+    RETURN true;
+END $$;
+
+CREATE FUNCTION @.held(p_epoch int) RETURNS TABLE (key uuid, attempt int) LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT c.key, c.attempt FROM @.call c WHERE c.epoch = p_epoch AND c.state = 1 $$;
+
+-- One step of a worker: renews its lease, takes answers, and gives it calls. The kinds of rows: 'call', 'stop', 'fenced'.
+CREATE FUNCTION @.exchange(p_epoch int, p_keys uuid[], p_attempts int[], p_answers bytea[], p_want int)
+    RETURNS TABLE (kind text, key uuid, attempt int, function text, payload bytea)
+    LANGUAGE plpgsql SECURITY DEFINER AS $$
+#variable_conflict use_column
+DECLARE v_clients text[]; v_ended uuid[]; w @.worker; v_claimed uuid[];
+BEGIN
+    -- The row stays locked to the end: a worker is not declared dead in the middle of a step.
+    UPDATE @.worker SET seen_at = clock_timestamp() WHERE epoch = p_epoch AND state < 2 RETURNING * INTO w;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 'fenced', NULL::uuid, 0, ''::text, NULL::bytea;
+        RETURN;
+    END IF;
+    IF cardinality(p_keys) > 0 THEN
+        WITH ended AS (
+            UPDATE @.call c SET state = 2, how = 'answer', answer = g.answer, payload = '', ended_at = now(),
+                expires_at = now() + c.keep
+            FROM unnest(p_keys, p_attempts, p_answers) AS g(key, attempt, answer)
+            WHERE c.key = g.key AND c.state = 1 AND c.epoch = p_epoch AND c.attempt = g.attempt
+            RETURNING c.client, c.key)
+        SELECT array_agg(client), array_agg(key) INTO v_clients, v_ended FROM ended;
+        IF v_ended IS NOT NULL THEN PERFORM @.tell_clients(v_clients, v_ended); END IF;
+    END IF;
+    IF p_want > 0 AND w.state = 0 THEN
+        WITH next AS (
+            SELECT c.key FROM @.call c WHERE c.state = 0 AND c.due_at <= now()
+                AND (c.function, c.signature) IN (SELECT * FROM unnest(w.functions, w.signatures))
+            ORDER BY c.priority DESC, c.due_at, c.number LIMIT p_want FOR UPDATE SKIP LOCKED),
+        claimed AS (
+            UPDATE @.call c SET state = 1, epoch = p_epoch, attempt = c.attempt + 1, begun_at = now()
+            FROM next WHERE c.key = next.key RETURNING c.key)
+        SELECT array_agg(key) INTO v_claimed FROM claimed;
+        IF v_claimed IS NOT NULL THEN
+            PERFORM @.count_queued(-cardinality(v_claimed));
+            RETURN QUERY SELECT 'call', c.key, c.attempt, c.function, c.payload FROM @.call c
+                WHERE c.key = ANY (v_claimed) ORDER BY c.priority DESC, c.due_at, c.number;
+        END IF;
+    END IF;
+    RETURN QUERY SELECT 'stop', c.key, c.attempt, ''::text, NULL::bytea FROM @.call c
+        WHERE c.epoch = p_epoch AND c.state = 1 AND c.stop;
+END $$;
+
+-- Hands back calls that have not begun.
+CREATE FUNCTION @.release(p_epoch int, p_keys uuid[], p_attempts int[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE v_back bigint; v_clients text[]; v_keys uuid[];
+BEGIN
+    WITH back AS (UPDATE @.call c SET state = 0, epoch = NULL, attempt = c.attempt - 1
+        FROM unnest(p_keys, p_attempts) AS g(key, attempt)
+        WHERE c.key = g.key AND c.attempt = g.attempt AND c.epoch = p_epoch AND c.state = 1 AND NOT c.stop RETURNING 1)
+    SELECT count(*) INTO v_back FROM back;
+    PERFORM @.count_queued(v_back);
+    IF v_back > 0 THEN PERFORM @.tell_workers(); END IF;
+    WITH ended AS (UPDATE @.call c SET state = 2, how = 'cancelled', payload = '', ended_at = now(),
+            expires_at = now() + keep
+        FROM unnest(p_keys, p_attempts) AS g(key, attempt)
+        WHERE c.key = g.key AND c.attempt = g.attempt AND c.epoch = p_epoch AND c.state = 1 RETURNING c.client, c.key)
+    SELECT array_agg(client), array_agg(key) INTO v_clients, v_keys FROM ended;
+    IF v_keys IS NOT NULL THEN PERFORM @.tell_clients(v_clients, v_keys); END IF;
+    RETURN v_back;
+END $$;
+
+CREATE FUNCTION @.drain(p_epoch int) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    UPDATE @.worker SET state = 1 WHERE epoch = p_epoch AND state = 0 $$;
+
+CREATE FUNCTION @.leave(p_epoch int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE @.worker SET state = 2 WHERE epoch = p_epoch AND state < 2;
+    IF FOUND THEN PERFORM @.bury(p_epoch, 'left'); END IF;
+    PERFORM pg_advisory_unlock_shared(@.lock_class(), p_epoch);
+END $$;
+
+DO $$ DECLARE f regprocedure; BEGIN
+    FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = '@'
+    LOOP
+        EXECUTE 'ALTER FUNCTION ' || f || ' SET search_path = pg_catalog, pg_temp';
+        EXECUTE 'REVOKE ALL ON FUNCTION ' || f || ' FROM PUBLIC';
+    END LOOP;
+END $$;
+REVOKE ALL ON SCHEMA @ FROM PUBLIC;
+GRANT USAGE ON SCHEMA @ TO @_client, @_worker;
+GRANT EXECUTE ON FUNCTION @.terms(), @.reap(), @.figures(), @.workers() TO @_client, @_worker;
+GRANT EXECUTE ON FUNCTION @.submit(text, uuid[], text[], text[], bytea[], int[], bigint[], int[], bigint[]),
+    @.fetch(uuid[]), @.cancel(uuid[]), @.unserved(text[], text[]) TO @_client;
+GRANT EXECUTE ON FUNCTION @.announce(text, int, int, bigint, text[], text[]), @.resume(int), @.held(int),
+    @.exchange(int, uuid[], int[], bytea[], int), @.release(int, uuid[], int[]), @.drain(int), @.leave(int) TO @_worker;
+)sql";
+
+constexpr std::string_view both_roles = R"sql(
+DO $$ DECLARE r text; BEGIN
+    FOREACH r IN ARRAY ARRAY['@_client', '@_worker'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN EXECUTE 'CREATE ROLE ' || r || ' NOLOGIN'; END IF;
+    END LOOP;
+END $$;
+)sql";
+
+std::string with_name(std::string_view text, std::string_view name) {
+    std::string result;
+    for (const char c : text) {
+        if (c == '@')
+            result += name;
+        else
+            result += c;
+    }
+    return result;
+}
+
+} // namespace
+
+void expect_name(std::string_view name) {
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
+    const auto is_fine = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
+    if (name.empty() || name.size() > 40 || !is_letter(name.front()) ||
+        !std::all_of(name.begin(), name.end(), is_fine) || name.starts_with("pg_"))
+        throw std::invalid_argument(
+            "the name of a queue's schema has lower-case letters, digits and underscores, 40 at "
+            "most, begins with no digit and not with \"pg_\"");
+}
+
+std::string migration(int to, std::string_view name) {
+    MUSTER_ASSERT(to >= 1 && to <= version);
+    return with_name(to == 1 ? tables_1 : tables_2, name) + with_name("UPDATE @.setting SET version = ", name) +
+           std::to_string(to) + ";\n";
+}
+
+std::string functions(std::string_view name) { return with_name(all_functions, name); }
+
+std::string roles(std::string_view name) { return with_name(both_roles, name); }
+
+} // namespace muster::postgres::schema

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The tables and functions that a queue is in its database, as SQL. Private to muster::postgres.
+///
+///     for (const auto& statement : schema::migration(schema::version, quoted)) ...
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muster::postgres::schema {
+
+/// The version of the tables that this program makes and uses.
+inline constexpr int version = 2;
+
+/// *Errors*: std::invalid_argument for a name that is no plain one: lower-case letters, digits and underscores, 40 at
+/// most, not a digit first, nor "pg_" in front.
+void expect_name(std::string_view name);
+/// *Returns* the statements that bring tables of version `to - 1` to version `to`; version 1 makes them.
+[[nodiscard]] std::string migration(int to, std::string_view name);
+/// *Returns* the statements that make the functions anew, and say who may call them.
+[[nodiscard]] std::string functions(std::string_view name);
+/// *Returns* the statements that make the two roles, `name_client` and `name_worker`, where they are missing.
+[[nodiscard]] std::string roles(std::string_view name);
+
+} // namespace muster::postgres::schema

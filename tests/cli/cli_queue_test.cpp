@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+/// muster queue, on a server of its own where there is PostgreSQL.
+#include "support/cli_program.hpp"
+
+#include <filesystem>
+
+namespace {
+
+using namespace std::chrono_literals;
+using cli::program;
+
+bool has_queues() {
+    return std::filesystem::exists(std::filesystem::path(MUSTER_PROGRAM).parent_path() / "muster-queue");
+}
+
+/// *Returns* why there is no server here; empty if there is one.
+std::string why_not() {
+    if (!has_queues())
+        return "this muster was built without libpq";
+    program p({"queue", "demo", "--", "true"});
+    return p.wait() == 2 ? p.err : std::string();
+}
+
+std::string left_behind() {
+    std::string all;
+    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path()))
+        if (entry.path().filename().string().starts_with("muster-queue-"))
+            all += entry.path().string() + ' ';
+    return all;
+}
+
+} // namespace
+
+class muster_queue : public cli::muster_command {};
+
+TEST_F(muster_queue, refuses_a_password_on_its_command_line_and_says_where_it_belongs) {
+    if (!has_queues())
+        GTEST_SKIP() << "this muster was built without libpq";
+    program p({"queue", "--on", "postgresql://user:secret@host/database"});
+    EXPECT_EQ(p.wait(), 2);
+    EXPECT_NE(p.err.find("PGPASSFILE"), std::string::npos) << p.err;
+    EXPECT_EQ(p.err.find("secret"), std::string::npos) << p.err;
+    program without({"queue"});
+    EXPECT_EQ(without.wait(), 2);
+    EXPECT_NE(without.err.find("--on"), std::string::npos) << without.err;
+    program nowhere({"queue", "--on", "host=/nonexistent dbname=x"});
+    EXPECT_EQ(nowhere.wait(), 1);
+    EXPECT_NE(nowhere.err.find("can't be reached"), std::string::npos) << nowhere.err;
+}
+
+TEST_F(muster_queue, makes_one_to_try_that_is_gone_afterwards) {
+    if (const auto problem = why_not(); !problem.empty())
+        GTEST_SKIP() << problem;
+    const std::string script =
+        "\"$0\" queue && \"$0\" queue init --on \"$MUSTER_QUEUE\" --schema two --queue-limit 7 && "
+        "\"$0\" queue --schema two && echo ${MUSTER_QUEUE%% *}; exit 5";
+    program p({"queue", "demo", "--", "sh", "-c", script, MUSTER_PROGRAM});
+    EXPECT_EQ(p.wait(), 5) << p.err;
+    EXPECT_NE(p.out.find("queued     0\n"), std::string::npos) << p.out << p.err;
+    EXPECT_NE(p.out.find("queued     0 of 7 at most\n"), std::string::npos) << p.out << p.err;
+    EXPECT_NE(p.out.find("two_client"), std::string::npos) << p.out;
+    const auto folder = p.out.substr(p.out.find("host=/") + 5, p.out.rfind('\n') - p.out.find("host=/") - 5);
+    EXPECT_FALSE(std::filesystem::exists(folder)) << folder << left_behind();
+}

@@ -1,0 +1,820 @@
+// SPDX-License-Identifier: MIT
+/// muster::postgres against a server of this program's own. Workers are tasks in this process where that will do, and
+/// this program itself, started as `postgres_test --worker`, where they are to be killed. Every start of a call is
+/// counted at its worker.
+#include <muster/gather.hpp>
+#include <muster/map.hpp>
+#include <muster/postgres.hpp>
+#include <muster/postgres/init.hpp>
+#include <muster/run.hpp>
+#include <muster/sleep.hpp>
+#include <muster/task_handle.hpp>
+
+#include "postgres/private_server.hpp"
+#include "postgres/schema.hpp"
+#include "support/cutting_proxy.hpp"
+#include "support/own_resources.hpp"
+#include "support/soak.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <libpq-fe.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <numeric>
+
+using namespace std::chrono_literals;
+using muster::task;
+namespace postgres = muster::postgres;
+using postgres::call_key;
+using postgres::submission;
+
+namespace {
+
+class price_error : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+const muster::remote_exception<price_error> price_errors("price_error");
+
+// What processes of a worker's pool make.
+const muster::remote_function add(
+    "add", +[](int a, int b) { return a + b; });
+const muster::remote_function refuse(
+    "refuse", +[](const std::string& why) { throw price_error(why); });
+const muster::remote_function crash(
+    "crash", +[] { std::abort(); });
+// What workers of these tests serve on their loops: `note` answers with twice its argument, `hang` only ends by being
+// cancelled.
+const muster::remote_function note(
+    "note", +[](int n) { return 2 * n; });
+const muster::remote_function hang(
+    "hang", +[](int n) { return n; });
+const muster::remote_function nobodys(
+    "nobodys", +[](int n) { return n; });
+const muster::remote_function measure(
+    "measure", +[](const std::string& text) { return text.size(); });
+
+std::unique_ptr<postgres::private_server> server;
+/// The arguments with which calls were started by workers in this process, in their order.
+std::vector<int> started;
+
+/// The workers of other processes write a line for each start.
+void write_line(const std::string& file, int n) {
+    const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    const auto line = std::to_string(n) + "\n";
+    if (fd < 0 || ::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+        std::abort();
+    ::close(fd);
+}
+
+void count_start(const std::string& file, int n) {
+    if (file.empty())
+        started.push_back(n);
+    else
+        write_line(file, n);
+}
+
+std::map<std::string, postgres::handler> handlers(const std::string& file = {}) {
+    std::map<std::string, postgres::handler> all;
+    all["note"] = [file](nlohmann::json arguments) -> task<nlohmann::json> {
+        const int n = arguments.at(0).get<int>();
+        count_start(file, n);
+        co_await muster::sleep_for(1ms);
+        co_return 2 * n;
+    };
+    all["hang"] = [file](nlohmann::json arguments) -> task<nlohmann::json> {
+        count_start(file, arguments.at(0).get<int>());
+        co_await muster::sleep_for(1h);
+        co_return 0;
+    };
+    all["measure"] = [](nlohmann::json arguments) -> task<nlohmann::json> {
+        co_return arguments.at(0).get<std::string>().size();
+    };
+    return all;
+}
+
+task<> until(std::function<bool()> reached) {
+    for (int i = 0; i != 6000 && !reached(); ++i)
+        co_await muster::sleep_for(5ms);
+    EXPECT_TRUE(reached()) << "the condition is not reached in 30 s";
+}
+
+task<> end_of(muster::task_handle<void> handle) { co_await handle; }
+
+task<> stop(muster::task_handle<void> worker) {
+    worker.cancel();
+    auto ending = end_of(worker);
+    auto ended = co_await muster::as_outcome(std::move(ending));
+    EXPECT_TRUE(ended.was_cancelled());
+}
+
+/// A worker in another process.
+class worker_process {
+public:
+    worker_process(const std::string& schema, const std::string& file, int slots = 4) {
+        std::vector<std::string> words{
+            "postgres_test", "--worker", server->address(), schema, file, std::to_string(slots)};
+        std::vector<char*> pointers;
+        for (auto& w : words)
+            pointers.push_back(w.data());
+        pointers.push_back(nullptr);
+        EXPECT_EQ(::posix_spawn(&process_, "/proc/self/exe", nullptr, nullptr, pointers.data(), environ), 0);
+    }
+    ~worker_process() {
+        if (process_ > 0)
+            end(SIGKILL);
+    }
+    worker_process(const worker_process&) = delete;
+    worker_process& operator=(const worker_process&) = delete;
+    void signal(int number) const { ::kill(process_, number); }
+    int end(int number) {
+        int status = 0;
+        ::kill(process_, number);
+        ::waitpid(process_, &status, 0);
+        process_ = -1;
+        return status;
+    }
+    [[nodiscard]] int process() const { return process_; }
+
+private:
+    pid_t process_ = -1;
+};
+
+class a_queue : public ::testing::Test {
+protected:
+    void SetUp() override {
+        if (const auto problem = postgres::private_server::why_not(); !problem.empty())
+            GTEST_SKIP() << problem;
+        if (!server)
+            server = std::make_unique<postgres::private_server>();
+        static int made = 0;
+        schema_ = "q" + std::to_string(++made);
+        started.clear();
+        postgres::queue_settings settings;
+        settings.session_grace = 200ms;
+        settings.restart_grace = 2s;
+        muster::run(postgres::init(server->address(), schema_, settings));
+    }
+    void TearDown() override {
+        for (const auto& file : files_)
+            std::filesystem::remove(file);
+    }
+
+    [[nodiscard]] postgres::executor_options client() const {
+        auto options = postgres::executor_options(server->address()).schema(schema_).look_every(50ms);
+        return options.on_unserved([](const std::string&, const std::string&) {});
+    }
+    [[nodiscard]] postgres::worker_options worker(std::size_t slots = 4) const {
+        return postgres::worker_options(server->address()).schema(schema_).slots(slots).look_every(50ms).lease(5s);
+    }
+    muster::task_handle<void> start_worker(std::size_t slots = 4) {
+        return muster::create_task(postgres::serve(worker(slots), handlers()), "worker");
+    }
+    std::string new_file() {
+        files_.push_back(server->folder() + "/starts." + schema_ + "." + std::to_string(files_.size()));
+        return files_.back();
+    }
+    static std::vector<int> lines_of(const std::string& file) {
+        std::vector<int> all;
+        std::ifstream in(file);
+        for (int n = 0; in >> n;)
+            all.push_back(n);
+        return all;
+    }
+    /// The first value of an answer; the error's SQLSTATE if there is one.
+    static std::string sql(const std::string& text, const std::string& role = "postgres") {
+        PGconn* const connection = ::PQconnectdb(server->address(role).c_str());
+        PGresult* const result = ::PQexec(connection, text.c_str());
+        const char* const state = ::PQresultErrorField(result, PG_DIAG_SQLSTATE);
+        std::string answer;
+        if (state != nullptr)
+            answer = state;
+        else if (::PQntuples(result) != 0)
+            answer = ::PQgetvalue(result, 0, 0);
+        ::PQclear(result);
+        ::PQfinish(connection);
+        return answer;
+    }
+    [[nodiscard]] std::string in_schema(std::string text) const {
+        for (auto at = text.find('@'); at != std::string::npos; at = text.find('@'))
+            text.replace(at, 1, schema_);
+        return text;
+    }
+
+    std::string schema_;
+    std::vector<std::string> files_;
+};
+
+} // namespace
+
+// ---- without a server ----
+
+TEST(a_call_key, is_read_as_it_is_written) {
+    const auto key = call_key::make();
+    EXPECT_EQ(call_key(key.text()), key);
+    EXPECT_EQ(key.text()[14], '7');
+    EXPECT_NE(call_key::make(), key);
+    EXPECT_EQ(call_key("0192F0C17A3E7B1C9D533F1D2A9C55E0").text(), "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55e0");
+    EXPECT_EQ(key.numbered(255).text().substr(24), "0000000000ff");
+    for (const char* wrong :
+        {"", "0192f0c1", "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55e00", "0192f0c1-7a3e-7b1c-9d53-3f1d2a9c55eg"})
+        EXPECT_THROW(call_key{wrong}, std::invalid_argument) << wrong;
+    EXPECT_THROW(static_cast<void>(key.numbered(std::uint64_t{1} << 48)), std::invalid_argument);
+}
+
+TEST(an_address, with_a_password_is_known_as_one) {
+    EXPECT_TRUE(postgres::has_password("postgresql://user:secret@host/database"));
+    EXPECT_TRUE(postgres::has_password("host=x password=secret"));
+    EXPECT_FALSE(postgres::has_password("postgresql://user@host/database?sslmode=verify-full"));
+    EXPECT_THROW(postgres::executor_options("postgres:/x=y"), std::invalid_argument);
+    EXPECT_THROW(postgres::worker_options(""), std::invalid_argument);
+    EXPECT_THROW(postgres::worker_options("dbname=x").look_every(6s), std::invalid_argument);
+    EXPECT_THROW(postgres::worker_options("dbname=x").lease(1ms), std::invalid_argument);
+    for (const char* wrong : {"", "a b", "1a", "pg_x", "A", "x;y"})
+        EXPECT_THROW(postgres::executor_options("dbname=x").schema(wrong), std::invalid_argument) << wrong;
+}
+
+TEST(a_call, fails_when_no_database_is_there_in_time) {
+    const auto calling = []() -> task<> {
+        postgres::executor queue(postgres::executor_options("host=/nonexistent dbname=x").reconnect_limit(1ms));
+        auto call = muster::run_in_executor(queue, add(1, 2)).as_task();
+        auto called = co_await muster::as_outcome(std::move(call));
+        EXPECT_TRUE(called.failed_with<postgres::unreachable_error>());
+    };
+    muster::run(calling());
+}
+
+// ---- what a call gives ----
+
+TEST_F(a_queue, gives_values_and_typed_errors_and_deaths_of_processes) {
+    const auto children = own_resources::children();
+    const auto body = [&]() -> task<> {
+        auto options = worker(2).functions({"add", "refuse", "crash"});
+        auto serving = muster::create_task(postgres::serve(options), "worker");
+        postgres::executor queue(client());
+        auto sum = co_await muster::run_in_executor(queue, add(2, 40));
+        EXPECT_EQ(sum, 42);
+        auto refusing = muster::run_in_executor(queue, refuse("too dear")).as_task();
+        auto refused = co_await muster::as_outcome(std::move(refusing));
+        EXPECT_TRUE(refused.failed_with<price_error>());
+        auto crashing = muster::run_in_executor(queue, crash()).as_task();
+        auto crashed = co_await muster::as_outcome(std::move(crashing));
+        EXPECT_TRUE(crashed.failed_with<muster::worker_died_error>());
+        if (crashed.failed_with<muster::worker_died_error>()) {
+            EXPECT_EQ(muster::get_if<muster::worker_died_error>(crashed.error())->signal(), SIGABRT);
+        }
+        auto handle = muster::start_in_executor(queue, add(1, 1));
+        auto two = co_await handle;
+        EXPECT_EQ(two, 2);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+    EXPECT_EQ(own_resources::children(), children);
+}
+
+TEST_F(a_queue, is_mapped_over_as_a_pool_is) {
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker(20);
+        postgres::executor queue(client().window(50));
+        std::vector<int> numbers(200);
+        std::iota(numbers.begin(), numbers.end(), 0);
+        const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
+        auto outcomes = co_await muster::map(numbers, call).limit(100).settle();
+        EXPECT_EQ(outcomes.succeeded(), 200u);
+        for (int n = 0; n != 200; ++n)
+            EXPECT_EQ(outcomes[static_cast<std::size_t>(n)].value(), 2 * n);
+        std::sort(started.begin(), started.end());
+        EXPECT_EQ(started, numbers);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, takes_no_call_that_is_larger_than_its_limit) {
+    sql(in_schema("UPDATE @.setting SET payload_limit = 1000"));
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker();
+        postgres::executor queue(client());
+        auto large = muster::run_in_executor(queue, measure(std::string(1000, 'x'))).as_task();
+        auto refused = co_await muster::as_outcome(std::move(large));
+        EXPECT_TRUE(refused.failed_with<muster::wire_error>());
+        auto size = co_await muster::run_in_executor(queue, measure(std::string(900, 'x')));
+        EXPECT_EQ(size, 900u);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+// ---- keys ----
+
+TEST_F(a_queue, starts_a_key_once_and_keeps_its_one_outcome) {
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker();
+        const auto key = call_key::make();
+        for (int i = 0; i != 3; ++i) {
+            postgres::executor queue(client());
+            auto twice = co_await muster::run_in_executor(queue, submission(note(21)).key(key));
+            EXPECT_EQ(twice, 42);
+        }
+        EXPECT_EQ(started, std::vector<int>{21});
+        postgres::executor queue(client());
+        auto other = muster::run_in_executor(queue, submission(note(22)).key(key)).as_task();
+        auto refused = co_await muster::as_outcome(std::move(other));
+        EXPECT_TRUE(refused.failed_with<postgres::key_in_use_error>());
+        EXPECT_EQ(started.size(), 1u);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, gives_a_client_that_comes_back_its_outcomes) {
+    const auto body = [&]() -> task<> {
+        const auto run = call_key::make();
+        std::vector<int> numbers(60);
+        std::iota(numbers.begin(), numbers.end(), 0);
+        const auto all = [&](postgres::executor& queue) {
+            const auto call = [&](int n) {
+                return muster::run_in_executor(
+                    queue, submission(note(n)).key(run.numbered(static_cast<std::uint64_t>(n))))
+                    .as_task();
+            };
+            return muster::map(numbers, call).settle();
+        };
+        auto serving = start_worker(2);
+        postgres::executor first(client());
+        const auto halves = [&]() -> task<> {
+            auto outcomes = co_await all(first);
+            EXPECT_EQ(outcomes.failed(), 0u);
+        };
+        auto half = muster::create_task(halves(), "first client");
+        co_await until([] { return started.size() > 10; });
+        first.stop(); // nothing is said to the queue
+        auto ending = end_of(half);
+        static_cast<void>(co_await muster::as_outcome(std::move(ending)));
+        postgres::executor second(client());
+        auto outcomes = co_await all(second);
+        EXPECT_EQ(outcomes.succeeded(), 60u);
+        std::sort(started.begin(), started.end());
+        EXPECT_EQ(started, numbers);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, says_that_an_outcome_has_expired_and_starts_nothing) {
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker();
+        const auto key = call_key::make();
+        postgres::executor queue(client());
+        static_cast<void>(co_await muster::run_in_executor(queue, submission(note(1)).key(key).keep(1s)));
+        sql(in_schema("UPDATE @.call SET expires_at = now() - interval '1 second'; SELECT @.expire()"));
+        auto calling = muster::run_in_executor(queue, submission(note(1)).key(key)).as_task();
+        auto called = co_await muster::as_outcome(std::move(calling));
+        EXPECT_TRUE(called.failed_with<postgres::outcome_expired_error>());
+        EXPECT_EQ(started.size(), 1u);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+// ---- what waits ----
+
+TEST_F(a_queue, never_starts_a_call_that_was_cancelled_while_it_waited) {
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client());
+        auto handle = muster::start_in_executor(queue, note(1));
+        co_await until([&] { return sql(in_schema("SELECT count(*) FROM @.call WHERE state = 0")) == "1"; });
+        handle.cancel();
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(handle);
+        auto waited = co_await muster::as_outcome(std::move(waiting));
+        EXPECT_TRUE(waited.was_cancelled());
+        EXPECT_EQ(sql(in_schema("SELECT how FROM @.call")), "cancelled");
+        EXPECT_EQ(sql(in_schema("SELECT sum(queued) FROM @.load")), "0");
+        auto serving = start_worker();
+        static_cast<void>(co_await muster::run_in_executor(queue, note(2)));
+        EXPECT_EQ(started, std::vector<int>{2});
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, has_a_worker_end_a_call_that_is_cancelled_while_it_runs) {
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker();
+        postgres::executor queue(client());
+        auto handle = muster::start_in_executor(queue, hang(1));
+        co_await until([] { return started.size() == 1; });
+        handle.cancel();
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(handle);
+        auto waited = co_await muster::as_outcome(std::move(waiting));
+        EXPECT_TRUE(waited.was_cancelled());
+        EXPECT_EQ(sql(in_schema("SELECT state FROM @.call")), "2");
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, refuses_a_call_when_it_is_full) {
+    sql(in_schema("UPDATE @.setting SET queue_limit = 10"));
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client());
+        std::vector<int> numbers(15);
+        const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
+        const auto settling = [&]() -> task<> {
+            auto outcomes = co_await muster::map(numbers, call).settle();
+            std::size_t refused = 0;
+            for (const auto& failure : outcomes.failures_of<muster::queue_full>()) {
+                static_cast<void>(failure);
+                ++refused;
+            }
+            EXPECT_EQ(refused, 5u);
+            EXPECT_EQ(outcomes.succeeded(), 10u);
+        };
+        auto settled = muster::create_task(settling(), "calls");
+        co_await until([&] { return queue.submitted() == 10 && queue.waiting() == 0; });
+        auto serving = start_worker();
+        auto ending = end_of(settled);
+        co_await std::move(ending);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, has_no_more_calls_of_a_client_than_its_window) {
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client().window(3));
+        std::vector<muster::task_handle<int>> handles;
+        for (int n = 0; n != 10; ++n)
+            handles.push_back(muster::start_in_executor(queue, note(n)));
+        co_await until([&] { return sql(in_schema("SELECT count(*) FROM @.call")) == "3"; });
+        EXPECT_EQ(queue.waiting(), 7u);
+        auto serving = start_worker();
+        for (auto& h : handles)
+            static_cast<void>(co_await h);
+        EXPECT_EQ(started.size(), 10u);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, begins_calls_of_a_higher_priority_first_and_delayed_ones_later) {
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client());
+        std::vector<muster::task_handle<int>> handles;
+        handles.push_back(muster::start_in_executor(queue, submission(note(9)).priority(9).delay(300ms)));
+        for (const int n : {1, 5, 3, 5})
+            handles.push_back(muster::start_in_executor(queue, submission(note(n)).priority(n)));
+        co_await until([&] { return sql(in_schema("SELECT count(*) FROM @.call WHERE state = 0")) == "5"; });
+        sql(in_schema("UPDATE @.call SET due_at = now() + interval '1 hour' WHERE priority = 9"));
+        auto serving = start_worker(1);
+        co_await until([] { return started.size() == 4; });
+        EXPECT_EQ(started, (std::vector<int>{5, 5, 3, 1}));
+        sql(in_schema("UPDATE @.call SET due_at = now() WHERE priority = 9"));
+        for (auto& h : handles)
+            static_cast<void>(co_await h);
+        EXPECT_EQ(started.back(), 9);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, tells_of_a_function_that_no_worker_serves) {
+    std::mutex lock;
+    std::vector<std::string> told;
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker();
+        postgres::executor queue(client().on_unserved([&](const std::string& function, const std::string& why) {
+            const std::lock_guard own(lock);
+            told.push_back(function + ": " + why);
+        }));
+        static_cast<void>(co_await muster::run_in_executor(queue, note(1)));
+        auto handle = muster::start_in_executor(queue, nobodys(1));
+        co_await until([&] {
+            const std::lock_guard own(lock);
+            return !told.empty();
+        });
+        handle.cancel();
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(handle);
+        static_cast<void>(co_await muster::as_outcome(std::move(waiting)));
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+    EXPECT_EQ(told, std::vector<std::string>{"nobodys: none of the workers has it"});
+}
+
+// ---- workers that leave and die ----
+
+TEST_F(a_queue, gets_back_what_a_leaving_worker_has_not_begun) {
+    const auto body = [&]() -> task<> {
+        auto leaving =
+            muster::create_task(postgres::serve(worker(1).ahead(5).drain_limit(200ms), handlers()), "leaving");
+        postgres::executor queue(client());
+        auto hanging = muster::start_in_executor(queue, hang(0));
+        co_await until([] { return started.size() == 1; });
+        std::vector<muster::task_handle<int>> handles;
+        for (int n = 1; n != 6; ++n)
+            handles.push_back(muster::start_in_executor(queue, note(n)));
+        co_await until([&] { return sql(in_schema("SELECT count(*) FROM @.call WHERE state = 1")) == "6"; });
+        auto stopping = stop(leaving);
+        co_await std::move(stopping);
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(hanging);
+        auto waited = co_await muster::as_outcome(std::move(waiting));
+        EXPECT_TRUE(waited.failed_with<postgres::worker_died_error>());
+        if (waited.failed_with<postgres::worker_died_error>()) {
+            EXPECT_EQ(muster::get_if<postgres::worker_died_error>(waited.error())->how(),
+                postgres::worker_died_error::sign::left);
+        }
+        EXPECT_EQ(started, std::vector<int>{0});
+        auto serving = start_worker();
+        for (auto& h : handles)
+            static_cast<void>(co_await h);
+        EXPECT_EQ(started.size(), 6u);
+        EXPECT_EQ(sql(in_schema("SELECT max(attempt) FROM @.call")), "1");
+        auto stopping_too = stop(serving);
+        co_await std::move(stopping_too);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, ends_the_calls_of_a_killed_worker_by_its_session) {
+    const auto file = new_file();
+    worker_process first(schema_, file);
+    const int process = first.process();
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client());
+        auto once = muster::start_in_executor(queue, hang(1));
+        auto thrice = muster::start_in_executor(queue, submission(hang(2)).starts(2));
+        co_await until([&] { return lines_of(file).size() == 2; });
+        first.end(SIGKILL);
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(once);
+        auto waited = co_await muster::as_outcome(std::move(waiting));
+        EXPECT_TRUE(waited.failed_with<postgres::worker_died_error>());
+        if (waited.failed_with<postgres::worker_died_error>()) {
+            const auto* e = muster::get_if<postgres::worker_died_error>(waited.error());
+            EXPECT_EQ(e->how(), postgres::worker_died_error::sign::session);
+            EXPECT_EQ(e->process(), process);
+            EXPECT_FALSE(e->host().empty());
+        }
+        // The other may start once more, and ends with its second worker: what kills each worker does not go on for
+        // ever.
+        worker_process second(schema_, file);
+        co_await until([&] { return lines_of(file).size() == 3; });
+        EXPECT_FALSE(thrice.done());
+        second.end(SIGKILL);
+        auto waiting_again = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(thrice);
+        auto waited_again = co_await muster::as_outcome(std::move(waiting_again));
+        EXPECT_TRUE(waited_again.failed_with<postgres::worker_died_error>());
+        EXPECT_EQ(lines_of(file).size(), 3u);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, takes_no_answer_of_a_worker_that_slept_past_its_lease) {
+    const auto file = new_file();
+    worker_process sleeper(schema_, file);
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client());
+        auto handle = muster::start_in_executor(queue, hang(1));
+        co_await until([&] { return lines_of(file).size() == 1; });
+        sql(in_schema("UPDATE @.worker SET lease = interval '500 milliseconds'"));
+        sleeper.signal(SIGSTOP);
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(handle);
+        auto waited = co_await muster::as_outcome(std::move(waiting));
+        EXPECT_TRUE(waited.failed_with<postgres::worker_died_error>());
+        if (waited.failed_with<postgres::worker_died_error>()) {
+            EXPECT_EQ(muster::get_if<postgres::worker_died_error>(waited.error())->how(),
+                postgres::worker_died_error::sign::lease);
+        }
+        sleeper.signal(SIGCONT);
+        // It learns that it was taken for dead, and serves anew, as another worker.
+        auto twice = co_await muster::run_in_executor(queue, note(4));
+        EXPECT_EQ(twice, 8);
+        EXPECT_EQ(sql(in_schema("SELECT count(*) FROM @.worker")), "2");
+        EXPECT_EQ(sql(in_schema("SELECT how FROM @.call WHERE function = 'hang'")), "lease");
+    };
+    muster::run(body());
+    const int status = sleeper.end(SIGTERM);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+// ---- who may do what, and where ----
+
+TEST_F(a_queue, lets_no_client_claim_and_no_worker_submit) {
+    sql(in_schema("CREATE ROLE @_c LOGIN; GRANT @_client TO @_c; CREATE ROLE @_w LOGIN; GRANT @_worker TO @_w"));
+    const auto c = in_schema("@_c");
+    const auto w = in_schema("@_w");
+    const std::string denied = "42501";
+    EXPECT_EQ(sql(in_schema("SELECT @.announce('h', 1, 1, 1000, '{}', '{}')"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.exchange(1, '{}', '{}', '{}', 1)"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.release(1, '{}', '{}')"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.submit('x', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"), w), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.cancel('{}')"), w), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.fetch('{}')"), w), denied);
+    for (const auto& role : {c, w}) {
+        EXPECT_EQ(sql(in_schema("SELECT * FROM @.call"), role), denied);
+        EXPECT_EQ(sql(in_schema("SELECT @.bury(1, 'x')"), role), denied);
+        EXPECT_EQ(sql(in_schema("SELECT @.expire()"), role), denied);
+        EXPECT_EQ(sql(in_schema("UPDATE @.setting SET queue_limit = 1"), role), denied);
+    }
+    const auto body = [&]() -> task<> {
+        auto as_worker = postgres::worker_options(server->address(w)).schema(schema_).slots(2).look_every(50ms);
+        auto serving = muster::create_task(postgres::serve(as_worker, handlers()), "worker");
+        postgres::executor queue(postgres::executor_options(server->address(c)).schema(schema_));
+        auto twice = co_await muster::run_in_executor(queue, note(3));
+        EXPECT_EQ(twice, 6);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+        postgres::executor wrong(postgres::executor_options(server->address(w)).schema(schema_));
+        auto calling = muster::run_in_executor(wrong, note(3)).as_task();
+        auto called = co_await muster::as_outcome(std::move(calling));
+        EXPECT_TRUE(called.failed_with<postgres::database_error>());
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, knows_nothing_of_another_in_the_same_database) {
+    muster::run(postgres::init(server->address(), "elsewhere"));
+    const auto body = [&]() -> task<> {
+        auto serving = start_worker();
+        const auto key = call_key::make();
+        postgres::executor here(client());
+        postgres::executor there(client().schema("elsewhere"));
+        auto handle = muster::start_in_executor(there, submission(note(2)).key(key));
+        auto twice = co_await muster::run_in_executor(here, submission(note(1)).key(key));
+        EXPECT_EQ(twice, 2);
+        co_await until([&] { return sql("SELECT count(*) FROM elsewhere.call WHERE state = 0") == "1"; });
+        EXPECT_EQ(started, std::vector<int>{1});
+        auto status = co_await postgres::status(server->address(), "elsewhere");
+        EXPECT_EQ(status.queued, 1u);
+        EXPECT_TRUE(status.workers.empty());
+        there.stop();
+        auto waiting = [](muster::task_handle<int> h) -> task<> { static_cast<void>(co_await h); }(handle);
+        static_cast<void>(co_await muster::as_outcome(std::move(waiting)));
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, has_its_tables_brought_up_to_date_and_refuses_those_of_another_version) {
+    // A schema that is something else's is left alone.
+    sql("CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 7'");
+    EXPECT_THROW(muster::run(postgres::init(server->address(), "public")), postgres::queue_error);
+    EXPECT_EQ(sql("SELECT public.mine()"), "7");
+    sql("CREATE SCHEMA old; " + postgres::schema::roles("old") + postgres::schema::migration(1, "old"));
+    EXPECT_EQ(sql("SELECT version FROM old.setting"), "1");
+    muster::run(postgres::init(server->address(), "old"));
+    muster::run(postgres::init(server->address(), "old"));
+    EXPECT_EQ(sql("SELECT version FROM old.setting"), std::to_string(postgres::schema::version));
+    EXPECT_EQ(sql("SELECT count(reaped_at) FROM old.setting"), "1");
+    sql("UPDATE old.setting SET version = 99");
+    EXPECT_THROW(muster::run(postgres::init(server->address(), "old")), postgres::queue_error);
+    const auto body = [&]() -> task<> {
+        for (const char* schema : {"old", "nothing"}) {
+            postgres::executor queue(client().schema(schema));
+            auto calling = muster::run_in_executor(queue, note(1)).as_task();
+            auto called = co_await muster::as_outcome(std::move(calling));
+            EXPECT_TRUE(called.failed_with<postgres::unreachable_error>()) << schema;
+        }
+    };
+    muster::run(body());
+}
+
+// ---- chaos: every call is accounted for, and none is started twice ----
+
+namespace {
+
+struct tally {
+    std::size_t values = 0;
+    std::size_t died = 0;
+    std::size_t other = 0;
+};
+
+tally count(const muster::outcomes<int>& outcomes) {
+    tally t;
+    for (std::size_t i = 0; i != outcomes.size(); ++i) {
+        if (outcomes[i].succeeded()) {
+            EXPECT_EQ(outcomes[i].value(), 2 * static_cast<int>(i));
+            ++t.values;
+        } else if (outcomes[i].failed_with<postgres::worker_died_error>()) {
+            ++t.died;
+        } else {
+            ++t.other;
+            ADD_FAILURE() << i << ": " << (outcomes[i].failed() ? muster::describe(outcomes[i].error()) : "cancelled");
+        }
+    }
+    return t;
+}
+
+void expect_no_second_start(std::vector<int> starts) {
+    std::sort(starts.begin(), starts.end());
+    EXPECT_EQ(std::adjacent_find(starts.begin(), starts.end()), starts.end()) << "a call was started twice";
+}
+
+} // namespace
+
+/// Thousands of calls, and as many more disasters: MUSTER_QUEUE_CALLS=5000 build/release/bin/postgres_test
+/// --gtest_filter='*accounts_for*'.
+TEST_F(a_queue, accounts_for_every_call_when_workers_and_the_server_are_killed) {
+    const auto file = new_file();
+    const int calls = static_cast<int>(soak::from_environment("MUSTER_QUEUE_CALLS", 400));
+    const int disasters = std::max(2, calls / 200);
+    const auto body = [&]() -> task<> {
+        auto first = std::make_unique<worker_process>(schema_, file, 8);
+        worker_process second(schema_, file, 8);
+        postgres::executor queue(client().window(60));
+        std::vector<int> numbers(static_cast<std::size_t>(calls));
+        std::iota(numbers.begin(), numbers.end(), 0);
+        const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
+        tally all;
+        const auto settling = [&]() -> task<> {
+            auto outcomes = co_await muster::map(numbers, call).settle();
+            all = count(outcomes);
+        };
+        auto settled = muster::create_task(settling(), "calls");
+        for (int i = 0; i != disasters; ++i) {
+            const auto begun = static_cast<std::size_t>((i + 1) * calls / (disasters + 2));
+            co_await until([&] { return lines_of(file).size() > begun || settled.done(); });
+            if (i % 2 == 0) {
+                first->end(SIGKILL);
+                first = std::make_unique<worker_process>(schema_, file, 8);
+            } else {
+                server->kill();
+                server->start();
+            }
+        }
+        auto ending = end_of(settled);
+        co_await std::move(ending);
+        EXPECT_EQ(all.values + all.died, numbers.size());
+        EXPECT_GE(lines_of(file).size(), all.values);
+        expect_no_second_start(lines_of(file));
+        RecordProperty("died", static_cast<int>(all.died));
+    };
+    muster::run(body());
+}
+
+TEST_F(a_queue, accounts_for_every_call_when_connections_are_cut_at_any_byte) {
+    const int calls = static_cast<int>(soak::from_environment("MUSTER_QUEUE_CALLS", 300));
+    const auto body = [&]() -> task<> {
+        const auto socket = server->folder() + "/.s.PGSQL.5432";
+        const cutting_proxy of_client(socket, 3000, calls > 1000 ? 1.1 : 1.6);
+        const cutting_proxy of_worker(socket, 4000, calls > 1000 ? 1.1 : 1.6);
+        const auto address = [](const cutting_proxy& p) {
+            return "host=" + p.folder() + " dbname=postgres user=postgres";
+        };
+        auto served = postgres::worker_options(address(of_worker)).schema(schema_).slots(8).look_every(50ms).lease(5s);
+        auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
+        auto options = postgres::executor_options(address(of_client)).schema(schema_).look_every(50ms).window(40);
+        postgres::executor queue(options.on_unserved([](const std::string&, const std::string&) {}));
+        std::vector<int> numbers(static_cast<std::size_t>(calls));
+        std::iota(numbers.begin(), numbers.end(), 0);
+        const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
+        auto outcomes = co_await muster::map(numbers, call).settle();
+        const auto all = count(outcomes);
+        EXPECT_EQ(all.values + all.died, numbers.size());
+        EXPECT_GT(of_client.cuts() + of_worker.cuts(), 3u);
+        expect_no_second_start(started);
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
+int main(int argc, char** argv) {
+    muster::process_pool::serve_if_worker();
+    if (argc == 6 && std::strcmp(argv[1], "--worker") == 0) {
+        auto options = postgres::worker_options(argv[2]).schema(argv[3]).lease(5s).look_every(50ms);
+        options.slots(static_cast<std::size_t>(std::atoi(argv[5])));
+        try {
+            muster::run(postgres::serve(options, handlers(argv[4])),
+                muster::run_options().interrupt_signals({SIGINT, SIGTERM}));
+        } catch (const muster::cancelled_error&) {
+            return 0;
+        }
+        return 1;
+    }
+    ::testing::InitGoogleTest(&argc, argv);
+    const int result = RUN_ALL_TESTS();
+    server.reset();
+    return result;
+}
