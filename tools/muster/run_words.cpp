@@ -37,8 +37,9 @@ option_groups groups_of_run() {
         {"Commands", {"--shell", "--wd", "--stdin-from", "--tty", "--grace", "--linger", "--max-output", "--nice"}},
         {"Output", {"--ungroup", "--line-buffer", "--tag", "--tagstring", "--results", "--failed", "--trace",
                        "--spool-limit", "--log-mode", "--ledger", "--progress", "--bar", "--no-progress"}},
-        {"Other hosts", {"--on", "--on-file", "--launcher", "--agent", "--env", "--install", "--hosts-min", "--retry-elsewhere",
-                            "--silence", "--transfer", "--transferfile", "--return", "--cleanup", "--trc"}},
+        {"Other hosts",
+            {"--on", "--on-file", "--launcher", "--agent", "--env", "--install", "--hosts-min", "--retry-elsewhere",
+                "--silence", "--transfer", "--transferfile", "--return", "--cleanup", "--trc"}},
         {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }
