@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""fetch_peers.py MUSTER [--rounds N] [--urls N] [--limit N]: muster fetch beside curl --parallel, and
+"""fetch_peers.py MUSTER [--before MUSTER] [--rounds N] [--urls N] [--limit N]: muster fetch beside curl --parallel, and
 wget2 and aiohttp where they are installed (wget2, python3-aiohttp), on the same list.
 
 Starts nginx on loopback with a configuration of its own in a temporary folder, and gets small bodies from it with each,
@@ -115,6 +115,7 @@ def python_with_aiohttp():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("muster")
+    parser.add_argument("--before", help="another build of muster, in the same rounds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--urls", type=int, default=20_000)
     parser.add_argument("--limit", type=int, default=50)
@@ -137,6 +138,8 @@ def main():
                 config = pathlib.Path(folder, f"curl-{count}")
                 config.write_text("".join(f'url = "{u}"\noutput = "/dev/null"\n' for u in urls))
                 commands["muster", count] = [options.muster, "fetch", "-q", "--limit", limit, "-f", str(plain)]
+                if options.before is not None:
+                    commands["before", count] = [options.before, *commands["muster", count][1:]]
                 commands["curl", count] = [curl, "-q", "-sS", "--fail", "--parallel", "--parallel-max", limit, "-K", str(config)]
                 if wget2 is not None:
                     commands["wget2", count] = [wget2, "-q", "--max-threads", limit, "-O", "/dev/null", "-i", str(plain)]
@@ -150,13 +153,14 @@ def main():
             memory = {key: peak_memory(command) for key, command in commands.items()}
         finally:
             nginx.stop()
-    print(f"{'':20} {'URLs':>7} {'wall s':>8} {'best s':>8} {'CPU s':>8} {'us/URL':>8} {'peak MB':>8}")
+    print(f"{'':20} {'URLs':>7} {'wall s':>8} {'best s':>8} {'CPU s':>8} {'us/URL':>8} {'least us':>8} {'peak MB':>8}")
     for (kind, count), runs in seen.items():
         wall = statistics.median(r[0] for r in runs)
         best = min(r[0] for r in runs)
         cpu = statistics.median(r[1] for r in runs)
-        name = {"muster": "muster fetch", "curl": "curl --parallel"}.get(kind, kind)
-        print(f"{name:20} {count:7} {wall:8.3f} {best:8.3f} {cpu:8.3f} {cpu / count * 1e6:8.1f} {memory[kind, count]:8.1f}")
+        least = min(r[1] for r in runs) / count * 1e6
+        name = {"muster": "muster fetch", "before": "muster fetch, before", "curl": "curl --parallel"}.get(kind, kind)
+        print(f"{name:20} {count:7} {wall:8.3f} {best:8.3f} {cpu:8.3f} {cpu / count * 1e6:8.1f} {least:8.1f} {memory[kind, count]:8.1f}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    -f | -a | --file | --arg-file | --on-file | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | -E | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
+    -f | -a | --file | --arg-file | --on-file | --transferfile | --tf | --return | --trc | --stdin-from | --jsonl | --joblog | --failed | --data-file | --cacert | -E | --cert | --key | --config | -c | --cookie-jar | --netrc-file)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""check_security.py ROOT: every row of a table "holds | test" in SECURITY.md names tests, and each of them exists: a GoogleTest
-test as suite.name, a fuzzer as fuzz_NAME, or a test of tests/CMakeLists.txt by its name."""
+"""check_security.py ROOT: every row of a table "holds | test" in SECURITY.md and docs/inside/reliability.md names tests,
+and each of them exists: a GoogleTest test as suite.name, a fuzzer as fuzz_NAME, or a test of tests/CMakeLists.txt or
+benchmarks/CMakeLists.txt by its name."""
 import pathlib
 import re
 import sys
@@ -21,22 +22,24 @@ def known_tests(root):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    known, errors, rows, in_table = known_tests(root), [], 0, False
-    for number, line in enumerate((root / "SECURITY.md").read_text().splitlines(), 1):
-        if not line.startswith("|"):
-            in_table = False
-            continue
-        cells = [c.strip() for c in line.strip("|").split("|")]
-        if cells == ["holds", "test"]:
-            in_table = True
-        elif in_table and set(cells[0]) != {"-"}:
-            rows += 1
-            tests = re.findall(r"`([^`]+)`", cells[-1])
-            if not tests:
-                errors.append(f"SECURITY.md:{number}: no test holds: {cells[0]}")
-            errors += [f"SECURITY.md:{number}: there is no test {t}" for t in tests if t not in known]
-    if rows == 0:
-        errors.append("SECURITY.md: there is no table of what holds")
+    known, errors, rows = known_tests(root), [], 0
+    for page in ("SECURITY.md", "docs/inside/reliability.md"):
+        in_table, before = False, rows
+        for number, line in enumerate((root / page).read_text().splitlines(), 1):
+            if not line.startswith("|"):
+                in_table = False
+                continue
+            cells = [c.strip() for c in line.strip("|").split("|")]
+            if cells == ["holds", "test"]:
+                in_table = True
+            elif in_table and set(cells[0]) != {"-"}:
+                rows += 1
+                tests = re.findall(r"`([^`]+)`", cells[-1])
+                if not tests:
+                    errors.append(f"{page}:{number}: no test holds: {cells[0]}")
+                errors += [f"{page}:{number}: there is no test {t}" for t in tests if t not in known]
+        if rows == before:
+            errors.append(f"{page}: there is no table of what holds")
     print(*errors, f"{rows} rows, {len(errors)} errors", sep="\n")
     return 1 if errors else 0
 

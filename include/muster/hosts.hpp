@@ -19,8 +19,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+
+#include <sys/types.h>
 
 namespace muster::hosts {
 
@@ -87,9 +90,16 @@ private:
 /// The same over a connection that is there already; the host's launcher is not used.
 [[nodiscard]] task<connection> connect_over(io::stream from_agent, io::stream to_agent, host_options host);
 
+/// Functions that hear of the processes that an agent starts, for one who ends them if the agent is killed. Each may be
+/// empty. *Lifetime*: as long as the agent. They must not throw.
+struct agent_observer {
+    std::function<void(pid_t)> started; ///< the process leads a group of its own
+    std::function<void(pid_t)> ended;   ///< its number may be another process's by now
+};
+
 /// The agent's side: runs the commands that come in through `from_client`, until that ends, is silent for too long or
 /// sends what it must not; then ends everything that it has started (SIGTERM, the command's grace, SIGKILL). An agent
 /// obeys whoever it talks to. *Cancellation*: the same end, after the client was told.
-[[nodiscard]] task<> serve_agent(io::stream from_client, io::stream to_client);
+[[nodiscard]] task<> serve_agent(io::stream from_client, io::stream to_client, agent_observer observer = {});
 
 } // namespace muster::hosts

@@ -19,6 +19,10 @@ namespace {
 
 /// How many bytes of one size class a thread may keep: enough for a burst of 100,000 frames of the usual size.
 constexpr std::size_t kept_bytes_a_class = 32u << 20;
+/// Of large frames only as many as fit into a cache are kept: a tree of gathers that runs depth first has few alive. If
+/// thousands are, the heap's, which lie one behind the other, are faster than a list's.
+constexpr std::size_t large_class = 64;
+constexpr std::size_t kept_bytes_a_large_class = 256u << 10;
 
 std::atomic<std::int64_t> frames_of_ended_threads{0};
 
@@ -27,7 +31,8 @@ constinit thread_local std::int64_t from_heap = 0;
 constinit thread_local bool keeping = false;
 
 std::uint32_t most_kept(std::size_t size_class) noexcept {
-    return keeping ? static_cast<std::uint32_t>(kept_bytes_a_class / frame_cache::bytes_of(size_class)) : 0;
+    const std::size_t bytes = size_class < large_class ? kept_bytes_a_class : kept_bytes_a_large_class;
+    return keeping ? static_cast<std::uint32_t>(bytes / frame_cache::bytes_of(size_class)) : 0;
 }
 
 std::int64_t live_on_this_thread() noexcept {

@@ -147,8 +147,9 @@ bool job::take(std::string_view bytes) {
 
 class agent {
 public:
-    agent(io::stream from, io::stream to)
-        : from_(std::move(from)),
+    agent(io::stream from, io::stream to, agent_observer observer)
+        : observer_(std::move(observer)),
+          from_(std::move(from)),
           to_(std::move(to)),
           link_(io::reader(from_), to_, answer_limit) {}
 
@@ -180,6 +181,7 @@ private:
     static task<> until_read(job& j);
     static task<bool> read_what_is_left(job& j);
 
+    agent_observer observer_;
     io::stream from_;
     io::stream to_;
     link link_;
@@ -409,6 +411,8 @@ task<completed_process> agent::run(job& j, command what) {
     const bool reads_err = !what.parts().err.merged && what.parts().err.to == output::capture;
     j.running().emplace(start_process(std::move(what)));
     auto& p = *j.running();
+    if (observer_.started)
+        observer_.started(p.pid());
     link_.send(
         frame_type::started, payload_writer().number64(j.id()).number32(static_cast<std::uint32_t>(p.pid())).take());
     task_handle<void> feeding;
@@ -436,6 +440,8 @@ task<completed_process> agent::run(job& j, command what) {
     co_await hold_cancellation(end(feeding));
     co_await hold_cancellation(end(j.output(1).reading));
     co_await hold_cancellation(end(j.output(2).reading));
+    if (observer_.ended)
+        observer_.ended(p.pid());
     auto done = std::move(ended).value();
     done.output_ended = outputs_ended;
     co_return done;
@@ -556,8 +562,8 @@ task<> agent::end_everything(std::string why) {
 
 } // namespace
 
-task<> serve_agent(io::stream from_client, io::stream to_client) {
-    agent a(std::move(from_client), std::move(to_client));
+task<> serve_agent(io::stream from_client, io::stream to_client, agent_observer observer) {
+    agent a(std::move(from_client), std::move(to_client), std::move(observer));
     auto talking = a.talk();
     auto talked = co_await as_outcome(std::move(talking));
     std::string why;

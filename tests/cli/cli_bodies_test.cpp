@@ -210,6 +210,24 @@ TEST_F(muster_bodies, a_body_that_was_cut_off_is_continued) {
     EXPECT_EQ(read(path("out/1")), whole);
 }
 
+TEST_F(muster_bodies, a_part_whose_note_is_gone_or_garbage_is_got_anew_and_nothing_is_left_of_either) {
+    const std::string good = "muster download 1\n";
+    const scripted_server server([](const asked& a) { return proper_answer(a, whole, "\"1\""); });
+    std::size_t requests = 0;
+    for (const std::string& note : {std::string(), std::string("\n"), std::string("muster downl"), good,
+             good + server.url() + "\n", good + "http://127.0.0.1:9/other\n\"1\"\n\n20\n", std::string(100'000, 'x')}) {
+        fs::create_directory(path("out"));
+        write("out/1.part", "something else");
+        if (!note.empty())
+            write("out/1.part.from", note);
+        fetch({"--continue", "-o", path("out"), "--name", "{#}", server.url()});
+        EXPECT_EQ(server.requests(), ++requests);
+        EXPECT_EQ(names_in("out"), "1") << note.substr(0, 100);
+        EXPECT_EQ(read(path("out/1")), whole) << note.substr(0, 100);
+        fs::remove_all(path("out"));
+    }
+}
+
 TEST_F(muster_bodies, retries_continue_too) {
     const scripted_server server([](const asked& a) {
         const auto answer = proper_answer(a, whole, "\"1\"");

@@ -60,7 +60,8 @@ struct setting {
     bool close_input = false;
     bool close_output = false;
     bool close_error = false;
-    bool terminal = false;   ///< standard error is one
+    bool terminal = false; ///< standard error is one
+    int columns = 60;
     bool no_network = false; ///< no interface is up; where that can't be had the exit status is 126
     bool c_locale = false;   ///< nothing in the environment says another one
     rlim_t file_size = RLIM_INFINITY;
@@ -90,7 +91,7 @@ public:
         if (s.terminal) {
             ::close(complained[0]);
             ::close(complained[1]);
-            const winsize size{24, 60, 0, 0};
+            const winsize size{24, static_cast<unsigned short>(s.columns), 0, 0};
             if (::openpty(&complained[0], &complained[1], nullptr, nullptr, &size) != 0)
                 throw std::system_error(errno, std::generic_category(), "openpty");
             ::fcntl(complained[0], F_SETFD, FD_CLOEXEC);

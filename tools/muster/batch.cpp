@@ -39,6 +39,8 @@ constexpr std::size_t longest_name = 200;
 constexpr int last_signal = 3;
 /// About how many bytes of memory a job takes, beside its output, while the output waits to be written.
 constexpr std::uint64_t size_of_delivery = 1024;
+/// So many bytes may wait to be written while lines are counted that will not be started.
+constexpr std::uint64_t most_behind_at_end = std::uint64_t{1} << 20;
 
 muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
 
@@ -289,6 +291,9 @@ muster::task<> batch::count_the_rest() {
         job_over(job(std::move(line)), job_end::not_started(why));
         if (counted % 4096 == 0)
             co_await muster::yield();
+        // Entries of the log are made faster than they are written, and wait in memory.
+        while (counted % 4096 == 0 && out_.behind() + undelivered_ * size_of_delivery > most_behind_at_end)
+            co_await muster::sleep_for(1ms);
     }
 }
 
@@ -515,8 +520,9 @@ progress_counts batch::progress_now() const {
 
 muster::task<> batch::keep_showing_progress() {
     for (;;) {
-        out_.show_status(
-            is_in_foreground() ? progress_lines(progress_now(), terminal_width(), options_.with_bar) : std::string());
+        out_.show_status(is_in_foreground()
+                             ? progress_lines(progress_now(), terminal_width(STDERR_FILENO), options_.with_bar)
+                             : std::string());
         co_await muster::sleep_for(progress_interval);
     }
 }
@@ -567,7 +573,8 @@ bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const 
     if (!quiet && is_wanted) {
         const int fd = on_output ? STDOUT_FILENO : STDERR_FILENO;
         const bool in_full = has_news || prints == batch_options::ledger::always || source.passed_over() != 0;
-        out.write_on_new_line(fd, in_full ? ledger.text(source, b.elapsed()) : ledger.first_line() + ledger.remarks());
+        out.write_on_new_line(
+            fd, fold_for(fd, in_full ? ledger.text(source, b.elapsed()) : ledger.first_line() + ledger.remarks()));
         out.drain();
         if (const auto problem = out.problem_of(fd); on_output && !problem.empty()) {
             complain(fmt::format("the ledger can't be written to standard output: {}", problem));

@@ -8,6 +8,7 @@
 #include "vocabulary/printable.hpp"
 
 #include <muster/gather.hpp>
+#include <muster/shield.hpp>
 #include <muster/timeout.hpp>
 
 #include <fmt/core.h>
@@ -205,7 +206,8 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
         out().write_on_new_line(STDERR_FILENO,
             (j.host.empty() ? "+ " : "+ " + j.host + ": ") + muster::detail::printable(d.shown, most_traced) + '\n');
     prepare(what, j, d, host != nullptr);
-    auto running = within_time_limit(std::move(what), host);
+    auto running = host != nullptr && options_.has_files() ? run_with_files(std::move(what), files_of(j, place), *host)
+                                                           : within_time_limit(std::move(what), host);
     auto ended = co_await muster::as_outcome(std::move(running));
     d.pid = 0;
     if (!ended.succeeded())
@@ -228,6 +230,40 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
             fmt::format("it wrote more than {} (--max-output)", show_size(options_.most_output)));
     done.err = std::move(d.tail);
     done.throw_if_failed();
+}
+
+host_files command_batch::files_of(const job& j, const run_place& place) const {
+    const auto filled = [&](const std::vector<std::string>& templates) {
+        std::vector<std::string> names;
+        for (const auto& text : templates)
+            names.push_back(template_.fill_in(text, j.line, place));
+        return names;
+    };
+    return host_files(filled(options_.sent_files), filled(options_.returned_files), options_.directory);
+}
+
+/// Sends the files, runs the command, and gets back what it has made, also if it fails: a file that is not there is an
+/// error of a command that has succeeded.
+muster::task<muster::completed_process> command_batch::run_with_files(
+    muster::command what, host_files files, muster::hosts::connection& host) {
+    const auto run_between = [&]() -> muster::task<muster::completed_process> {
+        auto sending = files.send(host);
+        co_await std::move(sending);
+        auto running = within_time_limit(std::move(what), &host);
+        auto done = co_await std::move(running);
+        auto fetching = files.fetch(host);
+        auto fetched = co_await muster::as_outcome(std::move(fetching));
+        if (!fetched.succeeded() && (done.succeeded() || !fetched.failed()))
+            fetched.rethrow();
+        co_return done;
+    };
+    auto running = run_between();
+    auto ended = co_await muster::as_outcome(std::move(running));
+    if (options_.cleans_up && host.is_open()) {
+        auto cleaning = muster::hold_cancellation(files.clean(host));
+        static_cast<void>(co_await muster::as_outcome(std::move(cleaning)));
+    }
+    co_return std::move(ended).value();
 }
 
 void command_batch::prepare(muster::command& what, job& j, details& d, bool is_elsewhere) {

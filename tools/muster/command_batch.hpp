@@ -11,6 +11,7 @@
 #include "batch.hpp"
 #include "body_file.hpp"
 #include "command_template.hpp"
+#include "host_files.hpp"
 #include "in_order.hpp"
 #include "job_log.hpp"
 #include "line_tag.hpp"
@@ -94,6 +95,9 @@ private:
     [[nodiscard]] std::string shown_if_possible(const input_line& line) const;
     muster::task<> attempt_elsewhere(job& j);
     muster::task<> attempt_at(job& j, muster::hosts::connection* host);
+    [[nodiscard]] host_files files_of(const job& j, const run_place& place) const;
+    muster::task<muster::completed_process> run_with_files(
+        muster::command what, host_files files, muster::hosts::connection& host);
     void prepare(muster::command& what, job& j, details& d, bool is_elsewhere);
     muster::task<muster::completed_process> within_time_limit(muster::command what, muster::hosts::connection* host);
     void take_piece(details& d, job& j, int output, std::string_view piece);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // This file reads the log of an earlier run: each line is parsed as JSON and reduced to a key and whether it succeeded.
+// These are collected, and merged from time to time into a sorted list that holds the last entry of each key.
 // A line that is no entry is a usage error. Only a last line without a line feed may be half an entry; it is left out,
 // and the job it was about runs again.
 #include "earlier_run.hpp"
@@ -11,7 +12,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <numeric>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -68,7 +68,8 @@ earlier_run::earlier_run(int fd, const std::string& file, std::string command, s
     }
     // A last line without a line feed may be half an entry: that command runs again. A text that can't be half an entry
     // is another program's, and is not cut off.
-    keep_last_of_each();
+    take_in_recent();
+    recent_.shrink_to_fit();
     cut_off_ = !buffer.empty();
     if (!begins_like_an_entry(buffer))
         refuse_line(number);
@@ -88,30 +89,54 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
         if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
             throw std::out_of_range("no index");
         const bool succeeded = o.at("outcome").get<std::string>() == "ok";
-        keys_.push_back(key_in(o.at("key").get<std::string>()));
-        states_.push_back(succeeded ? state::succeeded : state::failed);
+        recent_.emplace_back(
+            key_in(o.at("key").get<std::string>()), recent_.size(), succeeded ? state::succeeded : state::failed);
     } catch (const std::exception&) {
         refuse_line(number);
     }
+    // Merging copies what is there already: it is done the less often, the more that is.
+    constexpr std::size_t enough = 16'384;
+    constexpr std::size_t part = 8;
+    if (recent_.size() >= std::max(enough, keys_.size() / part))
+        take_in_recent();
 }
 
-void earlier_run::keep_last_of_each() {
-    std::vector<std::size_t> places(keys_.size());
-    std::iota(places.begin(), places.end(), std::size_t{0});
+/// Merges what was read last into what was read before. Of an input that is in both, the later entry counts.
+void earlier_run::take_in_recent() {
     std::ranges::sort(
-        places, [this](std::size_t a, std::size_t b) { return keys_[a] != keys_[b] ? keys_[a] < keys_[b] : a < b; });
+        recent_, [](const entry& a, const entry& b) { return a.key != b.key ? a.key < b.key : a.number < b.number; });
+    // Of several entries of an input the last one stays.
+    const auto first =
+        std::unique(recent_.rbegin(), recent_.rend(), [](const entry& a, const entry& b) { return a.key == b.key; });
+    recent_.erase(recent_.begin(), first.base());
+    std::size_t replaced = 0;
+    for (const auto& one : recent_)
+        replaced += std::ranges::binary_search(keys_, one.key) ? 1u : 0u;
     std::vector<content_key> keys;
     std::vector<state> states;
-    for (std::size_t i = 0; i != places.size(); ++i) {
-        if (i + 1 != places.size() && keys_[places[i]] == keys_[places[i + 1]])
+    keys.reserve(keys_.size() + recent_.size() - replaced);
+    states.reserve(keys.capacity());
+    auto later = recent_.cbegin();
+    const auto take_later = [&] {
+        keys.push_back(later->key);
+        states.push_back(later->ended);
+        ++later;
+    };
+    for (std::size_t i = 0; i != keys_.size(); ++i) {
+        while (later != recent_.cend() && later->key < keys_[i])
+            take_later();
+        if (later != recent_.cend() && later->key == keys_[i]) {
+            take_later();
             continue;
-        keys.push_back(keys_[places[i]]);
-        states.push_back(states_[places[i]]);
+        }
+        keys.push_back(keys_[i]);
+        states.push_back(states_[i]);
     }
-    keys.shrink_to_fit();
-    states.shrink_to_fit();
+    while (later != recent_.cend())
+        take_later();
     keys_ = std::move(keys);
     states_ = std::move(states);
+    recent_.clear();
 }
 
 void earlier_run::require_something_in_common() const {

@@ -21,7 +21,7 @@ namespace tool {
 /// *Returns* whether a text is the beginning of an entry of a job log, as far as it goes.
 [[nodiscard]] bool begins_like_an_entry(std::string_view text) noexcept;
 
-/// *Complexity*: 17 bytes for each input in the log; twice as many and 8 more while it is read.
+/// *Complexity*: 17 bytes for each input in the log; about 37 while it is read.
 class earlier_run {
 public:
     /// Nothing before.
@@ -57,7 +57,14 @@ private:
     /// How an input ended in the earlier run, and whether it is in this run's list.
     enum class state : std::uint8_t { failed, succeeded, failed_and_listed, succeeded_and_listed };
 
-    void keep_last_of_each();
+    struct entry {
+        entry(content_key k, std::size_t n, state s) : key(k), number(static_cast<std::uint32_t>(n)), ended(s) {}
+        content_key key;
+        std::uint32_t number; ///< its place among the recent ones
+        state ended;
+    };
+
+    void take_in_recent();
     void require_something_in_common() const;
     [[noreturn]] void refuse_line(std::uint64_t number) const;
     void read_line(const std::string& line, std::uint64_t number);
@@ -65,8 +72,9 @@ private:
     std::string file_;
     std::string command_;
     std::string thing_;
-    std::vector<content_key> keys_; ///< in their order
+    std::vector<content_key> keys_; ///< in their order, and without those of recent_
     std::vector<state> states_;     ///< of each
+    std::vector<entry> recent_;     ///< the last of the log, in its order
     std::uint64_t whole_ = 0;
     bool cut_off_ = false;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// This file finds the programs muster-fetch and muster-queue. The kernel says which file this process was started from,
-// links resolved, so neither the name that muster was called by nor PATH matters. Without /proc the auxiliary vector
-// has its name.
+// This file finds the programs that are parts of muster: muster-fetch, muster-queue and muster-agent. The kernel says
+// which file this process was started from, links resolved, so neither the name that muster was called by nor PATH
+// matters. Without /proc the auxiliary vector has its name.
 #include "fetch_program.hpp"
 
 #include <fmt/core.h>
@@ -30,19 +30,22 @@ std::filesystem::path folder_of_this_program() {
 
 } // namespace
 
+part_places places_of_part(const std::string& name) {
+    const auto folder = folder_of_this_program();
+    return {(folder / name).string(), (folder / MUSTER_LIBEXEC_FROM_BIN / name).lexically_normal().string()};
+}
+
 namespace {
 
 std::string become(const char* name, char* const* argv) {
-    const auto folder = folder_of_this_program();
-    const auto beside = folder / name;
-    const auto installed = (folder / MUSTER_LIBEXEC_FROM_BIN / name).lexically_normal();
+    const auto [beside, installed] = places_of_part(name);
     for (const auto& file : {beside, installed}) {
         ::execv(file.c_str(), argv);
         if (errno != ENOENT && errno != ENOTDIR)
-            return fmt::format("{} can't be started: {}", file.string(), std::generic_category().message(errno));
+            return fmt::format("{} can't be started: {}", file, std::generic_category().message(errno));
     }
-    return fmt::format("a part of muster is missing: {} is neither {} nor {}: install muster as a whole", name,
-        beside.string(), installed.string());
+    return fmt::format(
+        "a part of muster is missing: {} is neither {} nor {}: install muster as a whole", name, beside, installed);
 }
 
 } // namespace

@@ -12,6 +12,14 @@
 
 namespace tool {
 
+/// The places of a program that is a part of muster: beside muster, which is where a build has it, and where an
+/// installation puts it, both seen from muster's own file.
+struct part_places {
+    std::string beside;
+    std::string installed;
+};
+[[nodiscard]] part_places places_of_part(const std::string& name);
+
 /// Executes muster-fetch in this process, with these arguments: `argv` as of main. It is looked for beside muster,
 /// which is where a build has it, and where an installation puts it, both seen from muster's own file. *Returns* why
 /// that was not possible, if it was not.

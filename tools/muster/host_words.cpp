@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 // This file reads lists of hosts: "host1,8/host2,user@host3:2222", where the number in front of a slash is how many
-// commands run there at once; a file has one or more a line, and what stands behind a '#' is passed over. A launcher is
-// a line of words, in which {} stands for the host.
+// commands run there at once; a file has one or more a line, and what stands behind a '#' is passed over. "slurm"
+// stands for the nodes of an allocation. A launcher is a line of words, in which {} stands for the host.
 #include "host_words.hpp"
 
+#include "content_key.hpp"
+#include "fetch_program.hpp"
+#include "slurm.hpp"
 #include "units.hpp"
+
+#include <muster/subprocess/command.hpp>
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -18,12 +24,16 @@
 #include <system_error>
 #include <utility>
 
+#include <unistd.h>
+
 namespace tool {
 
 namespace {
 
 constexpr std::size_t most_slots = 100'000;
 constexpr std::size_t most_hosts = 10'000;
+/// Stands for all nodes of the allocation.
+constexpr std::string_view slurm = "slurm";
 
 void add_hosts(std::vector<std::string>& all, std::string_view list) {
     while (!list.empty()) {
@@ -43,6 +53,42 @@ void add_file(std::vector<std::string>& all, const std::string& path) {
         if (all.size() > most_hosts)
             throw usage_error(fmt::format("--on-file: {} has more than {} hosts", path, most_hosts));
     }
+}
+
+/// *Errors*: usage_error.
+std::string file_of_agent() {
+    const auto [beside, installed] = places_of_part("muster-agent");
+    for (const auto& file : {beside, installed}) {
+        if (::access(file.c_str(), R_OK) == 0)
+            return file;
+    }
+    throw usage_error(fmt::format("--install copies the static program muster-agent, and that is neither {} nor {}: "
+                                  "build muster where libuv is there as a static library, too",
+        beside, installed));
+}
+
+std::string as_line(const std::vector<std::string>& words) {
+    std::string line;
+    for (const auto& word : words)
+        line += (line.empty() ? "" : " ") + muster::shell_quote(word);
+    return line;
+}
+
+/// Has a shell here call the launcher twice: to copy the program, which does nothing if one of the same content is
+/// there, and as the agent.
+void install_first(muster::hosts::host_options& host, const std::string& program) {
+    std::ifstream file(program, std::ios::binary);
+    const std::string content{std::istreambuf_iterator<char>(file), {}};
+    const auto name = "\"$HOME/.cache/muster/muster-agent-" + content_key(content).text() + '"';
+    host.agent({"sh", "-c",
+        "umask 077; f=" + name +
+            "; test -x \"$f\" || { mkdir -p \"${f%/*}\" && cat > \"$f.$$\" && chmod 700 \"$f.$$\" && mv -f \"$f.$$\" "
+            "\"$f\"; }"});
+    const auto copying = as_line(host.command_words());
+    host.agent({"sh", "-c", "exec " + name});
+    const auto starting = as_line(host.command_words());
+    // Standard input is the connection, and stays it for the agent.
+    host.launcher({"sh", "-c", copying + " < " + muster::shell_quote(program) + " >&2 && exec " + starting, "muster"});
 }
 
 std::string with_host(std::string word, const std::string& host) {
@@ -83,7 +129,9 @@ std::vector<std::string> split_words(const std::string& line, const std::string&
 }
 
 void host_words::describe(CLI::App& app) {
-    app.add_option("--on", on, "run commands on these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many at once")
+    app.add_option("--on", on,
+           "run commands on these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many at once; 'slurm': the nodes "
+           "of the allocation")
         ->type_name("HOSTS")
         ->allow_extra_args(false);
     app.add_option("--on-file", on_file, "the same, from a file with hosts in each line")->type_name("FILE");
@@ -91,6 +139,7 @@ void host_words::describe(CLI::App& app) {
            "--launcher", launcher, "what starts the agent there, {} is the host: 'kubectl exec -i pod-{} --' (ssh)")
         ->type_name("WORDS");
     app.add_option("--agent", agent, "where muster is there (muster)")->type_name("PATH");
+    app.add_flag("--install", install, "copy the agent to the hosts, unless it is there already");
     app.add_option("--silence", silence, "take a host for lost that was not heard for so long (15s)")
         ->type_name("TIME");
 }
@@ -106,29 +155,50 @@ std::vector<muster::hosts::host_options> host_words::understand() const {
         throw usage_error("--on: there is no host in the list");
     if (!is_asked_for && (!launcher.empty() || !agent.empty() || !silence.empty()))
         throw usage_error("--launcher, --agent and --silence are about other hosts: say which with --on");
+    if (install && !is_asked_for)
+        throw usage_error("--install is about other hosts: say which with --on");
+    if (install && !agent.empty())
+        throw usage_error("--install puts the agent where it finds it again: leave --agent out");
+    const auto program = install ? file_of_agent() : std::string();
     const auto words = split_words(launcher, "--launcher");
     std::vector<muster::hosts::host_options> hosts;
     std::set<std::string> known;
+    const auto add = [&](muster::hosts::host_options host, const std::string& item, const std::string& places) {
+        if (!known.insert(host.name()).second)
+            throw usage_error(
+                fmt::format("--on: {0} is there twice; 2/{0} runs two commands at once on it", host.name()));
+        if (!places.empty())
+            host.slots(parse_count(places, "--on " + item, 1, most_slots));
+        if (!agent.empty())
+            host.agent({agent, "agent"});
+        if (!silence.empty())
+            host.silence_limit(parse_duration(silence, "--silence"));
+        if (!program.empty())
+            install_first(host, program);
+        static_cast<void>(host.command_words());
+        hosts.push_back(std::move(host));
+    };
     for (const auto& item : all) {
         const auto slash = item.find('/');
         const auto name = slash == std::string::npos ? item : item.substr(slash + 1);
+        const auto places = slash == std::string::npos ? "" : item.substr(0, slash);
+        if (slash == 0)
+            throw usage_error(fmt::format("--on {}: there is no number in front of the slash", item));
         try {
+            if (name == slurm) {
+                if (!words.empty())
+                    throw usage_error("--on slurm starts its agents with srun: leave --launcher out");
+                for (auto& node : nodes_of_allocation())
+                    add(std::move(node), item, places);
+                continue;
+            }
             muster::hosts::host_options host(name);
-            if (!known.insert(name).second)
-                throw usage_error(fmt::format("--on: {0} is there twice; 2/{0} runs two commands at once on it", name));
-            if (slash != std::string::npos)
-                host.slots(parse_count(item.substr(0, slash), "--on " + item, 1, most_slots));
             std::vector<std::string> launcher_there;
             for (const auto& word : words)
                 launcher_there.push_back(with_host(word, name));
             if (!launcher_there.empty())
                 host.launcher(std::move(launcher_there));
-            if (!agent.empty())
-                host.agent({agent, "agent"});
-            if (!silence.empty())
-                host.silence_limit(parse_duration(silence, "--silence"));
-            static_cast<void>(host.command_words());
-            hosts.push_back(std::move(host));
+            add(std::move(host), item, places);
         } catch (const std::invalid_argument& e) {
             std::string_view problem = e.what();
             if (const auto colon = problem.find(": "); colon != std::string_view::npos)

@@ -24,6 +24,7 @@ struct host_words {
     std::string launcher;
     std::string agent;
     std::string silence;
+    bool install = false;
 
     void describe(CLI::App& app);
     /// *Returns* the hosts; none without --on and --on-file. *Errors*: usage_error.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // This file has the commands muster hosts, which connects to all hosts at the same time and prints a table in the order
-// in which they were given, and muster agent, which serves one client until the connection ends or a signal comes.
+// in which they were given, and muster agent, which agent.cpp is.
+#include "agent.hpp"
 #include "host_words.hpp"
 #include "run.hpp"
 #include "streams.hpp"
@@ -8,22 +9,16 @@
 #include "writer.hpp"
 
 #include <muster/gather.hpp>
-#include <muster/io/pipe.hpp>
-#include <muster/io/signals.hpp>
 #include <muster/run.hpp>
-#include <muster/task_handle.hpp>
 
 #include <fmt/core.h>
 
 #include <unistd.h>
-#include <csignal>
 #include <exception>
 
 namespace tool {
 
 namespace {
-
-muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
 
 muster::task<std::string> row_of(muster::hosts::host_options options) {
     auto host = co_await muster::hosts::connect(options);
@@ -64,23 +59,6 @@ muster::task<int> print_table(std::vector<muster::hosts::host_options> hosts) {
     co_return status;
 }
 
-muster::task<> cancel_at_signal(muster::task_handle<void> serving) {
-    muster::io::signal_watcher signals({SIGINT, SIGTERM, SIGHUP});
-    auto number = co_await signals.next();
-    serving.cancel(muster::signal_name(number));
-}
-
-muster::task<> serve() {
-    auto serving = muster::create_task(
-        muster::hosts::serve_agent(muster::io::standard_input(), muster::io::standard_output()), "agent");
-    auto watching = muster::create_task(cancel_at_signal(serving), "signals");
-    auto ending = end_of(serving);
-    auto ended = co_await muster::as_outcome(std::move(ending));
-    watching.cancel();
-    if (ended.failed())
-        ended.rethrow();
-}
-
 } // namespace
 
 int show_hosts(const std::vector<muster::hosts::host_options>& hosts) {
@@ -95,8 +73,7 @@ int be_agent() {
                  "started from there, and there is nothing to type here");
         return bad_usage;
     }
-    muster::run(serve(), muster::run_options().handle_interrupt(false));
-    return all_succeeded;
+    return serve_as_agent();
 }
 
 } // namespace tool

@@ -9,40 +9,54 @@
 
 namespace tool {
 
-std::size_t occurrences::place_of(std::uint64_t part) const noexcept {
-    // The size is a power of two.
-    const auto mask = parts_.size() - 1;
-    auto at = static_cast<std::size_t>(part * 0x9e3779b97f4a7c15u >> 20) & mask;
-    while (parts_[at] != 0 && parts_[at] != part)
-        at = (at + 1) & mask;
+namespace {
+
+/// Mixes the bits of a part, as those of logs that somebody made need not be random.
+std::uint64_t mixed(std::uint64_t part) noexcept { return part * 0x9e3779b97f4a7c15u; }
+
+} // namespace
+
+std::size_t occurrences::table::place_of(std::uint64_t part) const noexcept {
+    // The upper half of the bits, as a fraction, is a place in a table of any size.
+    constexpr int half = 32;
+    auto at = static_cast<std::size_t>(((mixed(part) << 4 >> half) * parts.size()) >> half);
+    while (parts[at] != 0 && parts[at] != part)
+        at = at + 1 == parts.size() ? 0 : at + 1;
     return at;
 }
 
-void occurrences::grow() {
-    constexpr std::size_t least = 64;
-    const auto parts = std::exchange(parts_, std::vector<std::uint64_t>(std::max(least, parts_.size() * 2)));
-    const auto counts = std::exchange(counts_, std::vector<std::uint32_t>(parts_.size()));
-    for (std::size_t i = 0; i != parts.size(); ++i) {
-        if (parts[i] == 0)
+void occurrences::table::grow() {
+    constexpr std::size_t least = 16;
+    const auto size = std::max(least, parts.size() + parts.size() / 2);
+    const auto old_parts = std::exchange(parts, std::vector<std::uint64_t>(size));
+    const auto old_counts = std::exchange(counts, std::vector<std::uint8_t>(size));
+    for (std::size_t i = 0; i != old_parts.size(); ++i) {
+        if (old_parts[i] == 0)
             continue;
-        const auto at = place_of(parts[i]);
-        parts_[at] = parts[i];
-        counts_[at] = counts[i];
+        const auto at = place_of(old_parts[i]);
+        parts[at] = old_parts[i];
+        counts[at] = old_counts[i];
     }
 }
 
 content_key occurrences::next(const content_key& content) {
     const auto part = std::max<std::uint64_t>(content.part(), 1);
+    auto& t = tables_[mixed(part) >> 60];
     // Four fifths may be used.
-    if (used_ * 5 >= parts_.size() * 4)
-        grow();
-    const auto at = place_of(part);
-    if (parts_[at] == 0) {
-        parts_[at] = part;
-        ++used_;
+    if (t.used * 5 >= t.parts.size() * 4)
+        t.grow();
+    const auto at = t.place_of(part);
+    if (t.parts[at] == 0) {
+        t.parts[at] = part;
+        ++t.used;
     }
-    const auto count = ++counts_[at];
-    return count == 1 ? content : content_key(fmt::format("{}#{}", content.text(), count));
+    if (t.counts[at] == 0) {
+        t.counts[at] = 1;
+        return content;
+    }
+    const auto count =
+        t.counts[at] != most_counted ? ++t.counts[at] : ++many_.try_emplace(part, most_counted).first->second;
+    return content_key(fmt::format("{}#{}", content.text(), count));
 }
 
 } // namespace tool

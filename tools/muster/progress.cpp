@@ -70,11 +70,40 @@ std::string names_of(const progress_counts& c) {
     return line;
 }
 
+/// The first character of a text, or a byte that belongs to none.
+struct character {
+    std::size_t bytes = 1;
+    std::size_t columns = 1;
+    bool is_printable = false;
+};
+
+character first_character(std::string_view text) {
+    wchar_t c = 0;
+    std::mbstate_t state{};
+    const auto size = std::mbrtowc(&c, text.data(), text.size(), &state);
+    const bool is_character = size != 0 && size <= text.size();
+    const int width = is_character ? ::wcwidth(c) : -1;
+    return {is_character ? size : 1, width < 0 ? 1 : static_cast<std::size_t>(width), width >= 0};
+}
+
+/// *Returns* how many bytes of a text fit so many columns; at least those of one character.
+std::size_t bytes_that_fit(std::string_view text, std::size_t columns) {
+    std::size_t bytes = 0;
+    for (std::size_t used = 0; bytes != text.size();) {
+        const auto c = first_character(text.substr(bytes));
+        used += c.columns;
+        if (used > columns && bytes != 0)
+            break;
+        bytes += c.bytes;
+    }
+    return bytes;
+}
+
 } // namespace
 
-std::size_t terminal_width() noexcept {
+std::size_t terminal_width(int fd) noexcept {
     winsize size{};
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+    if (::ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
         return 80;
     return size.ws_col;
 }
@@ -87,24 +116,48 @@ bool is_in_foreground() noexcept {
 
 std::string fit_to_columns(std::string_view text, std::size_t columns) {
     std::string shown;
-    std::mbstate_t state{};
-    std::size_t used = 0;
-    while (!text.empty()) {
-        wchar_t c = 0;
-        const auto size = std::mbrtowc(&c, text.data(), text.size(), &state);
-        const bool is_character = size != 0 && size <= text.size();
-        const int width = is_character ? ::wcwidth(c) : -1;
-        if (!is_character)
-            state = {};
-        const auto taken = is_character ? size : 1;
-        const auto wide = width < 0 ? 1 : static_cast<std::size_t>(width);
-        if (used + wide > columns)
+    for (std::size_t used = 0; !text.empty();) {
+        const auto c = first_character(text);
+        used += c.columns;
+        if (used > columns)
             break;
-        used += wide;
-        shown += width < 0 ? std::string_view("?") : text.substr(0, taken);
-        text.remove_prefix(taken);
+        shown += c.is_printable ? text.substr(0, c.bytes) : std::string_view("?");
+        text.remove_prefix(c.bytes);
     }
     return shown;
+}
+
+std::string fold_to_columns(std::string_view text, std::size_t columns) {
+    const auto room = std::max<std::size_t>(columns, 2) - 1;
+    std::string folded;
+    while (!text.empty()) {
+        const auto end = text.find('\n');
+        auto line = text.substr(0, end);
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+        // A deep indentation would leave a narrow terminal no room for words.
+        const auto spaces = std::min(line.find_first_not_of(' '), line.size());
+        const auto indentation = spaces > room / 2 ? std::min(room / 4, spaces) : spaces;
+        line.remove_prefix(spaces);
+        for (;;) {
+            auto size = bytes_that_fit(line, room - indentation);
+            if (size != line.size())
+                if (const auto space = line.rfind(' ', size); space != std::string_view::npos && space != 0)
+                    size = space;
+            folded.append(indentation, ' ').append(line, 0, size);
+            line.remove_prefix(size);
+            line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+            if (line.empty())
+                break;
+            folded += '\n';
+        }
+        if (end != std::string_view::npos)
+            folded += '\n';
+    }
+    return folded;
+}
+
+std::string fold_for(int fd, std::string_view text) {
+    return ::isatty(fd) == 1 ? fold_to_columns(text, terminal_width(fd)) : std::string(text);
 }
 
 std::string progress_lines(const progress_counts& c, std::size_t width, bool with_bar) {

@@ -4,7 +4,7 @@
 /// \file
 /// The few lines that say how far a batch is. The writer shows them.
 ///
-///     out.show_status(progress_lines(counts, terminal_width(), false));
+///     out.show_status(progress_lines(counts, terminal_width(STDERR_FILENO), false));
 
 #include <chrono>
 #include <cstddef>
@@ -40,8 +40,8 @@ struct progress_counts {
     std::string last_failure;
 };
 
-/// *Returns* how many columns the terminal has that standard error is; 80 if it does not say.
-[[nodiscard]] std::size_t terminal_width() noexcept;
+/// *Returns* how many columns a terminal has; 80 if it does not say.
+[[nodiscard]] std::size_t terminal_width(int fd) noexcept;
 
 /// *Returns* whether the terminal that standard error is belongs to this process now. In the background its last lines
 /// belong to somebody else.
@@ -50,6 +50,12 @@ struct progress_counts {
 /// *Returns* as much of a text as fits so many columns of a terminal. A character that is not printable is a question
 /// mark.
 [[nodiscard]] std::string fit_to_columns(std::string_view text, std::size_t columns);
+
+/// *Returns* the text with its lines cut between words, or inside of one that is too long, so that none is as wide as
+/// that. The rest of a line stands below its beginning.
+[[nodiscard]] std::string fold_to_columns(std::string_view text, std::size_t columns);
+/// *Returns* the text as it is printed to `fd`: folded if that is a terminal.
+[[nodiscard]] std::string fold_for(int fd, std::string_view text);
 
 /// *Returns* one to three lines, the last without a line feed: the counts, with a bar if asked for; what runs; the last
 /// failure. None is as wide as the terminal: a line that wraps could not be drawn over.

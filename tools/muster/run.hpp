@@ -52,8 +52,12 @@ struct run_options : batch_options {
     std::string directory;                                            ///< where commands run
     std::vector<muster::hosts::host_options> hosts;                   ///< where they run; none: here
     std::size_t least_hosts = 1;                                      ///< with fewer nothing is run
-    bool retry_elsewhere = false;                                 ///< also what may have begun on a host that was lost
-    bool limit_is_given = false;                                  ///< not so: as many as the hosts have places
+    bool retry_elsewhere = false; ///< also what may have begun on a host that was lost
+    [[nodiscard]] bool has_files() const noexcept { return !sent_files.empty() || !returned_files.empty(); }
+    bool limit_is_given = false;             ///< not so: as many as the hosts have places
+    std::vector<std::string> sent_files;     ///< templates of the names of what commands on hosts need
+    std::vector<std::string> returned_files; ///< and of what they make
+    bool cleans_up = false;                  ///< both are removed there
     std::vector<std::pair<std::string, std::string>> environment; ///< what commands on hosts get of this one's
 };
 

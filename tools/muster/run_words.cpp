@@ -38,7 +38,8 @@ option_groups groups_of_run() {
         {"Output", {"--ungroup", "--line-buffer", "--tag", "--tagstring", "--results", "--failed", "--trace",
                        "--spool-limit", "--log-mode", "--ledger", "--progress", "--bar", "--no-progress"}},
         {"Other hosts",
-            {"--on", "--on-file", "--launcher", "--agent", "--env", "--hosts-min", "--retry-elsewhere", "--silence"}},
+            {"--on", "--on-file", "--launcher", "--agent", "--env", "--install", "--hosts-min", "--retry-elsewhere",
+                "--silence", "--transfer", "--transferfile", "--return", "--cleanup", "--trc"}},
         {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }
@@ -116,6 +117,17 @@ void run_words::describe(CLI::App& app) {
         ->type_name("NAME")
         ->allow_extra_args(false);
     app.add_option("--hosts-min", least_hosts, "run nothing if fewer than N hosts can be reached (1)")->type_name("N");
+    app.add_flag("--transfer", transfer, "with --on: send the file that the input names, as --transferfile {}");
+    app.add_option("--transferfile,--tf", transfer_files, "send FILE to the host first; may be repeated")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+    app.add_option("--return", return_files, "get FILE from the host once the command has ended; may be repeated")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+    app.add_flag("--cleanup", cleanup, "remove there what was sent and returned");
+    app.add_option("--trc", both_ways, "--transfer --return FILE --cleanup")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
     app.add_flag("--retry-elsewhere", retry_elsewhere,
         "run again on another host what had begun, or may have, on one that was lost");
     app.add_flag("--dry-run,--dryrun", dry_run, "print the commands and run none");
@@ -212,6 +224,16 @@ run_options run_words::understand(std::vector<std::string> template_words) const
             throw usage_error(fmt::format("--env: there is no variable {} in the environment", name));
         o.environment.emplace_back(name, value);
     }
+    o.sent_files = transfer_files;
+    if (transfer || !both_ways.empty())
+        o.sent_files.emplace_back(own_placeholder.empty() ? "{}" : own_placeholder);
+    o.returned_files = return_files;
+    o.returned_files.insert(o.returned_files.end(), both_ways.begin(), both_ways.end());
+    o.cleans_up = cleanup || !both_ways.empty();
+    if (o.hosts.empty() && (o.has_files() || o.cleans_up))
+        throw usage_error("--transfer, --return, --cleanup and --trc are about other hosts: say which with --on");
+    if (o.cleans_up && !o.has_files())
+        throw usage_error("--cleanup removes what --transfer and --return have moved: give one of them, too");
     o.failed_end = o.line_end.value_or('\n');
     o.resume = resume;
     o.jsonl = jsonl;

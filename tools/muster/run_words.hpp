@@ -55,6 +55,11 @@ struct run_words : batch_words {
     std::string least_hosts;
     bool retry_elsewhere = false;
     std::vector<std::string> environment;
+    bool transfer = false;
+    std::vector<std::string> transfer_files;
+    std::vector<std::string> return_files;
+    std::vector<std::string> both_ways;
+    bool cleanup = false;
     std::optional<std::vector<input_list>> inputs; ///< what stands behind :::
 
     void describe(CLI::App& app);

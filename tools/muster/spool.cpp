@@ -47,21 +47,25 @@ owned_fd make_file() {
 } // namespace
 
 void spool_file::leave_room(std::size_t size) {
-    // Asking costs a system call: it is done once for so much.
-    constexpr std::uint64_t each = std::uint64_t{16} << 20;
-    unchecked_ += size;
-    if (end_ != 0 && unchecked_ < each)
+    if (size <= until_check_) {
+        until_check_ -= size;
         return;
-    unchecked_ = 0;
+    }
     struct statvfs about {};
     if (::fstatvfs(file_.get(), &about) != 0)
         return;
     const auto total = static_cast<std::uint64_t>(about.f_blocks) * about.f_frsize;
     const auto left = static_cast<std::uint64_t>(about.f_bavail) * about.f_frsize;
-    if (left < std::min(room_left, total / 10) + size) {
+    const auto stays_free = std::min(room_left, total / 10);
+    if (left < stays_free + size) {
+        until_check_ = 0;
         errno = ENOSPC;
         fail("kept in");
     }
+    // Asking costs a system call: it is done once for so much, and more often when there is little room, which others
+    // use up as well.
+    constexpr std::uint64_t most_unchecked = std::uint64_t{16} << 20;
+    until_check_ = std::min(most_unchecked, (left - stays_free - size) / 2);
 }
 
 spool_file::extent spool_file::put(std::string_view text) {

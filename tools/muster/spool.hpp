@@ -58,7 +58,7 @@ private:
     mutable std::mutex lock_; ///< guards all but the two counts
     muster::detail::owned_fd file_;
     std::uint64_t end_ = 0;
-    std::uint64_t unchecked_ = 0;            ///< bytes that were put since the free room was looked at
+    std::uint64_t until_check_ = 0;          ///< bytes that may be put before the free room is looked at again
     std::atomic<std::uint64_t> in_file_ = 0; ///< bytes of extents that were not released
     std::atomic<std::size_t> in_memory_ = 0;
 };

@@ -3,9 +3,14 @@
 // each that has room. Its patience goes from with_readers to for_a_moment at hurry(), after which readers that take
 // nothing are given up, and to over in the destructor, where the thread fails all that is left and ends. last_line says
 // what the last line of a file holds: nothing, the beginning of an output, or, on the terminal, the status.
+//
+// A write() may wait although poll() has said that there is room: somebody else wrote meanwhile, or a terminal has less
+// room than the text needs. A signal interrupts it. As one signal may come just before the write() begins, hurry()
+// repeats it while the thread writes, and from then on a timer of the thread sends one every moment.
 #include "writer.hpp"
 
 #include "posix/signal_actions.hpp"
+#include "progress.hpp"
 #include "streams.hpp"
 
 #include "http/scrub.hpp"
@@ -64,8 +69,16 @@ std::string redrawing(std::string_view shown, std::string_view status) {
     return keys + "\x1b[K";
 }
 
-/// Ends a write() in which the thread waits although poll() said that there is room: somebody else wrote meanwhile.
 constexpr int interrupting_signal = SIGURG;
+/// With so many writes in a row that were interrupted, and took a moment each, a reader takes nothing.
+constexpr int most_fruitless = 2;
+
+sigset_t interruption() noexcept {
+    sigset_t only_that;
+    sigemptyset(&only_that);
+    sigaddset(&only_that, interrupting_signal);
+    return only_that;
+}
 
 } // namespace
 
@@ -94,7 +107,7 @@ writer::~writer() {
         patience_ = patience::over;
     }
     wake();
-    ::pthread_kill(thread_.native_handle(), interrupting_signal);
+    interrupt_write();
     thread_.join();
 }
 
@@ -175,7 +188,17 @@ void writer::hurry() noexcept {
             patience_ = patience::for_a_moment;
     }
     wake();
-    ::pthread_kill(thread_.native_handle(), interrupting_signal);
+    interrupt_write();
+}
+
+/// A write() that begins later sees to its end itself. The number keeps a disk that does not answer, which no signal
+/// interrupts, from holding up the next interrupt.
+void writer::interrupt_write() noexcept {
+    using namespace std::chrono_literals;
+    for (int i = 0; i != 100 && needs_interrupt_; ++i) {
+        ::pthread_kill(thread_.native_handle(), interrupting_signal);
+        std::this_thread::sleep_for(1ms);
+    }
 }
 
 void writer::drain() {
@@ -199,9 +222,7 @@ bool writer::all_written() const noexcept {
 }
 
 void writer::work() {
-    sigset_t only_that;
-    sigemptyset(&only_that);
-    sigaddset(&only_that, interrupting_signal);
+    const auto only_that = interruption();
     pthread_sigmask(SIG_UNBLOCK, &only_that, nullptr);
     std::unique_lock lock(lock_);
     std::vector<pollfd> polled;
@@ -210,6 +231,8 @@ void writer::work() {
         if (patience_ == patience::over) {
             for (std::size_t i = 0; i != sinks_.size(); ++i)
                 fail(lock, *sinks_[i], not_read);
+            if (ticks_)
+                ::timer_delete(*ticks_);
             return;
         }
         if (all_written())
@@ -269,8 +292,10 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
     std::string problem;
     bool ends_line = true;
     bool draws_status = false;
+    bool did_nothing = false;
     try {
-        std::string piece = first.text.read(first.written, s.is_regular ? piece_of_file : piece_of_pipe);
+        std::string piece =
+            first.text.read(first.written, s.is_regular ? piece_of_file : piece_of_pipe - before.size());
         // The status can only follow a whole line, so the piece is cut after its last line feed, if it has one.
         if (const auto feed = piece.rfind('\n');
             !status.empty() && feed != std::string::npos && first.written + piece.size() != first.text.size())
@@ -281,15 +306,21 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
         // One write takes the status away, prints the piece and puts the status back, so that it does not blink.
         piece = before + piece + (draws_status ? status : std::string());
         std::size_t written = 0;
-        problem = write_now(s.fd, piece, written);
+        problem = write_now(s, piece, written);
+        did_nothing = written == 0 && !piece.empty();
+        if (!did_nothing && written != piece.size()) {
+            ends_line = piece[written - 1] == '\n';
+            draws_status = false;
+        }
         first.written += std::min(written - std::min(written, before.size()), size);
     } catch (const std::exception& e) {
         problem = e.what();
     }
     lock.lock();
-    if (on_terminal)
+    if (on_terminal && !did_nothing)
         shown_ = draws_status ? status : std::string();
-    s.last = draws_status ? last_line::status : ends_line ? last_line::empty : last_line::output;
+    if (!did_nothing)
+        s.last = draws_status ? last_line::status : ends_line ? last_line::empty : last_line::output;
     if (!problem.empty()) {
         fail(lock, s, problem);
     } else if (first.written == first.text.size()) {
@@ -302,23 +333,67 @@ void writer::write_piece(std::unique_lock<std::mutex>& lock, sink& s) {
     }
 }
 
-std::string writer::write_now(int fd, std::string_view text, std::size_t& written) const {
+std::string writer::write_now(sink& s, std::string_view text, std::size_t& written) {
     while (!text.empty()) {
-        const auto count = ::write(fd, text.data(), text.size());
+        const auto count = write_or_be_interrupted(s.fd, text);
+        const int error = errno;
+        const bool hurries = patience_ != patience::with_readers;
         if (count >= 0) {
+            s.fruitless = 0;
             written += static_cast<std::size_t>(count);
             text.remove_prefix(static_cast<std::size_t>(count));
+            // In a hurry, whether there is room for the rest is asked first.
+            if (hurries && !s.is_regular)
+                return {};
             continue;
         }
         // Somebody who shares it made it non-blocking: the rest is written when there is room.
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
+        if (error == EAGAIN || error == EWOULDBLOCK)
             return {};
-        if (errno != EINTR)
-            return std::generic_category().message(errno);
-        if (patience_ != patience::with_readers)
-            return not_read;
+        if (error != EINTR)
+            return std::generic_category().message(error);
+        if (hurries)
+            return ++s.fruitless < most_fruitless ? std::string() : not_read;
     }
     return {};
+}
+
+ssize_t writer::write_or_be_interrupted(int fd, std::string_view text) {
+    needs_interrupt_ = true;
+    // hurry() sees that the thread writes, or this thread sees that there is a hurry.
+    if (patience_ != patience::with_readers && !ticks_)
+        begin_to_tick();
+    const auto only_that = interruption();
+    if (ticks_) {
+        needs_interrupt_ = false;
+        pthread_sigmask(SIG_UNBLOCK, &only_that, nullptr);
+    }
+    const auto count = ::write(fd, text.data(), text.size());
+    const int error = errno;
+    if (ticks_)
+        pthread_sigmask(SIG_BLOCK, &only_that, nullptr);
+    needs_interrupt_ = false;
+    errno = error;
+    return count;
+}
+
+/// From now on the signal is blocked outside of write(), so that it does not shorten the time that poll() waits.
+void writer::begin_to_tick() {
+    const auto only_that = interruption();
+    pthread_sigmask(SIG_BLOCK, &only_that, nullptr);
+    sigevent how{};
+    how.sigev_notify = SIGEV_THREAD_ID;
+    how.sigev_signo = interrupting_signal;
+    how._sigev_un._tid = ::gettid();
+    timer_t timer{};
+    if (::timer_create(CLOCK_MONOTONIC, &how, &timer) != 0) {
+        pthread_sigmask(SIG_UNBLOCK, &only_that, nullptr);
+        return;
+    }
+    constexpr timespec moment{0, moment_in_milliseconds * 1'000'000L};
+    const itimerspec every{moment, moment};
+    ::timer_settime(timer, 0, &every, nullptr);
+    ticks_ = timer;
 }
 
 void writer::fail(std::unique_lock<std::mutex>& lock, sink& s, const std::string& problem) {
@@ -346,7 +421,7 @@ void writer::draw_status(std::unique_lock<std::mutex>& lock) {
     const std::string keys = redrawing(terminal_->last == last_line::status ? shown_ : std::string(), status);
     lock.unlock();
     std::size_t written = 0;
-    const auto problem = write_now(terminal_->fd, keys, written);
+    const auto problem = write_now(*terminal_, keys, written);
     lock.lock();
     shown_ = status;
     terminal_->last = status.empty() ? last_line::empty : last_line::status;
@@ -368,7 +443,7 @@ std::string safe_message(std::string_view text) {
     std::string line = "muster: " + muster::detail::printable(muster::http::without_passwords(text), longest_message);
     if (!see.empty())
         line += '\n' + muster::detail::printable(see);
-    return line + '\n';
+    return fold_for(STDERR_FILENO, line + '\n');
 }
 
 } // namespace

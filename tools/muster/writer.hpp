@@ -31,6 +31,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -105,6 +106,7 @@ private:
         std::uint64_t inode;
         bool is_regular = false; ///< never has to be waited for
         bool keeps_texts_whole = false;
+        int fruitless = 0; ///< writes in a row that were interrupted, because their reader takes nothing
         last_line last = last_line::empty;
         std::deque<item> items;
         std::string problem;
@@ -122,14 +124,19 @@ private:
     void write_piece(std::unique_lock<std::mutex>& lock, sink& s);
     /// *Returns* the problem; empty if the whole text was written, or if the descriptor has no room for the rest
     /// now: `written` counts what was written.
-    [[nodiscard]] std::string write_now(int fd, std::string_view text, std::size_t& written) const;
+    [[nodiscard]] std::string write_now(sink& s, std::string_view text, std::size_t& written);
+    /// One write(), which in a hurry ends after a moment even if the reader takes nothing.
+    [[nodiscard]] ssize_t write_or_be_interrupted(int fd, std::string_view text);
+    void begin_to_tick();
+    void interrupt_write() noexcept;
     /// Ends all texts for this file with the first problem that it had.
     void fail(std::unique_lock<std::mutex>& lock, sink& s, const std::string& problem);
     void draw_status(std::unique_lock<std::mutex>& lock);
     void wake() noexcept;
 
     spool_file file_;
-    mutable std::mutex lock_; ///< guards the members below but wake_, thread_, current_ and patience_
+    /// Guards the members below but wake_, thread_, current_, patience_, needs_interrupt_ and ticks_.
+    mutable std::mutex lock_;
     std::condition_variable written_;
     std::vector<std::unique_ptr<sink>> sinks_;
     sink* terminal_ = nullptr; ///< where the status is shown
@@ -137,7 +144,9 @@ private:
     std::string shown_;   ///< the status that stands there, if its last line is one
     bool echoed_ = false; ///< the terminal has shown something by itself since the last text
     std::atomic<patience> patience_ = patience::with_readers;
-    muster::detail::owned_fd wake_; ///< an eventfd
+    std::atomic<bool> needs_interrupt_ = false; ///< the thread is in a write(), or about to be, and does not tick
+    std::optional<timer_t> ticks_;              ///< the thread's own: interrupts it again and again
+    muster::detail::owned_fd wake_;             ///< an eventfd
     std::thread thread_;
 
     static std::atomic<writer*> current_;

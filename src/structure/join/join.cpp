@@ -250,14 +250,15 @@ void join::fill() noexcept {
 /// of the ready queue, and those come before the next child. *Returns* false in that case; the join's entry stands
 /// behind them then.
 bool join::start_depth_first() noexcept {
-    while (may_start()) {
+    // Of such children the last is known, and may_start() would say yes to each that is left until the join stops.
+    const bool are_given = !source_->is_pulled() && gate_.is_open() && !options_.retry;
+    while ((are_given && next_ != source_->tasks() && phase_ == phase::running && input_ == input::goes_on) ||
+           may_start()) {
         start_one();
-        // After the last of the children that were given, nothing is left to start.
-        const bool was_last = !source_->is_pulled() && next_ == source_->tasks() && !attempts_;
-        if (loop_->anything_posted_first() && !was_last) {
-            loop_->post_first(*this);
-            return false;
-        }
+        if (!loop_->anything_posted_first() || (are_given && next_ == source_->tasks()))
+            continue;
+        loop_->post_first(*this);
+        return false;
     }
     return true;
 }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// --transfer, --return and --cleanup: the files that a command on another host needs and makes. They are sent as a
+/// stream of tar's through the connection, and each that comes back is read by itself, under the name that was asked
+/// for: a host can't say where anything is put here.
+///
+///     host_files files(options, sent, returned);
+///     co_await files.send(host);
+///     ...                                    // the command
+///     co_await files.fetch(host);
+///     co_await files.clean(host);
+
+#include <muster/hosts.hpp>
+#include <muster/task.hpp>
+
+#include <string>
+#include <vector>
+
+namespace tool {
+
+/// Where a file is here, and what it is called there: `name` is relative to the folder in which the command runs.
+struct file_place {
+    std::string folder; ///< empty: the one that muster runs in
+    std::string name;
+};
+/// *Returns* the place of "dir/a" or "/base/./dir/a", whose name is dir/a. *Errors*: std::invalid_argument for a name
+/// that leads out of the folder, and for the folder itself.
+[[nodiscard]] file_place place_of(const std::string& text);
+
+/// *Cancellation*, of all: ends what runs there.
+class host_files {
+public:
+    /// `directory` is where the command runs there; empty: where a login begins.
+    /// *Errors*: std::invalid_argument, see place_of().
+    host_files(const std::vector<std::string>& sent, const std::vector<std::string>& returned, std::string directory);
+
+    /// *Errors*: host_lost_error, which says that the command has not begun; std::runtime_error in the words of the
+    /// program that has failed.
+    [[nodiscard]] muster::task<> send(muster::hosts::connection& host) const;
+    /// *Errors*: host_lost_error; std::runtime_error; std::system_error for a file that can't be made here.
+    [[nodiscard]] muster::task<> fetch(muster::hosts::connection& host) const;
+    /// Removes there what was sent and returned, and the folders in which nothing is left. No error: what is not there
+    /// is removed already.
+    [[nodiscard]] muster::task<> clean(muster::hosts::connection& host) const;
+
+private:
+    [[nodiscard]] muster::command there(std::vector<std::string> words) const;
+    [[nodiscard]] muster::task<> fetch_one(muster::hosts::connection& host, const file_place& file) const;
+
+    std::vector<file_place> sent_;
+    std::vector<file_place> returned_;
+    std::string directory_;
+};
+
+} // namespace tool

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+// The warden is the parent of the agent, and the subreaper of what the agent starts: when the agent is killed its
+// commands become the warden's children, so that none of their numbers can be another process's before the warden has
+// taken it off the system's list. The agent writes the number of each command into a pipe, and the negative number once
+// it has ended. The warden reads the pipe to its end, which comes with the agent's.
+//
+//     watching --the agent has ended, and no command runs--> exit
+//     watching --the agent has ended, and commands run-----> ending --they have ended, or were killed--> exit
+//
+// Signals are passed on to the agent. The connection is not the warden's: it is closed here at once, so that its end
+// is seen when the agent ends.
+#include "warden.hpp"
+
+#include <muster/detail/assert.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <set>
+#include <system_error>
+
+namespace tool {
+
+namespace {
+
+using namespace std::chrono_literals;
+using muster::detail::owned_fd;
+
+/// Commands of an agent that was killed get SIGTERM, and SIGKILL after this time.
+constexpr auto grace = 2s;
+
+[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+
+sigset_t signals_of_warden() noexcept {
+    sigset_t all;
+    sigemptyset(&all);
+    for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT})
+        sigaddset(&all, number);
+    return all;
+}
+
+void tell(int descriptor, std::int32_t number) noexcept {
+    // Four bytes go into a pipe as a whole. A warden that is gone needs no news: the agent ends, too.
+    while (::write(descriptor, &number, sizeof number) < 0 && errno == EINTR) {}
+}
+
+class warden {
+public:
+    warden(pid_t agent, owned_fd news, owned_fd signals) noexcept
+        : agent_(agent),
+          news_(std::move(news)),
+          signals_(std::move(signals)) {}
+    /// *Returns* the exit status.
+    int watch();
+
+private:
+    void read_news();
+    void read_signals();
+    void reap_agent();
+    void reap();
+    /// Waits for something, at most for so long; -1: for as long as it takes.
+    void wait(int milliseconds) noexcept;
+    void end_commands();
+
+    pid_t agent_;   ///< 0 once it has ended
+    owned_fd news_; ///< closed once the end has come
+    owned_fd signals_;
+    std::set<pid_t> commands_;
+    int status_ = 0; ///< of the agent, once it has ended
+};
+
+int warden::watch() {
+    while (agent_ != 0)
+        wait(-1);
+    if (!commands_.empty())
+        end_commands();
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+}
+
+void warden::wait(int milliseconds) noexcept {
+    std::array<pollfd, 2> polled{{{news_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}}};
+    if (::poll(polled.data(), polled.size(), milliseconds) < 0)
+        return;
+    if (polled[0].revents != 0)
+        read_news();
+    if (polled[1].revents != 0)
+        read_signals();
+}
+
+void warden::read_news() {
+    std::array<std::int32_t, 1024> numbers{};
+    const auto n = ::read(news_.get(), numbers.data(), sizeof numbers);
+    if (n < 0 && errno == EINTR)
+        return;
+    if (n <= 0) {
+        news_.reset();
+        return;
+    }
+    for (std::size_t i = 0; i != static_cast<std::size_t>(n) / sizeof numbers[0]; ++i) {
+        if (numbers[i] > 0)
+            commands_.insert(numbers[i]);
+        else
+            commands_.erase(-numbers[i]);
+    }
+}
+
+void warden::read_signals() {
+    signalfd_siginfo info{};
+    if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info))
+        return;
+    if (info.ssi_signo == SIGCHLD)
+        reap();
+    else if (agent_ != 0)
+        ::kill(agent_, static_cast<int>(info.ssi_signo));
+}
+
+/// The agent's end closes its end of the pipe: everything that it has told is read then.
+void warden::reap_agent() {
+    if (agent_ == 0 || ::waitpid(agent_, &status_, WNOHANG) != agent_)
+        return;
+    agent_ = 0;
+    while (news_.is_open())
+        read_news();
+}
+
+void warden::reap() {
+    reap_agent();
+    for (;;) {
+        siginfo_t info{};
+        if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+            return;
+        if (info.si_pid == agent_) {
+            reap_agent();
+            continue;
+        }
+        // The number is the command's own until it is taken off the system's list.
+        if (agent_ == 0 && commands_.erase(info.si_pid) != 0)
+            ::kill(-info.si_pid, SIGKILL);
+        ::waitpid(info.si_pid, nullptr, 0);
+    }
+}
+
+void warden::end_commands() {
+    MUSTER_ASSERT(agent_ == 0);
+    for (const pid_t command : commands_)
+        ::kill(-command, SIGTERM);
+    const auto until = std::chrono::steady_clock::now() + grace;
+    reap();
+    while (!commands_.empty()) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        if (left <= 0ms)
+            break;
+        wait(static_cast<int>(left.count()));
+    }
+    for (const pid_t command : commands_)
+        ::kill(-command, SIGKILL);
+}
+
+} // namespace
+
+muster::hosts::agent_observer agent_report::observer() {
+    muster::hosts::agent_observer o;
+    o.started = [to = to_.get()](pid_t number) { tell(to, number); };
+    o.ended = [to = to_.get()](pid_t number) { tell(to, -number); };
+    return o;
+}
+
+agent_report watch_over_this_agent() {
+    const auto all = signals_of_warden();
+    sigset_t before;
+    sigprocmask(SIG_BLOCK, &all, &before);
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        fail("a pipe to the warden");
+    owned_fd news(ends[0]);
+    owned_fd to_warden(ends[1]);
+    owned_fd signals(::signalfd(-1, &all, SFD_CLOEXEC));
+    if (!signals.is_open())
+        fail("the warden's signals");
+    const pid_t parent = ::getpid();
+    const pid_t agent = ::fork();
+    if (agent < 0)
+        fail("the agent can't be started");
+    if (agent == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (::getppid() != parent)
+            ::_exit(1);
+        sigprocmask(SIG_SETMASK, &before, nullptr);
+        return agent_report(std::move(to_warden));
+    }
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ::prctl(PR_SET_NAME, "muster-warden");
+    to_warden.reset();
+    ::close(STDIN_FILENO);
+    ::close(STDOUT_FILENO);
+    // The connection and whatever else is the agent's is left to it: nothing is flushed or destroyed here.
+    ::_exit(warden(agent, std::move(news), std::move(signals)).watch());
+}
+
+} // namespace tool
