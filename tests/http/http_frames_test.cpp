@@ -308,6 +308,24 @@ const std::vector<sent> all_sent{
         [](stream s, number) { return head(s, status("200") + field("connection", "close")); }, "protocol_error"},
     {"another protocol, offered", [](stream s, number) { return head(s, status("200") + field("upgrade", "h2c")); },
         "protocol_error"},
+    // nghttp2 takes such lines for a violation of the rules.
+    {"a header line of 110 KB",
+        [](stream s, number) {
+            return large_head(s, status("200") + kept_field("x", std::string(110'000, 'a'))) + h2::data(s, "ok", 1);
+        },
+        "protocol_error"},
+    {"three header lines of 60 KB",
+        [](stream s, number) {
+            return large_head(s, status("200") + repeated(kept_field("x", std::string(60'000, 'a')), 3)) +
+                   h2::data(s, "ok", 1);
+        },
+        "protocol_error"},
+    {"a trailer of 16 KB in pieces",
+        [](stream s, number) {
+            return h2::headers(s, "200", 0) + h2::data(s, "ok", 0) + h2::frame(1, 1, s, std::string()) +
+                   continuation(s, kept_field("x", std::string(16'000, 'a')), h2::end_headers);
+        },
+        "", "ok"},
     // ---- HPACK ----
     {"a table larger than allowed", [](stream s, number) { return head(s, "\x3f\xe1\xff\x7f" + status("200")); },
         "protocol_error"},

@@ -4,6 +4,10 @@
 // again.
 #include "support/http2_server.hpp"
 #include "support/http_fixture.hpp"
+#ifdef MUSTER_TEST_TLS
+#include "support/tls_front.hpp"
+#endif
+#include "vocabulary/printable.hpp"
 
 #include <muster/sleep.hpp>
 
@@ -438,5 +442,31 @@ TEST_F(http_hostile, a_refused_stream_whose_source_was_read_is_a_reset_error_by_
         EXPECT_EQ(server.requests(), 1u);
     }
 }
+
+#ifdef MUSTER_TEST_TLS
+TEST_F(http_hostile, the_names_of_a_certificate_are_quoted_so_that_they_steer_nothing) {
+    for (const std::string name : {"\x1b[31mred", "\x1b]0;title\x07", "line\nfeed", "\r\x1b[2K127.0.0.1 is fine",
+             "\xc2\x9b"
+             "31m",
+             "\xe2\x80\xae"
+             "moc.elgoog",
+             "\xe2\x81\xa6"
+             "isolated",
+             "back\b\b\b\bspace", "tab\tand more", "\x7f\x7f", "user:password@host", "\xd0\xb8\xd0\xbc\xd1\x8f", "*",
+             "127.0.0.1.evil.example", ""}) {
+        const tls_front front(server_.port(), tls_front::speaks::http1, tls_front::ends::properly,
+            name.empty() ? std::string(64, 'x') : name);
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto ended = co_await muster::as_outcome(client.get(front.url("/ok")));
+            EXPECT_EQ(type_of(ended), "tls_error") << name;
+            if (const auto* e = ended.error_as<http::tls_error>()) {
+                EXPECT_EQ(std::string(e->what()), muster::detail::printable(e->what())) << name;
+                EXPECT_EQ(std::string(e->problem()), muster::detail::printable(e->problem())) << name;
+            }
+        };
+        run(body, http::client_options().tls(http::tls_options().ca_file(front.authority())));
+    }
+}
+#endif
 
 } // namespace
