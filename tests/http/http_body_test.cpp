@@ -188,21 +188,11 @@ TEST_F(http_bodies, a_source_that_never_gives_ends_with_the_time_limit_and_is_ca
 
 TEST_F(http_bodies, an_answer_that_comes_before_the_end_of_the_body_ends_the_pulling) {
     // It answers as soon as it has the head: the body is read by nobody.
-    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in here{};
-    here.sin_family = AF_INET;
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof here;
-    EXPECT_EQ(::bind(listening, reinterpret_cast<sockaddr*>(&here), size), 0);
-    EXPECT_EQ(::listen(listening, 1), 0);
-    EXPECT_EQ(::getsockname(listening, reinterpret_cast<sockaddr*>(&here), &size), 0);
-    std::thread early([&] {
-        const int s = ::accept(listening, nullptr, nullptr);
+    const loopback_listener here([](int s) {
         char head[4096];
         static_cast<void>(!::recv(s, head, sizeof head, 0));
         scripted_server::say(s, scripted_server::text("413 Content Too Large", "no", "Connection: close\r\n"));
         while (::recv(s, head, sizeof head, 0) > 0) {}
-        ::close(s);
     });
     const auto body = [&](http::client& client) -> muster::task<> {
         muster::queue<std::string> pieces(1);
@@ -211,15 +201,13 @@ TEST_F(http_bodies, an_answer_that_comes_before_the_end_of_the_body_ends_the_pul
             auto piece = co_await pieces.get();
             co_return std::optional<std::string>(std::move(piece));
         };
-        auto ask = http::request("http://127.0.0.1:" + std::to_string(ntohs(here.sin_port)) + "/");
+        auto ask = http::request("http://127.0.0.1:" + std::to_string(here.port()) + "/");
         ask.body_from(http::body_source(source));
         auto reply = co_await client.send(std::move(ask));
         EXPECT_EQ(reply.status, 413);
         EXPECT_EQ(reply.body, "no");
     };
     run(body);
-    early.join();
-    ::close(listening);
 }
 
 TEST_F(http_bodies, a_body_that_cant_be_read_again_is_not_sent_to_where_a_redirect_leads) {
@@ -492,16 +480,7 @@ TEST_F(http_bodies, a_stream_outlives_its_client_and_its_loop) {
 
 TEST_F(http_bodies, both_ways_at_once) {
     // Each piece that comes is what lets the next one go: nothing may wait for the whole of the other way.
-    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in here{};
-    here.sin_family = AF_INET;
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof here;
-    EXPECT_EQ(::bind(listening, reinterpret_cast<sockaddr*>(&here), size), 0);
-    EXPECT_EQ(::listen(listening, 1), 0);
-    EXPECT_EQ(::getsockname(listening, reinterpret_cast<sockaddr*>(&here), &size), 0);
-    std::thread echo([&] {
-        const int s = ::accept(listening, nullptr, nullptr);
+    const loopback_listener here([](int s) {
         char bytes[4096];
         std::string seen;
         bool answered = false;
@@ -521,7 +500,6 @@ TEST_F(http_bodies, both_ways_at_once) {
             if (seen.find("0\r\n\r\n") != std::string::npos)
                 scripted_server::say(s, "0\r\n\r\n");
         }
-        ::close(s);
     });
     const auto body = [&](http::client& client) -> muster::task<> {
         muster::queue<std::string> pieces(4);
@@ -529,7 +507,7 @@ TEST_F(http_bodies, both_ways_at_once) {
             auto piece = co_await pieces.get();
             co_return piece.empty() ? std::nullopt : std::optional<std::string>(std::move(piece));
         };
-        auto ask = http::request("http://127.0.0.1:" + std::to_string(ntohs(here.sin_port)) + "/");
+        auto ask = http::request("http://127.0.0.1:" + std::to_string(here.port()) + "/");
         ask.body_from(http::body_source(source));
         auto stream = co_await client.open(std::move(ask));
         for (int i = 0; i != 10; ++i) {
@@ -543,8 +521,6 @@ TEST_F(http_bodies, both_ways_at_once) {
         co_await stream.close();
     };
     run(body);
-    echo.join();
-    ::close(listening);
 }
 
 TEST_F(http_bodies, an_exchange_is_cancelled_at_every_moment_of_its_life) {

@@ -10,34 +10,14 @@ namespace {
 /// Speaks plain text to whoever connects, once, whatever is said to it.
 class plain_speaker {
 public:
-    plain_speaker() : listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in here{};
-        here.sin_family = AF_INET;
-        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof here;
-        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 8) != 0 ||
-            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
-            throw std::system_error(errno, std::generic_category(), "plain_speaker");
-        port_ = ntohs(here.sin_port);
-        thread_ = std::thread([this] {
-            const int peer = ::accept(listening_, nullptr, nullptr);
-            static_cast<void>(::send(peer, "220 hello, hello\r\n", 18, MSG_NOSIGNAL));
-            char said[4096];
-            while (::recv(peer, said, sizeof said, 0) > 0) {}
-            ::close(peer);
-        });
-    }
-    ~plain_speaker() {
-        ::shutdown(listening_, SHUT_RDWR);
-        thread_.join();
-        ::close(listening_);
-    }
-    [[nodiscard]] std::string port() const { return std::to_string(port_); }
+    [[nodiscard]] std::string port() const { return std::to_string(here_.port()); }
 
 private:
-    int listening_;
-    std::uint16_t port_ = 0;
-    std::thread thread_;
+    static void speak(int peer) {
+        loopback::say(peer, "220 hello, hello\r\n");
+        for (std::string said; loopback::more(peer, said);) {}
+    }
+    loopback_listener here_{&speak};
 };
 
 // ---- errors, each of its type ----

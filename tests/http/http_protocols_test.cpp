@@ -30,41 +30,15 @@ protected:
 /// Stands between a client and a TLS server, and loses the last record of the server's: its close_notify.
 class cutting_relay {
 public:
-    explicit cutting_relay(std::uint16_t to) : to_(to), listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in here = loopback(0);
-        socklen_t size = sizeof here;
-        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 8) != 0 ||
-            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
-            throw std::system_error(errno, std::generic_category(), "cutting_relay");
-        port_ = ntohs(here.sin_port);
-        accepting_ = std::thread([this] {
-            for (int client = 0; (client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;)
-                serve(client);
-        });
-    }
-    ~cutting_relay() {
-        ::shutdown(listening_, SHUT_RDWR);
-        accepting_.join();
-        ::close(listening_);
-    }
-    cutting_relay(const cutting_relay&) = delete;
-    cutting_relay& operator=(const cutting_relay&) = delete;
+    explicit cutting_relay(std::uint16_t to) : to_(to), here_([this](int client) { serve(client); }) {}
+
     [[nodiscard]] std::string url(std::string_view path) const {
-        return "https://127.0.0.1:" + std::to_string(port_) + std::string(path);
+        return "https://127.0.0.1:" + std::to_string(here_.port()) + std::string(path);
     }
 
 private:
-    static sockaddr_in loopback(std::uint16_t port) {
-        sockaddr_in a{};
-        a.sin_family = AF_INET;
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        a.sin_port = htons(port);
-        return a;
-    }
     void serve(int client) const {
-        const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        const sockaddr_in there = loopback(to_);
-        static_cast<void>(::connect(server, reinterpret_cast<const sockaddr*>(&there), sizeof there));
+        const int server = loopback::connected_to(to_);
         std::thread up([&] {
             char bytes[4096];
             for (ssize_t count = 0; (count = ::recv(client, bytes, sizeof bytes, 0)) > 0;)
@@ -84,7 +58,6 @@ private:
         }
         ::shutdown(client, SHUT_RDWR);
         up.join();
-        ::close(client);
         ::close(server);
     }
     static std::size_t size_of(const std::string& record) {
@@ -93,9 +66,7 @@ private:
     }
 
     std::uint16_t to_;
-    int listening_;
-    std::uint16_t port_ = 0;
-    std::thread accepting_;
+    loopback_listener here_;
 };
 
 TEST_F(http_protocols, requests_that_an_http2_server_did_not_process_are_sent_again_whatever_their_method) {

@@ -9,21 +9,15 @@
 ///     }); client.get(server.url());              // with http_version::http2_only
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "support/loopback_listener.hpp"
 
 namespace h2 {
 
@@ -74,89 +68,39 @@ public:
     /// Called with the stream, and the number of the request from 0, over all connections.
     using script = std::function<std::string(std::uint32_t stream, std::size_t number)>;
 
-    explicit http2_server(script answer)
-        : answer_(std::move(answer)),
-          listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in here{};
-        here.sin_family = AF_INET;
-        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof here;
-        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 64) != 0 ||
-            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
-            throw std::system_error(errno, std::generic_category(), "http2_server");
-        port_ = ntohs(here.sin_port);
-        accepting_ = std::thread([this] {
-            for (int s = 0; (s = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
-                const std::lock_guard lock(mutex_);
-                sockets_.push_back(s);
-                threads_.emplace_back([this, s] {
-                    serve(s);
-                    ::shutdown(s, SHUT_RDWR);
-                });
-            }
-        });
-    }
-    ~http2_server() {
-        ::shutdown(listening_, SHUT_RDWR);
-        accepting_.join();
-        for (const int s : sockets_)
-            ::shutdown(s, SHUT_RDWR);
-        for (auto& t : threads_)
-            t.join();
-        for (const int s : sockets_)
-            ::close(s);
-        ::close(listening_);
-    }
-    http2_server(const http2_server&) = delete;
-    http2_server& operator=(const http2_server&) = delete;
+    explicit http2_server(script answer) : answer_(std::move(answer)), here_([this](int s) { serve(s); }) {}
 
     [[nodiscard]] std::string url(std::string_view path = "/") const {
-        return "http://127.0.0.1:" + std::to_string(port_) + std::string(path);
+        return "http://127.0.0.1:" + std::to_string(here_.port()) + std::string(path);
     }
     [[nodiscard]] std::size_t requests() const { return requests_; }
 
 private:
-    static bool more(int s, std::string& buffer) {
-        char bytes[65536];
-        const auto count = ::recv(s, bytes, sizeof bytes, 0);
-        if (count > 0)
-            buffer.append(bytes, static_cast<std::size_t>(count));
-        return count > 0;
-    }
-    static bool say(int s, std::string_view text) {
-        while (!text.empty()) {
-            const auto count = ::send(s, text.data(), text.size(), MSG_NOSIGNAL);
-            if (count <= 0)
-                return false;
-            text.remove_prefix(static_cast<std::size_t>(count));
-        }
-        return true;
-    }
     void serve(int s) {
         constexpr std::size_t preface = 24;
         std::string buffer;
         while (buffer.size() < preface)
-            if (!more(s, buffer))
+            if (!loopback::more(s, buffer))
                 return;
         buffer.erase(0, preface);
-        if (!say(s, h2::frame(4, 0, 0, {})))
+        if (!loopback::say(s, h2::frame(4, 0, 0, {})))
             return;
         for (;;) {
             while (buffer.size() < 9)
-                if (!more(s, buffer))
+                if (!loopback::more(s, buffer))
                     return;
             const auto at = [&](std::size_t i) {
                 return static_cast<std::uint32_t>(static_cast<unsigned char>(buffer[i]));
             };
             const std::size_t size = at(0) << 16U | at(1) << 8U | at(2);
             while (buffer.size() < 9 + size)
-                if (!more(s, buffer))
+                if (!loopback::more(s, buffer))
                     return;
             const auto type = at(3);
             const auto flags = at(4);
             const std::uint32_t stream = at(5) << 24U | at(6) << 16U | at(7) << 8U | at(8);
             buffer.erase(0, 9 + size);
-            if (type == 4 && (flags & 1U) == 0 && !say(s, h2::frame(4, 1, 0, {})))
+            if (type == 4 && (flags & 1U) == 0 && !loopback::say(s, h2::frame(4, 1, 0, {})))
                 return;
             if (type != 1)
                 continue;
@@ -165,21 +109,16 @@ private:
             if (closes)
                 reply.resize(reply.size() - h2::then_close.size());
             for (std::size_t at_hand = 0; (at_hand = reply.find(h2::later)) != std::string::npos;) {
-                say(s, reply.substr(0, at_hand));
+                loopback::say(s, reply.substr(0, at_hand));
                 reply.erase(0, at_hand + h2::later.size());
                 std::this_thread::sleep_for(std::chrono::milliseconds(100));
             }
-            if (!say(s, reply) || closes)
+            if (!loopback::say(s, reply) || closes)
                 return;
         }
     }
 
     script answer_;
-    int listening_;
-    std::uint16_t port_ = 0;
-    std::thread accepting_;
-    std::mutex mutex_;
-    std::vector<std::thread> threads_;
-    std::vector<int> sockets_;
     std::atomic<std::size_t> requests_{0};
+    loopback_listener here_;
 };

@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/loopback_listener.hpp"
 #include "support/own_resources.hpp"
 
 namespace {
@@ -134,51 +135,17 @@ class scripted_server {
 public:
     using script = std::function<std::string(const asked&)>;
 
-    explicit scripted_server(script answer)
-        : answer_(std::move(answer)),
-          listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in here{};
-        here.sin_family = AF_INET;
-        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof here;
-        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 64) != 0 ||
-            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
-            throw std::system_error(errno, std::generic_category(), "scripted_server");
-        port_ = ntohs(here.sin_port);
-        accepting_ = std::thread([this] { accept_all(); });
-    }
-    ~scripted_server() {
-        ::shutdown(listening_, SHUT_RDWR);
-        accepting_.join();
-        {
-            const std::lock_guard lock(mutex_);
-            for (const int s : sockets_)
-                ::shutdown(s, SHUT_RDWR);
-        }
-        for (auto& t : threads_)
-            t.join();
-        for (const int s : sockets_)
-            ::close(s);
-        ::close(listening_);
-    }
-    scripted_server(const scripted_server&) = delete;
-    scripted_server& operator=(const scripted_server&) = delete;
+    explicit scripted_server(script answer) : answer_(std::move(answer)), here_([this](int s) { serve(s); }) {}
 
     [[nodiscard]] std::string url(std::string_view path = "/") const {
-        return "http://127.0.0.1:" + std::to_string(port_) + std::string(path);
+        return "http://127.0.0.1:" + port() + std::string(path);
     }
-    [[nodiscard]] std::string port() const { return std::to_string(port_); }
+    [[nodiscard]] std::string port() const { return std::to_string(here_.port()); }
     [[nodiscard]] std::size_t requests() const { return requests_; }
-    [[nodiscard]] std::size_t connections() const {
-        const std::lock_guard lock(mutex_);
-        return sockets_.size();
-    }
+    [[nodiscard]] std::size_t connections() const { return here_.connections(); }
     /// Says this on every connection, though no request asks for it.
-    void say_on_all(std::string_view text) const {
-        const std::lock_guard lock(mutex_);
-        for (const int s : sockets_)
-            say(s, text);
-    }
+    void say_on_all(std::string_view text) const { here_.say_on_all(text); }
+    static bool say(int s, std::string_view text) { return loopback::say(s, text); }
     /// At the end of an answer: the connection is closed after it.
     static constexpr std::string_view then_close{"\0(close)", 8};
 
@@ -189,26 +156,6 @@ public:
     }
 
 private:
-    void accept_all() {
-        for (;;) {
-            const int s = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
-            if (s < 0)
-                return;
-            const std::lock_guard lock(mutex_);
-            sockets_.push_back(s);
-            threads_.emplace_back([this, s] {
-                serve(s);
-                ::shutdown(s, SHUT_RDWR);
-            });
-        }
-    }
-    static bool more(int s, std::string& buffer) {
-        char bytes[65536];
-        const auto count = ::recv(s, bytes, sizeof bytes, 0);
-        if (count > 0)
-            buffer.append(bytes, static_cast<std::size_t>(count));
-        return count > 0;
-    }
     void serve(int s) {
         std::string buffer;
         for (;;) {
@@ -216,18 +163,18 @@ private:
             a.socket = s;
             std::size_t end = 0;
             while ((end = buffer.find("\r\n\r\n")) == std::string::npos)
-                if (!more(s, buffer))
+                if (!loopback::more(s, buffer))
                     return;
             a.head = buffer.substr(0, end + 4);
             buffer.erase(0, end + 4);
             if (a.has("chunked")) {
                 for (;;) {
                     while ((end = buffer.find("\r\n")) == std::string::npos)
-                        if (!more(s, buffer))
+                        if (!loopback::more(s, buffer))
                             return;
                     const auto size = std::stoul(buffer, nullptr, 16);
                     while (buffer.size() < end + 2 + size + 2)
-                        if (!more(s, buffer))
+                        if (!loopback::more(s, buffer))
                             return;
                     a.body += buffer.substr(end + 2, size);
                     buffer.erase(0, end + 2 + size + 2);
@@ -237,7 +184,7 @@ private:
             } else if (const auto at = a.head.find("Content-Length: "); at != std::string::npos) {
                 const auto size = std::stoul(a.head.substr(at + 16));
                 while (buffer.size() < size)
-                    if (!more(s, buffer))
+                    if (!loopback::more(s, buffer))
                         return;
                 a.body = buffer.substr(0, size);
                 buffer.erase(0, size);
@@ -254,26 +201,9 @@ private:
         }
     }
 
-public:
-    static bool say(int s, std::string_view text) {
-        while (!text.empty()) {
-            const auto count = ::send(s, text.data(), text.size(), MSG_NOSIGNAL);
-            if (count <= 0)
-                return false;
-            text.remove_prefix(static_cast<std::size_t>(count));
-        }
-        return true;
-    }
-
-private:
     script answer_;
-    int listening_;
-    std::uint16_t port_ = 0;
-    std::thread accepting_;
-    mutable std::mutex mutex_;
-    std::vector<std::thread> threads_;
-    std::vector<int> sockets_;
     std::atomic<std::size_t> requests_{0};
+    loopback_listener here_;
 };
 
 } // namespace

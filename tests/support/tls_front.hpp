@@ -11,20 +11,16 @@
 
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -36,42 +32,35 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/loopback_listener.hpp"
+
 class tls_front {
 public:
     enum class speaks { http1, http2 };
     /// How the end of the server's bytes is passed on.
     enum class ends { properly, without_close_notify };
 
-    tls_front(std::uint16_t to, speaks protocol, ends how = ends::properly)
+    /// A `name` is the only one of its certificate, which then is for nobody here.
+    tls_front(std::uint16_t to, speaks protocol, ends how = ends::properly, std::string name = {})
         : to_(to),
           protocol_(protocol == speaks::http2 ? "\x02h2" : "\x08http/1.1"),
           ends_(how),
-          context_(::SSL_CTX_new(::TLS_server_method())),
-          listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+          name_(std::move(name)),
+          context_(::SSL_CTX_new(::TLS_server_method())) {
         make_certificate();
         ::SSL_CTX_set_alpn_select_cb(context_.get(), &select_protocol, this);
-        sockaddr_in here = loopback(0);
-        socklen_t size = sizeof here;
-        if (::bind(listening_, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listening_, 64) != 0 ||
-            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
-            throw std::system_error(errno, std::generic_category(), "tls_front");
-        port_ = ntohs(here.sin_port);
-        accepting_ = std::thread([this] { accept_all(); });
+        here_.emplace([this](int client) { serve(client); });
     }
     ~tls_front() {
         stopping_ = true;
-        ::shutdown(listening_, SHUT_RDWR);
-        accepting_.join();
-        for (auto& t : serving_)
-            t.join();
-        ::close(listening_);
+        here_.reset();
         ::unlink(authority_.c_str());
     }
     tls_front(const tls_front&) = delete;
     tls_front& operator=(const tls_front&) = delete;
 
     [[nodiscard]] std::string url(std::string_view path) const {
-        return "https://127.0.0.1:" + std::to_string(port_) + std::string(path);
+        return "https://127.0.0.1:" + std::to_string(here_->port()) + std::string(path);
     }
     /// *Returns* the file of its certificate, which is its own authority.
     [[nodiscard]] const std::string& authority() const { return authority_; }
@@ -85,13 +74,6 @@ private:
         }
     };
 
-    static sockaddr_in loopback(std::uint16_t port) {
-        sockaddr_in a{};
-        a.sin_family = AF_INET;
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        a.sin_port = htons(port);
-        return a;
-    }
     static int select_protocol(SSL*, const unsigned char** out, unsigned char* size, const unsigned char* offered,
         unsigned offered_size, void* self) {
         const auto& mine = static_cast<tls_front*>(self)->protocol_;
@@ -110,13 +92,15 @@ private:
         ::X509_gmtime_adj(::X509_getm_notBefore(made.get()), -3600);
         ::X509_gmtime_adj(::X509_getm_notAfter(made.get()), 86'400);
         X509_NAME* const name = ::X509_get_subject_name(made.get());
-        const std::string_view text = "muster test";
-        ::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(text.data()),
+        const std::string_view text = name_.empty() ? std::string_view("muster test") : name_;
+        ::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
             static_cast<int>(text.size()), -1, 0);
         ::X509_set_issuer_name(made.get(), name);
         ::X509_set_pubkey(made.get(), key.get());
         for (const auto& [kind, value] : {std::pair(NID_basic_constraints, "critical,CA:TRUE"),
                  std::pair(NID_subject_alt_name, "IP:127.0.0.1,DNS:localhost")}) {
+            if (kind == NID_subject_alt_name && !name_.empty())
+                continue;
             const std::unique_ptr<X509_EXTENSION, freed_by<&::X509_EXTENSION_free>> extension(
                 ::X509V3_EXT_conf_nid(nullptr, nullptr, kind, value));
             ::X509_add_ext(made.get(), extension.get(), -1);
@@ -133,27 +117,22 @@ private:
         std::fclose(out);
     }
 
-    void accept_all() {
-        for (int client = 0; (client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;)
-            serving_.emplace_back([this, client] {
-                // OpenSSL writes to a connection that may be gone.
-                sigset_t broken_pipe;
-                ::sigemptyset(&broken_pipe);
-                ::sigaddset(&broken_pipe, SIGPIPE);
-                ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
-                const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-                const sockaddr_in there = loopback(to_);
-                // Bytes that wait for an acknowledgement would be lost with a reset.
-                const int yes = 1;
-                ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-                const std::unique_ptr<SSL, freed_by<&::SSL_free>> tls(::SSL_new(context_.get()));
-                ::SSL_set_fd(tls.get(), client);
-                if (::connect(server, reinterpret_cast<const sockaddr*>(&there), sizeof there) == 0 &&
-                    ::SSL_accept(tls.get()) == 1)
-                    pump(tls.get(), client, server);
-                ::close(server);
-                ::close(client);
-            });
+    void serve(int client) {
+        // OpenSSL writes to a connection that may be gone.
+        sigset_t broken_pipe;
+        ::sigemptyset(&broken_pipe);
+        ::sigaddset(&broken_pipe, SIGPIPE);
+        ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+        // Bytes that wait for an acknowledgement would be lost with a reset.
+        const int yes = 1;
+        ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        const std::unique_ptr<SSL, freed_by<&::SSL_free>> tls(::SSL_new(context_.get()));
+        ::SSL_set_fd(tls.get(), client);
+        const int server = loopback::connected_to(to_);
+        if (server >= 0 && ::SSL_accept(tls.get()) == 1)
+            pump(tls.get(), client, server);
+        ::close(server);
+        loopback::close_now(client);
     }
     /// Until either side ends.
     void pump(SSL* tls, int client, int server) const {
@@ -202,11 +181,9 @@ private:
     std::uint16_t to_;
     std::string protocol_;
     ends ends_;
+    std::string name_;
     std::unique_ptr<SSL_CTX, freed_by<&::SSL_CTX_free>> context_;
-    int listening_;
-    std::uint16_t port_ = 0;
     std::string authority_;
     std::atomic<bool> stopping_{false};
-    std::vector<std::thread> serving_; // only the accepting thread adds to it, and is joined first
-    std::thread accepting_;
+    std::optional<loopback_listener> here_; // once there is a certificate
 };

@@ -4,7 +4,7 @@
 /// \file
 /// The few lines that say how far a batch is. The writer shows them.
 ///
-///     out.show_status(progress_lines(counts, terminal_width(), false));
+///     out.show_status(progress_lines(counts, terminal_width(STDERR_FILENO), false));
 
 #include <chrono>
 #include <cstddef>
