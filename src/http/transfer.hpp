@@ -258,6 +258,7 @@ private:
     void hear(std::string_view text);
     void leave_connection(bool succeeded) noexcept;
     [[nodiscard]] bool may_be_sent_again() const noexcept;
+    [[nodiscard]] bool may_speak_http2() const noexcept;
     bool take_header(std::string_view line);
     void take_proxy_header(std::string_view line);
     bool end_of_headers();

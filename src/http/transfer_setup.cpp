@@ -66,6 +66,10 @@ long in_milliseconds(std::chrono::nanoseconds d) noexcept {
     return static_cast<long>(std::clamp<decltype(count)>(count, 1, std::numeric_limits<int>::max() / 2));
 }
 
+/// The largest headers that nghttp2 takes, and what libcurl reads from a connection at once. libcurl 7.88 has nghttp2
+/// pause where a smaller buffer is full, and then does not see the end of a stream of which it has taken all bytes.
+constexpr long buffer_for_http2 = (64 + 32) * 1024;
+
 long version_for(http_version v) noexcept {
     switch (v) {
     case http_version::http1_0:
@@ -172,6 +176,21 @@ bool transfer::can_not_share_connections() const noexcept {
            !std::string_view(hop_.url).starts_with("https");
 }
 
+bool transfer::may_speak_http2() const noexcept {
+    switch (options_->version_) {
+    case http_version::http1_0:
+    case http_version::http1_1:
+        return false;
+    case http_version::http2:
+    case http_version::http2_only:
+        return true;
+    case http_version::http3:
+    case http_version::automatic:
+        break;
+    }
+    return std::string_view(hop_.url).starts_with("https");
+}
+
 /// Tells libcurl about the hop at hand.
 void transfer::apply() {
     const bool fresh = std::exchange(resend_, resend::no) == resend::fresh_connection;
@@ -204,6 +223,7 @@ void transfer::apply() {
     if (settings_ != settings::client)
         set_client(*options_);
     set(CURLOPT_URL, hop_.url.c_str());
+    set(CURLOPT_BUFFERSIZE, may_speak_http2() ? buffer_for_http2 : static_cast<long>(CURL_MAX_WRITE_SIZE));
     set(CURLOPT_FRESH_CONNECT, fresh || can_not_share_connections() ? 1L : 0L);
     // The callbacks change these while an answer comes. A connection to a Unix socket has no ports by which its state
     // could be known, and is quickly made.

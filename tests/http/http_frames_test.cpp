@@ -74,6 +74,11 @@ std::string large_head(std::uint32_t s, const std::string& block) {
 using stream = std::uint32_t;
 using number = std::size_t;
 
+const std::string ten_kilobytes(10'000, 'b');
+const std::string sixteen_kilobytes(16'384, 'b');
+const std::string twenty_eight_kilobytes(28'384, 'b');
+const std::string forty_kilobytes(40'000, 'b');
+
 const std::vector<sent> all_sent{
     // ---- padding ----
     {"padded headers and data",
@@ -320,6 +325,51 @@ const std::vector<sent> all_sent{
                    h2::data(s, "ok", 1);
         },
         "protocol_error"},
+    // With a small buffer libcurl has nghttp2 pause in the midst of these, and does not see that the stream has ended.
+    {"a header line of 60 KB and the body in one packet",
+        [](stream s, number) {
+            return large_head(s, status("200") + kept_field("x", std::string(60'000, 'a'))) + h2::data(s, "ok", 1);
+        },
+        "", "ok"},
+    {"three header lines of 18 KB and the body in one packet",
+        [](stream s, number) {
+            return large_head(s, status("200") + repeated(kept_field("x", std::string(18'000, 'a')), 3)) +
+                   h2::data(s, "ok", 1);
+        },
+        "", "ok"},
+    {"headers of 10 KB and a body of 10 KB in one packet",
+        [](stream s, number) {
+            return head(s, status("200") + kept_field("x", std::string(10'000, 'a')), 0) +
+                   h2::data(s, std::string(10'000, 'b'), 1);
+        },
+        "", ten_kilobytes.c_str()},
+    {"a body of 16 KB in one packet",
+        [](stream s, number) { return h2::headers(s, "200", 0) + h2::data(s, sixteen_kilobytes, 1); }, "",
+        sixteen_kilobytes.c_str()},
+    {"a body of 28 KB in one packet",
+        [](stream s, number) {
+            return h2::headers(s, "200", 0) + h2::data(s, sixteen_kilobytes, 0) +
+                   h2::data(s, sixteen_kilobytes.substr(0, 12'000), 1);
+        },
+        "", twenty_eight_kilobytes.c_str()},
+    {"headers of nearly 16 KB and the body in one packet",
+        [](stream s, number) {
+            return head(s, status("200") + kept_field("x", std::string(16'340, 'a')), 0) + h2::data(s, "ok", 1);
+        },
+        "", "ok"},
+    {"headers of 50 KB and a body of 40 KB in one packet",
+        [](stream s, number) {
+            return large_head(s, status("200") + kept_field("x", std::string(50'000, 'a'))) +
+                   h2::data(s, std::string(16'000, 'b'), 0) + h2::data(s, std::string(16'000, 'b'), 0) +
+                   h2::data(s, std::string(8'000, 'b'), 1);
+        },
+        "", forty_kilobytes.c_str()},
+    {"a header line of 40 KB and no body in one packet",
+        [](stream s, number) {
+            return large_head(s, status("204") + kept_field("x", std::string(40'000, 'a'))) +
+                   h2::data(s, "", h2::end_stream);
+        },
+        "", ""},
     {"a trailer of 16 KB in pieces",
         [](stream s, number) {
             return h2::headers(s, "200", 0) + h2::data(s, "ok", 0) + h2::frame(1, 1, s, std::string()) +
