@@ -398,6 +398,24 @@ TEST_F(muster_hosts, get_the_files_that_commands_need_and_give_back_what_they_ma
     expect_words(kept.err, {"exit status 3"});
 }
 
+TEST_F(muster_hosts, have_a_file_whole_while_other_commands_send_it_again) {
+    const auto here = folder_.string() + "/here/";
+    const auto there = folder_.string() + "/there/";
+    cli::fs::create_directories(here + "deep");
+    cli::fs::create_directories(there);
+    std::ofstream(here + "deep/big") << std::string(300'000, 'x');
+    const in_folder inside(here);
+    std::vector<std::string> words{"run", "-q", "--on", "6/a", "--launcher", "env", "--agent", MUSTER_PROGRAM, "--wd",
+        there, "--transferfile", "deep", "test \"$(wc -c < deep/big)\" = 300000 || exit 9; : {}", ":::"};
+    for (int i = 0; i != 30; ++i)
+        words.push_back(std::to_string(i));
+    program p(words);
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_TRUE(cli::fs::exists(there + "deep/big"));
+    const auto left = std::distance(cli::fs::directory_iterator(there), cli::fs::directory_iterator());
+    EXPECT_EQ(left, 1) << "something of the transfer is left";
+}
+
 TEST_F(muster_hosts, can_not_say_where_a_file_is_put_here) {
     const auto here = folder_.string() + "/here/";
     const auto there = folder_.string() + "/there/";

@@ -260,7 +260,7 @@ muster::task<muster::completed_process> command_batch::run_with_files(
     auto running = run_between();
     auto ended = co_await muster::as_outcome(std::move(running));
     if (options_.cleans_up && host.is_open()) {
-        auto cleaning = muster::hold_cancellation(files.clean(host));
+        auto cleaning = muster::hold_cancellation(files.clean(host, left_folders_[&host]));
         static_cast<void>(co_await muster::as_outcome(std::move(cleaning)));
     }
     co_return std::move(ended).value();
@@ -408,6 +408,13 @@ void command_batch::print_part_of(late_output& late, std::size_t size) {
 }
 
 muster::task<> command_batch::close_what_is_left() {
+    for (const auto& left : left_folders_) {
+        if (!left.first->is_open())
+            continue;
+        auto removing = remove_empty_folders(*left.first, left.second, options_.directory);
+        co_await std::move(removing);
+    }
+    left_folders_.clear();
     if (hosts_) {
         auto closing = hosts_->close();
         co_await std::move(closing);

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <exception>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <queue>
@@ -119,6 +120,8 @@ private:
     job_log* log_;
     slot_numbers slots_;
     std::optional<muster::hosts::host_set> hosts_;
+    /// With --cleanup: the folders on each host that are removed once all commands have ended, if nothing is in them.
+    std::map<muster::hosts::connection*, folder_names> left_folders_;
     in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;

@@ -19,7 +19,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
-#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -28,6 +27,15 @@
 namespace tool {
 
 namespace {
+
+/// Run there with the archive as standard input. Commands that need the same file may run at the same time, and each
+/// sends it: so it is unpacked beside, and takes the place of an earlier one whole. Folders are made and files moved by
+/// names that find passes on as arguments; the shell reads none of them.
+constexpr const char* unpack_beside =
+    "d=$(mktemp -d ./.muster-XXXXXX) || exit; trap 'cd ..; rm -rf \"$d\"' EXIT; "
+    "tar -xof - -C \"$d\" && cd \"$d\" && "
+    "find . -type d -exec sh -c 'for f; do mkdir -p \"../$f\" || exit; done' sh {} + && "
+    "find . ! -type d -exec sh -c 'for f; do mv -f \"$f\" \"../$f\" || exit; done' sh {} +";
 
 /// An archive is held in memory, as any standard input for another host is.
 constexpr std::uint64_t longest_archive = std::uint64_t{1} << 30;
@@ -114,7 +122,7 @@ muster::task<> host_files::send(muster::hosts::connection& host) const {
     auto packed = co_await std::move(packing);
     if (!packed.succeeded())
         throw failed("the files could not be read", packed);
-    auto unpacking = host.run(there({"tar", "-xof", "-"}).stdin_bytes(std::move(packed.out)));
+    auto unpacking = host.run(there({"sh", "-c", unpack_beside}).stdin_bytes(std::move(packed.out)));
     auto unpacked = co_await muster::as_outcome(std::move(unpacking));
     if (const auto* lost = unpacked.error_as<muster::hosts::host_lost_error>())
         throw muster::hosts::host_lost_error(lost->host(), muster::hosts::begun::no, host.why_lost());
@@ -143,9 +151,8 @@ muster::task<> host_files::fetch_one(muster::hosts::connection& host, const file
     part.finish(last_part(file.name), part_file::existing::replaced);
 }
 
-muster::task<> host_files::clean(muster::hosts::connection& host) const {
+muster::task<> host_files::clean(muster::hosts::connection& host, folder_names& folders) const {
     std::vector<std::string> remove{"rm", "-rf"};
-    std::set<std::string, std::greater<>> folders; ///< those further down come first
     for (const auto* files : {&sent_, &returned_}) {
         for (const auto& file : *files) {
             remove.push_back("./" + file.name);
@@ -153,15 +160,24 @@ muster::task<> host_files::clean(muster::hosts::connection& host) const {
                 folders.insert(file.name.substr(0, at));
         }
     }
-    std::vector<std::string> remove_folders{"rmdir"};
+    if (remove.size() < 3 || !host.is_open())
+        co_return;
+    auto removing = host.run(there(std::move(remove)));
+    static_cast<void>(co_await muster::as_outcome(std::move(removing)));
+}
+
+muster::task<> remove_empty_folders(
+    muster::hosts::connection& host, const folder_names& folders, const std::string& directory) {
+    // The names of all may be longer than a command line can be.
+    std::string names;
     for (const auto& folder : folders)
-        remove_folders.push_back("./" + folder);
-    for (auto* words : {&remove, &remove_folders}) {
-        if (words->size() < 2 || !host.is_open())
-            continue;
-        auto removing = host.run(there(std::move(*words)));
-        static_cast<void>(co_await muster::as_outcome(std::move(removing)));
-    }
+        names += "./" + folder + '\0';
+    muster::command what({"xargs", "-0", "rmdir"});
+    what.stdin_bytes(std::move(names));
+    if (!directory.empty())
+        what.directory(directory);
+    auto removing = host.run(std::move(what));
+    static_cast<void>(co_await muster::as_outcome(std::move(removing)));
 }
 
 } // namespace tool

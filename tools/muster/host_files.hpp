@@ -10,11 +10,15 @@
 ///     co_await files.send(host);
 ///     ...                                    // the command
 ///     co_await files.fetch(host);
-///     co_await files.clean(host);
+///     co_await files.clean(host, folders);
+///     ...                                    // all commands have ended
+///     co_await remove_empty_folders(host, folders, directory);
 
 #include <muster/hosts.hpp>
 #include <muster/task.hpp>
 
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +33,14 @@ struct file_place {
 /// that leads out of the folder, and for the folder itself.
 [[nodiscard]] file_place place_of(const std::string& text);
 
+/// Names of folders on a host: those further down come first.
+using folder_names = std::set<std::string, std::greater<>>;
+
+/// Removes those folders on a host in which nothing is left. For the end of a run, when no command fills them.
+/// `directory` is where commands run there; empty: where a login begins. No error: others are left.
+[[nodiscard]] muster::task<> remove_empty_folders(
+    muster::hosts::connection& host, const folder_names& folders, const std::string& directory);
+
 /// *Cancellation*, of all: ends what runs there.
 class host_files {
 public:
@@ -41,9 +53,9 @@ public:
     [[nodiscard]] muster::task<> send(muster::hosts::connection& host) const;
     /// *Errors*: host_lost_error; std::runtime_error; std::system_error for a file that can't be made here.
     [[nodiscard]] muster::task<> fetch(muster::hosts::connection& host) const;
-    /// Removes there what was sent and returned, and the folders in which nothing is left. No error: what is not there
-    /// is removed already.
-    [[nodiscard]] muster::task<> clean(muster::hosts::connection& host) const;
+    /// Removes there what was sent and returned. Its folders, which another command may just be filling, are added to
+    /// `folders`. No error: what is not there is removed already.
+    [[nodiscard]] muster::task<> clean(muster::hosts::connection& host, folder_names& folders) const;
 
 private:
     [[nodiscard]] muster::command there(std::vector<std::string> words) const;
