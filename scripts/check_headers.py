@@ -23,7 +23,7 @@ cxxabi.h""".split()
 
 NEED_BOOST = ("muster/asio.hpp", "muster/asio/")
 # The headers that show a third party's types, by the beginning of their names, and how its files' paths look.
-THIRD_PARTY = {"muster/process_pool": "/nlohmann/"}
+THIRD_PARTY = {"muster/postgres": "/nlohmann/", "muster/process_pool": "/nlohmann/"}
 
 
 def dependencies(compiler, source, output):
