@@ -223,7 +223,9 @@ void transfer::apply() {
     if (settings_ != settings::client)
         set_client(*options_);
     set(CURLOPT_URL, hop_.url.c_str());
-    set(CURLOPT_BUFFERSIZE, may_speak_http2() ? buffer_for_http2 : static_cast<long>(CURL_MAX_WRITE_SIZE));
+    // A handle that has a buffer keeps its size: libcurl refuses another.
+    curl_easy_setopt(
+        easy(), CURLOPT_BUFFERSIZE, may_speak_http2() ? buffer_for_http2 : static_cast<long>(CURL_MAX_WRITE_SIZE));
     set(CURLOPT_FRESH_CONNECT, fresh || can_not_share_connections() ? 1L : 0L);
     // The callbacks change these while an answer comes. A connection to a Unix socket has no ports by which its state
     // could be known, and is quickly made.

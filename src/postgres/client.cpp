@@ -165,6 +165,9 @@ task<> client::work() {
         if (is_at_its_end())
             break;
         if (has_nothing_to_do()) {
+            // While nothing is to be done nobody looks for the database: how long it was away before counts no more.
+            failures = 0;
+            away_since.reset();
             auto waiting = until_set(news_);
             co_await std::move(waiting);
             continue;
@@ -259,6 +262,14 @@ void client::take_new() {
     submitted_ = entries_.size();
 }
 
+void client::refuse_key(entry& e) {
+    finish(e, [&](job& j) {
+        j.set_error(std::make_exception_ptr(key_in_use_error("the call " + e.record.key.text() +
+                                                             " is another one in the queue, of another function or "
+                                                             "with other arguments: give each call a key of its own")));
+    });
+}
+
 void client::add(job& j) {
     const auto key = j.terms().key ? *j.terms().key : call_key::make();
     const auto [at, is_new] = entries_.try_emplace(key, key);
@@ -276,9 +287,10 @@ void client::add(job& j) {
             j.terms().keep.count() != 0 ? j.terms().keep : std::chrono::ceil<std::chrono::seconds>(options_.keep());
         to_submit_.push_back(key);
     } else if (e.record.function != request.entry->name || e.record.payload != request.message) {
+        // The call that has the key goes on: it keeps its entry.
         entry refused(key);
         refused.jobs.push_back(&j);
-        judge(refused, verdict::other);
+        refuse_key(refused);
         return;
     }
     e.jobs.push_back(&j);
@@ -402,11 +414,7 @@ void client::judge(entry& e, verdict v) {
             e, [](job& j) { j.set_error(std::make_exception_ptr(queue_full("the limit of the queue is reached"))); });
         break;
     case verdict::other:
-        finish(e, [&](job& j) {
-            j.set_error(std::make_exception_ptr(key_in_use_error(
-                call + " is another one in the queue, of another function or with other arguments: give each call a "
-                       "key of its own")));
-        });
+        refuse_key(e);
         break;
     case verdict::expired:
         finish(e, [&](job& j) {

@@ -85,6 +85,7 @@ private:
     void take_stops();
     void add(job& j);
     void judge(entry& e, verdict v);
+    void refuse_key(entry& e);
     void conclude(const ended_call& ended);
     void finish(entry& e, const std::function<void(job&)>& set_outcome);
     void fail(const call_key& key, std::exception_ptr error);

@@ -52,9 +52,13 @@ bool is_final(std::string_view words) {
            has("server does not support SSL");
 }
 
-/// Classes of SQLSTATE: connection, transaction rolled back, resources, intervention of an operator, system.
+/// Classes of SQLSTATE: connection, transaction rolled back, resources, intervention of an operator, system; and of
+/// others a server that may only be read, as one is in the midst of a failover, a lock that was not got, too many
+/// messages.
 bool passes(std::string_view state) {
     const auto of = state.substr(0, 2);
+    if (state == "25006" || state == "55P03" || state == "54000")
+        return true;
     return of == "08" || of == "40" || of == "53" || of == "57" || of == "58";
 }
 

@@ -145,8 +145,9 @@ CREATE FUNCTION @.terms() RETURNS TABLE (version int, payload_limit bigint) LANG
 CREATE FUNCTION @.reap() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE s @.setting; v_here int[]; v_dead record; v_count int := 0;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(@.lock_class(), 0) THEN RETURN 0; END IF;
-    SELECT * INTO s FROM @.setting;
+    -- One at a time; a lock that others could take as well would let them keep everybody from looking.
+    SELECT * INTO s FROM @.setting FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN RETURN 0; END IF;
     IF s.server_started IS DISTINCT FROM pg_postmaster_start_time()
         OR abs(extract(epoch FROM clock_timestamp() - s.reaped_at)) > 10 THEN
         -- The server was away, or nobody has looked, or the clock was set: what the times say is worth nothing.
@@ -218,6 +219,9 @@ CREATE FUNCTION @.submit(p_client text, p_keys uuid[], p_functions text[], p_sig
 #variable_conflict use_column
 DECLARE s @.setting; v_room bigint; v_added bigint;
 BEGIN
+    IF length(p_client) NOT BETWEEN 1 AND 32 THEN
+        RAISE EXCEPTION 'the name of a client has 1 to 32 letters' USING ERRCODE = '22023';
+    END IF;
     SELECT * INTO s FROM @.setting;
     IF s.queue_limit > 0 THEN
         SELECT greatest(s.queue_limit - sum(l.queued), 0) INTO v_room FROM @.load l;
@@ -230,7 +234,9 @@ BEGIN
     added AS (
         INSERT INTO @.call (key, function, signature, digest, payload, priority, due_at, starts, keep, client)
         SELECT f.key, f.function, f.signature, sha256(f.payload), f.payload, f.priority,
-            now() + f.delay * interval '1 millisecond', greatest(f.starts, 1), f.keep * interval '1 second', p_client
+            -- A time that no timestamp holds would fail whoever ends the call: 100 years are as good as for ever.
+            now() + least(f.delay, 3155760000000) * interval '1 millisecond', greatest(f.starts, 1),
+            least(f.keep, 3155760000) * interval '1 second', p_client
         FROM fresh f ORDER BY f.place
         ON CONFLICT (key) DO NOTHING RETURNING 1)
     SELECT count(*) INTO v_added FROM added;
@@ -261,6 +267,8 @@ CREATE FUNCTION @.fetch(p_keys uuid[]) RETURNS TABLE (key uuid, state int, how t
 CREATE FUNCTION @.cancel(p_keys uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE v_ended bigint; v_clients text[]; v_ended_keys uuid[]; v_epochs int[];
 BEGIN
+    -- A call that is being handed back is waited for, or neither of the two statements below would see it.
+    PERFORM 1 FROM @.call WHERE key = ANY (p_keys) AND state < 2 ORDER BY key FOR UPDATE;
     WITH ended AS (UPDATE @.call SET state = 2, how = 'cancelled', payload = '', ended_at = now(), expires_at = now() + keep
         WHERE key = ANY (p_keys) AND state = 0 RETURNING client, key)
     SELECT count(*), array_agg(client), array_agg(key) INTO v_ended, v_clients, v_ended_keys FROM ended;
@@ -419,13 +427,16 @@ std::string with_name(std::string_view text, std::string_view name) {
 
 } // namespace
 
+/// The channel on which a client hears of its calls is the name, an underscore and 32 letters; PostgreSQL takes 63.
+constexpr std::size_t longest_name = 30;
+
 void expect_name(std::string_view name) {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
     const auto is_fine = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
-    if (name.empty() || name.size() > 40 || !is_letter(name.front()) ||
+    if (name.empty() || name.size() > longest_name || !is_letter(name.front()) ||
         !std::all_of(name.begin(), name.end(), is_fine) || name.starts_with("pg_"))
         throw std::invalid_argument(
-            "the name of a queue's schema has lower-case letters, digits and underscores, 40 at "
+            "the name of a queue's schema has lower-case letters, digits and underscores, 30 at "
             "most, begins with no digit and not with \"pg_\"");
 }
 

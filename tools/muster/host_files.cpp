@@ -32,9 +32,10 @@ namespace {
 /// sends it: so it is unpacked beside, and takes the place of an earlier one whole. Folders are made and files moved by
 /// names that find passes on as arguments; the shell reads none of them.
 constexpr const char* unpack_beside =
-    "d=$(mktemp -d ./.muster-XXXXXX) || exit; trap 'cd ..; rm -rf \"$d\"' EXIT; "
+    "d=$(mktemp -d \"$PWD/.muster-XXXXXX\") || exit; trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM; "
     "tar -xof - -C \"$d\" && cd \"$d\" && "
-    "find . -type d -exec sh -c 'for f; do mkdir -p \"../$f\" || exit; done' sh {} + && "
+    "find . -type d -exec sh -c 'for f; do test -d \"../$f\" || mkdir -p \"../$f\" && "
+    "chmod \"$(stat -c %a \"$f\")\" \"../$f\" || exit; done' sh {} + && "
     "find . ! -type d -exec sh -c 'for f; do mv -f \"$f\" \"../$f\" || exit; done' sh {} +";
 
 /// An archive is held in memory, as any standard input for another host is.
@@ -134,7 +135,11 @@ muster::task<> host_files::send(muster::hosts::connection& host) const {
 muster::task<> host_files::fetch(muster::hosts::connection& host) const {
     for (const auto& file : returned_) {
         auto fetching = fetch_one(host, file);
-        co_await std::move(fetching);
+        auto fetched = co_await muster::as_outcome(std::move(fetching));
+        // The command has run, whatever is known of the reading of its file.
+        if (const auto* lost = fetched.error_as<muster::hosts::host_lost_error>())
+            throw muster::hosts::host_lost_error(lost->host(), muster::hosts::begun::yes, host.why_lost());
+        std::move(fetched).value();
     }
 }
 
