@@ -44,7 +44,7 @@ enum class frame_type : std::uint8_t {
     submit = 10, ///< client: a command is coming, of so many bytes, with so many of input
     part = 11,   ///< client: some of these bytes
     go = 12,     ///< client: the command may begin
-    cancel = 13, ///< client: the command is to end, politely first
+    cancel = 13, ///< client: the command is to end, by SIGTERM and then SIGKILL
     kill = 14,   ///< client: SIGKILL for the command
     credit = 15, ///< client: so many more bytes of an output may be sent
     ping = 16,

@@ -40,7 +40,7 @@ enum class verdict : std::uint8_t {
     taken,     ///< it waits or runs, now or since an earlier submission
     ended,     ///< its outcome is there
     full,      ///< the queue's limit is reached
-    other,     ///< the key belongs to another call
+    other,     ///< the queue has a call with this key, but of another function or with other arguments
     expired,   ///< its outcome is not kept any more
     too_large, ///< its payload is beyond the limit
 };

@@ -35,7 +35,8 @@ using namespace std::chrono_literals;
 constexpr const char* user_for_root = "postgres";
 constexpr auto start_limit = 60s;
 
-/// *Returns* the folder of the newest server's programs, which Debian keeps out of PATH; empty if there is none.
+/// *Returns* the folder with the programs of the newest PostgreSQL server that is installed. Debian has one for each
+/// version, and none of them in PATH. Empty if no server is installed.
 std::string find_programs() {
     std::string best;
     int newest = 0;

@@ -57,7 +57,7 @@ using namespace std::chrono_literals;
 using frames::frame_type;
 using clock = std::chrono::steady_clock;
 
-constexpr std::size_t words_kept = 2000; ///< of what the launcher says last
+constexpr std::size_t words_kept = 2000; ///< bytes at the end of the launcher's standard error, for the error's text
 constexpr auto last_words_limit = 1s;    ///< for a launcher whose connection ended to say why
 constexpr auto end_limit = 5s;           ///< for an agent to end its workers
 /// Once so many bytes were handed over, the rest is moved to the front.

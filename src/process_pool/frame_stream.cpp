@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// This file reads and writes frames without ever waiting. The queue of bytes is one string: what was written is cut off
-// its front once that is worth a move.
+// This file reads and writes frames without ever waiting. The queue of bytes is one string: bytes
+// that were written stay at its front until they are so many that moving the rest there pays, and are then erased.
 #include "process_pool/frame_stream.hpp"
 
 #include <sys/socket.h>

@@ -509,7 +509,8 @@ void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcep
         const held own(queue_);
         why = w.killed_because(own);
         queue_.call_ended(own, j);
-        // On another host the worker, or the host, can end while the call is on its way.
+        // A call to another host goes through that host's agent. If the worker or the host ends before the agent has
+        // handed the call over, the call has not begun and goes to another worker.
         is_put_back = why == worker_handle::cause::none && how.begun == hosts::begun::no;
         if (is_put_back)
             queue_.put_back(own, j);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// This file is two tables, options of other programs that people have in their fingers and what to write instead, and
-// functions that recognize what those programs would understand and muster fetch does not.
+// This file says what to write to those who are used to other programs. Its two tables name the options of those
+// programs that muster does not have, each with what does the same here. Its functions recognize forms of words that
+// only those programs understand, such as lists and ranges within a URL.
 #include "advice.hpp"
 
 #include <algorithm>
@@ -195,7 +196,8 @@ bool is_range(std::string_view text) noexcept {
     return are_all(is_digit) || (are_all(is_letter) && first.size() == 1 && last.size() == 1);
 }
 
-/// "a,b": a list of words, and not JSON.
+/// *Returns* whether the text, from between braces in a URL, is a list of words as curl expands it ("a,b"). A piece of
+/// JSON, which has braces and commas too, is none: it has quotes and colons.
 bool is_list(std::string_view text) noexcept {
     return text.find(',') != std::string_view::npos && std::ranges::all_of(text, [](char c) {
         return is_digit(c) || is_letter(c) || c == ',' || c == '.' || c == '-' || c == '_';

@@ -68,7 +68,7 @@ public:
     using queue_error::queue_error;
 };
 
-/// The database refused what was asked of it: rights that are missing, say.
+/// The database refused a statement, for example because the role has no right to it.
 class database_error final : public queue_error {
 public:
     database_error(const std::string& what, std::string state)
