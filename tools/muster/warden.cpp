@@ -121,8 +121,8 @@ void warden::read_signals() {
         return;
     if (info.ssi_signo == SIGCHLD)
         reap();
-    else if (agent_ != 0)
-        ::kill(agent_, static_cast<int>(info.ssi_signo));
+    else if (agent_ != 0 && info.ssi_code != SI_KERNEL)
+        ::kill(agent_, static_cast<int>(info.ssi_signo)); // the terminal's own have come to the agent as well
 }
 
 /// The agent's end closes its end of the pipe: everything that it has told is read then.
