@@ -34,8 +34,9 @@ struct hop {
 [[nodiscard]] hop after_redirect(
     const hop& from, int status, const std::string& location, const std::string& asked_for);
 
-/// *Returns* the scheme, host and port of a URL that libcurl has read, in lower case, with the port always there. To read
-/// a URL takes libcurl as long as a tenth of a small request, so whoever has a URL read asks for the origin as well.
+/// *Returns* the scheme, host and port of a URL that libcurl has read, in lower case, with the port always there. To
+/// read a URL takes libcurl as long as a tenth of a small request, so whoever has a URL read asks for the origin as
+/// well.
 [[nodiscard]] std::string origin_of(CURLU* url);
 
 /// *Returns* the URL's host, in lower case and without brackets, and its port; empty texts if it is no URL.
