@@ -45,7 +45,7 @@ using iterator_of = decltype(range_access::begin_of(std::declval<Range&>()));
 template <class Range>
 using element_of = std::iter_value_t<iterator_of<Range>>;
 
-/// What the range's iterators give.
+/// The type that the range's iterators give when they are read.
 template <class Range>
 using reference_of = std::iter_reference_t<iterator_of<Range>>;
 
