@@ -173,9 +173,19 @@ muster::task<muster::completed_process> end_of(muster::task_handle<muster::compl
     co_return done;
 }
 
-muster::task<muster::completed_process> run_in_time(
-    muster::command what, std::optional<std::chrono::nanoseconds> limit) {
+/// Has the warden know of a command from before it is started.
+muster::task<muster::completed_process> run_watched(muster::command what, const agent_report& warden) {
     auto running = muster::run_command(std::move(what));
+    warden.about_to_start();
+    auto ran = co_await muster::as_outcome(std::move(running));
+    if (ran.failed_with<muster::spawn_error>())
+        warden.not_started();
+    co_return std::move(ran).value();
+}
+
+muster::task<muster::completed_process> run_in_time(
+    muster::command what, std::optional<std::chrono::nanoseconds> limit, const agent_report& warden) {
+    auto running = run_watched(std::move(what), warden);
     if (!limit) {
         auto done = co_await std::move(running);
         co_return done;
@@ -188,12 +198,13 @@ muster::task<muster::completed_process> run_in_time(
 class command_worker {
 public:
     command_worker(const worker_setting& setting, allowed_programs allowed, std::optional<command_user> user,
-        std::string directory, muster::hosts::agent_observer warden)
+        std::string directory, agent_report& warden)
         : setting_(setting),
           allowed_(std::move(allowed)),
           user_(std::move(user)),
           directory_(std::move(directory)),
-          warden_(std::move(warden)) {}
+          warden_(warden),
+          observer_(warden.observer()) {}
 
     /// *Returns* the exit status.
     muster::task<int> work();
@@ -225,7 +236,8 @@ private:
     const allowed_programs allowed_;
     const std::optional<command_user> user_;
     const std::string directory_;
-    const muster::hosts::agent_observer warden_;
+    const agent_report& warden_;
+    const muster::hosts::agent_observer observer_;
     const std::string host_ = name_of_this_host();
     std::uint64_t payload_limit_ = 0;
     phase phase_ = phase::serving;
@@ -324,13 +336,13 @@ muster::task<queued_end> command_worker::run_one(queued_command what) {
     to_run.stdout_to(output.sink(output.out)).stderr_to(output.sink(output.err));
     to_run.on_start([this, mine](pid_t process) {
         mine->process = process;
-        warden_.started(process);
+        observer_.started(process);
     });
-    mine->handle = muster::create_task(run_in_time(std::move(to_run), what.timeout), "command");
+    mine->handle = muster::create_task(run_in_time(std::move(to_run), what.timeout, warden_), "command");
     auto waiting = end_of(mine->handle);
     auto ended = co_await muster::as_outcome(std::move(waiting));
     if (mine->process != 0)
-        warden_.ended(mine->process);
+        observer_.ended(mine->process);
     end.done.pid = mine->process;
     std::string how;
     if (ended.succeeded()) {
@@ -495,7 +507,7 @@ int serve_commands(const worker_setting& given) {
     ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
     writer out;
     tell_rules(setting, allowed, user, directory);
-    command_worker worker(setting, std::move(allowed), user, directory, report.observer());
+    command_worker worker(setting, std::move(allowed), user, directory, report);
     int status = some_failed;
     try {
         status = muster::run(worker.work(), muster::run_options().handle_interrupt(false));
