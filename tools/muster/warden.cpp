@@ -53,7 +53,7 @@ constexpr std::int32_t not_started_one = INT32_MIN;
 /// A command whose number was not written is looked for so often, as it may not have come to its own process group.
 constexpr int looks = 20;
 constexpr int milliseconds_between_looks = 25;
-/// It can't have begun earlier than so long before. What is older was left in the background by commands, and goes on.
+/// It has begun at most so long before. Older children were left in the background by commands, and go on.
 constexpr std::chrono::nanoseconds oldest = 10s;
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
