@@ -359,14 +359,25 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
     done.throw_if_failed();
 }
 
-host_files command_batch::files_of(const job& j, const run_place& place) const {
+/// *Errors*: std::runtime_error if the command of another line returns a file to the same place, where only one of the
+/// two could stay.
+host_files command_batch::files_of(const job& j, const run_place& place) {
     const auto filled = [&](const std::vector<std::string>& templates) {
         std::vector<std::string> names;
         for (const auto& text : templates)
             names.push_back(template_.fill_in(text, j.line, place));
         return names;
     };
-    return host_files(filled(options_.sent_files), filled(options_.returned_files), options_.directory);
+    host_files files(filled(options_.sent_files), filled(options_.returned_files), options_.directory);
+    for (auto& path : files.returned_paths()) {
+        const auto [at, is_new] = returned_by_.try_emplace(std::move(path), j.line.number);
+        if (!is_new && at->second != j.line.number)
+            throw std::runtime_error(
+                fmt::format("it returns {}, and so does the command of line {}: let the name depend on the input, as "
+                            "out-{{#}} does",
+                    muster::detail::printable(at->first, 500), at->second));
+    }
+    return files;
 }
 
 /// Sends the files, runs the command, and gets back what it has made, also if it fails: a file that is not there is an

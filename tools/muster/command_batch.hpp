@@ -118,7 +118,7 @@ private:
     muster::task<> connect_hosts();
     muster::task<> open_queue();
     muster::task<> attempt_at(job& j, muster::hosts::connection* host);
-    [[nodiscard]] host_files files_of(const job& j, const run_place& place) const;
+    [[nodiscard]] host_files files_of(const job& j, const run_place& place);
     muster::task<muster::completed_process> run_with_files(
         muster::command what, host_files files, muster::hosts::connection& host);
     void prepare(muster::command& what, job& j, details& d, bool is_elsewhere);
@@ -145,6 +145,8 @@ private:
     std::optional<muster::hosts::host_set> hosts_;
     /// With --cleanup: the folders on each host that are removed once all commands have ended, if nothing is in them.
     std::map<muster::hosts::connection*, folder_names> left_folders_;
+    /// The files that commands return, and the line of each.
+    std::map<std::string, std::uint64_t> returned_by_;
     in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;

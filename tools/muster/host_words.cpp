@@ -80,10 +80,14 @@ void install_first(muster::hosts::host_options& host, const std::string& program
     std::ifstream file(program, std::ios::binary);
     const std::string content{std::istreambuf_iterator<char>(file), {}};
     const auto name = "\"$HOME/.cache/muster/muster-agent-" + content_key(content).text() + '"';
+    // Hosts may share the folder, and the connection may end in the middle: the name is given to a whole file only.
     host.agent({"sh", "-c",
         "umask 077; f=" + name +
-            "; test -x \"$f\" || { mkdir -p \"${f%/*}\" && cat > \"$f.$$\" && chmod 700 \"$f.$$\" && mv -f \"$f.$$\" "
-            "\"$f\"; }"});
+            "; test -x \"$f\" && exit; mkdir -p \"${f%/*}\" && t=$(mktemp \"$f.XXXXXX\") || exit; "
+            "trap 'rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT TERM; cat > \"$t\" || exit; test \"$(wc -c < \"$t\")\" "
+            "-eq " +
+            std::to_string(content.size()) +
+            " || { echo only a part of the agent has come >&2; exit 1; }; chmod 700 \"$t\" && mv -f \"$t\" \"$f\""});
     const auto copying = as_line(host.command_words());
     host.agent({"sh", "-c", "exec " + name});
     const auto starting = as_line(host.command_words());

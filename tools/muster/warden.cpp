@@ -9,6 +9,10 @@
 //     watching --the agent has ended, and no command runs--> exit
 //     watching --the agent has ended, and commands run-----> ending --they have ended, or were killed--> exit
 //
+// The agent may be killed between taking a command off the system's list and telling so: its number may be another
+// process's by then. So a group is signalled only while one of the warden's own children is in it, as whatever the
+// agent leaves behind is.
+//
 // Signals are passed on to the agent. The connection is not the warden's: it is closed here at once, so that its end
 // is seen when the agent ends.
 #include "warden.hpp"
@@ -110,6 +114,7 @@ private:
     void wait(int milliseconds) noexcept;
     void end_commands();
     void look_for_new_children();
+    void signal_commands(int signal) const noexcept;
 
     pid_t agent_;   ///< 0 once it has ended
     owned_fd news_; ///< closed once the end has come
@@ -214,9 +219,7 @@ void warden::look_for_new_children() {
 }
 
 void warden::end_commands() {
-    MUSTER_ASSERT(agent_ == 0);
-    for (const pid_t command : commands_)
-        ::kill(-command, SIGTERM);
+    signal_commands(SIGTERM);
     const auto until = std::chrono::steady_clock::now() + grace;
     reap();
     while (!commands_.empty()) {
@@ -225,8 +228,16 @@ void warden::end_commands() {
             break;
         wait(static_cast<int>(left.count()));
     }
-    for (const pid_t command : commands_)
-        ::kill(-command, SIGKILL);
+    signal_commands(SIGKILL);
+}
+
+void warden::signal_commands(int signal) const noexcept {
+    MUSTER_ASSERT(agent_ == 0);
+    for (const pid_t command : commands_) {
+        siginfo_t info{};
+        if (::waitid(P_PGID, static_cast<id_t>(command), &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+            ::kill(-command, signal);
+    }
 }
 
 } // namespace
@@ -254,6 +265,8 @@ agent_report watch_over_this_agent() {
     owned_fd signals(::signalfd(-1, &all, SFD_CLOEXEC));
     if (!signals.is_open())
         fail("the warden's signals");
+    // Before there is an agent: whatever that leaves behind is this process's. The agent does not inherit it.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     const pid_t parent = ::getpid();
     const pid_t agent = ::fork();
     if (agent < 0)
@@ -265,7 +278,6 @@ agent_report watch_over_this_agent() {
         sigprocmask(SIG_SETMASK, &before, nullptr);
         return agent_report(std::move(to_warden));
     }
-    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::prctl(PR_SET_NAME, "muster-warden");
     to_warden.reset();
     ::close(STDIN_FILENO);
