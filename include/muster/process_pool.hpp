@@ -135,6 +135,7 @@ private:
     std::shared_ptr<state> pool_;              ///< used on the loop's thread only
     workers::worker_handle* worker_ = nullptr; ///< the one that makes the call; guarded by the pool's lock
     bool was_begun_ = false;                   ///< a worker was sent it before; guarded likewise
+    bool is_unwanted_ = false;                 ///< its task was cancelled since; guarded likewise
 };
 
 /// A call of anything but a remote function is refused; the calls of remote functions are specialised below.

@@ -8,6 +8,7 @@
 #include "support/own_resources.hpp"
 #include "support/queue_fixture.hpp"
 
+#include <algorithm>
 #include <mutex>
 
 namespace {

@@ -8,6 +8,8 @@
 #include "support/queue_fixture.hpp"
 
 #include <sys/mount.h>
+#include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 

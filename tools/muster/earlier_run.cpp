@@ -29,6 +29,15 @@ content_key key_in(const std::string& text) {
     return *key;
 }
 
+/// *Returns* how many of an entry's attempts have an end that is known: where the queue did not answer, the last one
+/// may still be made.
+unsigned attempts_in(const nlohmann::json& o) {
+    const auto all = o.at("attempts").get<unsigned>();
+    const auto type = o.value("error_type", std::string());
+    const bool is_open = type == "postgres::unreachable_error" || type == "postgres::database_error";
+    return is_open && all != 0 ? all - 1 : all;
+}
+
 } // namespace
 
 bool begins_like_an_entry(std::string_view text) noexcept {
@@ -86,11 +95,20 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
     try {
         const auto o = nlohmann::json::parse(line);
         const auto& index = o.at("index");
+        if (index.is_null()) {
+            auto name = o.at("run").get<std::string>();
+            if (name != name_in_queue_)
+                attempts_.clear();
+            name_in_queue_ = std::move(name);
+            return;
+        }
         if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
             throw std::out_of_range("no index");
         const bool succeeded = o.at("outcome").get<std::string>() == "ok";
-        recent_.emplace_back(
-            key_in(o.at("key").get<std::string>()), recent_.size(), succeeded ? state::succeeded : state::failed);
+        const auto key = key_in(o.at("key").get<std::string>());
+        recent_.emplace_back(key, recent_.size(), succeeded ? state::succeeded : state::failed);
+        if (!succeeded && !name_in_queue_.empty())
+            attempts_[key] += attempts_in(o);
     } catch (const std::exception&) {
         refuse_line(number);
     }
@@ -144,6 +162,11 @@ void earlier_run::require_something_in_common() const {
         throw usage_error(fmt::format("--resume: {} is the log of another list or another template: none of its {} {} "
                                       "is in this one. Give the same ones, or another --jsonl file",
             file_, count(), count() == 1 ? thing_ : thing_ + "s"));
+}
+
+unsigned earlier_run::attempts(const content_key& key) const {
+    const auto at = attempts_.find(key);
+    return at == attempts_.end() ? 0 : at->second;
 }
 
 std::uint64_t earlier_run::count_removed() const noexcept {
