@@ -237,21 +237,6 @@ void process_pool::job::kill_if_running() noexcept {
     finish();
 }
 
-void process_pool::job::set_error(std::exception_ptr error) noexcept {
-    detail_outcome_access::set_error(*outcome_, std::move(error));
-}
-
-void process_pool::job::set_cancelled(cancel_reason reason, const char* text) noexcept {
-    const auto set = [&](auto message) {
-        detail_outcome_access::set_cancelled(*outcome_, outcome_state::cancelled, reason, std::move(message));
-    };
-    try {
-        set(detail::cancel_text_ptr::make(text, {}));
-    } catch (const std::bad_alloc&) {
-        set(detail::cancel_text_ptr()); // it says less, but it is a cancellation
-    }
-}
-
 std::size_t process_pool::processes() const noexcept {
     const call_queue::held own(state_->queue);
     return state_->queue.processes(own).size();
