@@ -53,6 +53,11 @@ task<> until_set(event& e) { co_await e.wait(); }
 
 task<> end_of(task_handle<void> handle) { co_await handle; }
 
+void note(const executor::job& j, call_progress::stage next) noexcept {
+    if (j.terms().progress)
+        j.terms().progress->note(next);
+}
+
 /// Whether it is about a value of one call, and not about rights or names, which would keep all calls back.
 bool concerns_one(const database_error& e) {
     const auto kind = e.state().substr(0, 2);
@@ -344,6 +349,8 @@ void client::add(job& j) {
         return;
     }
     e.jobs.push_back(&j);
+    if (e.at != entry::step::fresh)
+        note(j, call_progress::stage::submitted);
 }
 
 /// Calls whose tasks were cancelled.
@@ -510,6 +517,8 @@ task<bool> client::submit_some(backend& queue) {
             continue;
         }
         e.at = entry::step::to_submit;
+        for (const auto* j : e.jobs)
+            note(*j, call_progress::stage::submitted);
         keys.push_back(key);
         batch.push_back(&record);
         bytes += record.payload.size();
@@ -547,14 +556,17 @@ void client::judge(entry& e, verdict v) {
         to_fetch_.insert(key);
         return;
     case verdict::full:
-        finish(
-            e, [](job& j) { j.set_error(std::make_exception_ptr(queue_full("the limit of the queue is reached"))); });
+        finish(e, [](job& j) {
+            note(j, call_progress::stage::not_submitted);
+            j.set_error(std::make_exception_ptr(queue_full("the limit of the queue is reached")));
+        });
         break;
     case verdict::other:
         refuse_key(e);
         break;
     case verdict::expired:
         finish(e, [&](job& j) {
+            note(j, call_progress::stage::ended);
             j.set_error(std::make_exception_ptr(outcome_expired_error(
                 call +
                 " has ended, and its outcome is not kept any more: submit it under a new key to make it again")));
@@ -689,12 +701,15 @@ void client::conclude(const ended_call& ended) {
     using end = ended_call::end;
     auto& e = found->second;
     const auto died = [&](worker_died_error::sign how) {
-        finish(e,
-            [&](job& j) { j.set_error(std::make_exception_ptr(worker_died_error(ended.host, ended.process, how))); });
+        finish(e, [&](job& j) {
+            note(j, call_progress::stage::ended);
+            j.set_error(std::make_exception_ptr(worker_died_error(ended.host, ended.process, how)));
+        });
     };
     switch (ended.how) {
     case end::answered:
         finish(e, [&](job& j) {
+            note(j, call_progress::stage::ended);
             try {
                 workers::conclude_call(j, wire::read(ended.answer, options_.value_limit()));
             } catch (...) {
@@ -703,7 +718,10 @@ void client::conclude(const ended_call& ended) {
         });
         break;
     case end::cancelled:
-        finish(e, [](job& j) { j.set_cancelled(cancel_reason::requested, "the call was cancelled in the queue"); });
+        finish(e, [](job& j) {
+            note(j, call_progress::stage::cancelled);
+            j.set_cancelled(cancel_reason::requested, "the call was cancelled in the queue");
+        });
         break;
     case end::session:
         died(worker_died_error::sign::session);

@@ -110,6 +110,13 @@ CREATE UNLOGGED TABLE @.alive (since timestamptz NOT NULL DEFAULT clock_timestam
 INSERT INTO @.alive DEFAULT VALUES;
 )sql";
 
+// By its id whoever has seen a queue before knows it again, whatever address leads to it.
+constexpr std::string_view tables_4 = R"sql(
+ALTER TABLE @.setting ADD COLUMN id text NOT NULL
+    DEFAULT left(encode(sha256(convert_to(random()::text || clock_timestamp()::text || pg_backend_pid()::text, 'UTF8')),
+        'hex'), 32);
+)sql";
+
 constexpr std::string_view all_functions = R"sql(
 DO $$ DECLARE f regprocedure; BEGIN
     FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = '@'
@@ -202,8 +209,8 @@ END $$;
 
 -- ---- for clients and workers ----
 
-CREATE FUNCTION @.terms() RETURNS TABLE (version int, payload_limit bigint) LANGUAGE sql SECURITY DEFINER AS $$
-    SELECT s.version, s.payload_limit FROM @.setting s $$;
+CREATE FUNCTION @.terms() RETURNS TABLE (version int, payload_limit bigint, id text)
+    LANGUAGE sql SECURITY DEFINER AS $$ SELECT s.version, s.payload_limit, s.id FROM @.setting s $$;
 
 -- Returns whether it is the caller's turn to call expire() until there is no more.
 CREATE FUNCTION @.reap() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -562,7 +569,7 @@ void expect_name(std::string_view name) {
 
 std::string migration(int to, std::string_view name) {
     MUSTER_ASSERT(to >= 1 && to <= version);
-    const auto& tables = to == 1 ? tables_1 : to == 2 ? tables_2 : tables_3;
+    const auto& tables = to == 1 ? tables_1 : to == 2 ? tables_2 : to == 3 ? tables_3 : tables_4;
     return with_name(tables, name) + with_name("UPDATE @.setting SET version = ", name) + std::to_string(to) + ";\n";
 }
 

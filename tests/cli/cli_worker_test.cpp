@@ -129,6 +129,40 @@ protected:
         return child;
     }
 
+    /// *Returns* whether so many commands wait in the queue, as soon as they do.
+    [[nodiscard]] bool wait_in_queue(int count) const {
+        return soon([&] {
+            program q(with({"queue"}, {}));
+            return q.wait() == 0 && q.out.starts_with("queued     " + std::to_string(count) + '\n');
+        });
+    }
+    /// As long as this lives the server's processes are stopped.
+    class silent_server {
+    public:
+        silent_server() {
+            add_children_of(server_->pid());
+            for (const auto process : processes_)
+                ::kill(process, SIGSTOP);
+        }
+        ~silent_server() {
+            for (const auto process : processes_)
+                ::kill(process, SIGCONT);
+        }
+        silent_server(const silent_server&) = delete;
+        silent_server& operator=(const silent_server&) = delete;
+
+    private:
+        void add_children_of(pid_t parent) {
+            const auto name = std::to_string(parent);
+            std::ifstream children("/proc/" + name + "/task/" + name + "/children");
+            for (pid_t child = 0; children >> child;) {
+                processes_.push_back(child);
+                add_children_of(child);
+            }
+        }
+        std::vector<pid_t> processes_;
+    };
+
     static inline std::unique_ptr<program> server_;
     static inline std::string address_;
     static inline std::string why_not_;
@@ -278,8 +312,122 @@ TEST_F(muster_worker, starts_nothing_twice_when_the_submitting_muster_is_killed_
     EXPECT_EQ(lines("begun").size(), 9u);
     program another(run({"--attach", "night", "--timeout", "9s", what, ":::", "7"}));
     EXPECT_EQ(another.wait(), 1) << another.err;
-    expect_words(another.err, {"another --timeout"});
+    expect_words(another.err, {"not just so", "--worker-tag", "--timeout", "{#}"});
     end(w);
+}
+
+TEST_F(muster_worker, starts_nothing_twice_that_was_cancelled_while_the_database_was_silent) {
+    const auto with_log = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"--jsonl", path("log"), "--ledger", "always"});
+        more.insert(more.end(), {"echo {} >> " + path("begun"), ":::", "1", "2"});
+        return run(more);
+    };
+    program p(with_log({}));
+    ASSERT_TRUE(wait_in_queue(2)) << p.err;
+    {
+        const silent_server silence;
+        p.signal(SIGINT);
+        EXPECT_EQ(p.wait(), 130) << p.err;
+    }
+    for (const auto& entry : entries("log")) {
+        EXPECT_EQ(entry.at("outcome"), "error") << entry;
+        EXPECT_EQ(entry.value("error_type", ""), "postgres::unreachable_error") << entry;
+        EXPECT_EQ(entry.at("ended_in_queue"), 0) << entry;
+    }
+    EXPECT_EQ(entries("log").size(), 2u);
+    program w(worker({"--slots", "2", "--allow", "sh"}));
+    program back(with_log({"--resume"}));
+    EXPECT_EQ(back.wait(), 0) << back.err;
+    auto begun = lines("begun");
+    std::ranges::sort(begun);
+    EXPECT_EQ(begun, (std::vector<std::string>{"1", "2"}));
+    end(w);
+}
+
+TEST_F(muster_worker, runs_again_what_was_cancelled_in_the_queue_and_not_logged) {
+    const std::vector<std::string> what{"echo", ":::", "1", "2"};
+    const auto with_words = [&](std::vector<std::string> more) {
+        more.insert(more.end(), what.begin(), what.end());
+        return run(more);
+    };
+    program killed(with_words({"--jsonl", path("log")}));
+    ASSERT_TRUE(wait_in_queue(2)) << killed.err;
+    killed.signal(SIGKILL);
+    static_cast<void>(killed.wait());
+    const auto name = lines_of(read(path("log"))).at(0).at("run").get<std::string>();
+    program other(with_words({"--attach", name, "--jsonl", path("other")}));
+    // Until it says so its calls may not have been submitted, and then their cancellation would not be confirmed.
+    ASSERT_TRUE(says(other, "no worker is there")) << other.err;
+    other.signal(SIGINT);
+    EXPECT_EQ(other.wait(), 130) << other.err;
+    for (const auto& entry : entries("other"))
+        EXPECT_EQ(entry.at("outcome"), "cancelled") << entry;
+    ASSERT_TRUE(wait_in_queue(0));
+    program w(worker({"--slots", "2", "--allow", "echo"}));
+    program attached(with_words({"--attach", name, "--jsonl", path("attached"), "--ledger", "always"}));
+    EXPECT_EQ(attached.wait(), 1) << attached.err;
+    for (const auto& entry : entries("attached")) {
+        EXPECT_EQ(entry.at("outcome"), "cancelled") << entry;
+        EXPECT_EQ(entry.value("reason", ""), "in the queue") << entry;
+    }
+    program back(with_words({"-k", "--jsonl", path("log"), "--resume"}));
+    EXPECT_EQ(back.wait(), 0) << back.err;
+    EXPECT_EQ(back.out, "1\n2\n");
+    end(w);
+}
+
+TEST_F(muster_worker, refuses_to_go_on_with_a_log_of_another_queue_or_without_its_queue) {
+    const std::vector<std::string> more{"--jsonl", path("log"), "--resume", "echo", ":::", "1"};
+    program p(run({"--jsonl", path("log"), "echo", ":::", "1"}));
+    ASSERT_TRUE(wait_in_queue(1)) << p.err;
+    p.signal(SIGKILL);
+    static_cast<void>(p.wait());
+    auto here = more;
+    here.insert(here.begin(), "run");
+    program without(here);
+    EXPECT_EQ(without.wait(), 2) << without.err;
+    expect_words(without.err, {"went to a queue", "give the same --on", "another --jsonl"});
+    const auto schema = std::exchange(schema_, schema_ + "_other");
+    make_queue({});
+    program elsewhere(run(more));
+    EXPECT_EQ(elsewhere.wait(), 2) << elsewhere.err;
+    expect_words(elsewhere.err, {"went to another queue", "give the same --on"});
+    EXPECT_TRUE(wait_in_queue(0));
+    schema_ = schema;
+    program w(worker({"--allow", "echo"}));
+    program same(run(more));
+    EXPECT_EQ(same.wait(), 0) << same.err;
+    EXPECT_EQ(same.out, "1\n");
+    end(w);
+}
+
+TEST_F(muster_worker, submits_nothing_when_the_name_of_the_run_can_not_be_written) {
+    program p(run({"--jsonl", "/dev/full", "echo", ":::", "1"}));
+    EXPECT_EQ(p.wait(), 2) << p.err;
+    expect_words(p.err, {"--jsonl: /dev/full can't be written"});
+    EXPECT_TRUE(wait_in_queue(0));
+}
+
+TEST_F(muster_worker, begins_a_command_three_times_at_most_whichever_way_its_workers_end) {
+    program p(
+        run({"--retry-elsewhere", "--jsonl", path("log"), "echo {} >> " + path("begun") + "; sleep 65.5", ":::", "x"}));
+    for (std::size_t i = 1; i <= 3; ++i) {
+        program w(worker({"--slots", "1", "--allow", "sh"}));
+        ASSERT_TRUE(soon([&] { return lines("begun").size() == i; })) << w.err << p.err;
+        if (i == 2) {
+            w.signal(SIGTERM);
+            ASSERT_TRUE(says(w, "takes no more commands")) << w.err;
+            w.signal(SIGTERM);
+        } else {
+            ::kill(process_of(w), SIGKILL);
+        }
+        static_cast<void>(w.wait());
+    }
+    program last(worker({"--slots", "1", "--allow", "sh"}));
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    EXPECT_EQ(lines("begun").size(), 3u);
+    EXPECT_EQ(entries("log").at(0).value("error_type", ""), "postgres::worker_died_error");
+    end(last);
 }
 
 TEST_F(muster_worker, allows_nothing_by_default_and_no_way_around_what_it_allows) {

@@ -408,7 +408,7 @@ muster::task<> batch::serve(std::uint64_t index) {
             co_return;
         }
         if (!ended.failed()) {
-            end_job(index, job_end::cancelled(stop_reason_));
+            end_job(index, job_end::cancelled(stop_reason_.empty() ? std::string(ended.message()) : stop_reason_));
             co_return;
         }
         const auto error = ended.error();

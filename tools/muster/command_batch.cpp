@@ -54,8 +54,9 @@ struct command_batch::details final : job_details {
     };
     [[nodiscard]] spool& printed(int number) noexcept { return number == 1 ? out : err; }
 
-    std::string shown; ///< the command, for the log
-    pid_t pid = 0;     ///< of the process, as long as it runs
+    std::string shown;           ///< the command, for the log
+    unsigned ended_in_queue = 0; ///< so many of its attempts have an end that the queue knows
+    pid_t pid = 0;               ///< of the process, as long as it runs
     spool out;
     spool err;
     bool wrote_too_much = false;
@@ -110,20 +111,16 @@ muster::task<> command_batch::before_all() {
         auto connecting = connect_hosts();
         co_await std::move(connecting);
     }
-    if (queue_.queue) {
-        auto opening = open_queue();
-        co_await std::move(opening);
-    }
+    if (queue_.queue)
+        open_queue();
 }
 
-muster::task<> command_batch::open_queue() {
-    auto opening = queue_.queue->open();
-    auto opened = co_await muster::as_outcome(std::move(opening));
-    if (opened.succeeded())
-        co_return;
-    if (!opened.failed())
-        opened.rethrow();
-    failure_ = problem_of(opened.error()) + ": nothing was run";
+void command_batch::open_queue() {
+    if (queue_.problem.empty()) {
+        queue_.queue->open();
+        return;
+    }
+    failure_ = queue_.problem + ": nothing was run";
     stop("no queue");
 }
 
@@ -233,7 +230,8 @@ void command_batch::open_outputs(details& d, const job& j, const run_place& plac
 queued_command command_batch::to_be_queued(const job& j) const {
     queued_command what;
     const auto key = j.line.key.text();
-    const auto attempt = j.attempts + (queue_.before != nullptr ? queue_.before->attempts(j.line.key) : 0);
+    const auto earlier = queue_.before != nullptr ? queue_.before->attempts(j.line.key) : 0;
+    const auto attempt = earlier + static_cast<const details&>(*j.details).ended_in_queue + 1;
     what.name = fmt::format("muster run\n{}\n{}\n{}", queue_.run, key, attempt);
     const auto mark = "{host " + key + '}';
     what.words = template_.make(j.line, run_place(0, mark)).words();
@@ -245,29 +243,43 @@ queued_command command_batch::to_be_queued(const job& j) const {
     what.linger = options_.linger;
     what.most_output = options_.most_output;
     what.starts = options_.retry_elsewhere ? most_hosts_lost : 1;
+    what.may_be_there = queue_.comes != queue_use::stretch::first;
     return what;
+}
+
+/// An attempt that was cancelled in the queue before this stretch of the run is one of those that have ended, and the
+/// next one is made. Where no log says how often the run was here, such an attempt is the end of the command.
+muster::task<queued_end> command_batch::ask_queue(job& j) {
+    auto& d = static_cast<details&>(*j.details);
+    for (;;) {
+        auto running = queue_.queue->run(to_be_queued(j));
+        auto ran = co_await muster::as_outcome(std::move(running));
+        if (ran.failed() && queue_.queue->is_of_the_queue(ran.error()) && !stopping()) {
+            if (failure_.empty())
+                failure_ = problem_of(ran.error());
+            // The others are not cancelled: each meets this error as well, or ends, and an end that is not known is not
+            // one of a command that was cancelled.
+            drain("the queue is out of reach");
+        }
+        auto end = std::move(ran).value();
+        if (end.is_known_to_queue)
+            ++d.ended_in_queue;
+        if (end.how != queued_end::kind::cancelled)
+            co_return end;
+        if (stopping() || queue_.before == nullptr)
+            throw muster::cancelled_error(muster::cancel_reason::requested, "in the queue");
+    }
 }
 
 muster::task<> command_batch::attempt_in_queue(job& j) {
     auto& d = begin_attempt(j);
     j.host.clear();
-    auto what = to_be_queued(j);
     const run_place nowhere(0, "{host}");
     d.shown = template_.show(j.line, nowhere);
     if (options_.trace)
         out().write_on_new_line(STDERR_FILENO, "+ " + muster::detail::printable(d.shown, most_traced) + '\n');
-    auto running = queue_.queue->run(std::move(what));
-    auto ran = co_await muster::as_outcome(std::move(running));
-    if (ran.failed() && queue_.queue->is_of_the_queue(ran.error())) {
-        if (failure_.empty())
-            failure_ = problem_of(ran.error());
-        // The others are not cancelled: each meets this error as well, or ends, and an end that is not known is not
-        // one of a command that was cancelled.
-        drain("the queue is out of reach");
-    }
-    if (ran.was_cancelled() && !stopping())
-        throw cancelled_in_queue_error("it was cancelled in the queue, and not by this run");
-    auto end = std::move(ran).value();
+    auto asking = ask_queue(j);
+    auto end = co_await std::move(asking);
     j.host = muster::detail::printable(end.host, muster::detail::longest_printed_name);
     const run_place place(0, end.host);
     d.shown = template_.show(j.line, place);
@@ -305,6 +317,7 @@ void command_batch::throw_unless_succeeded(const muster::command& what, queued_e
         throw command_refused_error(problem);
     case kind::worker_left:
     case kind::failed:
+    case kind::cancelled:
         break;
     }
     MUSTER_ASSERT(end.error != nullptr);
@@ -713,7 +726,10 @@ void command_batch::printed(job& j, job_end& v, const std::string& problem) {
     if (log_ == nullptr)
         return;
     const auto* d = static_cast<const details*>(j.details.get());
-    log_->add_command(j, v, d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line));
+    std::optional<unsigned> ended_in_queue;
+    if (queue_.queue)
+        ended_in_queue = d != nullptr ? d->ended_in_queue : 0;
+    log_->add_command(j, v, d != nullptr && !d->shown.empty() ? d->shown : shown_if_possible(j.line), ended_in_queue);
 }
 
 } // namespace tool

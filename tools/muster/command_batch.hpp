@@ -46,12 +46,6 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// Somebody has taken the command out of the queue, or had its worker end it.
-class cancelled_in_queue_error : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
 /// Immovable. Everything that it is made of must outlive it; `log` may be null.
 class command_batch final : public batch {
 public:
@@ -110,13 +104,14 @@ private:
     [[nodiscard]] std::string shown_if_possible(const input_line& line) const;
     muster::task<> attempt_elsewhere(job& j);
     muster::task<> attempt_in_queue(job& j);
+    [[nodiscard]] muster::task<queued_end> ask_queue(job& j);
     void throw_unless_succeeded(const muster::command& what, queued_end& end) const;
     [[noreturn]] void throw_too_slow() const;
     [[nodiscard]] queued_command to_be_queued(const job& j) const;
     details& begin_attempt(job& j);
     void open_outputs(details& d, const job& j, const run_place& place);
     muster::task<> connect_hosts();
-    muster::task<> open_queue();
+    void open_queue();
     muster::task<> attempt_at(job& j, muster::hosts::connection* host);
     [[nodiscard]] host_files files_of(const job& j, const run_place& place);
     muster::task<muster::completed_process> run_with_files(

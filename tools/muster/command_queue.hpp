@@ -44,6 +44,7 @@ struct queued_command {
     std::chrono::nanoseconds linger{0};
     std::uint64_t most_output = 0; ///< 0: as much as the queue takes
     int starts = 1;                ///< so often it may begin, if its workers die
+    bool may_be_there = false;     ///< an earlier stretch of the run may have submitted it
 };
 
 /// How it ended.
@@ -56,6 +57,7 @@ struct queued_end {
         too_much_output, ///< `problem` says for which limit
         refused,         ///< the worker does not allow it: `problem` says what it allows
         worker_left,     ///< the worker was told to end what runs
+        cancelled,       ///< the queue says so
         failed,          ///< `error` has the reason
     };
 
@@ -66,6 +68,7 @@ struct queued_end {
     std::string host; ///< the worker's
     muster::completed_process done;
     std::exception_ptr error;
+    bool is_known_to_queue = false; ///< it is found again under the command's name, and nothing begins under that name
 };
 
 class command_queue {
@@ -75,10 +78,14 @@ public:
     command_queue& operator=(const command_queue&) = delete;
     virtual ~command_queue() = default;
 
-    /// Looks whether the queue is there. *Errors*: what open() throws is said, and nothing is run.
-    [[nodiscard]] virtual muster::task<> open() = 0;
-    /// *Errors*: what keeps the queue itself from answering. *Cancellation*: the command is taken out of the queue, or
-    /// ended by its worker, which is waited for.
+    /// Looks whether the queue is there; before open(), on any loop. *Returns* the queue's id. *Errors*: what keeps it
+    /// from answering.
+    [[nodiscard]] virtual muster::task<std::string> look() = 0;
+    /// On the loop that run() is called on.
+    virtual void open() = 0;
+    /// *Errors*: what keeps the queue itself from answering; then the command may still run. *Cancellation*: the
+    /// command is taken out of the queue, or ended by its worker, which is waited for. Once the queue has said so that
+    /// is an end like others; a cancelled_error means that the command was never submitted.
     [[nodiscard]] virtual muster::task<queued_end> run(queued_command what) = 0;
     /// *Returns* whether an error of run() is one that every other command would meet as well.
     [[nodiscard]] virtual bool is_of_the_queue(const std::exception_ptr& error) const = 0;
@@ -94,7 +101,11 @@ struct queue_use {
     queue_use() {}
     std::unique_ptr<command_queue> queue; ///< none: commands do not go through a queue
     std::string run;
-    const earlier_run* before = nullptr;
+    std::string problem; ///< why the queue is not there; then nothing is run
+    /// Whether earlier stretches of the run may have submitted something, and whether there is a log of all of them.
+    enum class stretch : std::uint8_t { first, unlogged, logged };
+    stretch comes = stretch::first;
+    const earlier_run* before = nullptr; ///< of a later stretch with a log
 };
 
 } // namespace tool

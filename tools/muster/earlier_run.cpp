@@ -29,15 +29,6 @@ content_key key_in(const std::string& text) {
     return *key;
 }
 
-/// *Returns* how many of an entry's attempts have an end that is known: where the queue did not answer, the last one
-/// may still be made.
-unsigned attempts_in(const nlohmann::json& o) {
-    const auto all = o.at("attempts").get<unsigned>();
-    const auto type = o.value("error_type", std::string());
-    const bool is_open = type == "postgres::unreachable_error" || type == "postgres::database_error";
-    return is_open && all != 0 ? all - 1 : all;
-}
-
 } // namespace
 
 bool begins_like_an_entry(std::string_view text) noexcept {
@@ -100,6 +91,7 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
             if (name != name_in_queue_)
                 attempts_.clear();
             name_in_queue_ = std::move(name);
+            queue_ = o.value("queue", std::string());
             return;
         }
         if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
@@ -107,8 +99,9 @@ void earlier_run::read_line(const std::string& line, std::uint64_t number) {
         const bool succeeded = o.at("outcome").get<std::string>() == "ok";
         const auto key = key_in(o.at("key").get<std::string>());
         recent_.emplace_back(key, recent_.size(), succeeded ? state::succeeded : state::failed);
-        if (!succeeded && !name_in_queue_.empty())
-            attempts_[key] += attempts_in(o);
+        // Only those that have an end in the queue: any other one may still be made, under the same number.
+        if (const auto ended = o.value("ended_in_queue", 0u); ended != 0 && !succeeded)
+            attempts_[key] += ended;
     } catch (const std::exception&) {
         refuse_line(number);
     }
@@ -155,6 +148,15 @@ void earlier_run::take_in_recent() {
     keys_ = std::move(keys);
     states_ = std::move(states);
     recent_.clear();
+}
+
+void earlier_run::require_queue(const std::string& id) const {
+    if (name_in_queue_.empty() || queue_ == id)
+        return;
+    throw usage_error(
+        fmt::format("--resume: the commands of {} went to {} queue, where some of them may still run: give "
+                    "the same --on and --schema, or another --jsonl file",
+            file_, id.empty() ? "a" : "another"));
 }
 
 void earlier_run::require_something_in_common() const {

@@ -37,6 +37,9 @@ public:
 
     /// *Returns* the name that the run has in a queue; empty if it went through none.
     [[nodiscard]] const std::string& name_in_queue() const noexcept { return name_in_queue_; }
+    /// *Errors*: usage_error if the run went to another queue than the one with that id, which is empty without a
+    /// queue.
+    void require_queue(const std::string& id) const;
     /// *Returns* how many attempts at that input went through the queue and are known not to have succeeded.
     [[nodiscard]] unsigned attempts(const content_key& key) const;
 
@@ -79,6 +82,7 @@ private:
     std::string command_;
     std::string thing_;
     std::string name_in_queue_;
+    std::string queue_;                                               ///< its id
     std::unordered_map<content_key, unsigned, hash_of_key> attempts_; ///< in a queue
     std::vector<content_key> keys_;                                   ///< in their order, and without those of recent_
     std::vector<state> states_;                                       ///< of each

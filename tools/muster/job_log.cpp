@@ -210,7 +210,8 @@ void job_log::add_url(const job& j, const job_end& v, const std::string& url, co
     write(line_of(o));
 }
 
-void job_log::add_command(const job& j, const job_end& v, const std::string& command) {
+void job_log::add_command(
+    const job& j, const job_end& v, const std::string& command, std::optional<unsigned> ended_in_queue) {
     json o;
     o["index"] = j.line.index;
     o["line"] = j.line.number;
@@ -229,15 +230,31 @@ void job_log::add_command(const job& j, const job_end& v, const std::string& com
     o["signal"] = signal != nullptr ? json(muster::signal_name(signal->signal())) : json(nullptr);
     o["bytes"] = j.bytes;
     add_end(o, j, v);
+    if (ended_in_queue)
+        o["ended_in_queue"] = *ended_in_queue;
     write(line_of(o));
 }
 
-void job_log::add_run(const std::string& name) {
+void job_log::add_run(const std::string& name, const std::string& queue) {
     json o;
     o["index"] = nullptr;
     o["run"] = name;
+    o["queue"] = queue;
     write(line_of(o));
     out_.drain();
+    if (const auto problem = out_.problem_of(fd_); !problem.empty())
+        refuse(problem);
+    if (!is_regular_)
+        return;
+    if (::fdatasync(fd_) != 0)
+        refuse(std::generic_category().message(errno));
+    // The file may be new, and its name in the folder with it. A folder that may not be read can't be synchronised.
+    std::error_code failed;
+    const auto folder = std::filesystem::canonical(path_, failed).parent_path();
+    const muster::detail::owned_fd opened(
+        failed ? -1 : ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY));
+    if (opened.is_open() && ::fsync(opened.get()) != 0 && errno != EINVAL)
+        refuse(std::generic_category().message(errno));
 }
 
 void job_log::write(const std::string& line) {

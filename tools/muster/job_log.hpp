@@ -36,13 +36,16 @@ public:
     /// Readable, unless it is standard output. *Errors*: usage_error if it is no file that can be gone back in.
     [[nodiscard]] int descriptor_to_resume() const;
 
-    /// The name of the run in a queue, in front of the entries that it explains. It is written when this returns: who
-    /// goes on with the log must find it, however this program ends.
-    void add_run(const std::string& name);
+    /// The name of the run in a queue, and the queue's id, in front of the entries that they explain. They are on the
+    /// disk when this returns: who goes on with the log must find them, however this program or the machine ends.
+    /// *Errors*: usage_error if they can't be written.
+    void add_run(const std::string& name, const std::string& queue);
     /// `url` is what the line became; `file` has the body, unless it is empty.
     void add_url(const job& j, const job_end& v, const std::string& url, const std::string& file);
-    /// `command` is what the line became.
-    void add_command(const job& j, const job_end& v, const std::string& command);
+    /// `command` is what the line became; `ended_in_queue` how many of its attempts have an end that the queue knows,
+    /// if there is a queue.
+    void add_command(const job& j, const job_end& v, const std::string& command,
+        std::optional<unsigned> ended_in_queue = std::nullopt);
     /// Closes the file, once the writer is drained. After that failure() says whether all was well.
     void close();
     /// Why writing it failed; empty if it did not. Known after close().

@@ -12,10 +12,13 @@
 #include "streams.hpp"
 #include "writer.hpp"
 
+#include <muster/run.hpp>
+
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -250,13 +253,14 @@ bool forgets_its_mark(const std::vector<std::string>& words) {
 
 /// *Returns* the name that this run has in the queue: the one that was given, or the one that the log has, or a new
 /// one. It is in the log, or said, before anything is submitted.
-std::string name_of_run(const run_options& o, const earlier_run& before, std::optional<job_log>& log) {
+std::string name_of_run(
+    const run_options& o, const earlier_run& before, std::optional<job_log>& log, const std::string& queue) {
     auto name = o.queue.run.empty() ? before.name_in_queue() : o.queue.run;
     const bool is_new = name.empty();
     if (is_new)
         name = new_name_of_run();
     if (log && name != before.name_in_queue())
-        log->add_run(name);
+        log->add_run(name, queue);
     if (!log && is_new && !o.quiet)
         complain(
             fmt::format("this run is {0} in the queue: with --attach {0} the same command comes back to it", name));
@@ -323,15 +327,28 @@ int run(const run_options& given, const queue_maker& make_queue) {
             trial->know_by(content);
         source->expect(before.look_ahead(*trial, is_done));
     }
+    queue_use queue;
+    std::string id_of_queue;
+    if (goes_to_queue) {
+        queue.queue = make_queue(options.queue, options.limit);
+        try {
+            id_of_queue = muster::run(queue.queue->look(), muster::run_options().handle_interrupt(false));
+        } catch (const std::exception&) {
+            queue.problem = problem_of(std::current_exception());
+        }
+    }
+    if (queue.problem.empty())
+        before.require_queue(id_of_queue);
     begin_log(log, options, before, "that command runs again");
     // Each command has two pipes and a descriptor of its own.
     if (options.hosts.empty() && !goes_to_queue)
         options.limit = limit_in_reach(options, "commands");
-    queue_use queue;
-    if (goes_to_queue) {
-        queue.queue = make_queue(options.queue, options.limit);
-        queue.run = name_of_run(options, before, log);
+    if (goes_to_queue && queue.problem.empty()) {
+        queue.run = name_of_run(options, before, log, id_of_queue);
         queue.before = queue.run == before.name_in_queue() ? &before : nullptr;
+        queue.comes = queue.before != nullptr     ? queue_use::stretch::logged
+                      : options.queue.run.empty() ? queue_use::stretch::first
+                                                  : queue_use::stretch::unlogged;
     }
 
     printed_ledger ledger(printed_ledger::of::commands);

@@ -12,12 +12,34 @@
 #include <muster/postgres/call_key.hpp>
 #include <muster/process_pool/remote_function.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
 namespace muster::postgres {
+
+/// How far a call has come in the queue. A task that is cancelled gets a cancelled_error whatever became of its call:
+/// this tells whether the queue has confirmed that the call is cancelled. *Thread safety*: any thread.
+class call_progress {
+public:
+    /// Only the last two are final.
+    enum class stage : std::uint8_t {
+        not_submitted, ///< this program has not sent it; another one may have, under the same key
+        submitted,     ///< it may be made, now or later
+        ended,         ///< the queue has its outcome, or has had it
+        cancelled,     ///< in the queue: it was not made, or its worker has ended it
+    };
+    [[nodiscard]] stage at() const noexcept { return at_.load(std::memory_order_acquire); }
+    /// For the library.
+    void note(stage next) noexcept { at_.store(next, std::memory_order_release); }
+
+private:
+    std::atomic<stage> at_{stage::not_submitted};
+};
 
 /// How a call is submitted.
 struct submission_terms {
@@ -27,6 +49,7 @@ struct submission_terms {
     int starts = 1;
     std::chrono::milliseconds delay{0};
     std::chrono::seconds keep{0}; ///< 0: as the executor's options say
+    std::shared_ptr<call_progress> progress;
 };
 
 /// Each function may be used in a chain. *Errors*: std::invalid_argument for what makes no sense.
@@ -68,6 +91,12 @@ public:
         if (time.count() < 1)
             throw std::invalid_argument("submission::keep: at least a second");
         terms_.keep = time;
+        return std::move(*this);
+    }
+
+    /// Where the executor notes what is known of the call; final once the call is over.
+    submission&& progress(std::shared_ptr<call_progress> told)&& {
+        terms_.progress = std::move(told);
         return std::move(*this);
     }
 
