@@ -5,6 +5,7 @@
 
 #include "address.hpp"
 #include "curl_handles.hpp"
+#include "url.hpp"
 
 #include <muster/http/error.hpp>
 
@@ -62,7 +63,11 @@ hop after_redirect(const hop& from, int status, const std::string& location, con
             asked_for, "the server redirects to what is no URL of http or https: " + without_password(location));
 
     hop next = from;
-    next.url = part_of(url.get(), CURLUPART_URL);
+    try {
+        next.url = wire_url(part_of(url.get(), CURLUPART_URL));
+    } catch (const url_error& e) {
+        throw protocol_error(asked_for, "the server redirects to " + without_password(location) + ": " + e.problem());
+    }
     next.is_elsewhere = from.is_elsewhere || origin_of(url.get()) != before;
     const bool is_post = from.method == "POST" || (from.method.empty() && from.sends_body);
     if ((status == 303 && from.method != "HEAD") || ((status == 301 || status == 302) && is_post)) {

@@ -40,9 +40,20 @@ std::string ascii_host(const std::string& url, std::string_view host) {
 #endif
 }
 
+/// *Returns* the URL with its scheme in small letters if it is http or https, which is compared here and there.
+std::string with_small_scheme(std::string url) {
+    std::string scheme = url.substr(0, std::min<std::size_t>(url.find(':'), 6));
+    for (char& c : scheme)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (scheme == "http" || scheme == "https")
+        url.replace(0, scheme.size(), scheme);
+    return url;
+}
+
 } // namespace
 
-std::string wire_url(const std::string& url) {
+std::string wire_url(const std::string& as_written) {
+    const std::string url = with_small_scheme(as_written);
     const auto scheme = url.find("://");
     // A NUL is refused by its own name later.
     if (scheme == std::string::npos || url.find('\0') != std::string::npos)

@@ -77,7 +77,7 @@ command_batch::command_batch(const run_options& options, const command_template&
       options_(options),
       template_(what),
       log_(log),
-      results_(options.results) {
+      results_(options.results, "--results") {
     if (!options.hosts.empty() && !options.dry_run)
         hosts_.emplace(options.hosts);
 }

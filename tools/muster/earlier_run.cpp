@@ -5,31 +5,19 @@
 // and the job it was about runs again.
 #include "earlier_run.hpp"
 
+#include "log_entry.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include <unistd.h>
 
 namespace tool {
-
-namespace {
-
-content_key key_in(const std::string& text) {
-    const auto key = content_key::from(text);
-    if (!key)
-        throw std::invalid_argument("no key");
-    return *key;
-}
-
-} // namespace
 
 bool begins_like_an_entry(std::string_view text) noexcept {
     constexpr std::string_view beginning = R"({"index":)";
@@ -83,17 +71,11 @@ void earlier_run::refuse_line(std::uint64_t number) const {
 }
 
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
-    try {
-        const auto o = nlohmann::json::parse(line);
-        const auto& index = o.at("index");
-        if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
-            throw std::out_of_range("no index");
-        const bool succeeded = o.at("outcome").get<std::string>() == "ok";
-        recent_.emplace_back(
-            key_in(o.at("key").get<std::string>()), recent_.size(), succeeded ? state::succeeded : state::failed);
-    } catch (const std::exception&) {
+    const auto read = read_entry(line);
+    const auto key = read ? content_key::from(read->key) : std::nullopt;
+    if (!key)
         refuse_line(number);
-    }
+    recent_.emplace_back(*key, recent_.size(), read->outcome == "ok" ? state::succeeded : state::failed);
     // Merging copies what is there already: it is done the less often, the more that is.
     constexpr std::size_t enough = 16'384;
     constexpr std::size_t part = 8;

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// One line of the log of an earlier run, as far as --resume needs it. The file may be anybody's: a line of millions of
+/// values takes no more memory than the line itself.
+///
+///     if (const auto entry = read_entry(line)) done = entry->outcome == "ok";
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tool {
+
+struct log_entry {
+    std::string key;
+    std::string outcome;
+    std::string file; ///< of the body; empty: none
+};
+
+/// *Returns* nothing unless the line is an object of JSON with an index, a key and an outcome.
+[[nodiscard]] std::optional<log_entry> read_entry(std::string_view line);
+
+} // namespace tool
