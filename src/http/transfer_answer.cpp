@@ -520,8 +520,8 @@ unpacking transfer::decode(std::string_view piece) {
     return next;
 }
 
-/// An encoded body may unpack to nothing, however long it is: padding, empty blocks. What does not get smaller at all
-/// is a little larger than the body. *Errors*: too_large_error.
+/// An encoded body may unpack to nothing, however long it is: padding, empty blocks. An encoding that makes nothing
+/// smaller is a little larger than the body. *Errors*: too_large_error.
 void transfer::require_worth_of_encoding() const {
     const auto spare = body_limit_ / 64 + most_arrived;
     if (decoder_.unpacks() && came_ > body_limit_ && came_ - body_limit_ > spare)

@@ -76,9 +76,11 @@ std::optional<std::vector<std::string>> with_template_last(
 int run_many(CLI::App& app, CLI::App& command, tool::run_words& words, std::vector<std::string> arguments) {
     words.inputs = tool::take_inputs(arguments);
     const auto behind = take_words_behind_dashes(arguments);
+    tool::refuse_empty_values(command, arguments, tool::words_between::end_options);
     tool::parse(app, arguments);
     if (!behind) {
         if (const auto all = with_template_last(arguments, command.remaining(), command)) {
+            tool::refuse_empty_values(command, *all, tool::words_between::end_options);
             tool::parse(app, *all);
             if (const auto left = command.remaining(); left.size() > 1)
                 throw usage_error(fmt::format(
