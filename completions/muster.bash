@@ -7,15 +7,15 @@ _muster() {
     COMPREPLY=()
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent queue demo help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent queue worker demo help --help --version" -- "$current")
         return
     fi
     case $command in
     help)
-        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent queue demo" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run fetch hosts agent queue worker demo" -- "$current")
         return
         ;;
-    run | fetch | hosts | queue | demo) ;;
+    run | fetch | hosts | queue | worker | demo) ;;
     *) return ;;
     esac
 
@@ -28,6 +28,16 @@ _muster() {
         fi
     done
     case $before in
+    --allow)
+        mapfile -t COMPREPLY < <(compgen -c -- "$current")
+        return
+        ;;
+    --user)
+        if [[ $command == worker ]]; then
+            mapfile -t COMPREPLY < <(compgen -u -- "$current")
+        fi
+        return
+        ;;
     -o | --output | --output-dir | --results | --wd | --workdir)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
@@ -36,8 +46,8 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --schema | --queue-limit | --payload-limit | --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
-    -X | --method | --request | -H | --header | -d | --data | --data-binary | -u | --user | -A | --user-agent | --http) return ;;
+    --attach | --worker-tag | --tags | --slots | --schema | --queue-limit | --payload-limit | --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    -X | --method | --request | -H | --header | -d | --data | --data-binary | -u | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | --max-redirs | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac
     if [[ $current == -* ]]; then
@@ -45,6 +55,8 @@ _muster() {
         options=$("$program" "$command" --help 2>/dev/null |
             sed -n 's/^  \(-[^ ]*\).*/\1/p' | tr ',' '\n' | sed 's/{false}$//')
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+    elif [[ $command == worker ]]; then
+        return
     elif [[ $command == queue ]]; then
         mapfile -t COMPREPLY < <(compgen -W "init demo" -- "$current")
     elif [[ $command == run ]]; then

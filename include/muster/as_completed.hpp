@@ -14,6 +14,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/completion_order.hpp>
 #include <muster/detail/operation.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -23,7 +24,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <optional>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -37,8 +37,8 @@ template <std::derived_from<any_handle> Handle>
 class as_completed {
 public:
     /// A handle that occurs twice is given once. *Errors*: invalid_state_error outside a running loop.
-    template <std::ranges::input_range Range>
-        requires std::convertible_to < std::ranges::range_reference_t<Range>,
+    template <detail::iterable Range>
+        requires std::convertible_to < detail::reference_of<Range>,
     const Handle& >
         explicit as_completed(Range&& handles, std::optional<std::chrono::nanoseconds> timeout = std::nullopt)
         : handles_(unique(handles)),
@@ -98,9 +98,9 @@ private:
     detail::object_owner owner_;
 };
 
-template <std::ranges::input_range Range>
-as_completed(Range&&) -> as_completed<std::ranges::range_value_t<Range>>;
-template <std::ranges::input_range Range, class Timeout>
-as_completed(Range&&, Timeout) -> as_completed<std::ranges::range_value_t<Range>>;
+template <detail::iterable Range>
+as_completed(Range&&) -> as_completed<detail::element_of<Range>>;
+template <detail::iterable Range, class Timeout>
+as_completed(Range&&, Timeout) -> as_completed<detail::element_of<Range>>;
 
 } // namespace muster

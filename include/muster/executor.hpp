@@ -74,6 +74,10 @@ public:
     [[nodiscard]] bool left_behind() const noexcept {
         return progress_.load(std::memory_order_acquire) == progress::left_behind;
     }
+    /// Fills in the outcome of a call that has failed, or was cancelled although it had begun: instead of a value in
+    /// the call's result(), before finish().
+    void set_error(std::exception_ptr error) noexcept;
+    void set_cancelled(cancel_reason reason, const char* text) noexcept;
     /// The call has been made and its outcome is in place. The job may be gone when this returns.
     void finish() noexcept;
     /// The call was not made and never will be: who waits for it gets a cancelled_error with the reason. The job may be

@@ -15,6 +15,7 @@
 #include <muster/detail/join/map.hpp>
 #include <muster/detail/join/map_on.hpp>
 #include <muster/detail/join/options.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/executor.hpp>
 #include <muster/retry.hpp>
 #include <muster/summary.hpp>
@@ -22,7 +23,6 @@
 #include <concepts>
 #include <cstddef>
 #include <memory>
-#include <ranges>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -128,7 +128,7 @@ public:
     /// same time. *Complexity*: memory in the results.
     template <executor Ex>
     [[nodiscard("nothing is called until it is awaited")]] auto on(Ex & ex, std::size_t in_a_row = 0)&& {
-        static_assert(std::ranges::range<Range>, "a map on an executor needs a range: collect the input first");
+        static_assert(detail::iterable<Range>, "a map on an executor needs a range: collect the input first");
         guard_.disarm();
         detail::refuse_words_of_tasks(this->options_);
         auto view = std::move(input_.elements()).take_view();

@@ -97,13 +97,11 @@ public:
     [[nodiscard]] const submission_terms& terms() const noexcept { return *terms_; }
     /// As process_pool::job::decode.
     void decode(nlohmann::json&& value) { decode_(*this, std::move(value)); }
-    void set_error(std::exception_ptr error) noexcept;
-    void set_cancelled(cancel_reason reason, const char* text) noexcept;
 
 protected:
     using decoder = void (*)(job& self, nlohmann::json&& value);
 
-    job(outcome_base& result, decoder d) noexcept : executor_job(result), outcome_(&result), decode_(d) {}
+    job(outcome_base& result, decoder d) noexcept : executor_job(result), decode_(d) {}
     ~job() = default;
 
     /// *Lifetime*: both live as long as the job.
@@ -118,7 +116,6 @@ private:
     /// Where it is; guarded by the client's lock.
     enum class place : std::uint8_t { nowhere, waiting, taken, to_be_stopped };
 
-    outcome_base* outcome_;
     const detail::remote_request* request_ = nullptr;
     const submission_terms* terms_ = nullptr;
     decoder decode_;

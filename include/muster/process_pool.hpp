@@ -112,13 +112,11 @@ public:
     /// Makes the result of the value that came back. *Errors*: whatever its from_json throws; wire_error for a number
     /// that the result's type does not hold.
     void decode(nlohmann::json&& value) { decode_(*this, std::move(value)); }
-    void set_error(std::exception_ptr error) noexcept;
-    void set_cancelled(cancel_reason reason, const char* text) noexcept;
 
 protected:
     using decoder = void (*)(job& self, nlohmann::json&& value);
 
-    job(outcome_base& result, decoder d) noexcept : executor_job(result), outcome_(&result), decode_(d) {}
+    job(outcome_base& result, decoder d) noexcept : executor_job(result), decode_(d) {}
     ~job() = default;
 
     /// *Lifetime*: the request lives as long as the job.
@@ -129,12 +127,12 @@ private:
     friend class process_pool;
     friend class workers::call_queue;
 
-    outcome_base* outcome_;
     const detail::remote_request* request_ = nullptr;
     decoder decode_;
     std::shared_ptr<state> pool_;              ///< used on the loop's thread only
     workers::worker_handle* worker_ = nullptr; ///< the one that makes the call; guarded by the pool's lock
     bool was_begun_ = false;                   ///< a worker was sent it before; guarded likewise
+    bool is_unwanted_ = false;                 ///< its task was cancelled since; guarded likewise
 };
 
 /// A call of anything but a remote function is refused; the calls of remote functions are specialised below.

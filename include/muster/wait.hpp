@@ -10,6 +10,7 @@
 #include <muster/config.hpp>
 #include <muster/detail/join/join.hpp>
 #include <muster/detail/operation.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task.hpp>
 #include <muster/task_handle.hpp>
@@ -20,7 +21,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <ranges>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -94,12 +94,12 @@ private:
 
 /// *Returns*, awaited, which handles have ended and which have not. *Errors*: std::invalid_argument for an empty
 /// set. *Cancellation*: ends the wait; the handles are left alone. *Complexity*: O(n). *Source*: asyncio.wait.
-template <std::ranges::input_range Range>
-    requires std::derived_from<std::ranges::range_value_t<Range>, any_handle>
+template <detail::iterable Range>
+    requires std::derived_from<detail::element_of<Range>, any_handle>
 [[nodiscard("nothing is waited for until it is awaited: co_await wait(...)")]] auto wait(Range&& handles,
     wait_until until = wait_until::all_completed, std::optional<std::chrono::nanoseconds> timeout = std::nullopt,
     std::source_location site = std::source_location::current()) {
-    using handle = std::ranges::range_value_t<Range>;
+    using handle = detail::element_of<Range>;
     std::vector<handle> all;
     for (auto&& h : handles)
         all.push_back(static_cast<std::conditional_t<std::is_lvalue_reference_v<Range>, const handle&, handle&&>>(h));
@@ -108,10 +108,10 @@ template <std::ranges::input_range Range>
 }
 
 /// Tasks have no handles to give back.
-template <std::ranges::input_range Range>
-    requires detail::is_task<std::ranges::range_value_t<Range>>
+template <detail::iterable Range>
+    requires detail::is_task<detail::element_of<Range>>
 void wait(Range&&, wait_until = wait_until::all_completed, std::optional<std::chrono::nanoseconds> = std::nullopt) {
-    static_assert(!detail::is_task<std::ranges::range_value_t<Range>>,
+    static_assert(!detail::is_task<detail::element_of<Range>>,
         "wait takes handles: start the tasks with muster::create_task first");
 }
 

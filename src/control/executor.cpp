@@ -50,6 +50,21 @@ constexpr const char* never_ran = "the call had not begun, and was never made";
 
 } // namespace
 
+void executor_job::set_error(std::exception_ptr error) noexcept {
+    detail_outcome_access::set_error(*result_, std::move(error));
+}
+
+void executor_job::set_cancelled(cancel_reason reason, const char* text) noexcept {
+    const auto set = [&](auto message) {
+        detail_outcome_access::set_cancelled(*result_, outcome_state::cancelled, reason, std::move(message));
+    };
+    try {
+        set(detail::cancel_text_ptr::make(text, {}));
+    } catch (const std::bad_alloc&) {
+        set(detail::cancel_text_ptr()); // it says less, but it is a cancellation
+    }
+}
+
 void executor_job::finish() noexcept { send(); }
 
 void executor_job::refuse(cancel_reason why) noexcept {

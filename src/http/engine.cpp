@@ -147,7 +147,7 @@ void engine::go_on_to(transfer& t, const std::vector<std::string>& addresses) {
 /// *Returns* whether the limits allow the transfer to be handed over at once, which is done then. *Errors*: as
 /// hand_over.
 bool engine::queue_up(transfer& t) {
-    const bool may_go = admission_.enter(t.ticket(), admission_.has_limits() ? t.server() : std::string());
+    const bool may_go = admission_.enter(t.ticket(), t.server());
     if (may_go)
         hand_over(t);
     return may_go;

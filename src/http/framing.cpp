@@ -25,13 +25,6 @@ namespace muster::http {
 
 namespace {
 
-std::string_view without_blanks(std::string_view s) noexcept {
-    const auto first = s.find_first_not_of(" \t");
-    if (first == std::string_view::npos)
-        return {};
-    return s.substr(first, s.find_last_not_of(" \t") - first + 1);
-}
-
 bool same_word(std::string_view a, std::string_view b) noexcept {
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
     return std::ranges::equal(a, b, {}, lower, lower);
@@ -41,7 +34,7 @@ bool same_word(std::string_view a, std::string_view b) noexcept {
 void require_plain_chunks(const std::vector<std::string>& codings) {
     if (codings.size() > 1)
         throw framing_error("the server says twice how the body is transferred (Transfer-Encoding)");
-    if (!same_word(without_blanks(codings.front()), "chunked"))
+    if (!same_word(without_blanks(codings.front(), " \t"), "chunked"))
         throw framing_error("the Transfer-Encoding '" + codings.front() + "' was not asked for and is not known here");
 }
 
@@ -49,12 +42,14 @@ void require_plain_chunks(const std::vector<std::string>& codings) {
 
 std::optional<std::uint64_t> content_length(const header_list& headers) {
     std::optional<std::string> digits;
-    for (const std::string& field : headers.find_all("Content-Length")) {
+    for (const auto& [name, field] : headers) {
+        if (!same_word(name, "Content-Length"))
+            continue;
         std::string_view rest = field;
         for (bool more = true; more;) {
             const auto comma = rest.find(',');
             more = comma != std::string_view::npos;
-            const auto one = without_blanks(rest.substr(0, comma));
+            const auto one = without_blanks(rest.substr(0, comma), " \t");
             rest = more ? rest.substr(comma + 1) : std::string_view();
             if (one.empty() || one.find_first_not_of("0123456789") != std::string_view::npos)
                 throw framing_error("the server's Content-Length is no number: '" + field + "'");
@@ -83,9 +78,8 @@ body_frame frame_of(bool is_head, int status, http_version version, const header
         return {};
     const bool is_http1 = version == http_version::http1_0 || version == http_version::http1_1;
     if (is_http1) {
-        const auto codings = headers.find_all("Transfer-Encoding");
-        if (!codings.empty()) {
-            require_plain_chunks(codings);
+        if (headers.find("Transfer-Encoding") != nullptr) {
+            require_plain_chunks(headers.find_all("Transfer-Encoding"));
             return {framing::chunks, 0};
         }
     }

@@ -38,6 +38,16 @@ struct body_frame {
     std::uint64_t length = 0; ///< of framing::length
 };
 
+/// *Returns* the text without the blanks around it; a line of headers has its line end there, too.
+[[nodiscard]] constexpr std::string_view without_blanks(
+    std::string_view s, std::string_view blanks = " \t\r\n") noexcept {
+    while (!s.empty() && blanks.find(s.front()) != std::string_view::npos)
+        s.remove_prefix(1);
+    while (!s.empty() && blanks.find(s.back()) != std::string_view::npos)
+        s.remove_suffix(1);
+    return s;
+}
+
 /// *Returns* what all Content-Length fields say; nothing if there are none. A number that is too large for 64 bits is
 /// the largest one. *Errors*: framing_error unless all of them are the same digits.
 [[nodiscard]] std::optional<std::uint64_t> content_length(const header_list& headers);

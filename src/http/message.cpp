@@ -51,6 +51,14 @@ std::vector<std::string> header_list::find_all(std::string_view name) const {
     return values;
 }
 
+void header_list::add(std::string name, std::string value) {
+    // Most messages have fewer: growing by doubling from one would move each header several times.
+    constexpr std::size_t usual = 12;
+    if (all_.capacity() == 0)
+        all_.reserve(usual);
+    all_.emplace_back(std::move(name), std::move(value));
+}
+
 void header_list::fold(std::string_view more) {
     if (!all_.empty())
         all_.back().value.append(" ").append(more);

@@ -25,18 +25,16 @@ std::string lower(std::string text) {
     return text;
 }
 
-/// *Returns* an empty text if the URL has no such part.
+/// *Returns* an empty text if the URL has no such part. *Errors*: std::bad_alloc.
 std::string part_of(CURLU* url, CURLUPart part, unsigned flags = 0) {
     char* text = nullptr;
-    if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
+    const CURLUcode code = curl_url_get(url, part, &text, flags);
+    if (code == CURLUE_OUT_OF_MEMORY)
+        throw std::bad_alloc();
+    if (code != CURLUE_OK)
         return {};
     const curl_text owned(text, &curl_free);
     return text;
-}
-
-std::string origin_of(CURLU* url) {
-    return lower(part_of(url, CURLUPART_SCHEME)) + "://" + lower(part_of(url, CURLUPART_HOST)) + ':' +
-           part_of(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
 }
 
 } // namespace
@@ -68,7 +66,11 @@ hop after_redirect(const hop& from, int status, const std::string& location, con
     } catch (const url_error& e) {
         throw protocol_error(asked_for, "the server redirects to " + without_password(location) + ": " + e.problem());
     }
-    next.is_elsewhere = from.is_elsewhere || origin_of(url.get()) != before;
+    // The origin is that of the URL as it goes out.
+    if (curl_url_set(url.get(), CURLUPART_URL, next.url.c_str(), 0) != CURLUE_OK)
+        throw protocol_error(asked_for, "the server redirects to what is no URL: " + without_password(location));
+    next.origin = origin_of(url.get());
+    next.is_elsewhere = from.is_elsewhere || next.origin != before;
     const bool is_post = from.method == "POST" || (from.method.empty() && from.sends_body);
     if ((status == 303 && from.method != "HEAD") || ((status == 301 || status == 302) && is_post)) {
         next.method.clear();
@@ -77,13 +79,10 @@ hop after_redirect(const hop& from, int status, const std::string& location, con
     return next;
 }
 
-std::string origin_of(const std::string& url) {
-    const url_handle parsed(curl_url());
-    if (!parsed)
-        throw std::bad_alloc();
-    if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_URLENCODE) != CURLUE_OK)
-        return {};
-    return origin_of(parsed.get());
+std::string origin_of(CURLU* url) {
+    std::string origin = part_of(url, CURLUPART_SCHEME);
+    origin.append("://").append(part_of(url, CURLUPART_HOST)).append(":");
+    return lower(std::move(origin)) + part_of(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
 }
 
 std::pair<std::string, std::string> host_and_port_of(const std::string& url) {

@@ -7,6 +7,8 @@
 ///
 ///     if (redirects(status, location)) ask = after_redirect(ask, status, *location, asked_for);
 
+#include <curl/curl.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +22,7 @@ struct hop {
     std::string method;        ///< empty: GET, or POST where there is a body
     bool sends_body = true;    ///< the request's body, if it has one, and the headers that describe it
     bool is_elsewhere = false; ///< a redirect has led away from the first server: no secret goes along any more
+    std::string origin{};      ///< of `url`, as origin_of() gives it, for the queue of that server
 };
 
 /// *Returns* whether an answer is a redirect that is followed: 301, 302, 303, 307 and 308, with a Location.
@@ -31,8 +34,10 @@ struct hop {
 [[nodiscard]] hop after_redirect(
     const hop& from, int status, const std::string& location, const std::string& asked_for);
 
-/// *Returns* the URL's scheme, host and port, in lower case, with the port always there; empty if it is no URL.
-[[nodiscard]] std::string origin_of(const std::string& url);
+/// *Returns* the scheme, host and port of a URL that libcurl has read, in lower case, with the port always there. To
+/// read a URL takes libcurl as long as a tenth of a small request, so whoever has a URL read asks for the origin as
+/// well.
+[[nodiscard]] std::string origin_of(CURLU* url);
 
 /// *Returns* the URL's host, in lower case and without brackets, and its port; empty texts if it is no URL.
 [[nodiscard]] std::pair<std::string, std::string> host_and_port_of(const std::string& url);

@@ -242,7 +242,9 @@ bool transfer::session_was_given_up() const noexcept {
 /// lib/http2.c). The code has other reasons, too, so the GOAWAY must have been for this stream.
 bool transfer::was_refused(CURLcode code) const noexcept {
     const auto text = std::string_view(text_);
-    const bool tried = code == CURLE_SEND_ERROR && text.starts_with("Connection died, tried");
+    // The code is that of the last try: CURLE_SEND_ERROR, or CURLE_RECV_ERROR where the stream was refused while its
+    // answer was waited for (multi_runsingle in lib/multi.c).
+    const bool tried = code != CURLE_OK && text.starts_with("Connection died, tried");
     const auto last = shared_.connections.find(connection_).last_stream;
     const bool session_ended =
         (code == CURLE_HTTP2 || code == CURLE_PARTIAL_FILE) && text.empty() && last && stream_ > *last;

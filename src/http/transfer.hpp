@@ -122,7 +122,7 @@ public:
     void take_addresses(const std::vector<std::string>& all);
 
     /// *Returns* the server that the request at hand goes to.
-    [[nodiscard]] std::string server() const { return origin_of(hop_.url); }
+    [[nodiscard]] const std::string& server() const noexcept { return hop_.origin; }
     /// The transfer is started: its limits count from now on.
     void start_clock() noexcept;
     void stop_clock() noexcept;

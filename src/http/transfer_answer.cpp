@@ -41,13 +41,6 @@ constexpr std::size_t most_arrived = std::size_t{64} << 10;
 /// As much of a redirect's own body is read, so that its connection can be used again.
 constexpr std::uint64_t redirect_body_read = std::uint64_t{64} << 10;
 
-std::string_view without_blanks(std::string_view s) noexcept {
-    const auto first = s.find_first_not_of(" \t\r\n");
-    if (first == std::string_view::npos)
-        return {};
-    return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
-}
-
 /// libcurl takes any byte for the end of the status's three digits but a fourth digit, and small letters for HTTP.
 void require_status_line(std::string_view line) {
     if (!line.starts_with("HTTP/"))

@@ -45,13 +45,6 @@ std::error_code system_error_of(CURL* easy) noexcept {
     return {static_cast<int>(number), std::generic_category()};
 }
 
-std::string_view without_blanks(std::string_view s) noexcept {
-    const auto first = s.find_first_not_of(" \t\r\n");
-    if (first == std::string_view::npos)
-        return {};
-    return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
-}
-
 /// libcurl has one code for connections that broke and for bytes that are not HTTP: only its text tells them apart.
 bool says_malformed(std::string_view text) noexcept {
     for (const std::string_view sign : {"chunked-encoding", "PROTOCOL_ERROR", "FRAME_SIZE_ERROR", "COMPRESSION_ERROR",

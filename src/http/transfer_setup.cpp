@@ -25,8 +25,8 @@ namespace muster::http {
 
 namespace {
 
-/// Refuses what libcurl would refuse later, or worse, understand as something else.
-void require_url(const std::string& url, const std::string& on_wire) {
+/// Refuses what libcurl would refuse later, or worse, understand as something else. *Returns* the URL's origin.
+std::string require_url(const std::string& url, const std::string& on_wire) {
     if (url.find('\0') != std::string::npos)
         throw url_error(url.substr(0, url.find('\0')), "there is a NUL character in the URL");
     const url_handle parsed(curl_url());
@@ -49,13 +49,10 @@ void require_url(const std::string& url, const std::string& on_wire) {
         throw url_error(url, "not a URL");
 #endif
     }
-    char* scheme = nullptr;
-    if (curl_url_get(parsed.get(), CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
-        throw std::bad_alloc();
-    const std::unique_ptr<char, decltype(&curl_free)> owned(scheme, &curl_free);
-    const std::string_view name(scheme);
-    if (name != "http" && name != "https")
+    std::string origin = origin_of(parsed.get());
+    if (!origin.starts_with("http://") && !origin.starts_with("https://"))
         throw url_error(url, "only http and https are supported");
+    return origin;
 }
 
 long in_milliseconds(std::chrono::nanoseconds d) noexcept {
@@ -148,7 +145,7 @@ void transfer::prepare(const request& what, const client_options& options, deliv
     time_before_ = std::chrono::microseconds(0);
     set_limits(what);
     hop_.url = wire_url(what.url());
-    require_url(what.url(), hop_.url);
+    hop_.origin = require_url(what.url(), hop_.url);
     if (options.https_only_ && !hop_.url.starts_with("https"))
         throw url_error(what.url(), "only https is allowed here (https_only)");
     request_ = &what;

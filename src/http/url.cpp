@@ -23,6 +23,9 @@ bool is_ascii(std::string_view s) noexcept {
 
 bool is_control(char c) noexcept { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
+/// *Returns* whether the byte goes out as it is, wherever in a URL it stands, so that nothing has to be found out.
+bool is_plain(char c) noexcept { return c > 0x20 && c < 0x7F && c != '"' && c != '<' && c != '>' && c != '`'; }
+
 std::string ascii_host(const std::string& url, std::string_view host) {
 #if MUSTER_HTTP_IDN2
     char* made = nullptr;
@@ -53,7 +56,9 @@ std::string with_small_scheme(std::string url) {
 } // namespace
 
 std::string wire_url(const std::string& as_written) {
-    const std::string url = with_small_scheme(as_written);
+    std::string url = with_small_scheme(as_written);
+    if (std::ranges::all_of(url, is_plain))
+        return url;
     const auto scheme = url.find("://");
     // A NUL is refused by its own name later.
     if (scheme == std::string::npos || url.find('\0') != std::string::npos)

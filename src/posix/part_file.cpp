@@ -6,9 +6,10 @@
 //        ^                               |
 //        '------- keep(), discard() -----'
 //
-// make() insists on a new file (O_EXCL), and the name is removed once if there is one. reopen() opens without following
-// a link and then asks the descriptor what it is, not the name: another program could replace the file behind the
-// name between a look at the name and the opening.
+// make() insists on a new file (O_EXCL). One that has the name is removed, unless somebody who writes it holds its
+// lock: a file that lost its name would be finished under the name of another's, which may be half written. reopen()
+// opens without following a link and then asks the descriptor what it is, not the name: another program could replace
+// the file behind the name between a look at the name and the opening.
 #include "posix/part_file.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -24,6 +25,12 @@
 
 namespace muster::detail {
 
+namespace {
+
+constexpr int attempts_to_make = 100;
+
+} // namespace
+
 part_file::~part_file() {
     if (phase_ == phase::partial)
         discard();
@@ -33,15 +40,40 @@ void part_file::fail(const std::string& name) const { throw std::system_error(er
 
 void part_file::make() {
     MUSTER_ASSERT(phase_ == phase::unmade);
-    const auto open_new = [this] {
-        file_ = owned_fd(::openat(folder_, partial_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-        return file_.is_open();
-    };
-    if (!open_new() && (errno != EEXIST || ::unlinkat(folder_, partial_.c_str(), 0) != 0 || !open_new()))
-        fail(partial_);
+    for (int attempt = 0; !make_new(); ++attempt) {
+        if (attempt == attempts_to_make)
+            fail_in_use();
+    }
     size_ = 0;
     phase_ = phase::partial;
-    static_cast<void>(::flock(file_.get(), LOCK_EX | LOCK_NB));
+}
+
+/// *Returns* false if another process was just about to make or to remove it, too. *Errors*: std::system_error.
+bool part_file::make_new() {
+    owned_fd file(::openat(folder_, partial_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+    if (file.is_open()) {
+        // Whoever saw it before it was locked may have taken it for one that is left over. A file system without locks
+        // has no such protection.
+        struct stat about {};
+        const bool is_locked = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+        if (!is_locked || ::fstat(file.get(), &about) != 0 || about.st_nlink == 0)
+            return false;
+        file_ = std::move(file);
+        return true;
+    }
+    if (errno != EEXIST)
+        fail(partial_);
+    const owned_fd other(
+        ::openat(folder_, partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (other.is_open() && ::flock(other.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        fail_in_use();
+    if (::unlinkat(folder_, partial_.c_str(), 0) != 0 && errno != ENOENT)
+        fail(partial_);
+    return false;
+}
+
+void part_file::fail_in_use() const {
+    throw std::system_error(EBUSY, std::generic_category(), partial_ + " is being written by another at this moment");
 }
 
 bool part_file::reopen() {
@@ -53,8 +85,7 @@ bool part_file::reopen() {
         about.st_uid != ::geteuid())
         return false;
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        throw std::system_error(
-            EBUSY, std::generic_category(), partial_ + " is being written by another download at this moment");
+        fail_in_use();
     if (::lseek(file.get(), 0, SEEK_END) < 0)
         return false;
     file_ = std::move(file);
@@ -101,6 +132,8 @@ std::string part_file::read(std::uint64_t at, std::size_t most) const {
 
 void part_file::finish(const std::string& name, existing other) {
     MUSTER_ASSERT(phase_ == phase::partial);
+    // The lock is held until the name is changed: it is that of both descriptors.
+    const owned_fd locked(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 3));
     if (const auto failed = file_.close()) {
         errno = failed.value();
         fail(partial_);

@@ -34,7 +34,7 @@ public:
     part_file& operator=(const part_file&) = delete;
 
     /// Makes it, empty. A file that has its name is left over from a run that was killed, or was planted: it is
-    /// removed.
+    /// removed. *Errors*: EBUSY if somebody is just writing it.
     void make();
     /// Opens what an earlier part_file kept. *Returns* whether there was one: an ordinary file of this user's, with one
     /// link. It is locked, so that no other process continues it at the same time.
@@ -61,7 +61,9 @@ public:
 private:
     enum class phase { unmade, partial, complete };
 
+    [[nodiscard]] bool make_new();
     [[noreturn]] void fail(const std::string& name) const;
+    [[noreturn]] void fail_in_use() const;
 
     int folder_;
     std::string partial_;

@@ -43,19 +43,4 @@ void executor::job::ask_to_stop() noexcept {
         client_->ask_to_stop(*this);
 }
 
-void executor::job::set_error(std::exception_ptr error) noexcept {
-    detail_outcome_access::set_error(*outcome_, std::move(error));
-}
-
-void executor::job::set_cancelled(cancel_reason reason, const char* text) noexcept {
-    const auto set = [&](auto message) {
-        detail_outcome_access::set_cancelled(*outcome_, outcome_state::cancelled, reason, std::move(message));
-    };
-    try {
-        set(detail::cancel_text_ptr::make(text, {}));
-    } catch (const std::bad_alloc&) {
-        set(detail::cancel_text_ptr()); // it says less, but it is a cancellation
-    }
-}
-
 } // namespace muster::postgres

@@ -108,7 +108,11 @@ task<queue_status> status(std::string database, std::string schema) {
     auto listing = db->query("SELECT epoch, host, process, slots, running, seen, state FROM " + schema + ".workers()",
         parameters(), answer_limit);
     const auto workers = co_await std::move(listing);
+    auto asking = db->query("SELECT payload_limit FROM " + schema + ".terms()", parameters(), answer_limit);
+    const auto terms = co_await std::move(asking);
     queue_status result;
+    if (terms.size() == 1)
+        result.payload_limit = static_cast<std::uint64_t>(terms.number(0, 0));
     for (std::size_t row = 0; row != figures.size(); ++row) {
         const auto name = figures.text(row, 0);
         const auto value = static_cast<std::uint64_t>(figures.number(row, 1));

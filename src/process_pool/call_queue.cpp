@@ -69,6 +69,20 @@ call_queue::job* call_queue::take(const held& own) noexcept {
     return j;
 }
 
+call_queue::job* call_queue::take_begun(const held& own) noexcept {
+    job* const j = take(own);
+    if (j != nullptr)
+        begin(*j);
+    return j;
+}
+
+/// A call that came back from a host that was lost has begun as far as its task is concerned, which may have left it
+/// behind since.
+void call_queue::begin(job& j) noexcept {
+    if (!std::exchange(j.was_begun_, true))
+        j.begin();
+}
+
 std::size_t call_queue::waiting([[maybe_unused]] const held& own) const noexcept {
     MUSTER_ASSERT(own.is_of(*this));
     return waiting_;
@@ -77,10 +91,18 @@ std::size_t call_queue::waiting([[maybe_unused]] const held& own) const noexcept
 void call_queue::call_begun(const held& own, job& j, worker_handle& by) noexcept {
     MUSTER_ASSERT(own.is_of(*this) && j.worker_ == nullptr);
     j.worker_ = &by;
-    // One that came back from a host that was lost has begun as far as its task is concerned.
-    if (!std::exchange(j.was_begun_, true))
-        j.begin();
+    begin(j);
     ++running_;
+}
+
+void call_queue::call_is_unwanted(const held& own, job& j) noexcept {
+    MUSTER_ASSERT(own.is_of(*this) && j.worker_ != nullptr);
+    j.is_unwanted_ = true;
+}
+
+bool call_queue::is_wanted([[maybe_unused]] const held& own, const job& j) const noexcept {
+    MUSTER_ASSERT(own.is_of(*this));
+    return !j.is_unwanted_;
 }
 
 void call_queue::call_ended(const held& own, job& j) noexcept {

@@ -55,9 +55,14 @@ public:
     [[nodiscard]] bool withdraw(const held& own, job& j) noexcept;
     /// Takes the call that has waited longest. *Returns* null if none waits.
     [[nodiscard]] job* take(const held& own) noexcept;
+    /// The same for a call that is ended without being made: its task can't take it back any more.
+    [[nodiscard]] job* take_begun(const held& own) noexcept;
     [[nodiscard]] std::size_t waiting(const held& own) const noexcept;
     /// A worker has been sent the call, which its task can't take back any more.
     void call_begun(const held& own, job& j, worker_handle& by) noexcept;
+    /// The task of a call that is being made was cancelled: the call is not put back any more.
+    void call_is_unwanted(const held& own, job& j) noexcept;
+    [[nodiscard]] bool is_wanted(const held& own, const job& j) const noexcept;
     /// The call is over: its worker can't be killed by it any more.
     void call_ended(const held& own, job& j) noexcept;
     [[nodiscard]] std::size_t running(const held& own) const noexcept;
@@ -89,6 +94,8 @@ public:
     [[nodiscard]] bool is_own_thread() const noexcept;
 
 private:
+    static void begin(job& j) noexcept;
+
     const pool_settings& settings_;
     mutable std::mutex lock_;
     detail::intrusive_list<job> calls_;

@@ -3,26 +3,22 @@
 // the mark of each that is to be killed. The thread is the connector. It sleeps in poll() until the desk, the launcher
 // or a worker's socket has something.
 //
-//     absent ---> shaking    a worker is to be started: the launcher is
+//     absent ---> shaking    a worker is to be started, and the last loss is long enough ago: the launcher is
 //     shaking --> open       the agent has answered, and its program fits
 //     open -----> absent     the connection ended, or the host was silent for too long: it is lost
 //     shaking --> absent     no agent has answered, or one that does not fit
 //
-// A channel is one worker there. Its messages go out in pieces, one of each channel in turn, so that a long one
-// holds up no other. The agent hands over a call only when all of it has come, and says so first; therefore this side
-// knows of each call whether it
+// A channel is one worker there: see host_channel.hpp. Its messages go out in pieces, one of each channel in turn, so
+// that a long one holds up no other. The agent hands over a call only when all of it has come, and says so first;
+// therefore this side knows of each call whether it has begun when the host is lost.
 //
-//     none ------> queued     its last piece stands in the stream
-//     queued ----> begun      the agent has said that it was handed over
-//
-// has begun when the host is lost: not if it is none, or if its last piece was not written; that is not known if the
-// piece was written; and it has if the agent said so. A worker's end, which comes behind everything that the agent said
-// before, makes a call that was not handed over one that has not begun.
+// Without memory the host is lost, too: to lose it needs none, so that no worker's end is ever left unsaid.
 #include "process_pool/distant_host.hpp"
 
 #include "process_pool/agent_terms.hpp"
+#include "process_pool/error_relay.hpp"
 #include "process_pool/frame_stream.hpp"
-#include "process_pool/wire.hpp"
+#include "process_pool/host_channel.hpp"
 #include "vocabulary/printable.hpp"
 
 #include <muster/detail/assert.hpp>
@@ -37,13 +33,12 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -60,207 +55,16 @@ using clock = std::chrono::steady_clock;
 constexpr std::size_t words_kept = 2000; ///< bytes at the end of the launcher's standard error, for the error's text
 constexpr auto last_words_limit = 1s;    ///< for a launcher whose connection ended to say why
 constexpr auto end_limit = 5s;           ///< for an agent to end its workers
-/// Once so many bytes were handed over, the rest is moved to the front.
-constexpr std::size_t least_move = std::size_t{256} << 10;
+constexpr auto look_for_memory = 10ms;
 constexpr std::size_t longest_hello = std::size_t{16} << 20;
 /// Beyond the largest message, so much of a worker's may wait for the supervisor.
 constexpr std::uint64_t waiting_beyond = std::uint64_t{1} << 20;
-
-void signal_eventfd(int descriptor) noexcept {
-    const std::uint64_t one = 1;
-    while (::write(descriptor, &one, sizeof one) < 0 && errno == EINTR) {}
-}
 
 int milliseconds_until(clock::time_point at) noexcept {
     if (at == clock::time_point::max())
         return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(at - clock::now()).count();
     return static_cast<int>(std::clamp<decltype(left)>(left, 0, INT_MAX));
-}
-
-/// A worker there, as the supervisor and tasks that are cancelled refer to it.
-class worker_there final : public distant_process {
-public:
-    explicit worker_there(int wake_up) noexcept : wake_up_(wake_up) {}
-
-    void kill() noexcept override {
-        kill_wanted_.store(true);
-        const std::lock_guard own(lock_);
-        if (wake_up_ >= 0)
-            signal_eventfd(wake_up_);
-    }
-    process_end end() noexcept override {
-        const std::lock_guard own(lock_);
-        return std::move(end_);
-    }
-    [[nodiscard]] bool is_to_be_killed() const noexcept { return kill_wanted_.load(); }
-    /// From now on nothing wakes the host's thread.
-    void set_end(process_end e) noexcept {
-        const std::lock_guard own(lock_);
-        end_ = std::move(e);
-        wake_up_ = -1;
-    }
-
-private:
-    std::mutex lock_;
-    std::atomic<bool> kill_wanted_{false};
-    int wake_up_;
-    process_end end_;
-};
-
-/// Cuts what the supervisor sends into pieces, none of which is of two messages.
-class message_cutter {
-public:
-    /// Calls put(piece, is_last, number of the message).
-    template <class Put>
-    void cut(std::string_view bytes, Put put) {
-        while (!bytes.empty()) {
-            std::size_t n = 0;
-            if (head_.size() < wire::header_bytes) {
-                n = std::min(wire::header_bytes - head_.size(), bytes.size());
-                head_.append(bytes.substr(0, n));
-                if (head_.size() == wire::header_bytes)
-                    left_ = header().length;
-            }
-            const bool has_head = head_.size() == wire::header_bytes;
-            if (has_head) {
-                const auto more = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size() - n));
-                left_ -= more;
-                n += more;
-            }
-            const bool is_last = has_head && left_ == 0;
-            put(bytes.substr(0, n), is_last, has_head ? header().number : 0);
-            if (is_last)
-                head_.clear();
-            bytes.remove_prefix(n);
-        }
-    }
-
-private:
-    [[nodiscard]] wire::header header() const noexcept {
-        return wire::read_header(reinterpret_cast<const std::uint8_t*>(head_.data()));
-    }
-    std::string head_;
-    std::uint64_t left_ = 0; ///< bytes of the message behind what has come of it
-};
-
-/// A worker on the host, as the host's thread has it.
-class channel {
-public:
-    enum class call : std::uint8_t { none, queued, begun };
-    /// Whether the supervisor still sends.
-    enum class intake : std::uint8_t { open, closed };
-
-    channel(std::shared_ptr<worker_there> w, detail::owned_fd socket, detail::owned_fd end) noexcept
-        : worker_(std::move(w)),
-          socket_(std::move(socket)),
-          end_(std::move(end)) {}
-
-    [[nodiscard]] worker_there& worker() const noexcept { return *worker_; }
-    [[nodiscard]] int socket() const noexcept { return socket_.get(); }
-
-    // ---- from the supervisor ----
-    [[nodiscard]] intake takes() const noexcept { return intake_; }
-    /// Reads a piece and queues it; the end as such. *Returns* whether there was any.
-    bool pass_on(std::uint32_t number, frame_stream& to);
-    void call_has_begun() {
-        if (call_ != call::queued)
-            throw frames::frame_error("the beginning of a call that was not sent");
-        call_ = call::begun;
-    }
-    [[nodiscard]] hosts::begun begun_if_lost(const frame_stream& to) const noexcept {
-        if (call_ == call::begun)
-            return hosts::begun::yes;
-        return call_ == call::queued && to.written() >= call_ends_at_ ? hosts::begun::unknown : hosts::begun::no;
-    }
-    /// The agent has said that the worker ended, and so everything that it had to say before.
-    [[nodiscard]] hosts::begun begun_at_end() const noexcept {
-        return call_ == call::begun ? hosts::begun::yes : hosts::begun::no;
-    }
-
-    // ---- to the supervisor ----
-    void take(std::string_view bytes) { waiting_ += bytes; }
-    [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size() - handed_over_; }
-    void hand_over() noexcept;
-    void hang_up() noexcept {
-        hangs_up_ = true;
-        hand_over();
-    }
-    /// The supervisor is told once it has read all that has come.
-    void set_end(process_end e) {
-        how_ = std::move(e);
-        hand_over();
-    }
-    /// Whether it has ended, and the supervisor was told.
-    bool is_over() noexcept;
-
-    void kill_was_sent() noexcept { kill_ = kill::sent; }
-    [[nodiscard]] bool needs_kill() const noexcept {
-        return !how_ && kill_ == kill::unsent && worker_->is_to_be_killed();
-    }
-    [[nodiscard]] bool has_ended() const noexcept { return how_.has_value(); }
-
-private:
-    enum class kill : bool { unsent, sent };
-
-    std::shared_ptr<worker_there> worker_;
-    detail::owned_fd socket_;
-    detail::owned_fd end_;
-    message_cutter cutter_;
-    call call_ = call::none;
-    intake intake_ = intake::open;
-    kill kill_ = kill::unsent;
-    bool hangs_up_ = false; ///< the worker has closed its socket: so is this one, behind what waits
-    std::uint64_t call_ends_at_ = 0;
-    std::string waiting_;
-    std::size_t handed_over_ = 0; ///< how much of it
-    std::optional<process_end> how_;
-};
-
-bool channel::pass_on(std::uint32_t number, frame_stream& to) {
-    std::array<char, frames::largest_piece> bytes; // NOLINT: filled below
-    const auto n = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (n < 0)
-        return false;
-    if (n == 0) {
-        intake_ = intake::closed;
-        to.put(frame_type::worker_close, frames::payload_writer().number32(number).take());
-        return true;
-    }
-    cutter_.cut(std::string_view(bytes.data(), static_cast<std::size_t>(n)),
-        [&](std::string_view piece, bool is_last, std::uint64_t message) {
-            to.put(is_last ? frame_type::worker_last : frame_type::worker_data,
-                frames::payload_writer().number32(number).rest(piece).take());
-            call_ = is_last && message != 0 ? call::queued : call::none;
-            call_ends_at_ = to.queued();
-        });
-    return true;
-}
-
-void channel::hand_over() noexcept {
-    while (waiting() != 0) {
-        const auto n = ::send(socket_.get(), waiting_.data() + handed_over_, waiting(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return;
-        // After an error the supervisor does not read it any more.
-        handed_over_ = n < 0 ? waiting_.size() : handed_over_ + static_cast<std::size_t>(n);
-        if (handed_over_ == waiting_.size() || handed_over_ >= least_move) {
-            waiting_.erase(0, handed_over_);
-            handed_over_ = 0;
-        }
-    }
-    if (hangs_up_)
-        ::shutdown(socket_.get(), SHUT_WR);
-}
-
-bool channel::is_over() noexcept {
-    if (!how_ || waiting() != 0)
-        return false;
-    worker_->set_end(std::move(*how_));
-    signal_eventfd(end_.get());
-    return true;
 }
 
 } // namespace
@@ -274,7 +78,7 @@ public:
             throw std::system_error(errno, std::generic_category(), "another host needs an eventfd");
     }
     [[nodiscard]] int wake_up() const noexcept { return wake_up_.get(); }
-    void add(channel c) {
+    void add(host_channel c) {
         {
             const std::lock_guard own(lock_);
             opened_.push_back(std::move(c));
@@ -292,7 +96,7 @@ public:
         const std::lock_guard own(lock_);
         return ends_;
     }
-    [[nodiscard]] std::vector<channel> take_opened() {
+    [[nodiscard]] std::vector<host_channel> take_opened() noexcept {
         std::uint64_t count = 0;
         static_cast<void>(!::read(wake_up_.get(), &count, sizeof count));
         const std::lock_guard own(lock_);
@@ -309,7 +113,7 @@ public:
 
 private:
     mutable std::mutex lock_;
-    std::vector<channel> opened_;
+    std::vector<host_channel> opened_;
     bool ends_ = false;
     clock::time_point next_start_ = clock::time_point::min();
     detail::owned_fd wake_up_;
@@ -322,8 +126,9 @@ public:
     connector(desk& d, const host_settings& host, const pool_settings& pool) noexcept
         : desk_(d),
           host_(host),
-          pool_(pool) {}
-    void run();
+          pool_(pool),
+          errors_(host.name) {}
+    void run() noexcept;
 
 private:
     enum class phase : std::uint8_t { absent, shaking, open };
@@ -334,20 +139,25 @@ private:
     }
     void step();
     void take_new_workers();
+    [[nodiscard]] bool needs_connection() const noexcept;
     void connect();
     void start_there(std::uint32_t number);
+    void kill_there(std::uint32_t number, host_channel& c);
     void kill_those_marked();
-    void forget_those_over();
+    void forget_those_over() noexcept;
     void wait_for_events();
+    void exchange_frames(bool is_readable);
+    void hear_agent_out();
     void take_frames();
     void handle(const frames::frame& f);
     void take_hello(std::string_view part, bool is_last);
-    [[nodiscard]] channel* find(frames::payload_reader& from);
-    void end_of_worker(channel& c, frames::payload_reader& from) const;
+    void take_bytes(std::uint32_t number, host_channel& c, std::string_view bytes);
+    [[nodiscard]] host_channel* find(std::uint32_t number);
+    static void end_of_worker(host_channel& c, frames::payload_reader& from);
     void read_errors() noexcept;
     void hear_out() noexcept;
     [[nodiscard]] std::string words() const;
-    void lose(const std::string& why, bool is_over);
+    void lose(const std::string& why, bool is_over) noexcept;
     void bury(std::chrono::nanoseconds limit) noexcept;
 
     desk& desk_;
@@ -359,31 +169,36 @@ private:
     std::string hello_;
     std::string said_;
     clock::time_point shaking_ends_ = clock::time_point::max();
-    std::map<std::uint32_t, channel> channels_;
+    std::map<std::uint32_t, host_channel> channels_;
     std::uint32_t last_number_ = 0;
+    error_relay errors_;
     std::size_t failures_ = 0; ///< in a row
+    clock::time_point next_start_ = clock::time_point::min();
 };
 
-void distant_host::connector::run() {
+void distant_host::connector::run() noexcept {
     while (!desk_.is_ending()) {
         try {
             step();
         } catch (const std::bad_alloc&) {
-            if (phase_ != phase::absent)
-                lose("no memory", false);
+            lose("no memory", false);
+            forget_those_over();
+            std::this_thread::sleep_for(look_for_memory);
         }
     }
     if (phase_ != phase::absent) {
-        stream_->shut_down();
+        if (stream_)
+            stream_->shut_down();
         bury(end_limit);
     }
+    errors_.write_some();
 }
 
 void distant_host::connector::step() {
     take_new_workers();
-    if (phase_ == phase::absent && !channels_.empty())
-        connect();
     kill_those_marked();
+    if (needs_connection() && clock::now() >= next_start_)
+        connect();
     wait_for_events();
     forget_those_over();
 }
@@ -401,9 +216,16 @@ void distant_host::connector::start_there(std::uint32_t number) {
     stream_->put(frame_type::worker_start, frames::payload_writer().number32(number).take());
 }
 
+/// A worker that has ended, or is to be, needs none, although the supervisor may not know of its end yet.
+bool distant_host::connector::needs_connection() const noexcept {
+    return phase_ == phase::absent &&
+           std::any_of(channels_.begin(), channels_.end(), [](const auto& e) { return !e.second.has_ended(); });
+}
+
 void distant_host::connector::connect() {
     said_.clear();
     hello_.clear();
+    enter(phase::shaking);
     try {
         launcher_.emplace(start_launcher(host_.words, pool_.launcher_environment));
         detail::owned_fd socket(::fcntl(launcher_->process.socket(), F_DUPFD_CLOEXEC, 3));
@@ -412,35 +234,30 @@ void distant_host::connector::connect() {
         launcher_->process.close_socket();
         stream_.emplace(std::move(socket), detail::owned_fd(), pool_.silence_limit);
     } catch (const std::system_error& e) {
-        if (launcher_)
-            bury(0s);
-        enter(phase::shaking);
         lose(e.what(), false);
         return;
     }
-    enter(phase::shaking);
     // Before the supervisor's own limit for its workers, so that the launcher's words are told.
     shaking_ends_ = clock::now() + std::min<std::chrono::nanoseconds>(pool_.start_timeout / 10 * 9, 24h);
+}
+
+void distant_host::connector::kill_there(std::uint32_t number, host_channel& c) {
+    stream_->put(frame_type::worker_kill, frames::payload_writer().number32(number).take());
+    c.kill_was_sent();
 }
 
 void distant_host::connector::kill_those_marked() {
     for (auto& [number, c] : channels_) {
         if (!c.needs_kill())
             continue;
-        c.kill_was_sent();
-        if (phase_ == phase::open) {
-            stream_->put(frame_type::worker_kill, frames::payload_writer().number32(number).take());
-            continue;
-        }
-        process_end end;
-        end.signal = SIGKILL;
-        end.begun = hosts::begun::no;
-        end.host = host_.name;
-        c.set_end(std::move(end));
+        if (phase_ == phase::open)
+            kill_there(number, c);
+        else
+            c.end_unstarted();
     }
 }
 
-void distant_host::connector::forget_those_over() {
+void distant_host::connector::forget_those_over() noexcept {
     for (auto at = channels_.begin(); at != channels_.end();)
         at = at->second.is_over() ? channels_.erase(at) : std::next(at);
 }
@@ -453,13 +270,17 @@ void distant_host::connector::wait_for_events() {
         polled.push_back({stream_->reads_from(), events, 0});
         polled.push_back({launcher_->errors.get(), POLLIN, 0});
         until = phase_ == phase::shaking ? shaking_ends_ : stream_->next_look();
+    } else if (needs_connection()) {
+        until = next_start_;
     }
+    const auto relay = polled.size();
+    polled.push_back({errors_.has_to_write() ? STDERR_FILENO : -1, POLLOUT, 0});
     const auto first_channel = polled.size();
     std::vector<std::uint32_t> numbers;
     const bool has_room = phase_ == phase::open && stream_->has_room();
     for (auto& [number, c] : channels_) {
-        const bool is_read = has_room && !c.has_ended() && c.takes() == channel::intake::open;
-        const auto events = static_cast<short>((is_read ? POLLIN : 0) | (c.waiting() != 0 ? POLLOUT : 0));
+        const auto events =
+            static_cast<short>((has_room && c.is_read() ? POLLIN : 0) | (c.waiting() != 0 ? POLLOUT : 0));
         // Without events the hang-up of the supervisor would still end the wait, again and again.
         polled.push_back({events != 0 ? c.socket() : -1, events, 0});
         numbers.push_back(number);
@@ -475,21 +296,31 @@ void distant_host::connector::wait_for_events() {
     for (std::size_t i = 0; i != numbers.size(); ++i) {
         auto& c = channels_.at(numbers[i]);
         const auto found = polled[first_channel + i].revents;
-        if ((found & (POLLOUT | POLLERR)) != 0)
+        // A supervisor that reads no more has shut the socket down, which makes it no more writable than it was.
+        if ((found & (POLLOUT | POLLERR | POLLHUP)) != 0)
             c.hand_over();
-        if ((found & (POLLIN | POLLHUP)) != 0 && has_room && !c.has_ended() && c.takes() == channel::intake::open)
+        if ((found & (POLLIN | POLLHUP)) != 0 && has_room && c.is_read())
             c.pass_on(numbers[i], *stream_);
     }
+    if (polled[relay].revents != 0)
+        errors_.write_some();
     if (phase_ == phase::absent)
         return;
     if (polled[2].revents != 0)
         read_errors();
+    exchange_frames((polled[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0);
+}
+
+void distant_host::connector::exchange_frames(bool is_readable) {
     try {
-        bool is_gone = stream_->has_to_write() && !stream_->write_some();
-        if ((polled[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !stream_->read_some())
-            is_gone = true;
+        const bool can_write = !stream_->has_to_write() || stream_->write_some();
+        const bool has_ended = is_readable && !stream_->read_some();
         take_frames();
-        if (is_gone)
+        if (!can_write && !has_ended)
+            hear_agent_out();
+        if (phase_ == phase::absent)
+            return;
+        if (has_ended || !can_write)
             lose("the connection ended", true);
         else if (phase_ == phase::shaking && clock::now() >= shaking_ends_)
             lose("no agent has answered in time", false);
@@ -498,6 +329,18 @@ void distant_host::connector::wait_for_events() {
     } catch (const frames::frame_error& e) {
         if (phase_ != phase::absent)
             lose(std::string("it sent ") + e.what(), false);
+    }
+}
+
+/// Nothing can be written to the agent any more. Answers, and the beginnings and ends of calls, which it had sent
+/// before count all the same.
+void distant_host::connector::hear_agent_out() {
+    const auto until = clock::now() + last_words_limit;
+    while (phase_ != phase::absent && clock::now() < until) {
+        pollfd p{stream_->reads_from(), POLLIN, 0};
+        if (::poll(&p, 1, milliseconds_until(until)) <= 0 || !stream_->read_some())
+            return;
+        take_frames();
     }
 }
 
@@ -523,26 +366,21 @@ void distant_host::connector::handle(const frames::frame& f) {
         take_hello(f.payload, f.type == frame_type::pool_hello);
         return;
     case frame_type::worker_data: {
-        auto* const c = find(from);
-        const auto bytes = from.rest();
-        if (c == nullptr)
-            return;
-        c->take(bytes);
-        c->hand_over();
-        if (c->waiting() > pool_.message_limit + waiting_beyond)
-            throw frames::frame_error("more than a message of a worker");
+        const auto number = from.number32();
+        if (auto* const c = find(number))
+            take_bytes(number, *c, from.rest());
         return;
     }
     case frame_type::worker_close:
-        if (auto* const c = find(from))
+        if (auto* const c = find(from.number32()))
             c->hang_up();
         break;
     case frame_type::worker_begun:
-        if (auto* const c = find(from))
+        if (auto* const c = find(from.number32()))
             c->call_has_begun();
         break;
     case frame_type::worker_ended: {
-        if (auto* const c = find(from))
+        if (auto* const c = find(from.number32()))
             end_of_worker(*c, from);
         else
             throw frames::frame_error("the end of a worker that is not there");
@@ -554,16 +392,23 @@ void distant_host::connector::handle(const frames::frame& f) {
     from.end();
 }
 
+/// A worker that sends too much is ended, and no other one has to suffer for it: what the supervisor has of it by then
+/// is no answer.
+void distant_host::connector::take_bytes(std::uint32_t number, host_channel& c, std::string_view bytes) {
+    if (!c.take(bytes, pool_.message_limit + waiting_beyond))
+        kill_there(number, c);
+    c.hand_over();
+}
+
 /// *Returns* null for a worker that has ended. *Errors*: frame_error for one that was never started.
-channel* distant_host::connector::find(frames::payload_reader& from) {
-    const auto number = from.number32();
+host_channel* distant_host::connector::find(std::uint32_t number) {
     if (number == 0 || number > last_number_)
         throw frames::frame_error("a frame about a worker that was never started");
     const auto found = channels_.find(number);
     return found == channels_.end() || found->second.has_ended() ? nullptr : &found->second;
 }
 
-void distant_host::connector::end_of_worker(channel& c, frames::payload_reader& from) const {
+void distant_host::connector::end_of_worker(host_channel& c, frames::payload_reader& from) {
     process_end end;
     end.process = static_cast<pid_t>(from.number32());
     end.signal = static_cast<int>(from.number32());
@@ -574,9 +419,7 @@ void distant_host::connector::end_of_worker(channel& c, frames::payload_reader& 
         end.how = process_end::kind::not_started;
     if (end.signal < 0 || end.signal > 64 || end.exit_status < -1 || end.exit_status > 255)
         throw frames::frame_error("the end of a worker as no process ends");
-    end.begun = c.begun_at_end();
-    end.host = host_.name;
-    c.set_end(std::move(end));
+    c.end_as(std::move(end));
 }
 
 void distant_host::connector::take_hello(std::string_view part, bool is_last) {
@@ -617,7 +460,7 @@ void distant_host::connector::read_errors() noexcept {
     const std::string_view text(bytes.data(), static_cast<std::size_t>(n));
     // The workers' output appears where it would if they ran here.
     if (phase_ == phase::open)
-        static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+        errors_.take(text);
     try {
         said_ += text;
         if (said_.size() > 4 * words_kept)
@@ -650,29 +493,29 @@ std::string distant_host::connector::words() const {
 }
 
 /// `is_over`: the other side has ended the connection.
-void distant_host::connector::lose(const std::string& why, bool is_over) {
-    MUSTER_ASSERT(phase_ != phase::absent);
+void distant_host::connector::lose(const std::string& why, bool is_over) noexcept {
     if (is_over)
         hear_out();
-    auto text = why;
-    if (const auto said = words(); !said.empty())
-        text += ": " + said;
+    std::string text;
+    try {
+        text = why;
+        if (const auto said = words(); !said.empty())
+            text += ": " + said;
+    } catch (const std::bad_alloc&) {
+        text = "no memory"; // so short that it needs none
+    }
+    const auto* const opened = phase_ == phase::open ? &*stream_ : nullptr;
     for (auto& [number, c] : channels_) {
-        if (c.has_ended())
-            continue;
-        process_end end;
-        end.how = phase_ == phase::open ? process_end::kind::host_lost : process_end::kind::not_started;
-        end.begun = phase_ == phase::open ? c.begun_if_lost(*stream_) : hosts::begun::no;
-        end.known = false;
-        end.host = host_.name;
-        end.why = text;
-        c.set_end(std::move(end));
+        if (!c.has_ended())
+            c.end_as_lost(opened, text);
     }
     detail::backoff pauses;
     pauses.first = 1s;
     pauses.longest = 10s;
-    desk_.set_next_start(clock::now() + pauses.after(++failures_, 0));
-    enter(phase::absent);
+    next_start_ = clock::now() + pauses.after(++failures_, 0);
+    desk_.set_next_start(next_start_);
+    if (phase_ != phase::absent)
+        enter(phase::absent);
     if (launcher_)
         bury(0s);
     stream_.reset();
@@ -729,7 +572,7 @@ child_process distant_host::open_worker() {
             ::pthread_setname_np(::pthread_self(), "muster-host");
             connector(*d, host, pool).run();
         });
-    desk_->add(channel(worker, std::move(theirs), std::move(tells_end)));
+    desk_->add(host_channel(worker, std::move(theirs), std::move(tells_end), host_.name));
     return child_process(worker, std::move(ours), std::move(hears_end));
 }
 

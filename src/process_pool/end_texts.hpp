@@ -32,6 +32,9 @@ struct ended_worker {
     const pool_settings& pool;
 };
 
+/// The text of the cancellation of a call that waits for a worker.
+inline constexpr const char* never_made = "the call had not begun, and was never made";
+
 // Errors of a call. Without memory each is a std::bad_alloc instead.
 [[nodiscard]] std::exception_ptr death_during_call(const ended_worker& w, const std::string& function) noexcept;
 [[nodiscard]] std::exception_ptr call_timeout(const ended_worker& w, const std::string& function) noexcept;

@@ -215,40 +215,26 @@ void process_pool::job::kill_if_running() noexcept {
     // The pool may be gone, but not its state, which this job keeps.
     if (!pool_)
         return;
-    const auto was_waiting = [this] {
-        const call_queue::held own(pool_->queue);
-        return pool_->queue.withdraw(own, *this);
-    }();
+    {
+        // With one hold of the lock: the call may come back from a host that is lost at any moment.
+        auto& queue = pool_->queue;
+        const call_queue::held own(queue);
+        if (!queue.withdraw(own, *this)) {
+            if (worker_ == nullptr)
+                return;
+            queue.call_is_unwanted(own, *this);
+            if (!pool_->settings.kill_cancelled)
+                return;
+            worker_->kill(own, workers::worker_handle::cause::cancelled);
+            // Nothing else would tell the supervisor of a process that can't be killed.
+            if (worker_->is_out_of_reach(own))
+                queue.wake(own);
+            return;
+        }
+    }
     // It was sent to a worker before, and came back because it had not begun there.
-    if (was_waiting) {
-        set_cancelled(cancel_reason::requested, "the call had not begun, and was never made");
-        finish();
-        return;
-    }
-    if (!pool_->settings.kill_cancelled)
-        return;
-    const call_queue::held own(pool_->queue);
-    if (worker_ == nullptr)
-        return;
-    worker_->kill(own, workers::worker_handle::cause::cancelled);
-    // Nothing else would tell the supervisor of a process that can't be killed.
-    if (worker_->is_out_of_reach(own))
-        pool_->queue.wake(own);
-}
-
-void process_pool::job::set_error(std::exception_ptr error) noexcept {
-    detail_outcome_access::set_error(*outcome_, std::move(error));
-}
-
-void process_pool::job::set_cancelled(cancel_reason reason, const char* text) noexcept {
-    const auto set = [&](auto message) {
-        detail_outcome_access::set_cancelled(*outcome_, outcome_state::cancelled, reason, std::move(message));
-    };
-    try {
-        set(detail::cancel_text_ptr::make(text, {}));
-    } catch (const std::bad_alloc&) {
-        set(detail::cancel_text_ptr()); // it says less, but it is a cancellation
-    }
+    set_cancelled(cancel_reason::requested, workers::ends::never_made);
+    finish();
 }
 
 std::size_t process_pool::processes() const noexcept {

@@ -33,10 +33,15 @@ struct process_end {
     kind how = kind::ended;
 
     // Of a process on another host.
-    hosts::begun begun = hosts::begun::yes; ///< whether it had begun the call that it was sent last
+    hosts::begun begun = hosts::begun::yes; ///< whether it had begun the call of the next number
+    std::uint64_t call = 0;                 ///< the last one that was sent to the host; one sent later has not begun
     pid_t process = 0;                      ///< the process number that the other host gave it
     std::string host;                       ///< empty: this one
     std::string why;                        ///< it could not be started, or its host was lost
+
+    [[nodiscard]] hosts::begun had_begun(std::uint64_t number) const noexcept {
+        return host.empty() || number == call ? begun : hosts::begun::no;
+    }
 };
 
 /// A process on another host, as the connection to that keeps it. *Thread safety*: any thread.

@@ -237,11 +237,10 @@ void supervisor::fail_waiting_calls(const std::string& reason) noexcept {
         job* j = nullptr;
         {
             const held own(queue_);
-            j = queue_.take(own);
+            j = queue_.take_begun(own);
         }
         if (j == nullptr)
             return;
-        j->begin();
         j->set_error(ends::no_process_started(settings_, j->name(), reason));
         j->finish();
     }
@@ -504,6 +503,7 @@ void supervisor::reap_abandoned() noexcept {
 void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcept {
     job& j = *w.call();
     auto why = worker_handle::cause::none;
+    bool has_begun = true;
     bool is_put_back = false;
     {
         const held own(queue_);
@@ -511,12 +511,17 @@ void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcep
         queue_.call_ended(own, j);
         // A call to another host goes through that host's agent. If the worker or the host ends before the agent has
         // handed the call over, the call has not begun and goes to another worker.
-        is_put_back = why == worker_handle::cause::none && how.begun == hosts::begun::no;
+        has_begun = why != worker_handle::cause::none || how.had_begun(w.call_number()) != hosts::begun::no;
+        is_put_back = !has_begun && queue_.is_wanted(own, j);
         if (is_put_back)
             queue_.put_back(own, j);
     }
     w.call_is_over();
-    if (is_put_back) {
+    if (!has_begun) {
+        if (!is_put_back) {
+            j.set_cancelled(cancel_reason::requested, ends::never_made);
+            j.finish();
+        }
         if (!w.has_served())
             conclude_start(w, how);
         return;

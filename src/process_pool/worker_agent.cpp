@@ -6,7 +6,8 @@
 //
 // A message from the pool is kept until it is whole, so that a call whose end never comes is never begun; the pool is
 // told that a call is handed over. A worker's bytes are passed on as they come, while there is room in the stream. Once
-// a worker has ended, the rest of its bytes is passed on, then its end.
+// a worker has ended, the rest of its bytes is passed on, then its end. Where its children go on writing that rest has
+// no end, and is cut off.
 #include "process_pool/worker_agent.hpp"
 
 #include "process_pool/agent_terms.hpp"
@@ -50,6 +51,10 @@ constexpr auto answer_limit = 60s;
 constexpr auto look_for_deaths = 20ms; ///< on a system without descriptors of processes
 constexpr std::size_t longest_hello = std::size_t{16} << 20;
 constexpr std::size_t most_workers = 10'000;
+/// Of a worker that has ended, so much is read beyond the largest message, in at most so many reads. A socket holds
+/// less than that; the rest is written by a process that the worker started, which may go on for ever.
+constexpr std::uint64_t most_beyond_message = std::uint64_t{1} << 20;
+constexpr int most_reads_after_end = 10'000;
 
 /// A worker, and what is on its way to it.
 class served_worker {
@@ -135,8 +140,9 @@ private:
     void begin(std::string_view hello);
     void start(std::uint32_t number);
     void take(served_worker* w, std::uint32_t number, std::string_view piece, bool is_last);
-    /// *Returns* false once there is nothing to read.
-    bool read_some(std::uint32_t number, served_worker& w);
+    /// *Returns* how much was read; 0 once there is nothing to read.
+    std::size_t read_some(std::uint32_t number, served_worker& w);
+    void read_what_is_left(std::uint32_t number, served_worker& w);
     void conclude(std::uint32_t number, served_worker& w);
     void say_end(std::uint32_t number, pid_t process, const process_end& how, std::string_view why);
 
@@ -184,7 +190,7 @@ bool worker_agent::step() {
         if ((on_socket & POLLOUT) != 0)
             w.send();
         if ((on_socket & (POLLIN | POLLHUP | POLLERR)) != 0 && w.is_read() && stream_.has_room())
-            static_cast<void>(read_some(numbers[i], w));
+            read_some(numbers[i], w);
         if (w.process().has_end_descriptor() ? polled[3 + 2 * i].revents != 0 : w.process().has_ended())
             conclude(numbers[i], w);
     }
@@ -264,27 +270,40 @@ void worker_agent::take(served_worker* w, std::uint32_t number, std::string_view
     w->send();
 }
 
-bool worker_agent::read_some(std::uint32_t number, served_worker& w) {
+std::size_t worker_agent::read_some(std::uint32_t number, served_worker& w) {
     std::array<char, frames::largest_piece> bytes; // NOLINT: filled below
-    const auto n = ::recv(w.process().socket(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    ssize_t n = 0;
+    do
+        n = ::recv(w.process().socket(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
     if (n < 0)
-        return errno == EINTR;
+        return 0;
     if (n == 0) {
         w.stop_reading();
         stream_.put(frame_type::worker_close, frames::payload_writer().number32(number).take());
-        return false;
+        return 0;
     }
     stream_.put(frame_type::worker_data, frames::payload_writer()
                                              .number32(number)
                                              .rest(std::string_view(bytes.data(), static_cast<std::size_t>(n)))
                                              .take());
-    return true;
+    return static_cast<std::size_t>(n);
+}
+
+void worker_agent::read_what_is_left(std::uint32_t number, served_worker& w) {
+    std::uint64_t sum = 0;
+    for (int i = 0; i != most_reads_after_end && w.is_read(); ++i) {
+        const auto count = read_some(number, w);
+        sum += count;
+        if (count == 0 || sum > terms_.message_limit + most_beyond_message)
+            return;
+    }
 }
 
 void worker_agent::conclude(std::uint32_t number, served_worker& w) {
     // Its children are killed first, so that nothing writes to the socket any more.
     w.process().kill_group();
-    while (w.is_read() && read_some(number, w)) {}
+    read_what_is_left(number, w);
     const auto how = w.process().reap();
     say_end(number, w.process().id(), how, {});
     workers_.erase(number);
@@ -335,13 +354,17 @@ void serve_as_agent(const std::string& problem) {
         std::string why;
         try {
             agent.serve();
+        } catch (const frames::frame_error& e) {
+            why = std::string("the pool sent ") + e.what();
+        } catch (const std::bad_alloc&) {
+            why = "no memory"; // a text that is so short needs none
         } catch (const std::exception& e) {
             why = e.what();
         }
         agent.end_all();
         if (why.empty())
             std::exit(0);
-        std::fprintf(stderr, "muster agent %d: the pool sent %s\n", static_cast<int>(::getpid()), why.c_str());
+        std::fprintf(stderr, "muster agent %d: %s\n", static_cast<int>(::getpid()), why.c_str());
     } catch (const std::exception& e) {
         std::fprintf(stderr, "muster agent %d: %s\n", static_cast<int>(::getpid()), e.what());
     }

@@ -25,16 +25,26 @@ namespace {
 constexpr int removal_attempts = 50;
 constexpr std::chrono::milliseconds removal_pause{1};
 
-std::string new_folder(const std::string& parent) {
+std::string new_name() {
     static std::atomic<unsigned long> made{0};
-    return parent + "/muster-" + std::to_string(::getpid()) + '-' + std::to_string(++made);
+    return "/muster-" + std::to_string(::getpid()) + '-' + std::to_string(++made);
+}
+
+/// A group of the next name may be there: it was left by a process of the same number that was killed, or belongs to
+/// one in another container. It is not this program's to remove.
+std::string make_folder(const std::string& parent) {
+    for (;;) {
+        auto folder = parent + new_name();
+        if (::mkdir(folder.c_str(), 0755) == 0)
+            return folder;
+        if (errno != EEXIST)
+            detail::throw_system_error(errno, "the cgroup '" + folder + "' of a worker can't be made");
+    }
 }
 
 } // namespace
 
-worker_cgroup::worker_cgroup(const std::string& parent) : folder_(new_folder(parent)) {
-    if (::mkdir(folder_.c_str(), 0755) != 0)
-        detail::throw_system_error(errno, "the cgroup '" + folder_ + "' of a worker can't be made");
+worker_cgroup::worker_cgroup(const std::string& parent) : folder_(make_folder(parent)) {
     const auto file = folder_ + "/cgroup.kill";
     kill_ = detail::owned_fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
     if (kill_.get() < 0) {

@@ -109,6 +109,8 @@ void worker_handle::kill_or_give_up() noexcept {
 void worker_handle::found_unreadable(std::exception_ptr why) noexcept {
     damage_ = std::move(why);
     stream_ = stream::unreadable;
+    // Whoever passes on the bytes of a worker on another host would wait for them to be read.
+    ::shutdown(process_.socket(), SHUT_RDWR);
 }
 
 void worker_handle::send_on() noexcept {

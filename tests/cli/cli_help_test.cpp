@@ -80,7 +80,7 @@ TEST_F(muster_help, help_is_the_same_however_it_is_asked_for) {
     EXPECT_EQ(said({"-h"}), said({"help"}));
     for (const std::string command : {"run", "fetch", "hosts", "agent", "demo"})
         EXPECT_EQ(said({command, "--help"}), said({"help", command}));
-    for (const auto* command : {"run", "fetch", "hosts", "agent", "queue", "demo", "help"})
+    for (const auto* command : {"run", "fetch", "hosts", "agent", "queue", "worker", "demo", "help"})
         EXPECT_TRUE(contains(said({"--help"}), command)) << command;
     EXPECT_TRUE(said({"--version"}).starts_with("muster "));
 }
@@ -155,7 +155,8 @@ TEST_F(muster_help, bash_completes_commands_options_and_files) {
     if (std::system("bash -c 'exit 0' > /dev/null 2>&1") != 0)
         GTEST_SKIP() << "there is no bash here";
     EXPECT_EQ(completions({"r"}), (std::set<std::string>{"run"}));
-    EXPECT_EQ(completions({"help", ""}), (std::set<std::string>{"run", "fetch", "hosts", "agent", "queue", "demo"}));
+    EXPECT_EQ(completions({"help", ""}),
+        (std::set<std::string>{"run", "fetch", "hosts", "agent", "queue", "worker", "demo"}));
     EXPECT_EQ(completions({"run", "--retri"}), (std::set<std::string>{"--retries"}));
     for (const std::string command : {"run", "fetch", "hosts"})
         EXPECT_EQ(completions({command, "-"}), options_in(said({command, "--help"}))) << command;
@@ -172,8 +173,8 @@ TEST_F(muster_help, zsh_completes_options_and_inputs) {
     // The shell's own functions are there only while somebody types.
     const std::string begin = "compadd() { print -rl -- ${(P)2} }; _files() { print files }; words=(" MUSTER_PROGRAM
                               " ''); CURRENT=2; source '" MUSTER_SOURCE "/completions/_muster'; ";
-    EXPECT_EQ(said_by({"zsh", "-fc", begin}),
-        (std::set<std::string>{"run", "fetch", "hosts", "agent", "queue", "demo", "help", "--help", "--version"}));
+    EXPECT_EQ(said_by({"zsh", "-fc", begin}), (std::set<std::string>{"run", "fetch", "hosts", "agent", "queue",
+                                                  "worker", "demo", "help", "--help", "--version"}));
     auto options = said_by({"zsh", "-fc", begin + "words+=(run --retr); words[2]=(); CURRENT=3; _muster"});
     for (const auto& option : options_in(said({"run", "--help"})))
         EXPECT_TRUE(options.contains(option)) << option;

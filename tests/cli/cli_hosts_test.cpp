@@ -2,6 +2,7 @@
 // muster run --on, muster hosts and muster agent. The hosts are agents that a launcher starts here; with an sshd they
 // are also reached as they are in earnest.
 #include "support/cli_program.hpp"
+#include "support/own_sshd.hpp"
 
 #include <algorithm>
 #include <set>
@@ -446,6 +447,24 @@ TEST_F(muster_hosts, can_not_say_where_a_file_is_put_here) {
     expect_refused({"run", "--on", "a", "--cleanup", "echo", ":::", "1"}, "give one of them, too");
 }
 
+TEST_F(muster_hosts, do_not_return_the_files_of_two_commands_to_one_place) {
+    const auto here = folder_.string() + "/here/";
+    const auto there = folder_.string() + "/there/";
+    cli::fs::create_directories(here);
+    cli::fs::create_directories(there);
+    const in_folder inside(here);
+    program p({"run", "--on", "4/a", "--launcher", "env", "--agent", MUSTER_PROGRAM, "--wd", there, "--return", "made",
+        "--return", "{}", "echo {} >> " + path("began") + "; echo {} > {}; mv {} made; echo {} > {}", ":::", "x", "y",
+        "z"});
+    EXPECT_EQ(p.wait(), 1);
+    EXPECT_EQ(ledger_of(p.err.substr(p.err.find("3 submitted"))).failed, 2u) << p.err;
+    expect_words(p.err, {"it returns made, and so does the command of line ", "let the name depend on the input"});
+    const auto began = rows("began");
+    ASSERT_EQ(began.size(), 1u);
+    EXPECT_EQ(read(here + "made"), began[0] + '\n');
+    EXPECT_EQ(read(here + began[0]), began[0] + '\n');
+}
+
 // ---- with the static agent ----
 
 /// The program that --install copies; empty where none was built.
@@ -473,6 +492,14 @@ TEST_F(muster_hosts, get_the_agent_if_they_have_none) {
         EXPECT_EQ(file.file_size(), cli::fs::file_size(static_agent()));
     }
     EXPECT_EQ(count, 1u);
+    // The connection of the copy ends in the middle: the next attempt must not find a part of the agent.
+    cli::fs::create_directories(folder_ / "home of b");
+    const auto cut = "sh -c 'export HOME=\"" + folder_.string() +
+                     "/home of {}\"; case \"$*\" in *mktemp*) head -c 1000 | \"$@\";; *) exec \"$@\";; esac' sh";
+    program half({"run", "--on", "b", "--install", "--launcher", cut, "echo {}", ":::", "1"});
+    EXPECT_EQ(half.wait(), 1);
+    expect_words(half.err, {"left out b: ", "only a part of the agent has come"});
+    EXPECT_TRUE(cli::fs::is_empty(folder_ / "home of b/.cache/muster"));
     program full({"run", "--on", "a", "--install", "--launcher", "env HOME=/proc", "echo {}", ":::", "1"});
     EXPECT_EQ(full.wait(), 1);
     expect_words(full.err, {"left out a: ", "/proc/.cache"});
@@ -548,66 +575,10 @@ TEST_F(muster_hosts, have_an_agent_that_says_so_when_it_is_started_by_hand) {
 
 // ---- with an sshd of its own ----
 
-/// An sshd on a port of the loopback, with keys of its own, as long as it lives.
-class own_sshd {
-public:
-    explicit own_sshd(const std::string& folder) : folder_(folder) {
-        if (::access("/usr/sbin/sshd", X_OK) != 0 || std::system("command -v ssh ssh-keygen > /dev/null") != 0)
-            return;
-        for (const std::string key : {"host", "user"}) {
-            if (std::system(("ssh-keygen -q -t ed25519 -N '' -f " + folder + '/' + key).c_str()) != 0)
-                return;
-        }
-        port_ = 20000 + static_cast<int>(::getpid() % 20000);
-        std::error_code no_matter;
-        cli::fs::create_directories("/run/sshd", no_matter);
-        std::ofstream(folder + "/sshd_config") << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << folder
-                                               << "/host\nAuthorizedKeysFile " << folder
-                                               << "/user.pub\nStrictModes no\nUsePAM no\nPidFile none\n"
-                                                  "PasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n";
-        std::ofstream(folder + "/ssh") << "#!/bin/sh\nexec " << ssh() << " -F none -i " << folder
-                                       << "/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=" << folder
-                                       << "/known -o LogLevel=ERROR \"$@\"\n";
-        cli::fs::permissions(folder + "/ssh", cli::fs::perms::owner_all);
-        pid_ = ::fork();
-        if (pid_ == 0) {
-            const int log = ::open((folder + "/sshd.log").c_str(), O_WRONLY | O_CREAT, 0600);
-            ::dup2(log, 1);
-            ::dup2(log, 2);
-            ::execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-e", "-f", (folder + "/sshd_config").c_str(), nullptr);
-            ::_exit(127);
-        }
-        const auto knock =
-            folder + "/ssh -T -o BatchMode=yes -p " + std::to_string(port_) + " 127.0.0.1 true > /dev/null 2>&1";
-        for (int i = 0; i != 100 && !answers_; ++i) {
-            answers_ = std::system(knock.c_str()) == 0;
-            if (!answers_)
-                std::this_thread::sleep_for(100ms);
-        }
-    }
-    ~own_sshd() {
-        if (pid_ > 0) {
-            ::kill(pid_, SIGTERM);
-            ::waitpid(pid_, nullptr, 0);
-        }
-    }
-    own_sshd(const own_sshd&) = delete;
-    own_sshd& operator=(const own_sshd&) = delete;
-    [[nodiscard]] bool answers() const noexcept { return answers_; }
-    [[nodiscard]] std::string host(const std::string& name) const { return name + ':' + std::to_string(port_); }
-
-private:
-    static std::string ssh() { return "/usr/bin/ssh"; }
-    std::string folder_;
-    int port_ = 0;
-    pid_t pid_ = -1;
-    bool answers_ = false;
-};
-
 TEST_F(muster_hosts, are_reached_by_ssh) {
     const own_sshd server(folder_.string());
     if (!server.answers())
-        GTEST_SKIP() << "there is no sshd here that could be started";
+        GTEST_SKIP() << own_sshd::none;
     const std::string before = std::getenv("PATH");
     ::setenv("PATH", (folder_.string() + ':' + before).c_str(), 1);
     const auto hosts = server.host("127.0.0.1") + ",2/" + server.host("127.0.0.2");

@@ -96,7 +96,7 @@ public:
         if (read.ec == std::errc())
             result_.emplace(n);
         else
-            muster::detail_outcome_access::set_error(result_, std::make_exception_ptr(std::runtime_error(answer)));
+            set_error(std::make_exception_ptr(std::runtime_error(answer)));
     }
 
 private:

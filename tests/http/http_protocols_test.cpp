@@ -245,6 +245,22 @@ TEST_F(http_protocols, a_stream_that_was_refused_is_sent_again_and_one_that_was_
     }
 }
 
+TEST_F(http_protocols, a_post_that_is_refused_more_often_than_libcurl_tries_is_sent_until_it_is_taken) {
+    for (const bool by_goaway : {false, true}) {
+        const http2_server server([&](std::uint32_t s, std::size_t number) {
+            if (number < 20)
+                return by_goaway ? h2::go_away(0, h2::error::none) : h2::reset(s, h2::error::refused);
+            return h2::headers(s, "204", h2::end_stream);
+        });
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto ended = co_await muster::as_outcome(client.send(http::request(server.url()).body("order")));
+            EXPECT_TRUE(ended.succeeded()) << muster::to_string(ended);
+        };
+        run(body, http::client_options().version(http::http_version::http2_only));
+        EXPECT_EQ(server.requests(), 21u);
+    }
+}
+
 TEST_F(http_protocols, a_body_that_only_the_end_of_tls_ends_is_truncated_without_a_close_notify) {
     if (!is_possible())
         GTEST_SKIP() << nginx_server::how_to_get_it;

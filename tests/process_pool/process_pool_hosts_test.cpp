@@ -12,6 +12,7 @@
 #include <muster/timeout.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -32,17 +33,24 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
+#include "frames/frames.hpp"
+#include "process_pool/agent_terms.hpp"
+#include "process_pool/wire.hpp"
 #include "support/own_resources.hpp"
+#include "support/own_sshd.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 using muster::process_pool;
 using muster::process_pool_options;
+using muster::frames::frame_type;
 using muster::hosts::begun;
 using muster::hosts::host_lost_error;
 
@@ -89,6 +97,221 @@ std::string look_around() {
 }
 const muster::remote_function remote_look("look_around", &look_around);
 
+std::size_t note_bytes(const std::string& file, const std::vector<std::uint8_t>& bytes) {
+    note(file, std::to_string(bytes.size()));
+    return bytes.size();
+}
+const muster::remote_function remote_note("note_bytes", &note_bytes);
+
+void print_errors(std::size_t count) {
+    const std::string text(count, 'e');
+    for (std::string_view left(text); !left.empty();) {
+        const auto n = ::write(STDERR_FILENO, left.data(), left.size());
+        if (n <= 0)
+            throw std::runtime_error("standard error can't be written");
+        left.remove_prefix(static_cast<std::size_t>(n));
+    }
+}
+const muster::remote_function remote_print("print_errors", &print_errors);
+
+/// Writes what is no answer to the pool, until nobody takes it any more.
+void flood_pool() {
+    const std::vector<char> zeros(std::size_t{64} << 10);
+    while (::send(muster::wire::worker_descriptor, zeros.data(), zeros.size(), MSG_NOSIGNAL) > 0) {}
+}
+void flood(const std::string& how) {
+    if (how == "as a child that left the group") {
+        if (::fork() == 0) {
+            ::setsid();
+            flood_pool();
+            std::_Exit(0);
+        }
+        std::this_thread::sleep_for(100ms);
+        std::_Exit(0);
+    }
+    flood_pool();
+}
+const muster::remote_function remote_flood("flood", &flood);
+
+/// Takes a second to be read where it is awaited.
+struct slow {
+    int n = 0;
+};
+void to_json(nlohmann::json& j, const slow& s) { j = s.n; }
+void from_json(const nlohmann::json& j, slow& s) {
+    std::this_thread::sleep_for(1s);
+    s.n = j.get<int>();
+}
+slow flood_behind_answer(int n) {
+    if (::fork() == 0) {
+        std::this_thread::sleep_for(200ms);
+        flood_pool();
+        std::_Exit(0);
+    }
+    slow s;
+    s.n = n;
+    return s;
+}
+const muster::remote_function remote_slow("flood_behind_answer", &flood_behind_answer);
+
+std::string say_much() { return std::string(190'000, 'a'); }
+const muster::remote_function remote_much("say_much", &say_much);
+
+// ---- an agent that a test plays, in a process of its own ----
+
+class played_agent {
+public:
+    played_agent() {
+        const auto hello = muster::workers::hello_of_agent({});
+        send(std::string(muster::frames::magic) + to_bytes(frame_type::pool_hello, hello));
+    }
+    /// From now on frames are kept, until hang_up().
+    void keep() noexcept { keeps_ = true; }
+    /// Sends all that was kept, and ends the connection at once.
+    void hang_up() {
+        keeps_ = false;
+        send(kept_);
+        ::shutdown(STDOUT_FILENO, SHUT_RDWR);
+        std::_Exit(0);
+    }
+    void say(frame_type type, std::uint32_t worker, std::string_view rest = {}) {
+        send(to_bytes(type, muster::frames::payload_writer().number32(worker).rest(rest).take()));
+    }
+    /// *Returns* what stands behind the worker's number in the next frame of the type.
+    std::string await(frame_type type) {
+        for (;;) {
+            while (is_greeted_) {
+                const auto f = parser_.next();
+                if (!f)
+                    break;
+                if (f->type == type)
+                    return f->payload.substr(4);
+            }
+            std::array<char, 65536> bytes{};
+            const auto n = ::read(STDIN_FILENO, bytes.data(), bytes.size());
+            if (n <= 0)
+                std::_Exit(1);
+            const std::string_view text(bytes.data(), static_cast<std::size_t>(n));
+            if (is_greeted_) {
+                parser_.take(text);
+            } else if (scanner_.take(text)) {
+                is_greeted_ = true;
+                parser_.take(scanner_.take_rest());
+            }
+        }
+    }
+    /// Plays a worker's start.
+    void start(std::uint32_t worker) {
+        static_cast<void>(await(frame_type::worker_last));
+        say_message(worker, 0, {{"muster", muster::wire::version}});
+    }
+    void say_message(std::uint32_t worker, std::uint64_t number, const nlohmann::json& body) {
+        const auto text = muster::wire::write(body);
+        const auto head = muster::wire::write(muster::wire::header(static_cast<std::uint32_t>(text.size()), number));
+        std::string all(head.begin(), head.end());
+        all.append(text.begin(), text.end());
+        for (std::string_view left(all); !left.empty(); left.remove_prefix(std::min<std::size_t>(left.size(), 60'000)))
+            say(frame_type::worker_data, worker, left.substr(0, 60'000));
+    }
+    /// *Returns* the number of a message that has come in one piece.
+    static std::uint64_t number_of(const std::string& message) {
+        return muster::wire::read_header(reinterpret_cast<const std::uint8_t*>(message.data())).number;
+    }
+
+private:
+    void send(std::string_view bytes) {
+        if (keeps_) {
+            kept_ += bytes;
+            return;
+        }
+        while (!bytes.empty()) {
+            const auto n = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
+            if (n <= 0)
+                std::_Exit(1);
+            bytes.remove_prefix(static_cast<std::size_t>(n));
+        }
+    }
+    muster::frames::greeting_scanner scanner_;
+    muster::frames::frame_parser parser_;
+    std::string kept_;
+    bool keeps_ = false;
+    bool is_greeted_ = false;
+};
+
+/// Answers the call of the first worker with more than the pool reads at once and is gone, while the call of the second
+/// one, which is longer than the connection takes, is on its way. It plays once.
+void answer_and_go(const std::string& starts) {
+    if (std::filesystem::exists(starts))
+        std::_Exit(1);
+    note(starts, "1");
+    played_agent agent;
+    agent.start(1);
+    const auto call = agent.await(frame_type::worker_last);
+    agent.start(2);
+    static_cast<void>(agent.await(frame_type::worker_data));
+    agent.keep();
+    agent.say(frame_type::worker_begun, 1);
+    agent.say_message(1, played_agent::number_of(call), {{"value", say_much()}});
+    agent.hang_up();
+}
+
+/// Answers the call, says more than the pool reads at once, and is gone.
+void answer_and_say_more(const std::string& starts) {
+    note(starts, "1");
+    played_agent agent;
+    agent.start(1);
+    const auto call = agent.await(frame_type::worker_last);
+    agent.say(frame_type::worker_begun, 1);
+    agent.say_message(1, played_agent::number_of(call), {{"value", 7}});
+    const std::string more(50'000, 'x');
+    for (int i = 0; i != 16; ++i)
+        agent.say(frame_type::worker_data, 1, more);
+    std::_Exit(0);
+}
+
+/// Starts the words, and carries what both sides say.
+[[noreturn]] void relay(unsigned late_by, long cut_at, char** words) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+        std::_Exit(1);
+    if (::fork() == 0) {
+        ::dup2(ends[1], STDIN_FILENO);
+        ::dup2(ends[1], STDOUT_FILENO);
+        ::close(ends[0]);
+        ::close(ends[1]);
+        ::execvp(words[0], words);
+        std::_Exit(127);
+    }
+    ::close(ends[1]);
+    std::minstd_rand random(static_cast<unsigned>(::getpid()));
+    for (;;) {
+        std::array<pollfd, 2> polled{{{STDIN_FILENO, POLLIN, 0}, {ends[0], POLLIN, 0}}};
+        ::poll(polled.data(), polled.size(), -1);
+        for (const std::size_t from : {0U, 1U}) {
+            if (polled[from].revents == 0)
+                continue;
+            std::array<char, 4096> bytes{};
+            auto n = ::read(polled[from].fd, bytes.data(), bytes.size());
+            if (n <= 0)
+                std::_Exit(0);
+            if (late_by != 0)
+                std::this_thread::sleep_for(std::chrono::milliseconds(random() % (late_by + 1)));
+            if (cut_at != 0)
+                n = std::min<ssize_t>(n, cut_at);
+            const char* next = bytes.data();
+            for (auto left = n; left != 0;) {
+                const auto written = ::write(from == 0 ? ends[0] : STDOUT_FILENO, next, static_cast<std::size_t>(left));
+                if (written <= 0)
+                    std::_Exit(0);
+                next += written;
+                left -= written;
+            }
+            if (cut_at != 0 && (cut_at -= n) == 0)
+                std::_Exit(0);
+        }
+    }
+}
+
 // ---- the tests' own ----
 
 bool is_alive(int pid) {
@@ -118,10 +341,14 @@ muster::task<> until(Condition holds) {
     throw std::runtime_error("what was waited for has not come");
 }
 
-muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
+template <class T>
+muster::task<> end_of(muster::task_handle<T> handle) {
+    co_await handle;
+}
 
 /// Waits for the end of a task, whatever that is.
-muster::task<> ended(muster::task_handle<void> handle) {
+template <class T>
+muster::task<> ended(muster::task_handle<T> handle) {
     auto ending = end_of(handle);
     static_cast<void>(co_await muster::as_outcome(std::move(ending)));
 }
@@ -142,6 +369,7 @@ protected:
         std::filesystem::remove_all(folder_);
     }
     [[nodiscard]] std::string path(const std::string& name) const { return folder_ + '/' + name; }
+    [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
     [[nodiscard]] std::vector<int> numbers(const std::string& name) const {
         std::vector<int> all;
         std::ifstream in(path(name));
@@ -152,6 +380,16 @@ protected:
     /// The words of a launcher that is a line of shell; "$@" is the agent.
     static std::vector<std::string> shell(const std::string& line) { return {"sh", "-c", line, "sh"}; }
     static std::vector<std::string> plain() { return shell("exec \"$@\""); }
+    /// This program as a relay between the pool and the agent: each piece is late by up to so many milliseconds, and
+    /// after so many bytes of both directions it ends, if that is not 0.
+    static std::vector<std::string> relayed(int late_by, int cut_at) {
+        return {std::filesystem::read_symlink("/proc/self/exe").string(), "--relay", std::to_string(late_by),
+            std::to_string(cut_at)};
+    }
+    /// An agent that this program plays.
+    static std::vector<std::string> played(const std::string& how, const std::string& file = {}) {
+        return {std::filesystem::read_symlink("/proc/self/exe").string(), "--played", how, file};
+    }
 
     /// What has become of the calls 0 to n - 1 of count_begun.
     struct tally {
@@ -421,6 +659,254 @@ TEST_F(process_pool_hosts, whose_agents_are_killed_at_random_begin_each_call_at_
     EXPECT_GE(t.succeeded, 360);
 }
 
+/// So many calls for each way to lose a host; MUSTER_CHAOS_CALLS says more.
+int calls_in_chaos() {
+    const char* const more = std::getenv("MUSTER_CHAOS_CALLS");
+    return more != nullptr ? std::max(1, std::atoi(more)) : 150;
+}
+
+TEST_F(process_pool_hosts, that_are_killed_stopped_cut_and_late_lose_no_call_and_begin_none_twice) {
+    const auto noted = shell("echo $$ >> " + path("agents") + "; exec \"$@\"");
+    // The pool can't kill this one, which wakes up after it was taken for lost.
+    const auto detached = shell("exec setsid sh -c 'echo $$ >> \"" + path("agents") + "\"; exec \"$@\"' sh \"$@\"");
+    enum class harm : std::uint8_t { killed, stopped, none };
+    struct row {
+        std::string name;
+        std::vector<std::string> words;
+        harm done;
+    };
+    const std::vector<row> rows{{"killed", noted, harm::killed}, {"stopped", detached, harm::stopped},
+        {"late", relayed(3, 0), harm::none}, {"cut early", relayed(0, 900), harm::none},
+        {"cut later", relayed(0, 5000), harm::none}, {"late and cut", relayed(2, 3000), harm::none}};
+    for (const auto& r : rows) {
+        SCOPED_TRACE(r.name);
+        std::mt19937 random(17);
+        std::filesystem::remove(path("agents"));
+        // One worker here, as all hosts may be lost at the same time.
+        process_pool pool(process_pool_options()
+                              .processes(1)
+                              .launcher(r.words, 2, "one")
+                              .launcher(r.words, 2, "two")
+                              .silence_limit(r.done == harm::stopped ? 400ms : 15s));
+        const auto t = make_calls(pool, calls_in_chaos(), "began " + r.name, [&]() -> muster::task<> {
+            for (std::size_t harmed = 0; r.done != harm::none; ++harmed) {
+                co_await until([&] { return numbers("agents").size() > harmed || pool.queued() == 0; });
+                const auto agents = numbers("agents");
+                if (agents.size() <= harmed || pool.queued() == 0)
+                    co_return;
+                const auto wait = std::chrono::milliseconds(random() % 80);
+                co_await muster::sleep_for(wait);
+                if (r.done == harm::killed) {
+                    ::kill(agents[harmed], SIGKILL);
+                    continue;
+                }
+                ::kill(agents[harmed], SIGSTOP);
+                co_await muster::sleep_for(900ms);
+                ::kill(agents[harmed], SIGCONT);
+            }
+        });
+        EXPECT_GE(t.succeeded, 1);
+    }
+}
+
+TEST_F(process_pool_hosts, are_reached_by_ssh) {
+    const own_sshd server(folder());
+    if (!server.answers())
+        GTEST_SKIP() << own_sshd::none;
+    process_pool pool(process_pool_options().launcher(server.launcher(), 2, "loopback"));
+    EXPECT_EQ(make_calls(pool, 50, "began").succeeded, 50);
+    // Each session that is killed is one host that is lost.
+    const auto t = make_calls(pool, calls_in_chaos(), "began again", [&]() -> muster::task<> {
+        for (int i = 0; i != 2; ++i) {
+            const auto begun_before = numbers("began again").size();
+            co_await until([&] { return numbers("began again").size() > begun_before || pool.queued() == 0; });
+            for (const pid_t session : server.sessions())
+                ::kill(session, SIGKILL);
+        }
+    });
+    EXPECT_GE(t.succeeded, 1);
+    muster::run([&]() -> muster::task<> {
+        auto call = muster::create_task(muster::run_in_executor(pool, remote_sleep(path("pids"))).as_task());
+        co_await until([&] { return numbers("pids").size() == 1; });
+        call.cancel();
+        co_await ended(call);
+        EXPECT_TRUE(call.cancelled());
+        EXPECT_TRUE(soon([&] { return !is_alive(numbers("pids")[0]); }));
+    }());
+}
+
+TEST_F(process_pool_hosts, whose_worker_sends_what_is_no_answer_for_ever_end_its_call_and_serve_the_others) {
+    process_pool pool(process_pool_options().launcher(plain(), 2, "one").message_limit(1'000'000));
+    muster::run([&]() -> muster::task<> {
+        for (const std::string how : {"as the worker", "as a child that left the group"}) {
+            const auto file = "began " + how;
+            auto flooding = muster::create_task(muster::run_in_executor(pool, remote_flood(how)).as_task());
+            auto counting = muster::create_task(muster::run_in_executor(pool, remote_count(path(file), 4)).as_task());
+            auto flooded = muster::wait_for(end_of(flooding), 2min);
+            auto ended = co_await muster::as_outcome(std::move(flooded));
+            EXPECT_NE(muster::get_if<muster::wire_error>(ended.as_exception()), nullptr)
+                << how << ": " << muster::describe(ended.as_exception());
+            auto eight = co_await counting;
+            EXPECT_EQ(eight, 8);
+        }
+        auto next = co_await muster::run_in_executor(pool, remote_count(path("next"), 5));
+        EXPECT_EQ(next, 10);
+    }());
+}
+
+TEST_F(process_pool_hosts, are_not_lost_to_one_worker_whose_child_floods_while_its_answer_is_read) {
+    process_pool pool(process_pool_options().launcher(plain(), 2, "one").message_limit(1'000'000));
+    muster::run([&]() -> muster::task<> {
+        auto slow_call = muster::create_task(muster::run_in_executor(pool, remote_slow(3)).as_task());
+        auto all_well = [&]() -> muster::task<> {
+            for (int i = 0; !slow_call.done(); ++i) {
+                auto twice = co_await muster::run_in_executor(pool, remote_count(path("began"), i));
+                EXPECT_EQ(twice, 2 * i);
+            }
+        };
+        auto others = all_well();
+        co_await std::move(others);
+        // The child may have been faster than the answer.
+        EXPECT_TRUE(!slow_call.exception() || muster::is_a<muster::wire_error>(slow_call.exception()))
+            << muster::describe(slow_call.exception());
+        auto next = co_await muster::run_in_executor(pool, remote_count(path("next"), 5));
+        EXPECT_EQ(next, 10);
+    }());
+}
+
+TEST_F(process_pool_hosts, that_end_while_a_call_is_on_its_way_give_the_answers_that_had_come) {
+    for (int i = 0; i != 3; ++i) {
+        const auto starts = path("starts" + std::to_string(i));
+        process_pool pool(process_pool_options().launcher(played("answer and go", starts), 2, "played"));
+        muster::run([&]() -> muster::task<> {
+            auto much = muster::create_task(muster::run_in_executor(pool, remote_much()).as_task());
+            co_await until([&] { return pool.running() == 1; });
+            const std::vector<std::uint8_t> bytes(std::size_t{4} << 20);
+            auto note = muster::run_in_executor(pool, remote_note(path("began"), bytes)).as_task();
+            auto other = muster::create_task(std::move(note));
+            co_await ended(other);
+            auto answer = co_await much;
+            EXPECT_EQ(answer, say_much());
+            // It had not begun, and no other host could make it.
+            EXPECT_TRUE(muster::is_a<muster::worker_start_error>(other.exception()))
+                << muster::describe(other.exception());
+            EXPECT_TRUE(numbers("began").empty());
+        }());
+    }
+}
+
+TEST_F(process_pool_hosts, are_not_started_again_for_workers_that_have_ended) {
+    process_pool pool(process_pool_options().launcher(played("answer and say more", path("starts")), 1, "played"));
+    muster::run([&]() -> muster::task<> {
+        auto seven = co_await muster::run_in_executor(pool, remote_slow(3));
+        EXPECT_EQ(seven.n, 7);
+        EXPECT_EQ(numbers("starts").size(), 1u);
+    }());
+}
+
+TEST_F(process_pool_hosts, that_ended_before_a_call_was_read_have_not_begun_it) {
+    // The launcher lives on, and may still say why the connection has ended: the pool waits for that.
+    const auto line = "sh -c 'echo $$ >> \"" + path("agents") +
+                      "\"; exec \"$@\"' sh \"$@\"; exec <&- >&-; echo 1 >> \"" + path("closed") + "\"; sleep 1";
+    process_pool pool(process_pool_options().launcher(shell(line), 1, "one"));
+    muster::run([&]() -> muster::task<> {
+        auto first = co_await muster::run_in_executor(pool, remote_count(path("began"), 1));
+        EXPECT_EQ(first, 2);
+        ::kill(numbers("agents").back(), SIGKILL);
+        co_await until([&] { return !numbers("closed").empty(); });
+        auto second = co_await muster::run_in_executor(pool, remote_count(path("began"), 2));
+        EXPECT_EQ(second, 4);
+        EXPECT_EQ(numbers("began"), (std::vector<int>{1, 2}));
+    }());
+}
+
+TEST_F(process_pool_hosts, that_are_lost_do_not_bring_back_a_call_whose_task_was_cancelled) {
+    const auto noted = shell("echo $$ >> " + path("agents") + "; exec \"$@\"");
+    process_pool pool(process_pool_options().launcher(noted, 1, "one").kill_cancelled(false));
+    muster::run([&]() -> muster::task<> {
+        const std::vector<std::uint8_t> bytes(std::size_t{4} << 20);
+        auto first = co_await muster::run_in_executor(pool, remote_note(path("began"), bytes));
+        EXPECT_EQ(first, bytes.size());
+        ::kill(numbers("agents").back(), SIGSTOP);
+        auto call = muster::create_task(muster::run_in_executor(pool, remote_note(path("began"), bytes)).as_task());
+        co_await until([&] { return pool.running() == 1; });
+        call.cancel();
+        co_await muster::sleep_for(10ms);
+        EXPECT_FALSE(call.done());
+        ::kill(numbers("agents").back(), SIGKILL);
+        co_await ended(call);
+        EXPECT_TRUE(call.cancelled());
+        auto next = co_await muster::run_in_executor(pool, remote_count(path("next"), 5));
+        EXPECT_EQ(next, 10);
+        EXPECT_EQ(numbers("began").size(), 1u);
+    }());
+}
+
+/// Standard error is a pipe that takes nothing, until the rest of it is read.
+class full_errors {
+public:
+    full_errors() {
+        if (::pipe2(ends_.data(), O_CLOEXEC) != 0)
+            throw std::runtime_error("no pipe");
+        before_ = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+        const auto flags = ::fcntl(ends_[1], F_GETFL);
+        ::fcntl(ends_[1], F_SETFL, flags | O_NONBLOCK);
+        const std::string page(4096, '#');
+        while (::write(ends_[1], page.data(), page.size()) > 0) {}
+        ::fcntl(ends_[1], F_SETFL, flags);
+        ::dup2(ends_[1], STDERR_FILENO);
+    }
+    ~full_errors() {
+        ::dup2(before_, STDERR_FILENO);
+        for (const int fd : {ends_[0], ends_[1], before_})
+            ::close(fd);
+    }
+    full_errors(const full_errors&) = delete;
+    full_errors& operator=(const full_errors&) = delete;
+    /// Reads until the condition holds for what has come, without what filled the pipe.
+    template <class Condition>
+    std::string read_until(Condition holds) {
+        std::string all;
+        for (int i = 0; i != 3000 && !holds(all); ++i) {
+            pollfd p{ends_[0], POLLIN, 0};
+            std::array<char, 65536> bytes{};
+            if (::poll(&p, 1, 10) <= 0)
+                continue;
+            const auto n = ::read(ends_[0], bytes.data(), bytes.size());
+            all.append(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+            std::erase(all, '#');
+        }
+        return all;
+    }
+
+private:
+    std::array<int, 2> ends_{};
+    int before_ = -1;
+};
+
+TEST_F(process_pool_hosts, are_not_lost_while_standard_error_here_takes_nothing) {
+    process_pool pool(process_pool_options().launcher(plain(), 1, "one").silence_limit(500ms));
+    full_errors errors;
+    muster::run([&]() -> muster::task<> {
+        auto printing = muster::wait_for(muster::run_in_executor(pool, remote_print(100'000)), 1min);
+        co_await std::move(printing);
+        co_await muster::sleep_for(1500ms);
+        auto twice = co_await muster::run_in_executor(pool, remote_count(path("began"), 4));
+        EXPECT_EQ(twice, 8);
+    }());
+    const auto kept = errors.read_until([](const std::string& s) { return s.size() >= 100'000; });
+    EXPECT_EQ(kept, std::string(100'000, 'e'));
+}
+
+TEST_F(process_pool_hosts, whose_words_are_left_out_are_named_once_standard_error_takes_something_again) {
+    process_pool pool(process_pool_options().launcher(plain(), 1, "one"));
+    full_errors errors;
+    muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_print(1'000'000)); }());
+    const auto said = errors.read_until([](const std::string& s) { return s.find('\n') != s.rfind('\n'); });
+    const auto line = said.substr(std::min(said.find('\n'), said.size()));
+    EXPECT_NE(line.find(" bytes that one wrote are left out here"), std::string::npos) << line;
+}
+
 TEST_F(process_pool_hosts, refuse_options_that_make_no_sense) {
     EXPECT_THROW(process_pool_options().launcher({}), std::invalid_argument);
     EXPECT_THROW(process_pool_options().launcher({""}), std::invalid_argument);
@@ -442,6 +928,14 @@ int main(int argc, char** argv) {
     else
         usual.emplace(
             "shape", +[](double d) { return d; });
+    const auto argument = [&](int i) { return std::string(i < argc ? argv[i] : ""); };
+    if (argument(1) == "--played") {
+        if (argument(2) == "answer and go")
+            answer_and_go(argument(3));
+        answer_and_say_more(argument(3));
+    }
+    if (argument(1) == "--relay" && argc > 4)
+        relay(static_cast<unsigned>(std::atoi(argv[2])), std::atol(argv[3]), argv + 4);
     process_pool::serve_if_worker();
     ::testing::InitGoogleTest(&argc, argv);
     return RUN_ALL_TESTS();

@@ -5,8 +5,11 @@
 // after its process has ended is read by a task of its own until the batch ends.
 #include "command_batch.hpp"
 
+#include "earlier_run.hpp"
+
 #include "vocabulary/printable.hpp"
 
+#include <muster/detail/assert.hpp>
 #include <muster/gather.hpp>
 #include <muster/shield.hpp>
 #include <muster/timeout.hpp>
@@ -72,11 +75,12 @@ struct command_batch::parcel {
 };
 
 command_batch::command_batch(const run_options& options, const command_template& what, line_source& source,
-    printed_ledger& ledger, writer& out, job_log* log)
+    printed_ledger& ledger, writer& out, job_log* log, queue_use queue)
     : batch("run", options, source, ledger, out),
       options_(options),
       template_(what),
       log_(log),
+      queue_(std::move(queue)),
       results_(options.results, "--results") {
     if (!options.hosts.empty() && !options.dry_run)
         hosts_.emplace(options.hosts);
@@ -101,10 +105,30 @@ std::string command_batch::shown_if_possible(const input_line& line) const {
 
 // ---- running a command ----
 
-/// Connects the hosts. Those that can't be connected are told once, and left out.
 muster::task<> command_batch::before_all() {
-    if (!hosts_)
+    if (hosts_) {
+        auto connecting = connect_hosts();
+        co_await std::move(connecting);
+    }
+    if (queue_.queue) {
+        auto opening = open_queue();
+        co_await std::move(opening);
+    }
+}
+
+muster::task<> command_batch::open_queue() {
+    auto opening = queue_.queue->open();
+    auto opened = co_await muster::as_outcome(std::move(opening));
+    if (opened.succeeded())
         co_return;
+    if (!opened.failed())
+        opened.rethrow();
+    failure_ = problem_of(opened.error()) + ": nothing was run";
+    stop("no queue");
+}
+
+/// Connects the hosts. Those that can't be connected are told once, and left out.
+muster::task<> command_batch::connect_hosts() {
     auto connecting = hosts_->connect([this](const std::string&, const std::string& why) {
         if (!options_.quiet)
             complain(fmt::format("left out {}", why));
@@ -126,7 +150,11 @@ muster::task<> command_batch::before_all() {
     change_limit(options_.limit_is_given ? std::min(options_.limit, hosts_->slots()) : hosts_->slots());
 }
 
-muster::task<> command_batch::attempt(job& j) { return hosts_ ? attempt_elsewhere(j) : attempt_at(j, nullptr); }
+muster::task<> command_batch::attempt(job& j) {
+    if (queue_.queue)
+        return attempt_in_queue(j);
+    return hosts_ ? attempt_elsewhere(j) : attempt_at(j, nullptr);
+}
 
 /// A command that had not begun on a host that was lost goes to another one, with --retry-elsewhere also one that had.
 muster::task<> command_batch::attempt_elsewhere(job& j) {
@@ -166,7 +194,8 @@ bool command_batch::never_began(const std::exception_ptr& error) const {
            (lost != nullptr && lost->begun() == muster::hosts::begun::no);
 }
 
-muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host) {
+/// *Returns* the job's details, with nothing of an earlier attempt in them.
+command_batch::details& command_batch::begin_attempt(job& j) {
     if (j.line.too_long)
         throw std::length_error(
             j.line.is == input_line::kind::columns
@@ -181,15 +210,11 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
     d.open = {};
     d.wrote_too_much = false;
     j.bytes = 0;
-    const slot_numbers::lease slot(slots_);
-    j.host = host != nullptr ? host->host() : std::string();
-    const run_place place(slot.number(), options_.dry_run ? "{host}" : j.host);
-    if (log_ != nullptr || options_.dry_run || options_.trace)
-        d.shown = template_.show(j.line, place);
-    if (options_.dry_run) {
-        d.out.append(d.shown + '\n');
-        co_return;
-    }
+    return d;
+}
+
+/// Makes ready what take_piece() needs.
+void command_batch::open_outputs(details& d, const job& j, const run_place& place) {
     const auto tag = options_.tag ? line_tag(template_.fill_in(*options_.tag, j.line, place)) : line_tag();
     for (const int output : {1, 2}) {
         auto& o = d.outputs[static_cast<std::size_t>(output - 1)];
@@ -201,6 +226,106 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
                 results_, fmt::format("{:06}-{}.{}", j.line.index + 1, safe_text(j.line.text.substr(0, 100)),
                               output == 1 ? "out" : "err"));
     }
+}
+
+/// The host is known once the command has ended. Until then a mark stands for it that the input can't contain, as it is
+/// made of a digest of the input; and the same is made of it whenever this run comes back.
+queued_command command_batch::to_be_queued(const job& j) const {
+    queued_command what;
+    const auto key = j.line.key.text();
+    const auto attempt = j.attempts + (queue_.before != nullptr ? queue_.before->attempts(j.line.key) : 0);
+    what.name = fmt::format("muster run\n{}\n{}\n{}", queue_.run, key, attempt);
+    const auto mark = "{host " + key + '}';
+    what.words = template_.make(j.line, run_place(0, mark)).words();
+    const auto has_mark = [&](const std::string& word) { return word.find(mark) != std::string::npos; };
+    if (std::ranges::any_of(what.words, has_mark))
+        what.host_mark = mark;
+    what.timeout = options_.timeout;
+    what.grace = options_.grace;
+    what.linger = options_.linger;
+    what.most_output = options_.most_output;
+    what.starts = options_.retry_elsewhere ? most_hosts_lost : 1;
+    return what;
+}
+
+muster::task<> command_batch::attempt_in_queue(job& j) {
+    auto& d = begin_attempt(j);
+    j.host.clear();
+    auto what = to_be_queued(j);
+    const run_place nowhere(0, "{host}");
+    d.shown = template_.show(j.line, nowhere);
+    if (options_.trace)
+        out().write_on_new_line(STDERR_FILENO, "+ " + muster::detail::printable(d.shown, most_traced) + '\n');
+    auto running = queue_.queue->run(std::move(what));
+    auto ran = co_await muster::as_outcome(std::move(running));
+    if (ran.failed() && queue_.queue->is_of_the_queue(ran.error())) {
+        if (failure_.empty())
+            failure_ = problem_of(ran.error());
+        stop("the queue is out of reach");
+    }
+    if (ran.was_cancelled() && !stopping())
+        throw cancelled_in_queue_error("it was cancelled in the queue, and not by this run");
+    auto end = std::move(ran).value();
+    j.host = muster::detail::printable(end.host, muster::detail::longest_printed_name);
+    const run_place place(0, end.host);
+    d.shown = template_.show(j.line, place);
+    open_outputs(d, j, place);
+    take_piece(d, j, 1, end.done.out);
+    take_piece(d, j, 2, end.done.err);
+    finish_outputs(d);
+    end.done.err = std::move(d.tail);
+    throw_unless_succeeded(template_.make(j.line, place), end);
+}
+
+/// *Errors*: those of the same command here, as far as there are any.
+void command_batch::throw_unless_succeeded(const muster::command& what, queued_end& end) const {
+    using kind = queued_end::kind;
+    const auto problem = muster::detail::printable(end.problem);
+    const std::error_code code(end.code, std::generic_category());
+    switch (end.how) {
+    case kind::ended:
+        end.done.command = what.describe();
+        end.done.throw_if_failed();
+        return;
+    case kind::not_found:
+        throw muster::command_not_found_error(what.words().front(), what.describe(), code, problem);
+    case kind::not_started:
+        throw muster::spawn_error(what.words().front(), what.describe(), code, problem);
+    case kind::too_slow:
+        if (options_.timeout)
+            throw_too_slow();
+        throw muster::timeout_error("its worker has ended it after a time limit that this run has not set");
+    case kind::too_much_output:
+        throw output_too_long_error(
+            problem.empty() ? fmt::format("it wrote more than {} (--max-output)", show_size(options_.most_output))
+                            : problem);
+    case kind::refused:
+        throw command_refused_error(problem);
+    case kind::worker_left:
+    case kind::failed:
+        break;
+    }
+    MUSTER_ASSERT(end.error != nullptr);
+    std::rethrow_exception(end.error);
+}
+
+void command_batch::throw_too_slow() const {
+    throw muster::timeout_error(
+        fmt::format("it had not ended after {} and was ended", show_duration(*options_.timeout)));
+}
+
+muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host) {
+    auto& d = begin_attempt(j);
+    const slot_numbers::lease slot(slots_);
+    j.host = host != nullptr ? host->host() : std::string();
+    const run_place place(slot.number(), options_.dry_run ? "{host}" : j.host);
+    if (log_ != nullptr || options_.dry_run || options_.trace)
+        d.shown = template_.show(j.line, place);
+    if (options_.dry_run) {
+        d.out.append(d.shown + '\n');
+        co_return;
+    }
+    open_outputs(d, j, place);
     auto what = template_.make(j.line, place);
     if (options_.trace)
         out().write_on_new_line(STDERR_FILENO,
@@ -232,14 +357,25 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
     done.throw_if_failed();
 }
 
-host_files command_batch::files_of(const job& j, const run_place& place) const {
+/// *Errors*: std::runtime_error if the command of another line returns a file to the same place, where only one of the
+/// two could stay.
+host_files command_batch::files_of(const job& j, const run_place& place) {
     const auto filled = [&](const std::vector<std::string>& templates) {
         std::vector<std::string> names;
         for (const auto& text : templates)
             names.push_back(template_.fill_in(text, j.line, place));
         return names;
     };
-    return host_files(filled(options_.sent_files), filled(options_.returned_files), options_.directory);
+    host_files files(filled(options_.sent_files), filled(options_.returned_files), options_.directory);
+    for (auto& path : files.returned_paths()) {
+        const auto [at, is_new] = returned_by_.try_emplace(std::move(path), j.line.number);
+        if (!is_new && at->second != j.line.number)
+            throw std::runtime_error(
+                fmt::format("it returns {}, and so does the command of line {}: let the name depend on the input, as "
+                            "out-{{#}} does",
+                    muster::detail::printable(at->first, 500), at->second));
+    }
+    return files;
 }
 
 /// Sends the files, runs the command, and gets back what it has made, also if it fails: a file that is not there is an
@@ -415,6 +551,10 @@ muster::task<> command_batch::close_what_is_left() {
         co_await std::move(removing);
     }
     left_folders_.clear();
+    if (queue_.queue) {
+        auto closing = queue_.queue->close();
+        co_await std::move(closing);
+    }
     if (hosts_) {
         auto closing = hosts_->close();
         co_await std::move(closing);
@@ -467,8 +607,7 @@ muster::task<muster::completed_process> command_batch::within_time_limit(
         auto done = co_await std::move(in_time);
         co_return done;
     } catch (const muster::timeout_error&) {
-        throw muster::timeout_error(
-            fmt::format("it had not ended after {} and was ended", show_duration(*options_.timeout)));
+        throw_too_slow();
     }
 }
 
@@ -481,7 +620,11 @@ bool command_batch::worth_a_retry(const job&, const std::exception_ptr& error) c
 }
 
 void command_batch::interrupted(int signal, int count) {
-    if (count == 1 && !options_.quiet)
+    if (!options_.quiet && queue_.queue && count <= 2)
+        complain(count == 1 ? fmt::format(
+                                  "{}: the workers end what runs, and nothing more begins", muster::signal_name(signal))
+                            : std::string("the workers are at it; once more ends muster, and leaves the rest to them"));
+    else if (count == 1 && !options_.quiet)
         complain(fmt::format("{}: ending what runs; once more kills it", muster::signal_name(signal)));
     if (count > 1) {
         if (hosts_)

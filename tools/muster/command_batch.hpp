@@ -10,6 +10,7 @@
 
 #include "batch.hpp"
 #include "body_file.hpp"
+#include "command_queue.hpp"
 #include "command_template.hpp"
 #include "host_files.hpp"
 #include "in_order.hpp"
@@ -30,6 +31,7 @@
 #include <memory>
 #include <optional>
 #include <queue>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,11 +40,23 @@
 
 namespace tool {
 
+/// The worker of a queue does not allow the command.
+class command_refused_error : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Somebody has taken the command out of the queue, or had its worker end it.
+class cancelled_in_queue_error : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 /// Immovable. Everything that it is made of must outlive it; `log` may be null.
 class command_batch final : public batch {
 public:
     command_batch(const run_options& options, const command_template& what, line_source& source, printed_ledger& ledger,
-        writer& out, job_log* log);
+        writer& out, job_log* log, queue_use queue = {});
 
     /// Says that an input is not run again: the outputs behind it need not wait for it.
     void pass_over(std::uint64_t index);
@@ -95,8 +109,16 @@ private:
 
     [[nodiscard]] std::string shown_if_possible(const input_line& line) const;
     muster::task<> attempt_elsewhere(job& j);
+    muster::task<> attempt_in_queue(job& j);
+    void throw_unless_succeeded(const muster::command& what, queued_end& end) const;
+    [[noreturn]] void throw_too_slow() const;
+    [[nodiscard]] queued_command to_be_queued(const job& j) const;
+    details& begin_attempt(job& j);
+    void open_outputs(details& d, const job& j, const run_place& place);
+    muster::task<> connect_hosts();
+    muster::task<> open_queue();
     muster::task<> attempt_at(job& j, muster::hosts::connection* host);
-    [[nodiscard]] host_files files_of(const job& j, const run_place& place) const;
+    [[nodiscard]] host_files files_of(const job& j, const run_place& place);
     muster::task<muster::completed_process> run_with_files(
         muster::command what, host_files files, muster::hosts::connection& host);
     void prepare(muster::command& what, job& j, details& d, bool is_elsewhere);
@@ -118,10 +140,13 @@ private:
     const run_options& options_;
     const command_template& template_;
     job_log* log_;
+    queue_use queue_;
     slot_numbers slots_;
     std::optional<muster::hosts::host_set> hosts_;
     /// With --cleanup: the folders on each host that are removed once all commands have ended, if nothing is in them.
     std::map<muster::hosts::connection*, folder_names> left_folders_;
+    /// The files that commands return, and the line of each.
+    std::map<std::string, std::uint64_t> returned_by_;
     in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;

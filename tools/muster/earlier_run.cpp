@@ -19,6 +19,19 @@
 
 namespace tool {
 
+namespace {
+
+/// *Returns* how many of an entry's attempts have an end that is known: where the queue did not answer, the last one
+/// may still be made.
+unsigned attempts_in(const log_entry& read) {
+    const auto all = read.attempts.value_or(0);
+    const auto& type = read.error_type;
+    const bool is_open = type == "postgres::unreachable_error" || type == "postgres::database_error";
+    return is_open && all != 0 ? all - 1 : all;
+}
+
+} // namespace
+
 bool begins_like_an_entry(std::string_view text) noexcept {
     constexpr std::string_view beginning = R"({"index":)";
     return text.substr(0, beginning.size()) == beginning.substr(0, text.size());
@@ -72,10 +85,20 @@ void earlier_run::refuse_line(std::uint64_t number) const {
 
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
     const auto read = read_entry(line);
+    if (read && !read->run.empty()) {
+        if (read->run != name_in_queue_)
+            attempts_.clear();
+        name_in_queue_ = read->run;
+        return;
+    }
     const auto key = read ? content_key::from(read->key) : std::nullopt;
-    if (!key)
+    const bool succeeded = read && read->outcome == "ok";
+    const bool has_attempts = !succeeded && !name_in_queue_.empty();
+    if (!key || (has_attempts && !read->attempts))
         refuse_line(number);
-    recent_.emplace_back(*key, recent_.size(), read->outcome == "ok" ? state::succeeded : state::failed);
+    recent_.emplace_back(*key, recent_.size(), succeeded ? state::succeeded : state::failed);
+    if (has_attempts)
+        attempts_[*key] += attempts_in(*read);
     // Merging copies what is there already: it is done the less often, the more that is.
     constexpr std::size_t enough = 16'384;
     constexpr std::size_t part = 8;
@@ -126,6 +149,11 @@ void earlier_run::require_something_in_common() const {
         throw usage_error(fmt::format("--resume: {} is the log of another list or another template: none of its {} {} "
                                       "is in this one. Give the same ones, or another --jsonl file",
             file_, count(), count() == 1 ? thing_ : thing_ + "s"));
+}
+
+unsigned earlier_run::attempts(const content_key& key) const {
+    const auto at = attempts_.find(key);
+    return at == attempts_.end() ? 0 : at->second;
 }
 
 std::uint64_t earlier_run::count_removed() const noexcept {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace tool {
@@ -33,6 +34,11 @@ public:
 
     /// *Returns* whether what that input stands for succeeded, and notes that it is in the list.
     [[nodiscard]] bool succeeded(const input_line& line);
+
+    /// *Returns* the name that the run has in a queue; empty if it went through none.
+    [[nodiscard]] const std::string& name_in_queue() const noexcept { return name_in_queue_; }
+    /// *Returns* how many attempts at that input went through the queue and are known not to have succeeded.
+    [[nodiscard]] unsigned attempts(const content_key& key) const;
 
     /// Reads all of an input that is there already. *Returns* how many of its lines are not `done(line)`. *Errors*:
     /// usage_error if the log is another list's, which has nothing in common with this one.
@@ -72,9 +78,11 @@ private:
     std::string file_;
     std::string command_;
     std::string thing_;
-    std::vector<content_key> keys_; ///< in their order, and without those of recent_
-    std::vector<state> states_;     ///< of each
-    std::vector<entry> recent_;     ///< the last of the log, in its order
+    std::string name_in_queue_;
+    std::unordered_map<content_key, unsigned, hash_of_key> attempts_; ///< in a queue
+    std::vector<content_key> keys_;                                   ///< in their order, and without those of recent_
+    std::vector<state> states_;                                       ///< of each
+    std::vector<entry> recent_;                                       ///< the last of the log, in its order
     std::uint64_t whole_ = 0;
     bool cut_off_ = false;
 };

@@ -102,6 +102,13 @@ host_files::host_files(
     std::ranges::transform(returned, std::back_inserter(returned_), place_of);
 }
 
+std::vector<std::string> host_files::returned_paths() const {
+    std::vector<std::string> paths;
+    for (const auto& file : returned_)
+        paths.push_back((std::filesystem::path(file.folder) / file.name).lexically_normal().string());
+    return paths;
+}
+
 muster::command host_files::there(std::vector<std::string> words) const {
     muster::command what(std::move(words));
     if (!directory_.empty())

@@ -48,6 +48,8 @@ public:
     /// *Errors*: std::invalid_argument, see place_of().
     host_files(const std::vector<std::string>& sent, const std::vector<std::string>& returned, std::string directory);
 
+    /// The paths here under which files come back.
+    [[nodiscard]] std::vector<std::string> returned_paths() const;
     /// *Errors*: host_lost_error, which says that the command has not begun; std::runtime_error in the words of the
     /// program that has failed.
     [[nodiscard]] muster::task<> send(muster::hosts::connection& host) const;

@@ -80,10 +80,14 @@ void install_first(muster::hosts::host_options& host, const std::string& program
     std::ifstream file(program, std::ios::binary);
     const std::string content{std::istreambuf_iterator<char>(file), {}};
     const auto name = "\"$HOME/.cache/muster/muster-agent-" + content_key(content).text() + '"';
+    // Hosts may share the folder, and the connection may end in the middle: the name is given to a whole file only.
     host.agent({"sh", "-c",
         "umask 077; f=" + name +
-            "; test -x \"$f\" || { mkdir -p \"${f%/*}\" && cat > \"$f.$$\" && chmod 700 \"$f.$$\" && mv -f \"$f.$$\" "
-            "\"$f\"; }"});
+            "; test -x \"$f\" && exit; mkdir -p \"${f%/*}\" && t=$(mktemp \"$f.XXXXXX\") || exit; "
+            "trap 'rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT TERM; cat > \"$t\" || exit; test \"$(wc -c < \"$t\")\" "
+            "-eq " +
+            std::to_string(content.size()) +
+            " || { echo only a part of the agent has come >&2; exit 1; }; chmod 700 \"$t\" && mv -f \"$t\" \"$f\""});
     const auto copying = as_line(host.command_words());
     host.agent({"sh", "-c", "exec " + name});
     const auto starting = as_line(host.command_words());
@@ -131,7 +135,7 @@ std::vector<std::string> split_words(const std::string& line, const std::string&
 void host_words::describe(CLI::App& app) {
     app.add_option("--on", on,
            "run commands on these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many at once; 'slurm': the nodes "
-           "of the allocation")
+           "of the allocation; or by the workers of a queue: postgresql://user@host/database, service=NAME")
         ->type_name("HOSTS")
         ->allow_extra_args(false);
     app.add_option("--on-file", on_file, "the same, from a file with hosts in each line")->type_name("FILE");
@@ -144,7 +148,29 @@ void host_words::describe(CLI::App& app) {
         ->type_name("TIME");
 }
 
+bool is_address_of_queue(std::string_view word) noexcept {
+    if (word.starts_with("postgresql://") || word.starts_with("postgres://"))
+        return true;
+    const auto end = word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");
+    return end != std::string_view::npos && end != 0 && word[end] == '=';
+}
+
+std::string host_words::queue() const {
+    const auto is_one = [](const std::string& word) { return is_address_of_queue(word); };
+    if (std::ranges::none_of(on, is_one))
+        return {};
+    if (on.size() != 1 || !on_file.empty())
+        throw usage_error(
+            "--on: commands go to one queue, or to hosts: give either the address of a database or hosts");
+    if (!launcher.empty() || !agent.empty() || !silence.empty() || install)
+        throw usage_error("--launcher, --agent, --install and --silence are about hosts, and --on names a queue: its "
+                          "workers are started there, with muster worker");
+    return on.front();
+}
+
 std::vector<muster::hosts::host_options> host_words::understand() const {
+    if (!queue().empty())
+        throw usage_error("--on: this is the address of a queue: look at it with muster queue --on ADDRESS");
     std::vector<std::string> all;
     for (const auto& list : on)
         add_hosts(all, list);

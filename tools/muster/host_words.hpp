@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tool {
@@ -27,9 +28,16 @@ struct host_words {
     bool install = false;
 
     void describe(CLI::App& app);
-    /// *Returns* the hosts; none without --on and --on-file. *Errors*: usage_error.
+    /// *Returns* the address of the queue that --on names; empty if it names hosts, or nothing. *Errors*: usage_error
+    /// for a queue beside other hosts.
+    [[nodiscard]] std::string queue() const;
+    /// *Returns* the hosts; none without --on and --on-file. *Errors*: usage_error, also if there is a queue.
     [[nodiscard]] std::vector<muster::hosts::host_options> understand() const;
 };
+
+/// *Returns* whether a word of --on is the address of a database, and no list of hosts: "postgresql://..." or
+/// "NAME=...".
+[[nodiscard]] bool is_address_of_queue(std::string_view word) noexcept;
 
 /// *Returns* the words of a line as a shell would, with quotes and backslashes, but without anything else of a shell.
 /// *Errors*: usage_error, naming the option, for quotes that are never closed.

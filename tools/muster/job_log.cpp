@@ -222,6 +222,14 @@ void job_log::add_command(const job& j, const job_end& v, const std::string& com
     write(line_of(o));
 }
 
+void job_log::add_run(const std::string& name) {
+    json o;
+    o["index"] = nullptr;
+    o["run"] = name;
+    write(line_of(o));
+    out_.drain();
+}
+
 void job_log::write(const std::string& line) {
     try {
         out_.write(fd_, line);

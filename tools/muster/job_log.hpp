@@ -36,6 +36,9 @@ public:
     /// Readable, unless it is standard output. *Errors*: usage_error if it is no file that can be gone back in.
     [[nodiscard]] int descriptor_to_resume() const;
 
+    /// The name of the run in a queue, in front of the entries that it explains. It is written when this returns: who
+    /// goes on with the log must find it, however this program ends.
+    void add_run(const std::string& name);
     /// `url` is what the line became; `file` has the body, unless it is empty.
     void add_url(const job& j, const job_end& v, const std::string& url, const std::string& file);
     /// `command` is what the line became.

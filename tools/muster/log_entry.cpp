@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
+#include <limits>
 #include <utility>
 
 namespace tool {
@@ -16,13 +17,22 @@ using json = nlohmann::json;
 
 class entry_reader final : public nlohmann::json_sax<json> {
 public:
-    bool null() override { return take_other(); }
+    bool null() override {
+        if (!is_member("index"))
+            return take_other();
+        index_ = index::none_given;
+        return true;
+    }
     bool boolean(bool) override { return take_other(); }
     bool number_integer(number_integer_t) override { return take_other(); }
-    bool number_unsigned(number_unsigned_t) override {
+    bool number_unsigned(number_unsigned_t number) override {
+        if (is_member("attempts") && number <= std::numeric_limits<unsigned>::max())
+            entry_.attempts = static_cast<unsigned>(number);
+        if (!is_member("index"))
+            return take_other();
         // A fraction, or more digits than fit, would be another number.
-        has_index_ = has_index_ || is_member("index");
-        return is_member("index") || take_other();
+        index_ = index::number;
+        return true;
     }
     bool number_float(number_float_t, const string_t&) override { return take_other(); }
     bool string(string_t& text) override {
@@ -32,6 +42,10 @@ public:
             entry_.outcome = std::move(text);
         else if (is_member("file"))
             entry_.file = std::move(text);
+        else if (is_member("error_type"))
+            entry_.error_type = std::move(text);
+        else if (is_member("run"))
+            entry_.run = std::move(text);
         else
             return take_other();
         return true;
@@ -49,11 +63,21 @@ public:
     bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
     [[nodiscard]] bool is_whole() const noexcept {
-        return has_index_ && !entry_.key.empty() && !entry_.outcome.empty();
+        switch (index_) {
+        case index::missing:
+            return false;
+        case index::none_given:
+            return !entry_.run.empty();
+        case index::number:
+            return entry_.run.empty() && !entry_.key.empty() && !entry_.outcome.empty();
+        }
+        return false;
     }
     [[nodiscard]] log_entry take() { return std::move(entry_); }
 
 private:
+    enum class index { missing, none_given, number };
+
     [[nodiscard]] bool is_member(std::string_view name) const noexcept { return depth_ == 1 && member_ == name; }
     /// *Returns* whether a value of another kind may stand where it does.
     [[nodiscard]] bool take_other() const noexcept {
@@ -72,7 +96,7 @@ private:
     log_entry entry_;
     std::string member_; ///< of the outermost object, whose value comes next
     std::size_t depth_ = 0;
-    bool has_index_ = false;
+    index index_ = index::missing;
 };
 
 } // namespace

@@ -16,10 +16,14 @@ namespace tool {
 struct log_entry {
     std::string key;
     std::string outcome;
-    std::string file; ///< of the body; empty: none
+    std::string file;                 ///< of the body; empty: none
+    std::string error_type;           ///< empty: none
+    std::optional<unsigned> attempts; ///< nothing unless it is a number of them
+    std::string run;                  ///< what comes next is of this run in a queue; then there is nothing else
 };
 
-/// *Returns* nothing unless the line is an object of JSON with an index, a key and an outcome.
+/// *Returns* nothing unless the line is an object of JSON with an index, a key and an outcome, or without an index and
+/// with the name of a run.
 [[nodiscard]] std::optional<log_entry> read_entry(std::string_view line);
 
 } // namespace tool

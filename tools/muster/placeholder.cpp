@@ -104,7 +104,7 @@ std::optional<placeholders::found> placeholders::parse(std::string_view text, st
         return std::nullopt;
     auto inside = text.substr(1, end - 1);
     placeholder p;
-    if (has_hosts && inside == "host") {
+    if (runs != where::here && inside == "host") {
         p.what = placeholder::form::host;
         return found(p, end + 1);
     }
@@ -140,6 +140,9 @@ std::optional<placeholders::found> placeholders::at(std::string_view text, std::
     if (f && on_standard_input && f->what.is_of_the_input())
         throw usage_error(fmt::format(
             "the template has {}, but with --pipe the lines come on standard input", text.substr(place, f->size)));
+    if (f && runs == where::by_workers && f->what.what == placeholder::form::slot)
+        throw usage_error("the template has {%}, the place that a command runs in, which the workers of a queue have "
+                          "not: leave it out, or write {#} for the number of the input");
     if (f && parts && f->what.part > *parts)
         throw usage_error(fmt::format("the template has {0}, and an input has {1}: give more lists behind ::: or "
                                       "columns with --colsep; {{{0}}} stands for {0} itself",

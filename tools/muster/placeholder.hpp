@@ -11,6 +11,7 @@
 #include "line_source.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,7 +59,8 @@ struct placeholders {
     std::optional<std::size_t> parts = 1; ///< that each input has; nothing: they differ
     bool are_lists = false;               ///< {} stands for several words
     bool on_standard_input = false;       ///< no placeholder stands for the input
-    bool has_hosts = false;               ///< {host} stands for the host
+    enum class where : std::uint8_t { here, on_hosts, by_workers };
+    where runs = where::here; ///< elsewhere {host} stands for the host; workers of a queue have no {%}
 
     /// *Returns* the placeholder that the text has at this place, if it has one.
     /// *Errors*: usage_error if it is of a part that no input has.

@@ -41,7 +41,10 @@ std::string kind_of(const std::exception_ptr& error) {
         {"timeout_error", "time limit"}, {"too_large_error", "answer too large"}, {"output_error", "file not written"},
         {"file_error", "file not written"}, {"digest_error", "digest differs"}, {"line_error", "bad line"},
         {"body_error", "body not sent"}, {"command_not_found_error", "no such command"},
-        {"spawn_error", "can't be started"}};
+        {"spawn_error", "can't be started"}, {"command_refused_error", "not allowed"},
+        {"cancelled_in_queue_error", "cancelled in the queue"}, {"postgres::worker_died_error", "worker died"},
+        {"postgres::outcome_expired_error", "outcome not kept any more"},
+        {"postgres::unreachable_error", "queue out of reach"}, {"postgres::database_error", "refused by the queue"}};
     if (muster::is_a<output_too_long_error>(error))
         return "too much output";
     const auto type = short_type(error);

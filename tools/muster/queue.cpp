@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// This file has what muster queue does. The address of a queue is given with --on or stands in MUSTER_QUEUE; one with a
-// password is refused on the command line, where everybody on the machine could read it.
+// This file has what muster queue does. Its demo is a server that is a child of this program.
 #include "queue.hpp"
 
+#include "queue_address.hpp"
 #include "run.hpp"
 #include "streams.hpp"
 #include "units.hpp"
@@ -29,29 +29,6 @@
 namespace tool {
 
 namespace {
-
-constexpr const char* variable = "MUSTER_QUEUE";
-
-std::string address_of(const queue_options& o) {
-    if (!o.database.empty()) {
-        bool has_one = false;
-        try {
-            has_one = muster::postgres::has_password(o.database);
-        } catch (const std::invalid_argument& e) {
-            throw usage_error(fmt::format("--on: {}", e.what()));
-        }
-        if (has_one)
-            throw usage_error(
-                "--on: a password on a command line can be read by everybody on this machine: put it into "
-                "~/.pgpass, or a file that PGPASSFILE names, or a service file, and say service=NAME");
-        return o.database;
-    }
-    const char* const from_environment = std::getenv(variable);
-    if (from_environment == nullptr)
-        throw usage_error("muster queue: say which one with --on service=NAME, or --on postgresql://host/database, or "
-                          "in MUSTER_QUEUE");
-    return from_environment;
-}
 
 /// *Returns* the exit status.
 int write(const std::string& text) {
@@ -118,12 +95,12 @@ muster::task<> until_signal() {
 } // namespace
 
 int show_queue(const queue_options& o) {
-    const auto address = address_of(o);
+    const auto address = address_of_queue(o.database, "muster queue");
     return attempt([&] { return write(table_of(muster::run(muster::postgres::status(address, o.schema)))); });
 }
 
 int init_queue(const queue_options& o) {
-    const auto address = address_of(o);
+    const auto address = address_of_queue(o.database, "muster queue");
     return attempt([&] {
         muster::run(make(address, o));
         return write(fmt::format("The queue is in the schema {0}. Give the role {0}_client to those who submit, and "
@@ -139,11 +116,11 @@ int demo_queue(const queue_options& o, const std::vector<std::string>& command) 
         const muster::postgres::private_server server;
         muster::run(make(server.address(), o));
         if (!command.empty()) {
-            ::setenv(variable, server.address().c_str(), 1);
+            ::setenv(variable_of_queue, server.address().c_str(), 1);
             return muster::run(status_of(command));
         }
-        if (const int status =
-                write(fmt::format("{}='{}'\nIt is gone when this ends: Ctrl-C.\n", variable, server.address()));
+        if (const int status = write(
+                fmt::format("{}='{}'\nIt is gone when this ends: Ctrl-C.\n", variable_of_queue, server.address()));
             status != all_succeeded)
             return status;
         muster::run(until_signal(), muster::run_options().handle_interrupt(false));

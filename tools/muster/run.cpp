@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -103,7 +104,9 @@ public:
         else if (options_.inputs)
             p.parts = options_.inputs->size();
         p.on_standard_input = options_.block_size != 0;
-        p.has_hosts = !options_.hosts.empty();
+        p.runs = options_.is_queued()     ? placeholders::where::by_workers
+                 : options_.hosts.empty() ? placeholders::where::here
+                                          : placeholders::where::on_hosts;
         p.are_lists = options_.inputs_each != 0 || (options_.inputs && options_.inputs->size() > 1);
         return p;
     }
@@ -135,6 +138,29 @@ private:
     std::vector<std::string> names_;
     bundle_rules bundle_;
 };
+
+/// Refuses what can't go through a queue, and says what to do instead.
+void check_for_queue(const run_options& o) {
+    const std::pair<bool, const char*> refused[] = {
+        {o.ungrouped, "--ungroup: what a worker's command writes comes back when it has ended: leave it out"},
+        {o.line_buffered, "--line-buffer: what a worker's command writes comes back when it has ended: leave it out"},
+        {o.has_terminal, "--tty: a worker has no terminal of this machine: leave it out"},
+        {o.block_size != 0, "--pipe: nothing is sent to a worker but the words of a command: put the blocks into files "
+                            "that the workers can read, and give their names"},
+        {!o.stdin_from.empty(),
+            "--stdin-from: nothing is sent to a worker but the words of a command: name a file that "
+            "it can read in the template"},
+        {o.has_files() || o.cleans_up, "--transfer, --return, --cleanup and --trc: nothing is sent to a worker but the "
+                                       "words of a command: use a folder that all of them have, or --on HOST"},
+        {!o.environment.empty(), "--env: commands have the environment of their worker: set it there"},
+        {!o.directory.empty(), "--wd: commands run in the folder of their worker: say muster worker --wd DIR"},
+        {o.nice != 0, "--nice: the priority of commands is their worker's: start it with nice"},
+        {o.least_hosts != 1, "--hosts-min: a queue takes commands also while no worker is there: leave it out"},
+    };
+    for (const auto& [is_given, why] : refused)
+        if (is_given)
+            throw usage_error(fmt::format("{} (--on names a queue)", why));
+}
 
 void check(const run_options& o) {
     if (o.inputs && !o.file.empty())
@@ -185,7 +211,12 @@ void check(const run_options& o) {
     if (!o.hosts.empty() && (o.ungrouped || o.has_terminal))
         throw usage_error("--on: what other hosts write comes through muster, and they have no terminal of this one: "
                           "that excludes --ungroup and --tty");
-    if (o.hosts.empty() && (!o.environment.empty() || o.retry_elsewhere || o.least_hosts != 1))
+    if (o.is_queued())
+        check_for_queue(o);
+    else if (!o.queue.run.empty() || !o.queue.tag.empty() || o.queue.schema != queue_place().schema)
+        throw usage_error("--attach, --worker-tag and --schema are about a queue: say which with --on "
+                          "postgresql://user@host/database");
+    if (o.hosts.empty() && !o.is_queued() && (!o.environment.empty() || o.retry_elsewhere || o.least_hosts != 1))
         throw usage_error("--env, --retry-elsewhere and --hosts-min are about other hosts: say which with --on");
     if (!o.hosts.empty() && o.nice != 0)
         throw usage_error("--nice is for commands here: write nice into the template for other hosts");
@@ -205,17 +236,43 @@ void check(const run_options& o) {
     require_files_apart(read, {{"--jsonl", o.jsonl}, {"--failed", o.failed_file}});
 }
 
+/// *Returns* a name that no other run has.
+std::string new_name_of_run() {
+    constexpr std::size_t words = 4;
+    std::random_device random;
+    std::string name;
+    for (std::size_t i = 0; i != words; ++i)
+        name += fmt::format("{:08x}", static_cast<std::uint32_t>(random()));
+    return name;
+}
+
 /// *Returns* whether the last word is rather an input, as in `muster run gzip *.log`, in which ::: was forgotten.
 bool forgets_its_mark(const std::vector<std::string>& words) {
     return words.size() > 1 &&
            (words.front().find(' ') != std::string::npos || ::access(words.back().c_str(), F_OK) == 0);
 }
 
+/// *Returns* the name that this run has in the queue: the one that was given, or the one that the log has, or a new
+/// one. It is in the log, or said, before anything is submitted.
+std::string name_of_run(const run_options& o, const earlier_run& before, std::optional<job_log>& log) {
+    auto name = o.queue.run.empty() ? before.name_in_queue() : o.queue.run;
+    const bool is_new = name.empty();
+    if (is_new)
+        name = new_name_of_run();
+    if (log && name != before.name_in_queue())
+        log->add_run(name);
+    if (!log && is_new && !o.quiet)
+        complain(
+            fmt::format("this run is {0} in the queue: with --attach {0} the same command comes back to it", name));
+    return name;
+}
+
 } // namespace
 
 run_options::run_options() { limit = processors(); }
 
-int run(const run_options& given) {
+int run(const run_options& given, const queue_maker& make_queue) {
+    constexpr std::size_t limit_in_queue = 1000;
     run_options options = given;
     if (options.dry_run) {
         options.limit = 1;
@@ -229,6 +286,8 @@ int run(const run_options& given) {
         options.resume = false;
     }
     check(given);
+    if (options.is_queued() && !options.limit_is_given && !options.dry_run)
+        options.limit = limit_in_queue;
     if (options.has_terminal) {
         options.limit = 1;
         options.limit_file.clear();
@@ -257,7 +316,8 @@ int run(const run_options& given) {
         options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
     const auto is_done = [&](const input_line& line) { return before.succeeded(line); };
     const auto content = [&](const input_line& line) { return what.key(line); };
-    if (log)
+    const bool goes_to_queue = options.is_queued() && !options.dry_run;
+    if (log || goes_to_queue)
         source->know_by(content);
     const bool is_there = !is_standard_input(options) && source->is_finite();
     const bool shows_total =
@@ -271,11 +331,17 @@ int run(const run_options& given) {
     }
     begin_log(log, options, before, "that command runs again");
     // Each command has two pipes and a descriptor of its own.
-    if (options.hosts.empty())
+    if (options.hosts.empty() && !goes_to_queue)
         options.limit = limit_in_reach(options, "commands");
+    queue_use queue;
+    if (goes_to_queue) {
+        queue.queue = make_queue(options.queue, options.limit);
+        queue.run = name_of_run(options, before, log);
+        queue.before = queue.run == before.name_in_queue() ? &before : nullptr;
+    }
 
     printed_ledger ledger(printed_ledger::of::commands);
-    command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr);
+    command_batch b(options, what, *source, ledger, out, log ? &*log : nullptr, std::move(queue));
     if (options.resume)
         source->only_if([&](const input_line& line) {
             if (!is_done(line))

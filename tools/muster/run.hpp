@@ -10,6 +10,7 @@
 ///     return run(options);
 
 #include "batch.hpp"
+#include "command_queue.hpp"
 #include "input_shape.hpp"
 
 #include <muster/hosts.hpp>
@@ -54,14 +55,17 @@ struct run_options : batch_options {
     std::size_t least_hosts = 1;                                      ///< with fewer nothing is run
     bool retry_elsewhere = false; ///< also what may have begun on a host that was lost
     [[nodiscard]] bool has_files() const noexcept { return !sent_files.empty() || !returned_files.empty(); }
-    bool limit_is_given = false;             ///< not so: as many as the hosts have places
+    bool limit_is_given = false; ///< not so: as many as the hosts have places, or 1000 in a queue
+    queue_place queue;           ///< where they run, if its address is not empty
+    [[nodiscard]] bool is_queued() const noexcept { return !queue.address.empty(); }
     std::vector<std::string> sent_files;     ///< templates of the names of what commands on hosts need
     std::vector<std::string> returned_files; ///< and of what they make
     bool cleans_up = false;                  ///< both are removed there
     std::vector<std::pair<std::string, std::string>> environment; ///< what commands on hosts get of this one's
 };
 
-/// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run.
-[[nodiscard]] int run(const run_options& options);
+/// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run. `make_queue` is needed
+/// where commands go through a queue, unless it is a dry run.
+[[nodiscard]] int run(const run_options& options, const queue_maker& make_queue = {});
 
 } // namespace tool

@@ -40,6 +40,7 @@ option_groups groups_of_run() {
         {"Other hosts",
             {"--on", "--on-file", "--launcher", "--agent", "--env", "--install", "--hosts-min", "--retry-elsewhere",
                 "--silence", "--transfer", "--transferfile", "--return", "--cleanup", "--trc"}},
+        {"A queue", {"--attach", "--worker-tag", "--schema"}},
         {"When to stop", {"--halt", "--fail-fast", "--max-failures", "--keep-going", "--deadline", "--drain"}},
         {"When to start", {"--rate", "--delay", "--max-load", "--min-memory"}}};
 }
@@ -116,6 +117,14 @@ void run_words::describe(CLI::App& app) {
     app.add_option("--env", environment, "with --on: commands get the variable NAME, as it is here; may be repeated")
         ->type_name("NAME")
         ->allow_extra_args(false);
+    app.add_option("--attach", run_in_queue,
+           "with a queue: the name of the run; with the name of an earlier one what it has submitted is waited for, "
+           "and "
+           "not started again")
+        ->type_name("NAME");
+    app.add_option("--worker-tag", worker_tag, "with a queue: only workers with this tag run the commands")
+        ->type_name("TAG");
+    app.add_option("--schema", schema, "the schema that the queue is in (muster)")->type_name("NAME");
     app.add_option("--hosts-min", least_hosts, "run nothing if fewer than N hosts can be reached (1)")->type_name("N");
     app.add_flag("--transfer", transfer, "with --on: send the file that the input names, as --transferfile {}");
     app.add_option("--transferfile,--tf", transfer_files, "send FILE to the host first; may be repeated")
@@ -213,7 +222,13 @@ run_options run_words::understand(std::vector<std::string> template_words) const
             o.shell.emplace_back(word.begin(), word.end());
     }
     o.directory = directory;
-    o.hosts = on_hosts.understand();
+    o.queue.address = on_hosts.queue();
+    if (!o.is_queued())
+        o.hosts = on_hosts.understand();
+    o.queue.run = run_in_queue;
+    o.queue.tag = worker_tag;
+    if (!schema.empty())
+        o.queue.schema = schema;
     o.limit_is_given = !limit.empty();
     if (!least_hosts.empty())
         o.least_hosts = parse_count(least_hosts, "--hosts-min", 1, 100'000);
@@ -230,7 +245,7 @@ run_options run_words::understand(std::vector<std::string> template_words) const
     o.returned_files = return_files;
     o.returned_files.insert(o.returned_files.end(), both_ways.begin(), both_ways.end());
     o.cleans_up = cleanup || !both_ways.empty();
-    if (o.hosts.empty() && (o.has_files() || o.cleans_up))
+    if (o.hosts.empty() && !o.is_queued() && (o.has_files() || o.cleans_up))
         throw usage_error("--transfer, --return, --cleanup and --trc are about other hosts: say which with --on");
     if (o.cleans_up && !o.has_files())
         throw usage_error("--cleanup removes what --transfer and --return have moved: give one of them, too");

@@ -52,6 +52,9 @@ struct run_words : batch_words {
     std::string nice;
     std::string directory;
     host_words on_hosts;
+    std::string run_in_queue;
+    std::string worker_tag;
+    std::string schema;
     std::string least_hosts;
     bool retry_elsewhere = false;
     std::vector<std::string> environment;

@@ -2,10 +2,16 @@
 // The warden is the parent of the agent, and the subreaper of what the agent starts: when the agent is killed its
 // commands become the warden's children, so that none of their numbers can be another process's before the warden has
 // taken it off the system's list. The agent writes the number of each command into a pipe, and the negative number once
-// it has ended. The warden reads the pipe to its end, which comes with the agent's.
+// it has ended. The warden reads the pipe to its end, which comes with the agent's. An agent that also writes a zero
+// before it starts a command may be killed before it has written the number: then the warden looks for it among its own
+// new children.
 //
 //     watching --the agent has ended, and no command runs--> exit
 //     watching --the agent has ended, and commands run-----> ending --they have ended, or were killed--> exit
+//
+// The agent may be killed between taking a command off the system's list and telling so: its number may be another
+// process's by then. So a group is signalled only while one of the warden's own children is in it, as whatever the
+// agent leaves behind is.
 //
 // Signals are passed on to the agent. The connection is not the warden's: it is closed here at once, so that its end
 // is seen when the agent ends.
@@ -21,13 +27,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
+#include <fstream>
 #include <set>
+#include <sstream>
+#include <string>
 #include <system_error>
 
 namespace tool {
@@ -39,6 +50,15 @@ using muster::detail::owned_fd;
 
 /// Commands of an agent that was killed get SIGTERM, and SIGKILL after this time.
 constexpr auto grace = 2s;
+
+/// In place of a number: a command is about to be started, and that came to nothing.
+constexpr std::int32_t about_to_start_one = 0;
+constexpr std::int32_t not_started_one = INT32_MIN;
+/// A command whose number was not written is looked for so often, as it may not have come to its own process group.
+constexpr int looks = 20;
+constexpr int milliseconds_between_looks = 25;
+/// It has begun at most so long before. Older children were left in the background by commands, and go on.
+constexpr std::chrono::nanoseconds oldest = 10s;
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -53,6 +73,27 @@ sigset_t signals_of_warden() noexcept {
 void tell(int descriptor, std::int32_t number) noexcept {
     // Four bytes go into a pipe as a whole. A warden that is gone needs no news: the agent ends, too.
     while (::write(descriptor, &number, sizeof number) < 0 && errno == EINTR) {}
+}
+
+/// *Returns* how long ago a process was started; a long time if that is not known.
+std::chrono::nanoseconds age_of(pid_t process) {
+    std::ifstream from("/proc/" + std::to_string(process) + "/stat");
+    std::string text;
+    std::getline(from, text);
+    // The name in brackets may have anything in it. The time is the twentieth number behind it, in ticks since boot.
+    std::istringstream rest(text.substr(std::min(text.rfind(')'), text.size() - 1) + 1));
+    constexpr int place = 20;
+    std::string word;
+    for (int i = 0; i != place; ++i)
+        rest >> word;
+    timespec now{};
+    ::clock_gettime(CLOCK_BOOTTIME, &now);
+    const auto ticks = std::strtoull(word.c_str(), nullptr, 10);
+    const auto began =
+        std::chrono::duration<double>(static_cast<double>(ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK)));
+    const std::chrono::duration<double> age =
+        std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec) - began;
+    return rest ? std::chrono::duration_cast<std::chrono::nanoseconds>(age) : std::chrono::nanoseconds::max();
 }
 
 class warden {
@@ -72,17 +113,25 @@ private:
     /// Waits for something, at most for so long; -1: for as long as it takes.
     void wait(int milliseconds) noexcept;
     void end_commands();
+    void look_for_new_children();
+    void signal_commands(int signal) const noexcept;
 
     pid_t agent_;   ///< 0 once it has ended
     owned_fd news_; ///< closed once the end has come
     owned_fd signals_;
     std::set<pid_t> commands_;
-    int status_ = 0; ///< of the agent, once it has ended
+    int about_to_start_ = 0; ///< commands whose numbers are not known yet
+    int status_ = 0;         ///< of the agent, once it has ended
 };
 
 int warden::watch() {
     while (agent_ != 0)
         wait(-1);
+    for (int i = 0; i != looks && about_to_start_ > 0; ++i) {
+        look_for_new_children();
+        if (about_to_start_ > 0)
+            wait(milliseconds_between_looks);
+    }
     if (!commands_.empty())
         end_commands();
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
@@ -108,10 +157,16 @@ void warden::read_news() {
         return;
     }
     for (std::size_t i = 0; i != static_cast<std::size_t>(n) / sizeof numbers[0]; ++i) {
-        if (numbers[i] > 0)
+        if (numbers[i] == about_to_start_one) {
+            ++about_to_start_;
+        } else if (numbers[i] == not_started_one) {
+            --about_to_start_;
+        } else if (numbers[i] > 0) {
             commands_.insert(numbers[i]);
-        else
+            about_to_start_ = std::max(about_to_start_ - 1, 0);
+        } else {
             commands_.erase(-numbers[i]);
+        }
     }
 }
 
@@ -121,8 +176,8 @@ void warden::read_signals() {
         return;
     if (info.ssi_signo == SIGCHLD)
         reap();
-    else if (agent_ != 0)
-        ::kill(agent_, static_cast<int>(info.ssi_signo));
+    else if (agent_ != 0 && info.ssi_code != SI_KERNEL)
+        ::kill(agent_, static_cast<int>(info.ssi_signo)); // the terminal's own have come to the agent as well
 }
 
 /// The agent's end closes its end of the pipe: everything that it has told is read then.
@@ -151,10 +206,20 @@ void warden::reap() {
     }
 }
 
-void warden::end_commands() {
+/// The agent is gone, so that what it had started is a child of this process by now. A command leads a process group.
+void warden::look_for_new_children() {
     MUSTER_ASSERT(agent_ == 0);
-    for (const pid_t command : commands_)
-        ::kill(-command, SIGTERM);
+    std::ifstream list("/proc/thread-self/children");
+    for (pid_t child = 0; list >> child;) {
+        if (commands_.contains(child) || ::getpgid(child) != child || age_of(child) > oldest)
+            continue;
+        commands_.insert(child);
+        --about_to_start_;
+    }
+}
+
+void warden::end_commands() {
+    signal_commands(SIGTERM);
     const auto until = std::chrono::steady_clock::now() + grace;
     reap();
     while (!commands_.empty()) {
@@ -163,8 +228,16 @@ void warden::end_commands() {
             break;
         wait(static_cast<int>(left.count()));
     }
-    for (const pid_t command : commands_)
-        ::kill(-command, SIGKILL);
+    signal_commands(SIGKILL);
+}
+
+void warden::signal_commands(int signal) const noexcept {
+    MUSTER_ASSERT(agent_ == 0);
+    for (const pid_t command : commands_) {
+        siginfo_t info{};
+        if (::waitid(P_PGID, static_cast<id_t>(command), &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+            ::kill(-command, signal);
+    }
 }
 
 } // namespace
@@ -175,6 +248,10 @@ muster::hosts::agent_observer agent_report::observer() {
     o.ended = [to = to_.get()](pid_t number) { tell(to, -number); };
     return o;
 }
+
+void agent_report::about_to_start() const noexcept { tell(to_.get(), about_to_start_one); }
+
+void agent_report::not_started() const noexcept { tell(to_.get(), not_started_one); }
 
 agent_report watch_over_this_agent() {
     const auto all = signals_of_warden();
@@ -188,6 +265,8 @@ agent_report watch_over_this_agent() {
     owned_fd signals(::signalfd(-1, &all, SFD_CLOEXEC));
     if (!signals.is_open())
         fail("the warden's signals");
+    // Before there is an agent: whatever that leaves behind is this process's. The agent does not inherit it.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     const pid_t parent = ::getpid();
     const pid_t agent = ::fork();
     if (agent < 0)
@@ -199,7 +278,6 @@ agent_report watch_over_this_agent() {
         sigprocmask(SIG_SETMASK, &before, nullptr);
         return agent_report(std::move(to_warden));
     }
-    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::prctl(PR_SET_NAME, "muster-warden");
     to_warden.reset();
     ::close(STDIN_FILENO);

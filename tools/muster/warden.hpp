@@ -21,6 +21,11 @@ public:
     explicit agent_report(muster::detail::owned_fd to) noexcept : to_(std::move(to)) {}
     /// *Lifetime*: this must outlive it.
     [[nodiscard]] muster::hosts::agent_observer observer();
+    /// A command is about to be started. Without this, one that was started just before its agent was killed would not
+    /// be known to the warden.
+    void about_to_start() const noexcept;
+    /// It could not be started.
+    void not_started() const noexcept;
 
 private:
     muster::detail::owned_fd to_;

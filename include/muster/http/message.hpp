@@ -49,7 +49,7 @@ class header_list {
 public:
     header_list() = default;
 
-    void add(std::string name, std::string value) { all_.emplace_back(std::move(name), std::move(value)); }
+    void add(std::string name, std::string value);
     void clear() noexcept { all_.clear(); }
     /// Appends to the last value, after a space: a line that continues the one before. Does nothing to an empty list.
     void fold(std::string_view more);

@@ -58,7 +58,8 @@ struct queue_status {
     std::uint64_t died = 0; ///< with their workers
     std::uint64_t expired = 0;
     std::uint64_t queue_limit = 0;
-    std::chrono::seconds oldest{0}; ///< how long the oldest call has waited
+    std::uint64_t payload_limit = 0; ///< bytes of a call's arguments
+    std::chrono::seconds oldest{0};  ///< how long the oldest call has waited
     std::vector<worker_status> workers;
 };
 

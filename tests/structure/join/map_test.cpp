@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <ranges>
+#include <span>
 #include <sstream>
 
 using namespace play;
@@ -26,6 +27,14 @@ muster::task<int> odd_only(int n) {
         throw http_error(n);
     co_return n;
 }
+/// A range by functions that are found by its namespace alone.
+namespace plain {
+struct pair_of_ints {
+    int first, second;
+};
+int* begin(pair_of_ints& p) { return &p.first; }
+int* end(pair_of_ints& p) { return &p.first + 1; }
+} // namespace plain
 muster::task<> nothing(int n) { co_await muster::sleep_for(n * 1ms); }
 muster::task<std::unique_ptr<int>> boxed(int n) {
     co_await muster::sleep_for(1ms);
@@ -42,6 +51,48 @@ TEST(map, gives_the_values_in_input_order) {
             EXPECT_EQ(got, (std::vector<int>{6, 2, 4}));
         },
         3ms);
+}
+
+TEST(map, takes_every_kind_of_range_and_owns_what_is_temporary) {
+    expect_run(
+        []() -> muster::task<> {
+            const std::vector<int> two_four{2, 4};
+            const auto of_vector = [] {
+                std::vector<int> in{1, 2};
+                return muster::map(std::move(in), doubled); // the vector goes along
+            };
+            auto got = co_await of_vector();
+            EXPECT_EQ(got, two_four);
+            int array[] = {1, 2};
+            got = co_await muster::map(array, doubled);
+            EXPECT_EQ(got, two_four);
+            const auto of_variable = [&] {
+                const std::span<int> in(array);
+                return muster::map(in, doubled); // a view is copied, so this one need not live
+            };
+            got = co_await of_variable();
+            EXPECT_EQ(got, two_four);
+            const auto of_view = [&] {
+                auto in = array | std::views::filter([](int n) { return n > 0; });
+                return muster::map(in, doubled).limit(2);
+            };
+            got = co_await of_view();
+            EXPECT_EQ(got, two_four);
+            got = co_await muster::map(std::views::iota(1, 3), doubled);
+            EXPECT_EQ(got, two_four);
+            got = co_await muster::map(std::ranges::subrange(array, array + 2), doubled);
+            EXPECT_EQ(got, two_four);
+            plain::pair_of_ints one{1, 2};
+            got = co_await muster::map(one, doubled).limit(1);
+            EXPECT_EQ(got, std::vector<int>{2});
+            static const std::initializer_list<int> list{1, 2};
+            got = co_await muster::map(list, doubled);
+            EXPECT_EQ(got, two_four);
+            std::istringstream text("1 2");
+            got = co_await muster::map(std::views::istream<int>(text), doubled).limit(2);
+            EXPECT_EQ(got, two_four);
+        },
+        17ms);
 }
 
 TEST(map, of_void_references_and_what_can_only_be_moved) {

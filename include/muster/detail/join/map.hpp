@@ -10,6 +10,8 @@
 #include <muster/detail/join/children.hpp>
 #include <muster/detail/join/map_elements.hpp>
 #include <muster/detail/join/result.hpp>
+#include <muster/detail/kept_range.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/summary.hpp>
 
 #include <concepts>
@@ -17,7 +19,6 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -40,10 +41,10 @@ class streamed_map;
 /// The elements of an input that was given as `Range`.
 template <class Range>
 struct elements_of {
-    using type = range_elements<std::views::all_t<Range>>;
+    using type = range_elements<kept_range<Range>>;
 };
 template <class Range>
-    requires(!std::ranges::range<Range> && awaited_source<Range>)
+    requires(!iterable<Range> && awaited_source<Range>)
 struct elements_of<Range> {
     using type = awaited_elements<Range>;
 };

@@ -11,12 +11,13 @@
 #include <muster/detail/join/child_source.hpp>
 #include <muster/detail/join/children.hpp>
 #include <muster/detail/join/join.hpp>
+#include <muster/detail/range_traits.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 
@@ -25,16 +26,16 @@ namespace muster::detail {
 template <class View>
 class range_elements {
 public:
-    using iterator = std::ranges::iterator_t<View>;
-    using reference = std::ranges::range_reference_t<View>;
+    using iterator = iterator_of<View>;
+    using reference = reference_of<View>;
     // An element that is made on the fly is handed over; one that lives in the range is copied by the function if
     // it takes it by value.
     using argument = std::conditional_t<std::is_reference_v<reference>, reference, reference&&>;
-    static constexpr bool repeatable = std::ranges::forward_range<View>;
+    static constexpr bool repeatable = std::forward_iterator<iterator>;
     static constexpr bool awaited = false;
 
     template <class Range>
-    explicit range_elements(Range&& range) : view_(std::views::all(std::forward<Range>(range))) {}
+    explicit range_elements(Range&& range) : view_(std::forward<Range>(range)) {}
 
     /// The input, where nothing was pulled from it.
     [[nodiscard]] View take_view() && {
@@ -43,8 +44,8 @@ public:
     }
 
     [[nodiscard]] std::size_t size() {
-        if constexpr (std::ranges::sized_range<View>)
-            return static_cast<std::size_t>(std::ranges::size(view_));
+        if constexpr (countable<View>)
+            return count_of(view_);
         else
             return unlimited;
     }
@@ -53,7 +54,7 @@ public:
     [[nodiscard]] child_source::pulled look(join&) {
         switch (position_) {
         case position::before_first:
-            next_.emplace(std::ranges::begin(view_));
+            next_.emplace(range_access::begin_of(view_));
             break;
         case position::at_taken:
             ++*next_;
@@ -63,7 +64,7 @@ public:
             break;
         }
         if (position_ == position::before_first || position_ == position::at_taken)
-            position_ = *next_ == std::ranges::end(view_) ? position::at_end : position::at_next;
+            position_ = *next_ == range_access::end_of(view_) ? position::at_end : position::at_next;
         return position_ == position::at_next ? child_source::pulled::child : child_source::pulled::end;
     }
     [[nodiscard]] bool has_next(join& j) { return look(j) == child_source::pulled::child; }

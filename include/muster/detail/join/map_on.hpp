@@ -10,19 +10,18 @@
 
 #include <muster/config.hpp>
 #include <muster/detail/join/options.hpp>
+#include <muster/detail/range_traits.hpp>
 #include <muster/executor.hpp>
 #include <muster/gather.hpp>
 #include <muster/outcomes.hpp>
 #include <muster/task.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <iterator>
-#include <ranges>
 #include <source_location>
 #include <stop_token>
 #include <string>
@@ -39,8 +38,8 @@ enum class after_failure : bool { goes_on, stops };
 /// parts; all else when no run() is under way.
 template <class View, class F>
 class chunked_calls {
-    using element = std::ranges::range_reference_t<View>;
-    static_assert(std::ranges::random_access_range<View> && std::ranges::sized_range<View>,
+    using element = reference_of<View>;
+    static_assert(std::random_access_iterator<iterator_of<View>> && countable<View>,
         "a map on an executor hands its elements out in parts: its input must be a random access range with a size; "
         "collect it into a std::vector first");
     static_assert(std::invocable<const F&, element>,
@@ -59,7 +58,7 @@ public:
         : view_(std::move(view)),
           function_(std::move(f)),
           rule_(rule),
-          outcomes_(static_cast<std::size_t>(std::ranges::size(view_))) {}
+          outcomes_(count_of(view_)) {}
 
     [[nodiscard]] std::size_t size() const noexcept { return outcomes_.size(); }
 
@@ -112,7 +111,8 @@ private:
     void call(std::size_t i) noexcept {
         auto& out = outcomes_[i];
         try {
-            decltype(auto) at = std::ranges::begin(view_)[static_cast<std::ranges::range_difference_t<View>>(i)];
+            decltype(auto) at =
+                range_access::begin_of(view_)[static_cast<std::iter_difference_t<iterator_of<View>>>(i)];
             if constexpr (std::is_void_v<value_type>) {
                 std::invoke(std::as_const(function_), std::forward<decltype(at)>(at));
                 out.emplace();
@@ -194,15 +194,17 @@ private:
         using part = chunk<calls_type>;
         std::vector<decltype(call_as_task<executor_call>(ex, std::declval<part>(), site))> chunks;
         chunks.reserve(calls.size() / size + 1);
+        const auto end_of = [&](std::size_t begin) {
+            return calls.size() - begin < size ? calls.size() : begin + size;
+        };
         for (std::size_t begin = 0; begin < calls.size(); begin += size)
-            chunks.push_back(
-                call_as_task<executor_call>(ex, part(calls, begin, std::min(begin + size, calls.size())), site));
+            chunks.push_back(call_as_task<executor_call>(ex, part(calls, begin, end_of(begin)), site));
         std::exception_ptr cancelled;
         try {
             auto ended = co_await muster::settle(std::move(chunks));
             ended.mark_all_looked_at(); // each outcome of a chunk becomes the outcome of its calls
             for (std::size_t i = 0; i != ended.size(); ++i)
-                calls.close(i * size, std::min((i + 1) * size, calls.size()), ended[i]);
+                calls.close(i * size, end_of(i * size), ended[i]);
         } catch (...) {
             cancelled = std::current_exception();
         }

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: MIT
+// muster run --on a queue, and muster worker, on one server of their own where there is PostgreSQL. Each test has a
+// queue of its own on it.
+#include "support/cli_program.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace {
+
+using namespace std::chrono_literals;
+using cli::ledger_of;
+using cli::program;
+
+bool has_queues() {
+    return std::filesystem::exists(std::filesystem::path(MUSTER_PROGRAM).parent_path() / "muster-queue");
+}
+
+template <class Condition>
+bool soon(Condition holds) {
+    for (int i = 0; i != 3000; ++i) {
+        if (holds())
+            return true;
+        std::this_thread::sleep_for(10ms);
+    }
+    return false;
+}
+
+} // namespace
+
+class muster_worker : public cli::muster_command {
+protected:
+    static void SetUpTestSuite() {
+        if (!has_queues()) {
+            why_not_ = "this muster was built without libpq";
+            return;
+        }
+        server_ = std::make_unique<program>(std::vector<std::string>{"queue", "demo"});
+        const std::string begin = "MUSTER_QUEUE='";
+        const bool is_there = soon([&] {
+            server_->read_for(1ms);
+            return server_->out.find("Ctrl-C") != std::string::npos || !server_->err.empty();
+        });
+        if (!is_there || !server_->out.starts_with(begin)) {
+            why_not_ = "there is no PostgreSQL server: " + server_->err;
+            return;
+        }
+        address_ = server_->out.substr(begin.size(), server_->out.find('\'', begin.size()) - begin.size());
+    }
+    static void TearDownTestSuite() {
+        if (server_) {
+            server_->signal(SIGINT);
+            static_cast<void>(server_->wait());
+        }
+        server_.reset();
+    }
+    void SetUp() override {
+        if (!why_not_.empty())
+            GTEST_SKIP() << why_not_;
+        static int number = 0;
+        schema_ = "t" + std::to_string(++number);
+        make_queue({});
+    }
+    void make_queue(std::vector<std::string> more) const {
+        program p(with({"queue", "init"}, std::move(more)));
+        ASSERT_EQ(p.wait(), 0) << p.err;
+    }
+    /// The words, the queue, and more.
+    [[nodiscard]] std::vector<std::string> with(
+        std::vector<std::string> words, std::vector<std::string> more, const std::string& role = {}) const {
+        const auto as = role.empty() ? std::string() : " options='-c role=" + schema_ + '_' + role + "'";
+        words.insert(words.end(), {"--on", address_ + as, "--schema", schema_});
+        words.insert(words.end(), more.begin(), more.end());
+        return words;
+    }
+    [[nodiscard]] std::vector<std::string> run(std::vector<std::string> more) const {
+        return with({"run"}, std::move(more));
+    }
+    [[nodiscard]] std::vector<std::string> worker(std::vector<std::string> more) const {
+        return with({"worker"}, std::move(more));
+    }
+    static bool says(program& p, const std::string& words) {
+        return soon([&] {
+            p.read_for(1ms);
+            return p.err.find(words) != std::string::npos;
+        });
+    }
+    static void expect_words(const std::string& text, std::initializer_list<std::string> all) {
+        for (const auto& words : all)
+            EXPECT_NE(text.find(words), std::string::npos) << words << "\nis not in\n" << text;
+    }
+    /// Has a worker leave.
+    static void end(program& w) {
+        w.signal(SIGTERM);
+        EXPECT_EQ(w.wait(), 0) << w.err;
+    }
+    /// *Returns* the entries of a log in the order of the inputs.
+    [[nodiscard]] std::vector<nlohmann::json> entries(const std::string& name) const {
+        auto all = lines_of(read(path(name)));
+        std::erase_if(all, [](const nlohmann::json& o) { return o.at("index").is_null(); });
+        std::ranges::stable_sort(all, {}, [](const nlohmann::json& o) { return o.at("index").get<std::uint64_t>(); });
+        return all;
+    }
+    [[nodiscard]] std::vector<std::string> lines(const std::string& name) const {
+        std::vector<std::string> all;
+        std::istringstream in(read(path(name)));
+        for (std::string line; std::getline(in, line);)
+            all.push_back(line);
+        return all;
+    }
+    /// *Returns* whether a process with that among its arguments lives.
+    static bool lives(const std::string& argument) {
+        for (const auto& entry : cli::fs::directory_iterator("/proc")) {
+            const auto name = entry.path().filename().string();
+            if (name.find_first_not_of("0123456789") != std::string::npos)
+                continue;
+            const auto words = '\0' + read(entry.path() / "cmdline");
+            if (words.find('\0' + argument + '\0') != std::string::npos)
+                return true;
+        }
+        return false;
+    }
+    /// *Returns* the worker's own process, whose parent is its warden.
+    static pid_t process_of(const program& w) {
+        const auto warden = std::to_string(w.pid());
+        pid_t child = 0;
+        std::ifstream("/proc/" + warden + "/task/" + warden + "/children") >> child;
+        return child;
+    }
+
+    static inline std::unique_ptr<program> server_;
+    static inline std::string address_;
+    static inline std::string why_not_;
+    std::string schema_;
+};
+
+TEST_F(muster_worker, runs_commands_that_end_as_the_same_commands_here) {
+    const auto commands = write("commands", "echo a\nfalse\necho b; echo c >&2; exit 3\nkill -9 $$\nsleep 61.5\n"
+                                            "no_such_program\nprintf '\\377\\000x'\n");
+    program w(worker(
+        {"--slots", "4", "--allow", "echo", "--allow", "false", "--allow", "s[hl]*", "--allow", "no_such_program"}));
+    const auto how = [&](const std::string& log) {
+        return std::vector<std::string>{
+            "-k", "--timeout", "2s", "--linger", "0", "--jsonl", path(log), "--ledger", "always", "-f", commands};
+    };
+    auto here = how("here");
+    here.insert(here.begin(), "run");
+    program a(here);
+    program b(run(how("there")));
+    EXPECT_EQ(a.wait(), 1) << a.err;
+    EXPECT_EQ(b.wait(), 1) << b.err;
+    EXPECT_EQ(a.out, b.out) << b.err;
+    const auto c = ledger_of(b.err.substr(b.err.find("7 submitted")));
+    EXPECT_EQ(c.succeeded, 2u) << b.err;
+    const auto one = entries("here");
+    const auto other = entries("there");
+    ASSERT_EQ(one.size(), 7u);
+    ASSERT_EQ(other.size(), 7u) << read(path("there"));
+    for (std::size_t i = 0; i != one.size(); ++i)
+        for (const char* field : {"index", "line", "input", "command", "key", "outcome", "exit_status", "signal",
+                 "bytes", "attempts", "host", "error_type", "error"})
+            EXPECT_EQ(one[i].value(field, nlohmann::json()), other[i].value(field, nlohmann::json()))
+                << field << ' ' << other[i];
+    EXPECT_FALSE(lives("61.5"));
+    end(w);
+    expect_words(
+        w.err, {"began ", "ended ", "exit status 3", "the worker has left; 7 commands have ended, 5 of them failed"});
+}
+
+TEST_F(muster_worker, gives_what_a_template_asks_for_and_retries) {
+    program w(worker({"--slots", "2", "--allow", "echo", "--allow", "sh", "--wd", "/usr", "-q"}));
+    program p(run({"-k", "--tagstring", "{host}:{}", "--results", path("results"), "--retries", "1", "--jsonl",
+        path("log"), "echo {} on {host} in $PWD; mkdir " + path("") + "{} && exit 4; true", ":::", "1", "{host 2}"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    const auto host = entries("log").at(0).at("host").get<std::string>();
+    EXPECT_EQ(p.out, host + ":1\t1 on " + host + " in /usr\n" + host + ":{host 2}\t{host 2} on " + host + " in /usr\n");
+    for (const auto& entry : entries("log"))
+        EXPECT_EQ(entry.at("attempts"), 2) << entry;
+    EXPECT_EQ(read(path("results/000001-1.out")), "1 on " + host + " in /usr\n");
+    program dry(run({"--dry-run", "echo {} on {host}", ":::", "1"}));
+    EXPECT_EQ(dry.wait(), 0) << dry.err;
+    EXPECT_EQ(dry.out, "echo 1 on '{host}'\n");
+    end(w);
+}
+
+TEST_F(muster_worker, ends_what_is_cancelled_and_never_begins_what_waits) {
+    program w(worker({"--slots", "1", "--allow", "sleep"}));
+    program p(run({"--jsonl", path("log"), "sleep", ":::", "62.25", "62.26"}));
+    ASSERT_TRUE(says(w, "began 1")) << w.err << p.err;
+    p.signal(SIGINT);
+    EXPECT_EQ(p.wait(), 130) << p.err;
+    EXPECT_EQ(ledger_of(p.err.substr(p.err.find("2 submitted"))).cancelled, 2u) << p.err;
+    EXPECT_TRUE(soon([] { return !lives("62.25") && !lives("62.26"); }));
+    end(w);
+    EXPECT_EQ(w.err.find("began 2"), std::string::npos) << w.err;
+    // What was cancelled runs again where the log is gone on with.
+    program again_by(worker({"--slots", "2", "--allow", "sleep"}));
+    program again(run(
+        {"--jsonl", path("log"), "--resume", "--fail-fast", "--timeout", "10ms", "sleep", ":::", "62.25", "62.26"}));
+    EXPECT_EQ(again.wait(), 1) << again.err;
+    expect_words(again.err, {"time limit"});
+    end(again_by);
+}
+
+TEST_F(muster_worker, that_is_killed_leaves_an_error_of_its_kind_and_no_process) {
+    for (const bool kills_the_warden : {false, true}) {
+        const std::string time = kills_the_warden ? "63.5" : "63.25";
+        program w(worker({"--slots", "1", "--allow", "sleep"}));
+        program p(run({"--jsonl", path("log"), "sleep", ":::", time}));
+        ASSERT_TRUE(says(w, "began 1")) << w.err << p.err;
+        ::kill(kills_the_warden ? w.pid() : process_of(w), SIGKILL);
+        EXPECT_EQ(p.wait(), 1) << p.err;
+        expect_words(p.err, {"worker died", kills_the_warden ? "was told to end" : "its session ended"});
+        EXPECT_EQ(entries("log").at(0).at("error_type"), "postgres::worker_died_error");
+        EXPECT_TRUE(soon([&] { return !lives(time); }));
+    }
+}
+
+TEST_F(muster_worker, leaves_when_told_and_hands_back_what_has_not_begun) {
+    const std::string wait = "until test -e " + path("go") + "; do sleep 0.02; done; echo {}";
+    program first(worker({"--slots", "1", "--allow", "sh"}));
+    program p(run({"-k", wait, ":::", "1", "2"}));
+    ASSERT_TRUE(says(first, "began 1")) << first.err << p.err;
+    first.signal(SIGTERM);
+    ASSERT_TRUE(says(first, "takes no more commands")) << first.err;
+    program second(worker({"--slots", "1", "--allow", "sh"}));
+    ASSERT_TRUE(says(second, "began 1")) << second.err;
+    write("go", "");
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "1\n2\n");
+    EXPECT_EQ(first.wait(), 0) << first.err;
+    end(second);
+}
+
+TEST_F(muster_worker, ends_what_runs_at_the_second_signal) {
+    program w(worker({"--slots", "1", "--allow", "sleep"}));
+    program p(run({"sleep", ":::", "64.5"}));
+    ASSERT_TRUE(says(w, "began 1")) << w.err << p.err;
+    w.signal(SIGTERM);
+    ASSERT_TRUE(says(w, "takes no more commands")) << w.err;
+    w.signal(SIGTERM);
+    EXPECT_EQ(w.wait(), 143) << w.err;
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    EXPECT_FALSE(lives("64.5"));
+    expect_words(p.err, {"worker died", "was told to end"});
+}
+
+TEST_F(muster_worker, starts_nothing_twice_when_the_submitting_muster_is_killed_and_comes_back) {
+    program w(worker({"--slots", "2", "--allow", "sh"}));
+    const std::string what = "echo {} >> " + path("begun") + "; sleep 0.1; test {} != 3";
+    const auto with_log = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"--jsonl", path("log"), "--ledger", "always"});
+        more.insert(more.end(), {what, ":::", "1", "2", "3", "4", "5", "6"});
+        return run(more);
+    };
+    program killed(with_log({}));
+    ASSERT_TRUE(soon([&] { return lines("begun").size() >= 2; })) << killed.err << w.err;
+    killed.signal(SIGKILL);
+    static_cast<void>(killed.wait());
+    program back(with_log({"--resume"}));
+    EXPECT_EQ(back.wait(), 1) << back.err;
+    auto begun = lines("begun");
+    std::ranges::sort(begun);
+    EXPECT_EQ(begun, (std::vector<std::string>{"1", "2", "3", "4", "5", "6"}));
+    // What is known to have failed is run again; then that is known as well.
+    program again(with_log({"--resume"}));
+    EXPECT_EQ(again.wait(), 1) << again.err;
+    EXPECT_EQ(lines("begun").size(), 7u);
+
+    const auto named = [&] { return run({"--attach", "night", what, ":::", "7", "8"}); };
+    program also_killed(named());
+    ASSERT_TRUE(soon([&] { return lines("begun").size() == 9; })) << also_killed.err << w.err;
+    also_killed.signal(SIGKILL);
+    static_cast<void>(also_killed.wait());
+    program attached(named());
+    EXPECT_EQ(attached.wait(), 0) << attached.err;
+    EXPECT_EQ(lines("begun").size(), 9u);
+    program another(run({"--attach", "night", "--timeout", "9s", what, ":::", "7"}));
+    EXPECT_EQ(another.wait(), 1) << another.err;
+    expect_words(another.err, {"another --timeout"});
+    end(w);
+}
+
+TEST_F(muster_worker, allows_nothing_by_default_and_no_way_around_what_it_allows) {
+    program nothing(worker({}));
+    EXPECT_EQ(nothing.wait(), 2);
+    expect_words(nothing.err, {"nothing is allowed", "--allow"});
+    program relative(worker({"--allow", "./tool"}));
+    EXPECT_EQ(relative.wait(), 2);
+    expect_words(relative.err, {"--allow ./tool", "absolute path"});
+
+    std::filesystem::create_directories(path("tools"));
+    std::filesystem::create_symlink("/bin/echo", path("tools/say"));
+    program w(worker({"--allow", "true", "--allow", path("tools/*"), "--wd", path("tools")}));
+    program fine(run({"-k", "-f", write("fine", "true x\n" + path("tools/say") + " hello\n")}));
+    EXPECT_EQ(fine.wait(), 0) << fine.err;
+    EXPECT_EQ(fine.out, "hello\n");
+    const auto marked = path("marked");
+    const auto ways =
+        write("ways", "touch " + marked + "\n/usr/bin/touch " + marked + "\n./say x\nsay x\n../tools/say x\n" +
+                          path("tools/../tools/say") + " x\n" + path("tools//say") + " x\n" + path("tools/./say") +
+                          " x\ntrue; touch " + marked + "\nPATH=/bin touch " + marked + "\n$(touch " + marked +
+                          ")\nenv touch " + marked + "\n/bin/true x\n");
+    program p(run({"--jsonl", path("log"), "-f", ways}));
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    for (const auto& entry : entries("log"))
+        EXPECT_EQ(entry.value("error_type", ""), "command_refused_error") << entry;
+    EXPECT_EQ(entries("log").size(), 13u);
+    expect_words(p.err, {"not allowed", "it allows true, "});
+    EXPECT_FALSE(std::filesystem::exists(marked));
+    program empty(run({"", "x", ":::", "y"}));
+    EXPECT_EQ(empty.wait(), 2);
+    end(w);
+    program shell(worker({"--allow", "sh"}));
+    EXPECT_TRUE(says(shell, "sh runs whatever it is told")) << shell.err;
+    end(shell);
+}
+
+TEST_F(muster_worker, keeps_its_way_to_the_database_from_its_commands) {
+    ::setenv("PGAPPNAME", "worker of the test", 1);
+    ::setenv("MUSTER_QUEUE", address_.c_str(), 1);
+    program w({"worker", "--schema", schema_, "--allow", "env"});
+    ::unsetenv("PGAPPNAME");
+    ::unsetenv("MUSTER_QUEUE");
+    program p(run({"env", "LAST={}", "env", ":::", "x"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_NE(p.out.find("LAST=x\n"), std::string::npos) << p.out;
+    EXPECT_EQ(p.out.find("PGAPPNAME"), std::string::npos) << p.out;
+    EXPECT_EQ(p.out.find("MUSTER_QUEUE"), std::string::npos) << p.out;
+    end(w);
+}
+
+TEST_F(muster_worker, runs_commands_as_another_user) {
+    if (::geteuid() != 0) {
+        program w(worker({"--allow", "id", "--user", "root"}));
+        EXPECT_EQ(w.wait(), 2);
+        expect_words(w.err, {"only root"});
+        return;
+    }
+    program nobody(worker({"--allow", "id", "--user", "no-such-user"}));
+    EXPECT_EQ(nobody.wait(), 2);
+    expect_words(nobody.err, {"no user 'no-such-user'"});
+    program w(worker({"--allow", "id", "--allow", "sh", "--user", "daemon", "--wd", "/"}));
+    program p(run({"-k", "id -{}; pwd; echo $HOME", ":::", "un", "G"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out.substr(0, p.out.find('\n')), "daemon");
+    EXPECT_EQ(p.out.find("root"), std::string::npos) << p.out;
+    EXPECT_NE(p.out.find("/usr/sbin"), std::string::npos) << p.out;
+    end(w);
+}
+
+TEST_F(muster_worker, with_a_tag_gets_what_is_for_it_and_muster_says_when_nobody_does) {
+    program untagged(worker({"--allow", "echo", "-q"}));
+    program p(run({"--worker-tag", "gpu", "echo", ":::", "x"}));
+    ASSERT_TRUE(says(p, "no worker has the tag gpu")) << p.err;
+    program tagged(worker({"--allow", "echo", "--tags", "big,gpu"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "x\n");
+    end(tagged);
+    end(untagged);
+    program waiting(run({"echo", ":::", "y"}));
+    ASSERT_TRUE(says(waiting, "no worker is there")) << waiting.err;
+    waiting.signal(SIGTERM);
+    EXPECT_EQ(waiting.wait(), 143) << waiting.err;
+}
+
+TEST_F(muster_worker, tells_the_payload_limit_by_its_name) {
+    make_queue({"--payload-limit", "100K"});
+    program w(worker({"--allow", "head", "--allow", "true"}));
+    program p(run({"--jsonl", path("log"), "head -c {} /dev/zero", ":::", "1K", "200K"}));
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    expect_words(p.err, {"too much output", "payload limit"});
+    program limited(run({"--max-output", "1000", "head -c {} /dev/zero", ":::", "1001"}));
+    EXPECT_EQ(limited.wait(), 1) << limited.err;
+    expect_words(limited.err, {"--max-output"});
+    program large(run({"true", ":::", std::string(110'000, 'x')}));
+    EXPECT_EQ(large.wait(), 1) << large.err;
+    expect_words(large.err, {"payload limit", "100 KiB"});
+    end(w);
+}
+
+TEST_F(muster_worker, can_not_submit_and_a_client_can_not_work) {
+    program client(with({"worker"}, {"--allow", "echo"}, "client"));
+    EXPECT_EQ(client.wait(), 1) << client.err;
+    expect_words(client.err, {"permission denied"});
+    program w(with({"worker"}, {"--allow", "echo"}, "worker"));
+    program wrong(with({"run"}, {"echo", ":::", "x"}, "worker"));
+    EXPECT_EQ(wrong.wait(), 1) << wrong.err;
+    expect_words(wrong.err, {"permission denied"});
+    program right(with({"run"}, {"echo", ":::", "x"}, "client"));
+    EXPECT_EQ(right.wait(), 0) << right.err;
+    EXPECT_EQ(right.out, "x\n");
+    end(w);
+}
+
+TEST_F(muster_worker, is_not_asked_for_what_can_not_go_through_a_queue) {
+    const std::pair<std::vector<std::string>, const char*> all[] = {{{"-u"}, "--ungroup"}, {{"--lb"}, "--line-buffer"},
+        {{"--tty"}, "--tty"}, {{"--transfer"}, "--transfer"}, {{"--env", "PATH"}, "--env"}, {{"--wd", "/"}, "--wd"},
+        {{"--nice", "3"}, "--nice"}, {{"--stdin-from", "/dev/null"}, "--stdin-from"},
+        {{"--hosts-min", "2"}, "--hosts-min"}, {{"--launcher", "env"}, "--launcher"}, {{"--on", "host1"}, "one queue"},
+        {{"--worker-tag", "a b"}, "no tag"}, {{"--schema", "NO"}, "schema"}};
+    for (const auto& [words, said] : all) {
+        auto more = words;
+        more.insert(more.end(), {"echo", ":::", "x"});
+        program p(run(more));
+        EXPECT_EQ(p.wait(), 2) << said;
+        expect_words(p.err, {said});
+    }
+    program slot(run({"echo {%}", ":::", "x"}));
+    EXPECT_EQ(slot.wait(), 2);
+    expect_words(slot.err, {"{%}"});
+    program pipe(run({"--pipe", "cat", "-f", write("lines", "x\n")}));
+    EXPECT_EQ(pipe.wait(), 2);
+    expect_words(pipe.err, {"--pipe"});
+    program secret({"run", "--on", "postgresql://user:secret@host/database", "echo", ":::", "x"});
+    EXPECT_EQ(secret.wait(), 2);
+    expect_words(secret.err, {"PGPASSFILE"});
+    EXPECT_EQ(secret.err.find("secret"), std::string::npos) << secret.err;
+    program nowhere({"run", "--on", "host=/nonexistent dbname=x", "echo", ":::", "x"});
+    EXPECT_EQ(nowhere.wait(), 1);
+    expect_words(nowhere.err, {"can't be reached", "nothing was run", "1 not started"});
+    program no_queue({"run", "--attach", "x", "echo", ":::", "x"});
+    EXPECT_EQ(no_queue.wait(), 2);
+    expect_words(no_queue.err, {"--attach"});
+    program hosts({"hosts", "--on", "service=jobs"});
+    EXPECT_EQ(hosts.wait(), 2);
+    expect_words(hosts.err, {"muster queue"});
+}

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: MIT
+// This file is muster worker. The library claims calls and keeps the worker alive; a call here is a command, which
+// command_worker::run_one() checks against the rules, runs, and turns into an answer. Like an agent on another host,
+// the worker is the child of a warden, which ends its commands if the worker is killed.
+//
+//     serving --1st signal--> leaving --2nd signal--> ending --3rd signal--> killed
+//        |                       |                       |
+//        takes commands          those that run go on;   SIGTERM to what runs, and    SIGKILL to what runs, and
+//                                the rest goes back      SIGKILL after its grace      the program ends at once
+//
+// A command that was ended so had done an unknown part of its work: whoever has submitted it learns that the worker
+// left.
+#include "queue_worker.hpp"
+
+#include "allowed_programs.hpp"
+#include "progress.hpp"
+#include "queue_address.hpp"
+#include "queue_message.hpp"
+#include "run.hpp"
+#include "units.hpp"
+#include "warden.hpp"
+#include "writer.hpp"
+
+#include "vocabulary/printable.hpp"
+
+#include <muster/detail/assert.hpp>
+#include <muster/io/signals.hpp>
+#include <muster/postgres.hpp>
+#include <muster/postgres/init.hpp>
+#include <muster/run.hpp>
+#include <muster/sleep.hpp>
+#include <muster/subprocess.hpp>
+#include <muster/task_handle.hpp>
+#include <muster/timeout.hpp>
+
+#include <fmt/core.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <list>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+namespace tool {
+
+namespace {
+
+using namespace std::chrono_literals;
+using muster::detail::printable;
+using kind = queued_end::kind;
+namespace pg = muster::postgres;
+
+/// A command may run for as long as it likes while the worker leaves: a second signal is what ends it.
+constexpr auto longest_departure = std::chrono::hours(24 * 365);
+/// So much of an answer is neither output.
+constexpr std::uint64_t apart = 4096;
+constexpr std::size_t longest_shown = 200;
+
+std::string name_of_this_host() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+/// The user that commands run as, if it is not the worker's.
+struct command_user {
+    std::string name;
+    std::string home;
+    std::string shell;
+    uid_t uid = 0;
+    gid_t gid = 0;
+};
+
+/// *Errors*: usage_error.
+std::optional<command_user> user_of(const std::string& name) {
+    if (name.empty())
+        return std::nullopt;
+    const auto* const entry = ::getpwnam(name.c_str());
+    if (entry == nullptr)
+        throw usage_error(fmt::format("--user: there is no user '{}' here", printable(name, longest_shown)));
+    if (entry->pw_uid == ::geteuid())
+        return std::nullopt;
+    if (::geteuid() != 0)
+        throw usage_error("--user: only root can run commands as another user");
+    if (::access("/usr/bin/setpriv", X_OK) != 0)
+        throw usage_error("--user needs /usr/bin/setpriv (Debian: util-linux)");
+    return command_user{entry->pw_name, entry->pw_dir, entry->pw_shell, entry->pw_uid, entry->pw_gid};
+}
+
+sigset_t signals_of_worker() noexcept {
+    sigset_t all;
+    sigemptyset(&all);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
+        sigaddset(&all, number);
+    return all;
+}
+
+/// *Returns* an absolute path. *Errors*: usage_error.
+std::string folder_of(const std::string& given) {
+    std::error_code failed;
+    const auto folder = std::filesystem::absolute(given.empty() ? "." : given, failed).lexically_normal();
+    if (failed || !std::filesystem::is_directory(folder, failed))
+        throw usage_error(fmt::format("--wd: {} is no folder", printable(given, longest_shown)));
+    return folder.string();
+}
+
+void put_in(std::string& word, const std::string& mark, const std::string& value) {
+    if (mark.empty())
+        return;
+    for (auto at = word.find(mark); at != std::string::npos; at = word.find(mark, at + value.size()))
+        word.replace(at, mark.size(), value);
+}
+
+/// "gzip a b", for a message.
+std::string shown(const std::vector<std::string>& words) {
+    std::string line;
+    for (const auto& word : words) {
+        line += (line.empty() ? "" : " ") + muster::shell_quote(word);
+        if (line.size() > longest_shown)
+            break;
+    }
+    return printable(line, longest_shown);
+}
+
+/// *Returns* the problem without the command before it and the system's words behind it, which others add anew.
+std::string problem_alone(const muster::spawn_error& e) {
+    std::string_view problem = e.what();
+    problem.remove_prefix(std::min(problem.size(), e.command().size() + 2));
+    const auto system = ": " + e.code().message();
+    if (problem.ends_with(system))
+        problem.remove_suffix(system.size());
+    return std::string(problem);
+}
+
+/// Both outputs of a command, which together have a limit.
+class collected_output {
+public:
+    explicit collected_output(std::uint64_t most) : most_(most) {}
+    [[nodiscard]] muster::output_sink sink(std::string& to) {
+        return [this, &to](std::string_view piece) {
+            if (piece.size() > most_ - size_)
+                throw output_too_long_error("it wrote too much");
+            size_ += piece.size();
+            to += piece;
+        };
+    }
+    std::string out;
+    std::string err;
+
+private:
+    std::uint64_t most_;
+    std::uint64_t size_ = 0;
+};
+
+muster::task<> end_of(muster::task_handle<void> handle) { co_await handle; }
+
+muster::task<muster::completed_process> end_of(muster::task_handle<muster::completed_process> handle) {
+    auto done = co_await handle;
+    co_return done;
+}
+
+/// Has the warden know of a command from before it is started.
+muster::task<muster::completed_process> run_watched(muster::command what, const agent_report& warden) {
+    auto running = muster::run_command(std::move(what));
+    warden.about_to_start();
+    auto ran = co_await muster::as_outcome(std::move(running));
+    if (ran.failed_with<muster::spawn_error>())
+        warden.not_started();
+    co_return std::move(ran).value();
+}
+
+muster::task<muster::completed_process> run_in_time(
+    muster::command what, std::optional<std::chrono::nanoseconds> limit, const agent_report& warden) {
+    auto running = run_watched(std::move(what), warden);
+    if (!limit) {
+        auto done = co_await std::move(running);
+        co_return done;
+    }
+    auto in_time = muster::wait_for(std::move(running), *limit);
+    auto done = co_await std::move(in_time);
+    co_return done;
+}
+
+class command_worker {
+public:
+    command_worker(const worker_setting& setting, allowed_programs allowed, std::optional<command_user> user,
+        std::string directory, agent_report& warden)
+        : setting_(setting),
+          allowed_(std::move(allowed)),
+          user_(std::move(user)),
+          directory_(std::move(directory)),
+          warden_(warden),
+          observer_(warden.observer()) {}
+
+    /// *Returns* the exit status.
+    muster::task<int> work();
+
+private:
+    enum class phase : std::uint8_t { serving, leaving, ending, killed };
+    struct running_command {
+        running_command(std::uint64_t n, std::string s) : number(n), shown(std::move(s)) {}
+        std::uint64_t number;
+        std::string shown;
+        muster::loop_clock::time_point began = muster::loop_clock::now();
+        pid_t process = 0; ///< as long as it runs
+        muster::task_handle<muster::completed_process> handle;
+    };
+    using running_list = std::list<running_command>;
+
+    void enter(phase next);
+    muster::task<nlohmann::json> handle(nlohmann::json arguments);
+    muster::task<queued_end> run_one(queued_command what);
+    muster::command command_for(std::vector<std::string> words, const std::string& file) const;
+    void say(const std::string& text) const;
+    void tell_of_worker(const std::string& what) const;
+    void count(const running_command& c, const std::string& how, bool is_success);
+    muster::task<> watch_signals(muster::task_handle<void> serving);
+    muster::task<> show_progress();
+    muster::task<> serve();
+
+    const worker_setting& setting_;
+    const allowed_programs allowed_;
+    const std::optional<command_user> user_;
+    const std::string directory_;
+    const agent_report& warden_;
+    const muster::hosts::agent_observer observer_;
+    const std::string host_ = name_of_this_host();
+    std::uint64_t payload_limit_ = 0;
+    phase phase_ = phase::serving;
+    int signal_ = 0; ///< the last one
+    running_list running_;
+    std::uint64_t begun_ = 0;
+    progress_counts counts_;
+    muster::loop_clock::time_point start_{};
+};
+
+void command_worker::enter(phase next) {
+    MUSTER_ASSERT(next > phase_);
+    phase_ = next;
+}
+
+void command_worker::tell_of_worker(const std::string& what) const {
+    const bool is_fine = what.starts_with("serves") || what.starts_with("is back");
+    if (!is_fine || !setting_.quiet)
+        complain("the worker " + what);
+}
+
+void command_worker::say(const std::string& text) const {
+    if (!setting_.quiet)
+        complain(text);
+}
+
+/// The outcome of a command is told where there is no terminal, one line each; on a terminal it is in the counts.
+void command_worker::count(const running_command& c, const std::string& how, bool is_success) {
+    ++counts_.done;
+    ++(is_success ? counts_.ok : counts_.failed);
+    const auto line = fmt::format(
+        "{} after {}: {}", c.number, show_duration(muster::loop_clock::now() - c.began), printable(how, longest_shown));
+    if (!is_success)
+        counts_.last_failure = fmt::format("{}: {}", c.shown, printable(how, longest_shown));
+    if (::isatty(STDERR_FILENO) != 1)
+        say("ended " + line);
+}
+
+/// The words with the file that was found for the program, with the surroundings that every command gets.
+muster::command command_worker::command_for(std::vector<std::string> words, const std::string& file) const {
+    words.front() = file;
+    if (user_) {
+        const std::vector<std::string> as_user{"/usr/bin/setpriv", "--reuid", std::to_string(user_->uid), "--regid",
+            std::to_string(user_->gid), "--init-groups", "--"};
+        words.insert(words.begin(), as_user.begin(), as_user.end());
+    }
+    muster::command what(std::move(words));
+    what.directory(directory_);
+    // The way to the database, and passwords, are the worker's.
+    for (char** variable = ::environ; *variable != nullptr; ++variable) {
+        const std::string_view text(*variable);
+        const std::string name(text.substr(0, text.find('=')));
+        if (name.starts_with("PG") || name == variable_of_queue)
+            what.unset_env(name);
+    }
+    if (user_) {
+        what.env("USER", user_->name).env("LOGNAME", user_->name).env("HOME", user_->home);
+        what.env("SHELL", user_->shell);
+    }
+    return what;
+}
+
+muster::task<nlohmann::json> command_worker::handle(nlohmann::json arguments) {
+    if (arguments.size() != 1 || !arguments.front().is_string())
+        throw std::invalid_argument("the message is no command");
+    auto what = read_command(arguments.front().get_ref<const std::string&>());
+    auto running = run_one(std::move(what));
+    auto end = co_await std::move(running);
+    end.host = host_;
+    nlohmann::json answer = write_message(end);
+    co_return answer;
+}
+
+muster::task<queued_end> command_worker::run_one(queued_command what) {
+    queued_end end;
+    for (auto& word : what.words)
+        put_in(word, what.host_mark, host_);
+    const auto mine = running_.emplace(running_.end(), ++begun_, shown(what.words));
+    const auto found = allowed_.look_up(what.words.front());
+    if (found.is != allowed_programs::answer::kind::allowed) {
+        const bool is_missing = found.is == allowed_programs::answer::kind::not_found;
+        end.how = is_missing ? kind::not_found : kind::refused;
+        end.code = is_missing ? ENOENT : 0;
+        end.problem = found.problem;
+        count(*mine, end.how == kind::refused ? "refused: " + mine->shown : "no such program: " + mine->shown, false);
+        running_.erase(mine);
+        co_return end;
+    }
+    if (::isatty(STDERR_FILENO) != 1)
+        say(fmt::format("began {}: {}", mine->number, mine->shown));
+    const auto room = payload_limit_ - std::min(payload_limit_, apart);
+    const auto most = what.most_output == 0 ? room : std::min(what.most_output, room);
+    collected_output output(most);
+    auto to_run = command_for(std::move(what.words), found.file);
+    to_run.grace(what.grace).linger(what.linger);
+    to_run.stdout_to(output.sink(output.out)).stderr_to(output.sink(output.err));
+    to_run.on_start([this, mine](pid_t process) {
+        mine->process = process;
+        observer_.started(process);
+    });
+    mine->handle = muster::create_task(run_in_time(std::move(to_run), what.timeout, warden_), "command");
+    auto waiting = end_of(mine->handle);
+    auto ended = co_await muster::as_outcome(std::move(waiting));
+    if (mine->process != 0)
+        observer_.ended(mine->process);
+    end.done.pid = mine->process;
+    std::string how;
+    if (ended.succeeded()) {
+        end.how = kind::ended;
+        end.done = std::move(ended).value();
+        how = end.done.signal != 0 ? muster::signal_name(end.done.signal)
+                                   : fmt::format("exit status {}", end.done.status);
+    } else if (ended.failed_with<muster::timeout_error>()) {
+        end.how = kind::too_slow;
+        how = "it took longer than its time limit";
+    } else if (ended.failed_with<output_too_long_error>()) {
+        end.how = kind::too_much_output;
+        if (most == room)
+            end.problem =
+                fmt::format("it wrote more than {}, which is what the payload limit of the queue leaves for output",
+                    show_size(room));
+        how = "it wrote too much";
+    } else if (const auto* failure = ended.error_as<muster::spawn_error>()) {
+        end.how = ended.failed_with<muster::command_not_found_error>() ? kind::not_found : kind::not_started;
+        end.code = failure->code().value();
+        end.problem = problem_alone(*failure);
+        how = problem_of(ended.error());
+    } else if (ended.was_cancelled() && phase_ >= phase::ending) {
+        end.how = kind::worker_left;
+        how = "ended, as the worker leaves";
+    } else {
+        count(*mine, ended.failed() ? problem_of(ended.error()) : "cancelled", false);
+        running_.erase(mine);
+        ended.rethrow();
+    }
+    end.done.out = std::move(output.out);
+    end.done.err = std::move(output.err);
+    count(*mine, how, end.how == kind::ended && end.done.status == 0);
+    running_.erase(mine);
+    co_return end;
+}
+
+muster::task<> command_worker::watch_signals(muster::task_handle<void> serving) {
+    muster::io::signal_watcher signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+    // One that came before is taken now.
+    const auto all = signals_of_worker();
+    pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
+    for (;;) {
+        const int number = co_await signals.next();
+        signal_ = number;
+        if (phase_ == phase::serving) {
+            enter(phase::leaving);
+            serving.cancel(muster::signal_name(number));
+            if (number != SIGQUIT) {
+                say(fmt::format("{}: takes no more commands, and waits for {}; once more ends them",
+                    muster::signal_name(number), running_.size()));
+                continue;
+            }
+        }
+        if (phase_ == phase::leaving) {
+            enter(phase::ending);
+            say(fmt::format("{}: ends what runs; once more kills it", muster::signal_name(number)));
+            for (auto& c : running_)
+                if (c.handle.valid())
+                    c.handle.cancel();
+            continue;
+        }
+        enter(phase::killed);
+        for (const auto& c : running_)
+            if (c.process > 0)
+                ::kill(-c.process, SIGKILL);
+        // The warden kills whatever is left.
+        ::_exit(128 + number);
+    }
+}
+
+muster::task<> command_worker::show_progress() {
+    constexpr std::size_t names_shown = 8;
+    auto* const out = writer::current();
+    for (;;) {
+        counts_.running = running_.size();
+        counts_.elapsed = muster::loop_clock::now() - start_;
+        counts_.slowest.clear();
+        for (const auto& c : running_) {
+            counts_.slowest.emplace_back(c.shown, muster::loop_clock::now() - c.began);
+            if (counts_.slowest.size() == names_shown)
+                break;
+        }
+        out->show_status(
+            is_in_foreground() ? progress_lines(counts_, terminal_width(STDERR_FILENO), false) : std::string());
+        co_await muster::sleep_for(progress_interval);
+    }
+}
+
+muster::task<> command_worker::serve() {
+    const auto address = setting_.address;
+    auto asking = pg::status(address, setting_.schema);
+    const auto now = co_await std::move(asking);
+    payload_limit_ = now.payload_limit;
+    std::map<std::string, pg::handler> handlers;
+    const pg::handler handler = [this](nlohmann::json arguments) { return handle(std::move(arguments)); };
+    auto tags = setting_.tags;
+    tags.emplace_back(); // also what is for any worker
+    for (const auto& tag : tags) {
+        static_cast<void>(function_for(tag));
+        handlers.emplace(name_of_function_for(tag), handler);
+    }
+    auto options = pg::worker_options(address).schema(setting_.schema).slots(setting_.slots);
+    options.drain_limit(longest_departure).on_event([this](const std::string& what) { tell_of_worker(what); });
+    auto serving = pg::serve(std::move(options), std::move(handlers));
+    co_await std::move(serving);
+}
+
+muster::task<int> command_worker::work() {
+    start_ = muster::loop_clock::now();
+    auto serving = muster::create_task(serve(), "worker");
+    auto watching = muster::create_task(watch_signals(serving), "signals");
+    muster::task_handle<void> showing;
+    if (!setting_.quiet && setting_.shows_progress && ::isatty(STDERR_FILENO) == 1)
+        showing = muster::create_task(show_progress(), "progress");
+    auto waiting = end_of(serving);
+    auto ended = co_await muster::as_outcome(std::move(waiting));
+    watching.cancel();
+    if (showing.valid())
+        showing.cancel();
+    writer::current()->show_status({});
+    if (ended.failed())
+        ended.rethrow();
+    say(fmt::format("the worker has left; {} {} ended, {} of them failed", counts_.done,
+        counts_.done == 1 ? "command has" : "commands have", counts_.failed));
+    co_return phase_ >= phase::ending ? 128 + signal_ : static_cast<int>(all_succeeded);
+}
+
+void tell_rules(const worker_setting& setting, const allowed_programs& allowed, const std::optional<command_user>& user,
+    const std::string& directory) {
+    const bool is_root = !user && ::geteuid() == 0;
+    if (const auto all = allowed.that_run_anything(); !all.empty())
+        complain(fmt::format("{} {} whatever {} told: who may submit to this queue can do all that {} may do here",
+            fmt::join(all, ", "), all.size() == 1 ? "runs" : "run", all.size() == 1 ? "it is" : "they are",
+            user ? user->name : "this user"));
+    if (is_root)
+        complain("commands run as root: --user NAME has them run as another user");
+    if (!setting.quiet)
+        complain(fmt::format("runs {} in {}{}, at most {} at once", allowed.text(), printable(directory, longest_shown),
+            user ? " as " + user->name : std::string(), setting.slots));
+}
+
+} // namespace
+
+int serve_commands(const worker_setting& given) {
+    worker_setting setting = given;
+    setting.address = address_of_queue(given.address, "muster worker");
+    if (setting.allowed.empty())
+        throw usage_error("muster worker: nothing is allowed, so there is nothing that it could run: name each program "
+                          "that may be run with --allow, as in --allow gzip --allow '/opt/tools/*'");
+    const char* const path = std::getenv("PATH");
+    allowed_programs allowed(setting.allowed, path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
+    const auto user = user_of(setting.user);
+    const auto directory = folder_of(setting.directory);
+    for (const auto& tag : setting.tags)
+        static_cast<void>(name_of_function_for(tag));
+    // Until somebody waits for them they are kept.
+    const auto signals = signals_of_worker();
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    auto report = watch_over_this_agent();
+    // The end of the warden is an urgent signal to the worker: nobody else would end its commands.
+    ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
+    writer out;
+    tell_rules(setting, allowed, user, directory);
+    command_worker worker(setting, std::move(allowed), user, directory, report);
+    int status = some_failed;
+    try {
+        status = muster::run(worker.work(), muster::run_options().handle_interrupt(false));
+    } catch (const std::invalid_argument& e) {
+        complain(e.what());
+        status = bad_usage;
+    } catch (const pg::queue_error& e) {
+        complain(e.what());
+    }
+    out.drain();
+    return status;
+}
+
+} // namespace tool
