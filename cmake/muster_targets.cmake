@@ -20,6 +20,9 @@ function(muster_library target)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         target_compile_options(${target} PRIVATE -fno-semantic-interposition)
     endif()
+    # Each function is in a section of its own, so that a program which is linked with --gc-sections gets no more of the
+    # library than it may call.
+    target_compile_options(${target} PRIVATE -ffunction-sections -fdata-sections)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 

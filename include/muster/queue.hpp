@@ -14,6 +14,7 @@
 ///     }
 
 #include <muster/config.hpp>
+#include <muster/detail/assert.hpp>
 #include <muster/detail/operation.hpp>
 #include <muster/detail/queue_store.hpp>
 #include <muster/detail/sync_watch.hpp>
@@ -235,6 +236,11 @@ private:
             throw_shut_down();
         if (full())
             throw_full();
+        insert_where_room_is(std::forward<U>(item));
+    }
+    template <class U>
+    void insert_where_room_is(U&& item) {
+        MUSTER_ASSERT(!full() && !shut_down_);
         items_.insert(std::forward<U>(item));
         item_was_put();
     }
@@ -297,7 +303,11 @@ public:
     }
     void await_resume() {
         if (!this->child_) {
-            its_queue().insert(std::move(item_));
+            // There was room, or the queue was shut down, when await_ready() looked, and nothing ran since.
+            auto& q = static_cast<basic_queue&>(of_.existing());
+            if (q.is_shut_down()) [[unlikely]]
+                throw_shut_down();
+            q.insert_where_room_is(std::move(item_));
             return;
         }
         this->finish();

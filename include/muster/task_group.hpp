@@ -51,7 +51,7 @@ public:
         task<T> t, std::string name = {}, std::source_location site = std::source_location::current()) {
         refuse_unless_open(t);
         auto& loop = detail::scheduler::require("task_group::create_task");
-        auto handle = detail::spawn_as<member_task<T>>(loop, std::move(t), site, *this);
+        auto handle = detail::spawn_as<member_task<T>>(loop, std::move(t), site);
         if (!name.empty())
             handle.state().try_set_name(std::move(name));
         add(static_cast<member_task<T>&>(handle.state()));
@@ -120,21 +120,48 @@ private:
     }
 
     /// The group's record of a task: part of the task's state, which the group keeps alive while the record is listed.
-    class member : public detail::watcher, public detail::list_hook<member> {
+    class member : public detail::call_entry, public detail::list_hook<member> {
     public:
-        explicit member(task_group& g, detail::completable& s) noexcept;
+        explicit member(detail::completable& s) noexcept;
+
+    protected:
+        /// The task has its outcome; those that watch it are told next.
+        void note_end() noexcept {
+            if (group_ != nullptr)
+                group_->task_ended(*this);
+        }
 
     private:
         friend class task_group;
-        task_group* group_;
         detail::completable* task_;
+        task_group* group_ = nullptr; ///< null before it is listed, and once the group has let it go
     };
     template <class T>
     class member_task final : public detail::task_state<T>, public member {
     public:
-        member_task(detail::scheduler& loop, std::source_location site, task_group& g) noexcept
-            : detail::task_state<T>(loop, site),
-              member(g, *this) {}
+        member_task(detail::scheduler& loop, std::source_location site) noexcept
+            : detail::task_state<T>(loop, site, kind_of),
+              member(static_cast<detail::completable&>(*this)) {}
+
+    private:
+        static void ended(detail::fiber_owner& owner, detail::fiber& f) noexcept {
+            static_cast<member_task&>(static_cast<detail::task_base&>(owner)).note_end();
+            detail::task_base::task_ended(owner, f);
+        }
+        static constexpr detail::fiber_owner_kind kind_of{
+            .ended = &ended, .name = &member_task::task_name, .site = &member_task::task_site};
+    };
+
+    /// The entry of the ready queue for tasks that ended one right after the other, without a failure.
+    class row_of_ends final : public detail::call_entry {
+    public:
+        explicit row_of_ends(task_group& g) noexcept;
+        void count_one() noexcept { ++ended_; }
+        void forget() noexcept { ended_ = 0; }
+
+    private:
+        task_group* group_;
+        std::size_t ended_ = 0;
     };
 
     class [[nodiscard]] child_wait final : public detail::library_awaitable, public detail::suspension {
@@ -187,6 +214,8 @@ private:
     void let_tasks_go() noexcept;
     void report_undelivered() noexcept;
     void stop_tasks(const detail::cancel_request& request) noexcept;
+    void task_ended(member& m) noexcept;
+    void tasks_are_over(std::size_t count) noexcept;
     void member_ended(member& m) noexcept;
     [[nodiscard]] bool has_failure() const noexcept { return body_error_ || !errors_.empty(); }
 
@@ -205,8 +234,9 @@ private:
     const detail::cancel_hold* hold_ = nullptr; ///< the innermost hold around the group itself
     stay* inside_ = nullptr;                    ///< while run() is on its way
     child_wait* waiting_ = nullptr;             ///< while run() waits for the tasks
-    detail::intrusive_list<member> members_;
-    std::size_t running_ = 0; ///< how many members there are
+    detail::intrusive_list<member> members_;    ///< the tasks that run, and those whose end is an entry of its own
+    std::size_t running_ = 0;                   ///< the tasks whose end the group has not been told
+    row_of_ends ends_{*this};
     std::vector<std::exception_ptr> errors_;
     std::exception_ptr body_error_;
     detail::cancel_request stop_request_{cancel_reason::none}; ///< with what the tasks were asked to stop

@@ -42,8 +42,8 @@ namespace detail {
 
 template <class T>
 task_handle<T> spawn(scheduler& loop, task<T> t, std::source_location site);
-template <class State, class T, class... More>
-task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, More&... more);
+template <class State, class T>
+task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site);
 
 } // namespace detail
 
@@ -80,8 +80,8 @@ public:
     }
 
 private:
-    template <class State, class U, class... More>
-    friend task_handle<U> detail::spawn_as(detail::scheduler&, task<U>, std::source_location, More&...);
+    template <class State, class U>
+    friend task_handle<U> detail::spawn_as(detail::scheduler&, task<U>, std::source_location);
 
     explicit task_handle(detail::counted<detail::completable> s) noexcept : any_handle(std::move(s)) {}
     detail::task_state<T>& result_state() const noexcept { return static_cast<detail::task_state<T>&>(state()); }
@@ -89,12 +89,12 @@ private:
 
 namespace detail {
 
-/// A State is a task_state<T>, or more than one: made with what it needs beside the loop and the site.
-template <class State, class T, class... More>
-task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site, More&... more) {
+/// A State is a task_state<T>, or more than one.
+template <class State, class T>
+task_handle<T> spawn_as(scheduler& loop, task<T> t, std::source_location site) {
     if (!t.valid())
         throw invalid_state_error("this task was awaited or moved from before: it can't be started again");
-    auto* state = new State(loop, site, more...);
+    auto* state = new State(loop, site);
     auto handle = task_handle<T>(counted<completable>(state)); // the first count is the loop's
     if (auto* locals = current_locals())
         state->share_locals(locals);

@@ -35,11 +35,12 @@ bool fiber::may_go_to(fiber_state to) const noexcept {
 }
 
 std::string fiber::owners_name() const {
-    return owner_ != nullptr && owner_->name_ != nullptr ? owner_->name_(*owner_, *this) : std::string("task");
+    return owner_ != nullptr ? owner_->owner_kind_->name(*owner_, *this) : std::string("task");
 }
 
 std::source_location fiber::owners_site() const noexcept {
-    return owner_ != nullptr && owner_->site_ != nullptr ? owner_->site_(*owner_) : std::source_location();
+    return owner_ != nullptr && owner_->owner_kind_->site != nullptr ? owner_->owner_kind_->site(*owner_)
+                                                                     : std::source_location();
 }
 
 void fiber::step() noexcept {
@@ -80,7 +81,7 @@ void fiber::step_as() noexcept {
     else
         destroy_quietly(frame);
     loop_->running_ = nullptr;
-    owner_->ended_(*owner_, *this);
+    owner_->owner_kind_->ended(*owner_, *this);
 }
 
 /// The innermost coroutine ends where it is, cancelled, and so does each that awaits it and allows that.

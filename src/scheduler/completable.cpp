@@ -64,7 +64,8 @@ void completable::free_callbacks() noexcept {
     }
 }
 
-void completable::report_if_unseen() noexcept {
+/// Not inlined into abandon(), which would then make room for a report on the stack each time.
+[[gnu::noinline, gnu::cold]] void completable::report_if_unseen() noexcept {
     if (!done_ || retrieved() || !outcome_->failed())
         return;
     const bool suppressed = failure_ == failure_notice::suppressed;
@@ -101,7 +102,8 @@ void list_completable(completable& c, wait_lister& lister) {
 }
 
 void completable::abandon() noexcept {
-    report_if_unseen();
+    if (outcome_->failed()) [[unlikely]]
+        report_if_unseen();
     if (letters_.load(std::memory_order_acquire) == 0)
         delete this;
 }

@@ -30,10 +30,18 @@ scheduler::scheduler(mailbox::wake_function wake, void* context)
 
 scheduler::~scheduler() { link_->loop_ended(); }
 
+namespace {
+
+/// A function of its own, so that scheduler::require() makes no room for the text on the stack.
+[[noreturn, gnu::noinline, gnu::cold]] void throw_no_loop(const char* what) {
+    throw invalid_state_error(std::string(what) + " needs a running loop: call it from a task that muster::run runs");
+}
+
+} // namespace
+
 scheduler& scheduler::require(const char* what) {
-    if (current_ == nullptr)
-        throw invalid_state_error(
-            std::string(what) + " needs a running loop: call it from a task that muster::run runs");
+    if (current_ == nullptr) [[unlikely]]
+        throw_no_loop(what);
     return *current_;
 }
 

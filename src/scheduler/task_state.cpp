@@ -6,10 +6,13 @@
 
 namespace muster::detail {
 
-task_base::task_base(outcome_base& o, scheduler& loop, std::source_location site) noexcept
+const fiber_owner_kind task_base::kind_of{.ended = &task_ended, .name = &task_name, .site = &task_site};
+
+task_base::task_base(
+    outcome_base& o, scheduler& loop, std::source_location site, const fiber_owner_kind& functions) noexcept
     : completable(o, loop.link(), site, loop.next_number()),
       fiber(loop, *this),
-      fiber_owner(&task_ended, &task_name, &task_site) {
+      fiber_owner(functions) {
     loop.enlist(*this);
 }
 
@@ -31,7 +34,7 @@ void task_base::task_ended(fiber_owner& owner, fiber&) noexcept {
 void task_base::end_as_destroyed() noexcept {
     detail_outcome_access::set_cancelled(
         const_cast<outcome_base&>(ended_as()), outcome_state::cancelled, cancel_reason::shutdown, {});
-    task_ended(*this, *this);
+    owner_kind_->ended(*this, *this);
 }
 
 } // namespace muster::detail

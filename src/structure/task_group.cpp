@@ -19,6 +19,10 @@
 //     tasks             yes         -            is dropped: conclude() asks how often the caller was cancelled
 //     tasks_and_parent  yes         -            is dropped, for the same reason
 //
+// A task that ends is looked at one iteration later, in the order of the ready queue, as by a done callback of
+// asyncio's. One that has not failed only counts then, and its state is let go at once. If several end one right after
+// the other, one entry of the ready queue stands for all of them (ends_); any other task that ends is an entry itself.
+//
 // At the end failures are thrown as one group. If the caller was cancelled too, that comes again at its next wait.
 #include <muster/task_group.hpp>
 
@@ -104,19 +108,22 @@ bool task_group::child_wait::await_resume() noexcept {
     return true;
 }
 
-task_group::member::member(task_group& g, detail::completable& s) noexcept
-    : watcher(
-          [](watcher& w) noexcept {
-              auto& self = static_cast<member&>(w);
-              self.group_->parent_->loop().post(static_cast<call_entry&>(self));
-          },
-          [](call_entry& c, bool run) noexcept {
-              auto& self = static_cast<member&>(c);
-              if (run)
-                  self.group_->member_ended(self);
-          }),
-      group_(&g),
+task_group::member::member(detail::completable& s) noexcept
+    : call_entry([](call_entry& c, bool run) noexcept {
+          auto& self = static_cast<member&>(c);
+          if (run)
+              self.group_->member_ended(self);
+      }),
       task_(&s) {}
+
+task_group::row_of_ends::row_of_ends(task_group& g) noexcept
+    : call_entry([](call_entry& c, bool run) noexcept {
+          auto& self = static_cast<row_of_ends&>(c);
+          const std::size_t count = std::exchange(self.ended_, 0);
+          if (run)
+              self.group_->tasks_are_over(count);
+      }),
+      group_(&g) {}
 
 task_group::task_group(std::source_location site) : site_(site) {}
 
@@ -175,16 +182,21 @@ void task_group::throw_not_open() const {
 
 void task_group::add(member& m) noexcept {
     m.task_->retain(); // given back when the member leaves the list
+    m.group_ = this;
     members_.push_back(m);
     ++running_;
-    m.watch(*m.task_);
+    if (m.task_->done()) [[unlikely]]
+        task_ended(m); // there was no memory for its frame
 }
 
 /// Unlists the tasks that have not ended: they belong to the loop alone then.
 void task_group::let_tasks_go() noexcept {
+    auto& loop = parent_->loop();
+    loop.unpost(ends_);
+    ends_.forget();
     while (member* const m = members_.pop_front()) {
-        m->unwatch();
-        parent_->loop().unpost(*m);
+        m->group_ = nullptr;
+        loop.unpost(*m);
         m->task_->release();
     }
     running_ = 0;
@@ -250,12 +262,31 @@ void task_group::cancel(std::string message) {
         cancel_reason::requested, detail::cancel_text_ptr::make(std::move(message), detail::running_task_name())));
 }
 
+void task_group::task_ended(member& m) noexcept {
+    MUSTER_ASSERT(m.group_ == this && running_ != 0);
+    auto& loop = parent_->loop();
+    const bool counts_only = !m.task_->ended_as().failed() && (!ends_.queued_ || loop.is_last(ends_));
+    if (!counts_only) {
+        loop.post(m);
+        return;
+    }
+    loop.post(ends_);
+    ends_.count_one();
+    members_.remove(m);
+    m.task_->release(); // the share that add() took: the loop still has its own
+}
+
+void task_group::tasks_are_over(std::size_t count) noexcept {
+    MUSTER_ASSERT((phase_ == phase::body_runs || phase_ == phase::tasks_run) && running_ >= count);
+    running_ -= count;
+    if (running_ == 0 && waiting_ != nullptr)
+        std::exchange(waiting_, nullptr)->fiber_->wake();
+}
+
 void task_group::member_ended(member& m) noexcept {
-    MUSTER_ASSERT(phase_ == phase::body_runs || phase_ == phase::tasks_run);
     const auto ended = detail::counted<detail::completable>::adopt(m.task_); // the share that add() took
     members_.remove(m);
-    if (--running_ == 0 && waiting_ != nullptr)
-        std::exchange(waiting_, nullptr)->fiber_->wake();
+    tasks_are_over(1);
     const auto& outcome = ended->ended_as();
     if (!outcome.failed())
         return;

@@ -5,6 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
 using namespace play;
 
 TEST(task_group, waits_for_its_tasks_and_gives_what_the_body_returns) {
@@ -287,6 +292,117 @@ TEST(task_group, a_callable_that_throws_before_there_is_a_coroutine_is_a_failed_
             auto body = [](muster::task_group&) -> muster::task<> { throw http_error(1); };
             auto ended = co_await ending(muster::with_task_group(body));
             EXPECT_TRUE(ended.failed_with<muster::exception_group>());
+        },
+        0ms);
+}
+
+TEST(task_group, is_told_of_an_end_in_the_order_of_the_ready_queue_also_of_ends_that_come_one_after_the_other) {
+    expect_run(
+        []() -> muster::task<> {
+            std::vector<std::size_t> seen;
+            auto looks = [&seen](muster::task_group& group) -> muster::task<int> {
+                co_await muster::yield();
+                seen.push_back(group.running());
+                co_return 0;
+            };
+            auto body = [&looks](muster::task_group& group) -> muster::task<> {
+                group.create_task(value_now(1));
+                group.create_task(value_now(2));
+                group.create_task(looks(group));
+                group.create_task(value_now(3));
+                group.create_task(looks(group));
+                co_return;
+            };
+            co_await muster::with_task_group(body);
+            // The first two ends stand in front of the first look, and the third stands between the two looks.
+            EXPECT_EQ(seen, (std::vector<std::size_t>{3, 2}));
+        },
+        0ms);
+}
+
+TEST(task_group, takes_a_task_until_it_was_told_of_the_last_end) {
+    expect_run(
+        []() -> muster::task<> {
+            muster::task_group group;
+            lines log;
+            auto adds = [&]() -> muster::task<> {
+                co_await muster::yield(); // the only task has ended, and the group is told after this one has run
+                group.create_task(logged(log, "late", 1ms));
+            };
+            auto body = [&](muster::task_group& g) -> muster::task<> {
+                static_cast<void>(muster::create_task(adds()));
+                g.create_task(value_now(1));
+                co_return;
+            };
+            co_await group.run(body);
+            EXPECT_EQ(log, (lines{"late begins", "late ends"}));
+        },
+        1ms);
+}
+
+TEST(task_group, a_failure_between_two_that_succeed_is_the_only_one_thrown) {
+    expect_run(
+        []() -> muster::task<> {
+            auto fails = []() -> muster::task<> {
+                throw http_error(500);
+                co_return;
+            };
+            auto body = [&](muster::task_group& group) -> muster::task<> {
+                group.create_task(value_now(1));
+                group.create_task(fails());
+                group.create_task(value_now(2));
+                group.create_task(nothing_after(1s));
+                co_return;
+            };
+            auto ended = co_await ending(muster::with_task_group(body));
+            const auto* group = ended.error_as<muster::exception_group>();
+            EXPECT_NE(group, nullptr);
+            if (group != nullptr)
+                EXPECT_EQ(group->size(), 1u);
+        },
+        0ms);
+}
+
+TEST(task_group, lets_the_value_of_a_task_go_when_the_task_ends_and_not_with_the_group) {
+    expect_run(
+        []() -> muster::task<> {
+            std::weak_ptr<int> value;
+            auto makes = [&value]() -> muster::task<std::shared_ptr<int>> {
+                auto made = std::make_shared<int>(1);
+                value = made;
+                co_return made;
+            };
+            auto looks = [&value]() -> muster::task<bool> { co_return value.expired(); };
+            auto body = [&](muster::task_group& group) -> muster::task<bool> {
+                group.create_task(makes());
+                auto looked = group.create_task(looks());
+                auto expired = co_await looked;
+                co_return expired;
+            };
+            auto expired = co_await muster::with_task_group(body);
+            EXPECT_TRUE(expired);
+        },
+        0ms);
+}
+
+TEST(task_group, may_be_destroyed_while_ends_are_queued_for_it) {
+    expect_run(
+        []() -> muster::task<> {
+            std::optional<muster::task_group> group;
+            group.emplace();
+            auto destroys = [&group]() -> muster::task<> {
+                EXPECT_EQ(group->running(), 2u); // both tasks have ended, and the group was not told
+                group.reset();
+                co_return;
+            };
+            auto body = [&destroys](muster::task_group& g) -> muster::task<> {
+                g.create_task(value_now(1));
+                g.create_task(value_now(2));
+                static_cast<void>(muster::create_task(destroys()));
+                co_return;
+            };
+            auto ended = co_await ending(group->run(body));
+            EXPECT_NE(ended.error_as<muster::invalid_state_error>(), nullptr);
         },
         0ms);
 }

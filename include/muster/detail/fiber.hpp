@@ -107,19 +107,20 @@ struct suspension {
     fiber* fiber_ = nullptr;
 };
 
+struct fiber_owner;
+
+/// The functions of one kind of fiber_owner. Written with designated initialisers, as suspension_kind.
+struct fiber_owner_kind {
+    void (*ended)(fiber_owner&, fiber&) noexcept;
+    std::string (*name)(const fiber_owner&, const fiber&);
+    std::source_location (*site)(const fiber_owner&) noexcept = nullptr; ///< null if it is not known
+};
+
 /// The object that holds a fiber: it is called when the fiber has ended, and knows its name and where it was created.
 struct fiber_owner {
-    using ended_function = void (*)(fiber_owner&, fiber&) noexcept;
-    using name_function = std::string (*)(const fiber_owner&, const fiber&);
-    using site_function = std::source_location (*)(const fiber_owner&) noexcept;
-    fiber_owner(ended_function ended, name_function name, site_function site = nullptr) noexcept
-        : ended_(ended),
-          name_(name),
-          site_(site) {}
+    explicit fiber_owner(const fiber_owner_kind& kind) noexcept : owner_kind_(&kind) {}
 
-    ended_function ended_;
-    name_function name_;
-    site_function site_; ///< null if it is not known
+    const fiber_owner_kind* owner_kind_;
 };
 
 /// Between an awaiting coroutine and the coroutine that it awaits inline. Part of the awaiter.

@@ -34,6 +34,8 @@ public:
     void post_first(call_entry& c) noexcept { ready_.push_call_first(c); }
     /// Whether the entry that runs has put anything there.
     [[nodiscard]] bool anything_posted_first() const noexcept { return ready_.anything_put_first(); }
+    /// Whether `c` stands at the end of the queue, so that what is queued next comes right behind it.
+    [[nodiscard]] bool is_last(const call_entry& c) const noexcept { return ready_.is_last(c); }
     /// Takes a call off the queue, if it is on it. *Complexity*: O(1).
     void unpost(call_entry& c) noexcept { ready_.remove(c); }
     /// Whether the next iteration of the loop has anything to run.

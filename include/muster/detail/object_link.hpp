@@ -90,6 +90,11 @@ public:
                    : nullptr;
     }
     [[nodiscard]] bool empty() const noexcept { return link_ == nullptr; }
+    /// The object, which exists: required() has said so, and nothing ran since.
+    [[nodiscard]] T& existing() const noexcept {
+        MUSTER_ASSERT(get() != nullptr);
+        return *static_cast<T*>(link_->object);
+    }
     /// *Errors*: invalid_state_error if the object was destroyed: "the event was destroyed before ... (event::wait)".
     [[nodiscard]] T& required(const char* what) const {
         T* const object = get();

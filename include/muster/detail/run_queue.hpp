@@ -43,8 +43,8 @@ struct call_entry : runnable {
     using function = void (*)(call_entry&, bool run) noexcept;
     explicit call_entry(function f) noexcept : runnable(kind::call), call_(f) {}
 
+    bool queued_ = false; ///< comes first, because it fits into the padding of a runnable
     function call_;
-    bool queued_ = false;
 };
 
 /// An intrusive list, written out by hand because a fiber's link shares its word with what the fiber waits for, and
@@ -111,6 +111,9 @@ public:
         else
             unlink(c);
     }
+
+    /// Whether `r` was the last to be queued, and is queued still for the next batch.
+    [[nodiscard]] bool is_last(const runnable& r) const noexcept { return tail_ == &r; }
 
     /// Makes everything that is queued now the batch. The last batch must have been run to its end.
     void begin_batch() noexcept {

@@ -25,7 +25,7 @@ namespace muster::detail {
 class task_base : public completable, public fiber, public fiber_owner, public list_hook<task_base> {
 public:
     /// It ends with the outcome that was set, and no frame ever ran.
-    void end_without_running() noexcept { task_ended(*this, *this); }
+    void end_without_running() noexcept { owner_kind_->ended(*this, *this); }
     /// Its frames are gone although it had not ended: the loop was destroyed.
     void end_as_destroyed() noexcept;
 
@@ -33,15 +33,16 @@ public:
     [[nodiscard]] const char* what() const noexcept final { return "task"; }
 
 protected:
-    task_base(outcome_base& o, scheduler& loop, std::source_location site) noexcept;
+    /// `functions` is kind_of, or another whose functions call those of kind_of.
+    task_base(outcome_base& o, scheduler& loop, std::source_location site, const fiber_owner_kind& functions) noexcept;
     ~task_base() override { release_locals(); }
 
     bool do_cancel(const cancel_request& request) noexcept final { return fiber::cancel(request); }
 
-private:
     static void task_ended(fiber_owner& owner, fiber& f) noexcept;
     static std::string task_name(const fiber_owner& owner, const fiber& f);
     static std::source_location task_site(const fiber_owner& owner) noexcept;
+    static const fiber_owner_kind kind_of;
 };
 
 template <class T>
@@ -54,9 +55,13 @@ public:
     }
     static void operator delete(void* p, std::size_t bytes) noexcept { free_frame(p, bytes); }
 
-    task_state(scheduler& loop, std::source_location site) noexcept : task_base(result_, loop, site) {}
+    task_state(scheduler& loop, std::source_location site) noexcept : task_state(loop, site, kind_of) {}
 
     [[nodiscard]] outcome<T>& result() noexcept { return result_; }
+
+protected:
+    task_state(scheduler& loop, std::source_location site, const fiber_owner_kind& functions) noexcept
+        : task_base(result_, loop, site, functions) {}
 
 private:
     outcome<T> result_;

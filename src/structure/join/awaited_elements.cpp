@@ -7,7 +7,9 @@
 
 namespace muster::detail {
 
-input_puller::input_puller(join& j) noexcept : fiber_owner(&ended, &name_of), join_(&j), fiber_(j.loop(), *this) {}
+const fiber_owner_kind input_puller::kind_of{.ended = &ended, .name = &name_of};
+
+input_puller::input_puller(join& j) noexcept : fiber_owner(kind_of), join_(&j), fiber_(j.loop(), *this) {}
 
 input_puller::~input_puller() { fiber_.release_locals(); }
 

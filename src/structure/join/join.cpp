@@ -44,10 +44,12 @@ const suspension_kind join::kind_of{.what = "its children",
     .list = &join::list,
     .waits_on = &join::waits_on};
 
+const fiber_owner_kind join::owner_kind_of{.ended = &child_ended, .name = &slot_name, .site = &slot_site};
+
 join::join(join_options&& options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
-      fiber_owner(&child_ended, &slot_name, &slot_site),
+      fiber_owner(owner_kind_of),
       options_(std::move(options)),
       policy_(options_.rules),
       gate_(options_.limit, options_.rate, options_.rate_window) {}
@@ -66,8 +68,7 @@ join::~join() {
         loop_->disarm(*pace_);
     if (attempts_)
         attempts_->disarm(*loop_);
-    for (std::size_t i = 0; i != slots_.size(); ++i)
-        slots_[i].release_locals();
+    slots_.for_each([](join_slot& s) { s.release_locals(); });
 }
 
 void join::advance(phase to) noexcept {
@@ -139,7 +140,7 @@ void join::begin_watches() noexcept {
         w.join_ = this;
 }
 
-void join::refuse_own_task() const {
+void join::look_for_own_task() const {
     for (const join_watch& w : watches_)
         if (const auto* f = w.child().as_fiber(); f != nullptr && f->running() && !w.child().done())
             throw invalid_state_error("task '" + w.child().name() + "' can't be a child of a " + name() +
@@ -252,28 +253,35 @@ void join::fill() noexcept {
 bool join::start_depth_first() noexcept {
     // Of such children the last is known, and may_start() would say yes to each that is left until the join stops.
     const bool are_given = !source_->is_pulled() && gate_.is_open() && !options_.retry;
-    while ((are_given && next_ != source_->tasks() && phase_ == phase::running && input_ == input::goes_on) ||
-           may_start()) {
-        start_one();
+    for (;;) {
+        if (are_given && next_ != source_->tasks() && phase_ == phase::running && input_ == input::goes_on)
+            start_one_given();
+        else if (may_start())
+            start_one();
+        else
+            return true;
         if (!loop_->anything_posted_first() || (are_given && next_ == source_->tasks()))
             continue;
         loop_->post_first(*this);
         return false;
     }
-    return true;
 }
 
 /// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
 void join::start_given() noexcept {
-    while (next_ != source_->tasks() && phase_ < phase::children_asked && input_ == input::goes_on) {
-        join_slot* const s = take_slot();
-        if (s == nullptr) [[unlikely]] {
-            input_ = input::ended;
-            input_failed(std::make_exception_ptr(std::bad_alloc()));
-            return;
-        }
-        start_next(*s);
+    while (next_ != source_->tasks() && phase_ < phase::children_asked && input_ == input::goes_on)
+        start_one_given();
+}
+
+/// Starts the next of such children.
+inline void join::start_one_given() noexcept {
+    join_slot* const s = take_slot();
+    if (s == nullptr) [[unlikely]] {
+        input_ = input::ended;
+        input_failed(std::make_exception_ptr(std::bad_alloc()));
+        return;
     }
+    start_next(*s);
 }
 
 bool join::may_start() noexcept {
@@ -907,9 +915,18 @@ void join::report_undelivered() const noexcept {
             losses_.report_failure(options_, s.index_, s.out_->error(), losses::why::destroyed);
 }
 
+/// True if each child has ended with a value and nothing else has happened: there is nothing to throw or to report.
+bool join::ended_with_values_only() const noexcept {
+    return counts().succeeded() == total() && policy_.decided_by() == unlimited && !policy_.stopped() &&
+           policy_.rules().quorum == 0 && watches_.empty() && !losses_.input_error() && !was_cancelled() &&
+           (parent_ == nullptr || !parent_->cancellation_due());
+}
+
 void join::conclude() {
     using conclusion = join_policy::conclusion;
     advance(phase::delivered);
+    if (ended_with_values_only()) [[likely]]
+        return;
     if (losses_.input_error()) {
         suppress_failures(unlimited, losses::why::another_delivered);
         report_lost_values(true);

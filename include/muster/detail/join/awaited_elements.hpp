@@ -49,6 +49,7 @@ public:
 private:
     static void ended(fiber_owner& o, fiber& f) noexcept;
     static std::string name_of(const fiber_owner& o, const fiber& f);
+    static const fiber_owner_kind kind_of;
 
     join* join_;
     const outcome_base* out_ = nullptr;

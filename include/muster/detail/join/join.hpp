@@ -116,7 +116,10 @@ public:
 
     // ---- beginning ----
     /// *Errors*: invalid_state_error if the task that runs is a child: it would wait for itself.
-    void refuse_own_task() const;
+    void refuse_own_task() const {
+        if (!watches_.empty()) [[unlikely]]
+            look_for_own_task();
+    }
     /// The children start after `h`'s fiber has suspended.
     void begin(fiber& parent, std::coroutine_handle<> h) noexcept;
     /// Begins the join for a future instead of a fiber; all children are watches, and those that have ended are looked
@@ -193,6 +196,7 @@ private:
     };
 
     static const suspension_kind kind_of;
+    static const fiber_owner_kind owner_kind_of;
     static cancel_effect cancel(suspension& s, const cancel_request& r, fiber*& goes_on_to) noexcept;
     static bool waits_on(suspension& s, fiber*& task, cancel_target*& combinator) noexcept;
     static fiber* last_child(suspension& s) noexcept;
@@ -208,6 +212,7 @@ private:
     [[nodiscard]] bool is_over() const noexcept { return phase_ >= phase::over; }
     [[nodiscard]] bool has_tasks() const noexcept { return source_ != nullptr && source_->tasks() != 0; }
 
+    void look_for_own_task() const;
     void begin_watches() noexcept;
     void arm_deadline() noexcept;
     void act() noexcept;
@@ -227,6 +232,7 @@ private:
     }
     [[nodiscard]] bool may_start() noexcept;
     void start_given() noexcept;
+    void start_one_given() noexcept;
     void start_one() noexcept;
     void start_next(join_slot& s) noexcept;
     [[nodiscard]] join_slot* take_slot() noexcept;
@@ -259,6 +265,7 @@ private:
     void end_wait() noexcept;
     void call_if_over() noexcept;
 
+    [[nodiscard]] bool ended_with_values_only() const noexcept;
     void throw_own_cancellation(const outcome_base* decided = nullptr);
     void keep_own_cancellation() noexcept;
     [[nodiscard]] const outcome_base* outcome_at(std::size_t i) const noexcept {

@@ -9,6 +9,7 @@
 #include <muster/detail/join/result.hpp>
 #include <muster/detail/range_traits.hpp>
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -164,6 +165,8 @@ public:
         const std::size_t count = input_.children().size();
         out_.resize(count);
         give_children(count, of_handles ? 0 : count);
+        if constexpr (!of_handles)
+            join_.lend_slots(reinterpret_cast<join_slot*>(room_.data()), room_.size());
         if constexpr (of_handles) {
             watches_ = std::make_unique<join_watch[]>(count);
             for (std::size_t i = 0; i != count; ++i)
@@ -241,7 +244,8 @@ private:
     input input_;
     std::vector<outcome<value_type>> out_;
     std::unique_ptr<join_watch[]> watches_;
-    join join_; ///< last, so that it goes before what it refers to
+    std::array<room_for_slot, of_handles ? 0 : 1> room_; ///< for children that end at once, one slot is enough
+    join join_;                                          ///< last, so that it goes before what it refers to
 };
 
 } // namespace muster::detail

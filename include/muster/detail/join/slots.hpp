@@ -38,6 +38,11 @@ struct join_slot : fiber {
 };
 static_assert(sizeof(join_slot) <= 104, "a gather has a slot for each task child that is alive");
 
+/// Where a slot may be made that is part of another object.
+struct alignas(join_slot) room_for_slot {
+    std::byte bytes[sizeof(join_slot)];
+};
+
 /// The slot's task ends before it has begun: there was no memory for its frame or for its time limit.
 [[gnu::cold]] void fail_for_lack_of_memory(join_slot& slot) noexcept;
 /// The same for a task that was awaited or moved from before.
@@ -52,28 +57,46 @@ public:
     chunks(const chunks&) = delete;
     chunks& operator=(const chunks&) = delete;
     ~chunks() {
-        for (std::size_t i = made_; i != 0; --i)
-            std::destroy_at(&(*this)[i - 1]);
+        for_each([](T& object) { std::destroy_at(&object); });
         for (auto& c : more_)
             std::allocator<T>().deallocate(c.items, c.room);
-        if (first_.items != nullptr && !lent_)
+        if (first_.items != nullptr)
             std::allocator<T>().deallocate(first_.items, first_.room);
     }
 
-    /// `room`, which belongs to somebody else and lives longer, is for the first chunk.
+    /// `room`, which belongs to somebody else and lives longer, is for the first `count` objects.
     void lend(T* room, std::size_t count) noexcept {
-        first_ = chunk(room, count);
-        lent_ = true;
+        MUSTER_ASSERT(made_ == 0);
+        use(lent_ = chunk(room, count));
     }
     [[nodiscard]] std::size_t size() const noexcept { return made_; }
     [[nodiscard]] T& operator[](std::size_t i) const noexcept {
-        return i < chunk_size ? first_.items[i] : more_[i / chunk_size - 1].items[i % chunk_size];
+        if (i < lent_.room)
+            return lent_.items[i];
+        const std::size_t own = i - lent_.room;
+        return own < chunk_size ? first_.items[own] : more_[own / chunk_size - 1].items[own % chunk_size];
+    }
+
+    /// Calls `f` with each, in the order in which they were made.
+    template <class F>
+    void for_each(F f) const {
+        std::size_t left = made_;
+        const auto visit = [&](const chunk& c) {
+            const std::size_t here = left < c.room ? left : c.room;
+            left -= here;
+            for (T* object = c.items; object != c.items + here; ++object)
+                f(*object);
+        };
+        visit(lent_);
+        visit(first_);
+        for (const auto& c : more_)
+            visit(c);
     }
 
     /// Makes another; `most` is how many may be wanted. *Returns* null without memory.
     template <class... Args>
     [[nodiscard]] T* make(std::size_t most, Args&... args) noexcept {
-        if (made_ % chunk_size == 0 && !add_chunk(most - made_)) [[unlikely]]
+        if (free_room_ == end_of_room_ && !add_chunk(most - made_)) [[unlikely]]
             return nullptr;
         ++made_;
         return std::construct_at(free_room_++, args...);
@@ -92,31 +115,34 @@ private:
     [[gnu::noinline, gnu::cold]] bool add_chunk(std::size_t wanted) noexcept {
         const std::size_t room = wanted < chunk_size ? wanted : chunk_size;
         try {
-            if (made_ == 0) {
-                if (first_.items == nullptr)
-                    first_ = chunk(std::allocator<T>().allocate(room), room);
-                free_room_ = first_.items;
+            if (first_.items == nullptr) {
+                use(first_ = chunk(std::allocator<T>().allocate(room), room));
             } else {
                 more_.reserve(more_.size() + 1);
                 more_.push_back(chunk(std::allocator<T>().allocate(room), room));
-                free_room_ = more_.back().items;
+                use(more_.back());
             }
             return true;
         } catch (const std::bad_alloc&) {
             return false;
         }
     }
+    void use(const chunk& last) noexcept {
+        free_room_ = last.items;
+        end_of_room_ = last.items + last.room;
+    }
 
+    chunk lent_; ///< belongs to somebody else
     chunk first_;
     std::vector<chunk> more_;
     T* free_room_ = nullptr; ///< where the next object of the last chunk is made
+    T* end_of_room_ = nullptr;
     std::size_t made_ = 0;
-    bool lent_ = false;
 };
 
 class slots {
 public:
-    /// The room for the slots, which are `count` at most, belongs to somebody else.
+    /// The room for the first `count` slots belongs to somebody else.
     void lend(join_slot* room, std::size_t count) noexcept { all_.lend(room, count); }
 
     /// *Returns* the slot that was given back last; null if there is none.
@@ -140,6 +166,11 @@ public:
     /// How many there are, free ones too.
     [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
     [[nodiscard]] join_slot& operator[](std::size_t i) const noexcept { return all_[i]; }
+    /// Calls `f` with each, free ones too.
+    template <class F>
+    void for_each(F f) const {
+        all_.for_each(f);
+    }
 
 private:
     chunks<join_slot> all_;

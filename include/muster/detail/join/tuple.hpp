@@ -202,10 +202,6 @@ private:
 
     tuple_input<As...> input_;
     std::tuple<outcome<typename child_of<As>::value_type>...> out_;
-    struct alignas(join_slot) room_for_slot {
-        std::byte bytes[sizeof(join_slot)];
-    };
-
     std::array<join_watch, handles> watches_;
     std::array<room_for_slot, tasks> room_;
     join join_; ///< last, so that it goes before what it refers to
