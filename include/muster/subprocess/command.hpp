@@ -41,7 +41,7 @@ namespace detail {
 
 enum class input_from : std::uint8_t { null, inherit, bytes, pipe, file };
 
-/// What the process is put into before it runs its program.
+/// The group or session that the process is put into before it runs its program.
 enum class grouping : std::uint8_t { of_caller, own_group, own_session };
 
 struct output_plan {
