@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// bench_queue [CALLS [WINDOW]]: how many calls a second go through a queue in PostgreSQL, on a server of this program's
-// own that writes nothing through to the disk. Two workers, which are this program, make calls that do nothing on their
-// loops, so that the time is the queue's.
+// bench_queue [CALLS [WINDOW [on|off]]]: how many calls a second go through a queue in PostgreSQL, on a server of this
+// program's own that waits for its disk (on) or does not (off). Two workers, which are this program, make calls that do
+// nothing on their loops, so that the time is the queue's.
 #include <muster/map.hpp>
 #include <muster/postgres.hpp>
 #include <muster/postgres/init.hpp>
@@ -70,7 +70,8 @@ int main(int argc, char** argv) {
     const auto number = [&](int at, unsigned long otherwise) {
         return argc > at ? std::strtoul(argv[at], nullptr, 10) : otherwise;
     };
-    const postgres::private_server server;
+    const std::string writes_through = argc > 3 ? argv[3] : "off";
+    const postgres::private_server server({"fsync=" + writes_through});
     muster::run(postgres::init(server.address()));
     auto address = server.address();
     std::string flag = "--worker";

@@ -22,6 +22,9 @@
 
 namespace muster::postgres {
 
+/// Calls, answers and outcomes go in steps of about so many bytes; a single one that is larger goes by itself.
+inline constexpr std::size_t most_bytes_in_step = std::size_t{8} << 20;
+
 /// A call as it is submitted.
 struct call_record {
     explicit call_record(call_key k) : key(k) {}
@@ -48,7 +51,8 @@ enum class verdict : std::uint8_t {
 /// A call that has ended.
 struct ended_call {
     explicit ended_call(call_key k) : key(k) {}
-    enum class end : std::uint8_t { answered, cancelled, session, lease, left, expired, unknown };
+    /// `later`: it has ended, and its outcome is to be asked for once more, as it was too much for one answer.
+    enum class end : std::uint8_t { answered, cancelled, session, lease, left, expired, unknown, later };
     call_key key;
     end how = end::unknown;
     std::vector<std::uint8_t> answer;
@@ -56,17 +60,18 @@ struct ended_call {
     int process = 0;
 };
 
-/// A start of a call.
+/// A call as it was given to a worker once. The number of the claim grows with each, also when the call was handed back
+/// in between.
 struct start_of_call {
-    start_of_call(call_key k, std::int32_t a) : key(k), attempt(a) {}
+    start_of_call(call_key k, std::int32_t c) : key(k), claim(c) {}
     call_key key;
-    std::int32_t attempt;
+    std::int32_t claim;
     friend auto operator<=>(const start_of_call&, const start_of_call&) = default;
 };
 
 /// A call that a worker is to make.
 struct claimed_call {
-    claimed_call(call_key k, std::int32_t a) : start(k, a) {}
+    claimed_call(call_key k, std::int32_t claim) : start(k, claim) {}
     start_of_call start;
     std::string function;
     std::vector<std::uint8_t> payload;
@@ -74,8 +79,11 @@ struct claimed_call {
 
 struct answered_call {
     answered_call(start_of_call s, std::vector<std::uint8_t> a) : start(s), answer(std::move(a)) {}
+    /// A refusal stands in place of an outcome that the database did not take.
+    enum class content : std::uint8_t { outcome, refusal };
     start_of_call start;
     std::vector<std::uint8_t> answer;
+    content is = content::outcome;
 };
 
 struct function_name {
@@ -83,6 +91,14 @@ struct function_name {
     std::string name;
     std::string signature;
     friend auto operator<=>(const function_name&, const function_name&) = default;
+};
+
+/// A worker as the queue knows it: by its epoch, and by a number for each of its connections.
+struct worker_session {
+    worker_session() {}
+    worker_session(std::int32_t e, std::int32_t n) : epoch(e), number(n) {}
+    std::int32_t epoch = 0; ///< 0: none
+    std::int32_t number = 0;
 };
 
 /// A worker as it introduces itself.
@@ -99,6 +115,7 @@ struct worker_record {
 struct worker_step {
     worker_step() {}
     bool fenced = false; ///< it was taken for dead: nothing that it does counts any more
+    bool more = false;   ///< further calls are there, which were too much for one step
     std::vector<claimed_call> calls;
     std::vector<start_of_call> stops; ///< calls of its own that are to end
 };
@@ -119,23 +136,26 @@ public:
     /// *Returns* those that no worker serves, each with the reason in place of its signature.
     [[nodiscard]] virtual task<std::vector<function_name>> unserved(std::vector<function_name> functions) = 0;
 
-    // ---- for workers, known by their epochs ----
-    [[nodiscard]] virtual task<std::int32_t> announce(worker_record worker) = 0;
-    /// On a new connection: *returns* whether the worker is still what it was, and not taken for dead.
-    [[nodiscard]] virtual task<bool> resume(std::int32_t epoch) = 0;
+    // ---- for workers: a session that is not the worker's present one is refused with a connection_failure ----
+    [[nodiscard]] virtual task<worker_session> announce(worker_record worker) = 0;
+    /// On a new connection, with a higher number than before: *returns* whether the worker is still what it was, and
+    /// not taken for dead. Its old sessions can do nothing any more.
+    [[nodiscard]] virtual task<bool> resume(worker_session me) = 0;
     /// *Returns* what the queue takes for running at the worker.
-    [[nodiscard]] virtual task<std::vector<start_of_call>> held(std::int32_t epoch) = 0;
-    /// Renews the lease, gives answers, takes at most `want` calls.
+    [[nodiscard]] virtual task<std::vector<start_of_call>> held(worker_session me) = 0;
+    /// Renews the lease, gives answers, takes at most `want` calls, and no more once they have `most_bytes_in_step`.
     [[nodiscard]] virtual task<worker_step> exchange(
-        std::int32_t epoch, std::vector<answered_call> answers, std::size_t want) = 0;
+        worker_session me, std::vector<answered_call> answers, std::size_t want) = 0;
     /// Hands calls back that have not begun.
-    [[nodiscard]] virtual task<> release(std::int32_t epoch, std::vector<start_of_call> calls) = 0;
-    [[nodiscard]] virtual task<> drain(std::int32_t epoch) = 0;
-    [[nodiscard]] virtual task<> leave(std::int32_t epoch) = 0;
+    [[nodiscard]] virtual task<> release(worker_session me, std::vector<start_of_call> calls) = 0;
+    [[nodiscard]] virtual task<> drain(worker_session me) = 0;
+    [[nodiscard]] virtual task<> leave(worker_session me) = 0;
 
     // ---- for both ----
-    /// Ends what dead workers have left.
-    [[nodiscard]] virtual task<> reap() = 0;
+    /// Ends what dead workers have left. *Returns* whether it is the caller's turn to expire what is due.
+    [[nodiscard]] virtual task<bool> reap() = 0;
+    /// Lets go of some outcomes whose time is up. *Returns* whether there are more.
+    [[nodiscard]] virtual task<bool> expire() = 0;
     /// Waits until there may be news, `wake` is set, or the time is up.
     [[nodiscard]] virtual task<> watch(event& wake, std::chrono::nanoseconds limit) = 0;
     /// *Returns* the calls of this client that have ended, as far as messages have come.

@@ -4,9 +4,13 @@
 // cancels, and fetches what it was told has ended; then it sleeps until there is news. Now and then it looks at all its
 // calls without being told, as a message may have been lost with a connection.
 //
-//     to_submit --> submitted --> cancelled      an entry; it is gone once its outcome is there
-//         ^             |             |
-//         +-------------+-------------+          the connection is lost: everything is submitted once more
+//     fresh --> to_submit --> submitted --> cancelled    an entry; it is gone once its outcome is there
+//                   ^             |             |
+//                   +-------------+-------------+        the connection is lost: everything is submitted once more
+//
+// A task that is cancelled waits until the database has said what became of its call. When the database says nothing,
+// the task does not wait: its call is cancelled whenever the database is back. stop() does not wait for an answer
+// either.
 //
 // The second submission is safe, as the key of a call makes it the same as the first. The entry keeps the arguments
 // for that.
@@ -40,14 +44,41 @@ namespace muster::postgres {
 namespace {
 
 constexpr std::size_t most_in_batch = 500;
-constexpr std::size_t most_bytes_in_batch = std::size_t{8} << 20;
-constexpr std::size_t most_to_fetch = 5000;
+/// A database that has not answered for so long is taken for silent.
+constexpr auto silence_limit = std::chrono::seconds(1);
 /// A connection without calls is looked after only so often.
 constexpr auto idle_time = std::chrono::seconds(30);
 
 task<> until_set(event& e) { co_await e.wait(); }
 
+task<> end_of(task_handle<void> handle) { co_await handle; }
+
+/// Whether it is about a value of one call, and not about rights or names, which would keep all calls back.
+bool concerns_one(const database_error& e) {
+    const auto kind = e.state().substr(0, 2);
+    return kind != "42" && kind != "3F" && kind != "28" && kind != "0A";
+}
+
+template <class T>
+bool refuses_one(const outcome<T>& result) {
+    const auto* const refused =
+        result.template failed_with<database_error>() ? get_if<database_error>(result.error()) : nullptr;
+    return refused != nullptr && concerns_one(*refused);
+}
+
 } // namespace
+
+/// The stretch in which a connection can be ended from outside.
+class client::stay_in_scope {
+public:
+    stay_in_scope(client& of, timeout_scope& limit) noexcept : client_(of) { client_.limit_ = &limit; }
+    stay_in_scope(const stay_in_scope&) = delete;
+    stay_in_scope& operator=(const stay_in_scope&) = delete;
+    ~stay_in_scope() { client_.limit_ = nullptr; }
+
+private:
+    client& client_;
+};
 
 client::client(executor_options options) : options_(std::move(options)), name_(call_key::make().text()) {
     std::erase(name_, '-');
@@ -100,7 +131,8 @@ void client::ask_to_stop(job& j) noexcept {
     if (j.place_ != job::place::taken)
         return;
     j.place_ = job::place::to_be_stopped;
-    has_stops_ = true;
+    if (!std::exchange(has_stops_, true))
+        handle_->post([this] { stops_.set(); });
     wake(own);
 }
 
@@ -113,6 +145,8 @@ void client::close(intake next) {
         const held own(lock_);
         intake_ = std::max(intake_, next);
         wake(own);
+        if (intake_ == intake::stopping && handle_)
+            handle_->post([this] { end_connection(); });
     }
     const std::lock_guard mine(joining_);
     if (thread_.joinable())
@@ -141,6 +175,12 @@ bool client::is_closing(intake at_least) const noexcept {
 
 // ---- the thread ----
 
+/// Whatever is asked of the database at the moment: nobody waits for the answer.
+void client::end_connection() {
+    if (limit_ != nullptr && !limit_->expired())
+        limit_->reschedule(loop_clock::now());
+}
+
 bool client::is_at_its_end() const noexcept {
     return is_closing(intake::stopping) || (is_closing(intake::draining) && has_nothing_to_do());
 }
@@ -160,6 +200,7 @@ task<> client::work() {
     detail::random_sequence random(static_cast<std::uint64_t>(::getpid()));
     std::size_t failures = 0;
     std::optional<loop_clock::time_point> away_since;
+    auto letting_go = create_task(let_go_in_silence(), "cancellations while the database is silent");
     for (;;) {
         take_new();
         if (is_at_its_end())
@@ -168,29 +209,22 @@ task<> client::work() {
             // While nothing is to be done nobody looks for the database: how long it was away before counts no more.
             failures = 0;
             away_since.reset();
+            silent_since_.reset();
             auto waiting = until_set(news_);
             co_await std::move(waiting);
             continue;
         }
-        auto connecting = postgres_backend::connect(
-            postgres_backend::place(options_.database(), options_.schema(), options_.answer_limit()), name_);
-        auto connected = co_await as_outcome(std::move(connecting));
-        std::exception_ptr error;
-        if (connected.succeeded()) {
-            const auto queue = std::move(connected).value();
-            begin_anew();
+        begin_to_ask();
+        timeout_scope limit;
+        auto round = limit.run([this](timeout_scope& own) { return connect_and_talk(own); });
+        auto ended = co_await as_outcome(std::move(round));
+        if (ended.succeeded() || ended.failed_with<timeout_error>())
+            continue;
+        const std::exception_ptr error = ended.as_exception();
+        if (history_ == history::of_use) {
+            failures = 0;
+            away_since.reset();
             history_ = history::connected;
-            auto talking = talk(*queue);
-            auto talked = co_await as_outcome(std::move(talking));
-            if (talked.succeeded())
-                continue;
-            error = talked.error();
-            if (history_ == history::of_use) {
-                failures = 0;
-                away_since.reset();
-            }
-        } else {
-            error = connected.error();
         }
         take_new();
         ++failures;
@@ -210,10 +244,25 @@ task<> client::work() {
             static_cast<void>(co_await as_outcome(std::move(pausing)));
         }
     }
+    letting_go.cancel();
+    auto let_go = end_of(letting_go);
+    static_cast<void>(co_await as_outcome(std::move(let_go)));
     end_all();
     const held own(lock_);
     sleep_ = sleep::ended;
     handle_.reset();
+}
+
+task<> client::connect_and_talk(timeout_scope& limit) {
+    const stay_in_scope can_be_ended(*this, limit);
+    auto connecting = postgres_backend::connect(
+        postgres_backend::place(options_.database(), options_.schema(), options_.answer_limit()), name_);
+    const auto queue = co_await std::move(connecting);
+    heard();
+    begin_anew();
+    history_ = history::connected;
+    auto talking = talk(*queue);
+    co_await std::move(talking);
 }
 
 /// Ends once the executor is told to stop: for a pause between two attempts.
@@ -233,7 +282,8 @@ void client::begin_anew() {
     for (auto& [key, e] : entries_) {
         if (e.at == entry::step::cancelled)
             to_cancel_.push_back(key);
-        e.at = entry::step::to_submit;
+        if (e.at != entry::step::fresh)
+            e.at = entry::step::to_submit;
         to_submit_.push_back(key);
     }
 }
@@ -299,38 +349,97 @@ void client::add(job& j) {
 /// Calls whose tasks were cancelled.
 void client::take_stops() {
     std::vector<job*> detached;
+    std::vector<job*> never_sent;
     {
         const held own(lock_);
         if (!has_stops_)
             return;
         has_stops_ = false;
+        const auto wants = [](const job* j) { return j->place_ == job::place::to_be_stopped; };
         for (auto at = entries_.begin(); at != entries_.end();) {
             auto& [key, e] = *at;
-            const auto wants = [](const job* j) { return j->place_ == job::place::to_be_stopped; };
             const auto stopped = static_cast<std::size_t>(std::count_if(e.jobs.begin(), e.jobs.end(), wants));
             if (stopped == 0) {
                 ++at;
                 continue;
             }
             const bool is_wanted = stopped != e.jobs.size();
-            if (!is_wanted && !options_.keeps_cancelled()) {
+            const bool is_fresh = e.at == entry::step::fresh;
+            if (!is_wanted && !is_fresh && !options_.keeps_cancelled()) {
                 to_cancel_.push_back(key);
                 ++at;
                 continue;
             }
-            // The call goes on without them.
-            for (auto* j : e.jobs)
-                if (wants(j))
-                    detached.push_back(j);
+            // The call goes on without them, or has never left this program.
+            auto& into = is_fresh && !is_wanted ? never_sent : detached;
+            std::copy_if(e.jobs.begin(), e.jobs.end(), std::back_inserter(into), wants);
             std::erase_if(e.jobs, wants);
             at = is_wanted ? std::next(at) : entries_.erase(at);
         }
         for (auto* j : detached)
             j->place_ = job::place::nowhere;
+        for (auto* j : never_sent)
+            j->place_ = job::place::nowhere;
+    }
+    const auto end = [](const std::vector<job*>& jobs, const char* why) {
+        for (auto* j : jobs) {
+            j->set_cancelled(cancel_reason::requested, why);
+            j->finish();
+        }
+    };
+    end(detached, "the call stays in the queue");
+    end(never_sent, "");
+}
+
+bool client::has_stops() const noexcept {
+    const held own(lock_);
+    return std::any_of(entries_.begin(), entries_.end(), [](const auto& e) {
+        return std::any_of(e.second.jobs.begin(), e.second.jobs.end(),
+            [](const job* j) { return j->place_ == job::place::to_be_stopped; });
+    });
+}
+
+bool client::is_wanted(const entry& e) const noexcept {
+    const held own(lock_);
+    return std::any_of(e.jobs.begin(), e.jobs.end(), [](const job* j) { return j->place_ == job::place::taken; });
+}
+
+/// Cancelled tasks wait no longer. Their calls are cancelled once the database answers again.
+void client::let_go(const char* why) {
+    take_stops();
+    std::vector<job*> detached;
+    {
+        const held own(lock_);
+        for (auto& [key, e] : entries_)
+            std::erase_if(e.jobs, [&](job* j) {
+                if (j->place_ != job::place::to_be_stopped)
+                    return false;
+                j->place_ = job::place::nowhere;
+                detached.push_back(j);
+                return true;
+            });
     }
     for (auto* j : detached) {
-        j->set_cancelled(cancel_reason::requested, "the call stays in the queue");
+        j->set_cancelled(cancel_reason::requested, why);
         j->finish();
+    }
+}
+
+task<> client::let_go_in_silence() {
+    for (;;) {
+        stops_.clear();
+        auto waiting = until_set(stops_);
+        co_await std::move(waiting);
+        while (has_stops()) {
+            const auto now = loop_clock::now();
+            const auto until = silent_since_.value_or(now) + silence_limit;
+            if (now >= until) {
+                let_go("the database does not answer: the call may still be made");
+                break;
+            }
+            auto pausing = sleep_for(until - now);
+            co_await std::move(pausing);
+        }
     }
 }
 
@@ -341,6 +450,7 @@ task<> client::talk(backend& queue) {
         take_stops();
         if (is_at_its_end())
             co_return;
+        begin_to_ask();
         for (auto& key : queue.told())
             to_fetch_.insert(key);
         auto submitting = submit_some(queue);
@@ -352,6 +462,12 @@ task<> client::talk(backend& queue) {
         history_ = history::of_use;
         if (has_submitted || has_cancelled || has_fetched)
             continue;
+        if (has_to_expire_) {
+            auto expiring = queue.expire();
+            has_to_expire_ = co_await std::move(expiring);
+            heard();
+            continue;
+        }
         const auto now = loop_clock::now();
         if (now >= next_look) {
             next_look = now + (entries_.empty() ? std::chrono::nanoseconds(idle_time) : options_.look_every());
@@ -359,10 +475,19 @@ task<> client::talk(backend& queue) {
             co_await std::move(looking);
             continue;
         }
+        silent_since_.reset();
         const auto most = entries_.empty() ? std::chrono::nanoseconds(idle_time) : options_.look_every();
         auto watching = queue.watch(news_, std::min<std::chrono::nanoseconds>(next_look - now, most));
         co_await std::move(watching);
     }
+}
+
+std::size_t client::most_at_once() const noexcept { return alone_ != 0 ? 1 : most_in_batch; }
+
+/// The database has refused something of these calls: each is to go by itself, so that the others are not kept back.
+void client::put_back(const std::vector<call_key>& keys, std::deque<call_key>& to) {
+    alone_ += keys.size();
+    to.insert(to.begin(), keys.begin(), keys.end());
 }
 
 /// *Returns* whether there was something to do.
@@ -370,19 +495,21 @@ task<bool> client::submit_some(backend& queue) {
     std::vector<call_key> keys;
     std::vector<const call_record*> batch;
     std::size_t bytes = 0;
-    while (!to_submit_.empty() && batch.size() < most_in_batch && bytes < most_bytes_in_batch) {
+    while (!to_submit_.empty() && batch.size() < most_at_once() && bytes < most_bytes_in_step) {
         const auto key = to_submit_.front();
         to_submit_.pop_front();
         const auto found = entries_.find(key);
         if (found == entries_.end())
             continue;
-        const auto& record = found->second.record;
+        auto& e = found->second;
+        const auto& record = e.record;
         if (record.payload.size() > queue.payload_limit()) {
             fail(key, std::make_exception_ptr(wire_error(
                           "the arguments of '" + record.function + "' are " + std::to_string(record.payload.size()) +
                           " bytes, and the payload limit of the queue is " + std::to_string(queue.payload_limit()))));
             continue;
         }
+        e.at = entry::step::to_submit;
         keys.push_back(key);
         batch.push_back(&record);
         bytes += record.payload.size();
@@ -390,10 +517,20 @@ task<bool> client::submit_some(backend& queue) {
     if (batch.empty())
         co_return false;
     auto submitting = queue.submit(std::move(batch));
-    const auto verdicts = co_await std::move(submitting);
+    auto submitted = co_await as_outcome(std::move(submitting));
+    heard();
+    if (refuses_one(submitted)) {
+        if (keys.size() == 1)
+            fail_if_there(keys.front(), submitted.error());
+        else
+            put_back(keys, to_submit_);
+        co_return true;
+    }
+    const auto verdicts = std::move(submitted).value();
     for (std::size_t i = 0; i != keys.size(); ++i)
         if (const auto found = entries_.find(keys[i]); found != entries_.end())
             judge(found->second, verdicts[i]);
+    alone_ -= std::min(alone_, keys.size());
     co_return true;
 }
 
@@ -402,7 +539,7 @@ void client::judge(entry& e, verdict v) {
     const auto call = "the call " + key.text();
     switch (v) {
     case verdict::taken:
-        if (e.at == entry::step::to_submit)
+        if (e.at != entry::step::cancelled)
             e.at = entry::step::submitted;
         return;
     case verdict::ended:
@@ -434,59 +571,81 @@ void client::judge(entry& e, verdict v) {
 
 task<bool> client::cancel_some(backend& queue) {
     std::vector<call_key> keys;
-    for (const auto& key : std::exchange(to_cancel_, {})) {
+    std::deque<call_key> later;
+    while (!to_cancel_.empty() && keys.size() < most_at_once()) {
+        const auto key = to_cancel_.front();
+        to_cancel_.pop_front();
         const auto found = entries_.find(key);
         if (found == entries_.end())
             continue;
+        if (is_wanted(found->second))
+            continue; // it was submitted once more meanwhile
         if (found->second.at == entry::step::to_submit) {
-            to_cancel_.push_back(key); // the submission has to come first
+            later.push_back(key); // the submission has to come first
             continue;
         }
         found->second.at = entry::step::cancelled;
         keys.push_back(key);
     }
+    to_cancel_.insert(to_cancel_.end(), later.begin(), later.end());
     if (keys.empty())
         co_return false;
     auto cancelling = queue.cancel(keys);
-    co_await std::move(cancelling);
+    auto cancelled = co_await as_outcome(std::move(cancelling));
+    heard();
+    if (refuses_one(cancelled)) {
+        if (keys.size() == 1)
+            fail_if_there(keys.front(), cancelled.error());
+        else
+            put_back(keys, to_cancel_);
+        co_return true;
+    }
+    cancelled.value();
+    alone_ -= std::min(alone_, keys.size());
     co_return true;
 }
 
 task<bool> client::fetch_some(backend& queue) {
     std::vector<call_key> keys;
-    while (!to_fetch_.empty() && keys.size() < most_in_batch) {
+    while (!to_fetch_.empty() && keys.size() < most_at_once()) {
         const auto key = *to_fetch_.begin();
         to_fetch_.erase(to_fetch_.begin());
         const auto found = entries_.find(key);
-        if (found != entries_.end() && found->second.at != entry::step::to_submit)
+        if (found != entries_.end() && is_in_queue(found->second))
             keys.push_back(key);
     }
     if (keys.empty())
         co_return false;
-    auto fetching = queue.fetch(std::move(keys));
-    const auto ended = co_await std::move(fetching);
+    auto fetching = queue.fetch(keys);
+    auto fetched = co_await as_outcome(std::move(fetching));
+    heard();
+    if (refuses_one(fetched)) {
+        if (keys.size() == 1) {
+            fail_if_there(keys.front(), fetched.error());
+        } else {
+            alone_ += keys.size();
+            to_fetch_.insert(keys.begin(), keys.end());
+        }
+        co_return true;
+    }
+    const auto ended = std::move(fetched).value();
     for (const auto& e : ended)
         conclude(e);
+    alone_ -= std::min(alone_, keys.size());
     co_return true;
 }
 
 task<> client::look_around(backend& queue) {
     auto reaping = queue.reap();
-    co_await std::move(reaping);
-    std::vector<call_key> keys;
+    const bool is_own_turn = co_await std::move(reaping);
+    has_to_expire_ = has_to_expire_ || is_own_turn;
+    heard();
     for (const auto& [key, e] : entries_)
-        if (e.at != entry::step::to_submit)
-            keys.push_back(key);
-    for (std::size_t first = 0; first < keys.size(); first += most_to_fetch) {
-        const auto last = std::min(keys.size(), first + most_to_fetch);
-        auto fetching = queue.fetch(
-            {keys.begin() + static_cast<std::ptrdiff_t>(first), keys.begin() + static_cast<std::ptrdiff_t>(last)});
-        const auto ended = co_await std::move(fetching);
-        for (const auto& e : ended)
-            conclude(e);
-    }
+        if (is_in_queue(e))
+            to_fetch_.insert(key);
     auto telling = tell_unserved(queue);
     co_await std::move(telling);
+    heard();
 }
 
 task<> client::tell_unserved(backend& queue) {
@@ -558,6 +717,9 @@ void client::conclude(const ended_call& ended) {
     case end::expired:
         judge(e, verdict::expired);
         return;
+    case end::later:
+        to_fetch_.insert(ended.key);
+        return;
     case end::unknown:
         fail(ended.key, std::make_exception_ptr(unreachable_error(
                             "the queue does not know the call " + ended.key.text() + " any more: was it made anew?")));
@@ -571,6 +733,12 @@ void client::fail(const call_key& key, std::exception_ptr error) {
     MUSTER_ASSERT(found != entries_.end());
     finish(found->second, [&](job& j) { j.set_error(error); });
     entries_.erase(found);
+}
+
+void client::fail_if_there(const call_key& key, std::exception_ptr error) {
+    alone_ -= std::min<std::size_t>(alone_, 1);
+    if (entries_.contains(key))
+        fail(key, std::move(error));
 }
 
 void client::fail_all(std::exception_ptr error) {

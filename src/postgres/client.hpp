@@ -17,6 +17,7 @@
 #include <muster/loop_handle.hpp>
 #include <muster/postgres.hpp>
 #include <muster/task.hpp>
+#include <muster/timeout.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -63,14 +64,21 @@ private:
     /// A call that is to be in the queue, or is.
     struct entry {
         explicit entry(call_key k) : record(k) {}
-        enum class step : std::uint8_t { to_submit, submitted, cancelled };
+        enum class step : std::uint8_t { fresh, to_submit, submitted, cancelled };
         call_record record;
         std::vector<job*> jobs; ///< those that wait for its outcome; none once all were cancelled
-        step at = step::to_submit;
+        step at = step::fresh;
     };
+    [[nodiscard]] static bool is_in_queue(const entry& e) noexcept {
+        return e.at == entry::step::submitted || e.at == entry::step::cancelled;
+    }
     using held = std::lock_guard<std::mutex>;
 
+    class stay_in_scope;
+
     task<> work();
+    task<> connect_and_talk(timeout_scope& limit);
+    task<> let_go_in_silence();
     task<> until_closing();
     void begin_anew();
     task<> talk(backend& queue);
@@ -81,14 +89,26 @@ private:
     task<> tell_unserved(backend& queue);
 
     void wake(const held& own) noexcept;
+    void end_connection();
+    void heard() { silent_since_ = loop_clock::now(); }
+    void begin_to_ask() {
+        if (!silent_since_)
+            heard();
+    }
     void take_new();
     void take_stops();
+    void let_go(const char* why);
+    [[nodiscard]] bool has_stops() const noexcept;
+    [[nodiscard]] bool is_wanted(const entry& e) const noexcept;
+    void put_back(const std::vector<call_key>& keys, std::deque<call_key>& to);
+    [[nodiscard]] std::size_t most_at_once() const noexcept;
     void add(job& j);
     void judge(entry& e, verdict v);
     void refuse_key(entry& e);
     void conclude(const ended_call& ended);
     void finish(entry& e, const std::function<void(job&)>& set_outcome);
     void fail(const call_key& key, std::exception_ptr error);
+    void fail_if_there(const call_key& key, std::exception_ptr error);
     void fail_all(std::exception_ptr error);
     void end_all();
     [[nodiscard]] bool is_closing(intake at_least) const noexcept;
@@ -116,9 +136,14 @@ private:
     event news_;
     std::map<call_key, entry> entries_;
     std::deque<call_key> to_submit_;
-    std::vector<call_key> to_cancel_;
+    std::deque<call_key> to_cancel_;
     std::set<call_key> to_fetch_;
-    std::set<function_name> unserved_; ///< those that were told
+    std::size_t alone_ = 0; ///< so many calls go one by one, as the database has refused something of them together
+    bool has_to_expire_ = false;
+    event stops_;                                        ///< a task was cancelled
+    std::optional<loop_clock::time_point> silent_since_; ///< unless nothing is asked
+    timeout_scope* limit_ = nullptr;                     ///< of the connection that there is
+    std::set<function_name> unserved_;                   ///< those that were told
     enum class history : std::uint8_t { never_connected, connected, of_use };
     history history_ = history::never_connected; ///< `of_use` once a round over this connection has succeeded
 };

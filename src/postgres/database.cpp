@@ -24,7 +24,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -93,27 +92,43 @@ bool rows::is_null(std::size_t row, std::size_t column) const noexcept {
     return ::PQgetisnull(result_.get(), static_cast<int>(row), static_cast<int>(column)) != 0;
 }
 
+namespace {
+
+void expect_size(std::string_view value, std::size_t size) {
+    if (value.size() != size)
+        throw std::runtime_error("the database has answered with a value of another type");
+}
+
+} // namespace
+
 std::int64_t rows::number(std::size_t row, std::size_t column) const {
-    const auto digits = text(row, column);
-    std::int64_t value = 0;
-    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (read.ec != std::errc() || read.ptr != digits.data() + digits.size())
-        throw std::runtime_error("the database has answered with something that is no number");
-    return value;
+    const auto value = text(row, column);
+    if (value.size() != sizeof(std::int32_t))
+        expect_size(value, sizeof(std::int64_t));
+    std::uint64_t bits = 0;
+    for (const char c : value)
+        bits = bits << 8 | static_cast<unsigned char>(c);
+    return value.size() == sizeof(std::int32_t) ? static_cast<std::int32_t>(static_cast<std::uint32_t>(bits))
+                                                : static_cast<std::int64_t>(bits);
+}
+
+bool rows::truth(std::size_t row, std::size_t column) const {
+    const auto value = text(row, column);
+    expect_size(value, 1);
+    return value.front() != 0;
+}
+
+call_key rows::key(std::size_t row, std::size_t column) const {
+    const auto value = text(row, column);
+    std::array<std::uint8_t, 16> all{};
+    expect_size(value, all.size());
+    std::memcpy(all.data(), value.data(), all.size());
+    return call_key(all);
 }
 
 std::vector<std::uint8_t> rows::bytes(std::size_t row, std::size_t column) const {
-    struct free_memory {
-        void operator()(unsigned char* p) const noexcept { ::PQfreemem(p); }
-    };
-    std::size_t length = 0;
-    const std::unique_ptr<unsigned char, free_memory> value(
-        ::PQunescapeBytea(reinterpret_cast<const unsigned char*>(
-                              ::PQgetvalue(result_.get(), static_cast<int>(row), static_cast<int>(column))),
-            &length));
-    if (!value)
-        throw std::bad_alloc();
-    return {value.get(), value.get() + length};
+    const auto value = text(row, column);
+    return {value.begin(), value.end()};
 }
 
 // ---- the connection ----
@@ -270,8 +285,24 @@ task<rows> database::answer() {
     throw database_error("the database refuses this: " + failure, state);
 }
 
+task<> database::prepare(std::string text, const parameters& with) {
+    const auto name = "s" + std::to_string(prepared_.size());
+    if (::PQsendPrepare(
+            connection_, name.c_str(), text.c_str(), static_cast<int>(with.types().size()), with.types().data()) == 0)
+        throw_failure("the connection to the database is lost");
+    auto sending = until_sent();
+    co_await std::move(sending);
+    auto answering = answer();
+    static_cast<void>(co_await std::move(answering));
+    prepared_.emplace(std::move(text), name);
+}
+
 task<rows> database::ask(std::string text, parameters with) {
     usage mine(*this);
+    if (!prepared_.contains(text)) {
+        auto preparing = prepare(text, with);
+        co_await std::move(preparing);
+    }
     const auto& values = with.values();
     std::vector<const char*> pointers;
     std::vector<int> lengths;
@@ -280,8 +311,8 @@ task<rows> database::ask(std::string text, parameters with) {
         pointers.push_back(value.data());
         lengths.push_back(static_cast<int>(value.size()));
     }
-    if (::PQsendQueryParams(connection_, text.c_str(), static_cast<int>(values.size()), with.types().data(),
-            pointers.data(), lengths.data(), formats.data(), 0) == 0)
+    if (::PQsendQueryPrepared(connection_, prepared_.at(text).c_str(), static_cast<int>(values.size()), pointers.data(),
+            lengths.data(), formats.data(), 1) == 0)
         throw_failure("the connection to the database is lost");
     auto sending = until_sent();
     co_await std::move(sending);

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -33,7 +34,7 @@ namespace muster::postgres {
 /// *Errors*: std::invalid_argument unless libpq can read it; the text does not repeat it, as it may hold a password.
 void expect_address(const std::string& address);
 
-/// The answer to a statement.
+/// The answer to a statement, in the binary form of the protocol.
 class rows {
 public:
     explicit rows(pg_result* result) noexcept;
@@ -41,8 +42,10 @@ public:
     [[nodiscard]] std::size_t size() const noexcept;
     [[nodiscard]] std::string_view text(std::size_t row, std::size_t column) const noexcept;
     [[nodiscard]] bool is_null(std::size_t row, std::size_t column) const noexcept;
-    /// *Errors*: std::runtime_error for what is no integer.
+    /// Each of the following: *Errors*: std::runtime_error for what is of another type.
     [[nodiscard]] std::int64_t number(std::size_t row, std::size_t column) const;
+    [[nodiscard]] bool truth(std::size_t row, std::size_t column) const;
+    [[nodiscard]] call_key key(std::size_t row, std::size_t column) const;
     /// Of a bytea. *Errors*: std::bad_alloc.
     [[nodiscard]] std::vector<std::uint8_t> bytes(std::size_t row, std::size_t column) const;
 
@@ -73,9 +76,9 @@ public:
     database(const database&) = delete;
     database& operator=(const database&) = delete;
 
-    /// Sends one statement, and waits for its answer. *Errors*: database_error if the server refuses it;
-    /// connection_failure, also if the answer takes longer than `limit` or the failure is one that passes.
-    /// *Cancellation*: the connection can't be used any more.
+    /// Sends one statement, which the server keeps for the next time, and waits for its answer. *Errors*:
+    /// database_error if the server refuses it; connection_failure, also if the answer takes longer than `limit` or the
+    /// failure is one that passes. *Cancellation*: the connection can't be used any more.
     [[nodiscard]] task<rows> query(std::string text, parameters with, std::chrono::nanoseconds limit);
     /// Several statements without parameters, of which no answer is wanted.
     [[nodiscard]] task<> run(std::string text, std::chrono::nanoseconds limit);
@@ -104,6 +107,7 @@ private:
     [[nodiscard]] task<rows> answer();
     [[nodiscard]] task<rows> ask(std::string text, parameters with);
     [[nodiscard]] task<> ask_for_nothing(std::string text);
+    [[nodiscard]] task<> prepare(std::string text, const parameters& with);
     void enter(phase next);
     void consume();
     [[noreturn]] void throw_failure(const char* during) const;
@@ -111,6 +115,7 @@ private:
     pg_conn* connection_;
     std::shared_ptr<detail::descriptor> watched_;
     std::deque<notification> heard_;
+    std::map<std::string, std::string> prepared_; ///< the names of statements that the server has read
     phase phase_ = phase::connecting;
 };
 

@@ -8,6 +8,7 @@
 
 #include <muster/postgres/error.hpp>
 
+#include <stdexcept>
 #include <utility>
 
 namespace muster::postgres {
@@ -17,6 +18,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto answer_limit = 30s;
+/// The database takes 1 GiB in one value or one message.
+constexpr std::uint64_t largest_payload_limit = std::uint64_t{512} << 20;
 
 /// *Errors*: unreachable_error, whatever keeps it from being reached.
 task<std::unique_ptr<database>> reach(std::string address) {
@@ -52,7 +55,7 @@ std::string statements_for(const std::string& schema, const queue_settings& s) {
 task<int> version_of(database& db, const std::string& schema) {
     auto looking = db.query("SELECT to_regclass($1) IS NOT NULL", parameters().text(schema + ".setting"), answer_limit);
     const auto found = co_await std::move(looking);
-    if (found.text(0, 0) != "t")
+    if (!found.truth(0, 0))
         co_return 0;
     auto asking = db.query("SELECT version FROM " + schema + ".setting", parameters(), answer_limit);
     const auto version = co_await std::move(asking);
@@ -60,7 +63,9 @@ task<int> version_of(database& db, const std::string& schema) {
 }
 
 task<> make(database& db, const std::string& schema, const queue_settings& settings) {
-    auto beginning = db.run("BEGIN; SELECT pg_advisory_xact_lock(hashtext('muster queue init'));", answer_limit);
+    auto beginning =
+        db.run("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(hashtext('muster queue init'));",
+            answer_limit);
     co_await std::move(beginning);
     auto looking = version_of(db, schema);
     const int from = co_await std::move(looking);
@@ -72,7 +77,7 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
         auto asking = db.query("SELECT to_regnamespace($1) IS NOT NULL", parameters().text(schema), answer_limit);
         const auto found = co_await std::move(asking);
         // The functions of a schema are made anew with each version: those of somebody else would be lost.
-        if (found.text(0, 0) == "t")
+        if (found.truth(0, 0))
             throw queue_error(
                 "the schema \"" + schema + "\" is there already and holds no queue: name one that is not");
     }
@@ -90,6 +95,8 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
 
 task<> init(std::string database, std::string schema, queue_settings settings) {
     schema::expect_name(schema);
+    if (settings.payload_limit.value_or(0) > largest_payload_limit)
+        throw std::invalid_argument("the payload limit of a queue is 512 MiB (536870912 bytes) at most");
     auto reaching = reach(std::move(database));
     const auto db = co_await std::move(reaching);
     auto making = make(*db, schema, settings);

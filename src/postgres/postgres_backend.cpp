@@ -54,16 +54,38 @@ struct start_columns {
     explicit start_columns(const std::vector<start_of_call>& starts) {
         for (const auto& s : starts) {
             keys.push_back(s.key);
-            attempts.push_back(s.attempt);
+            claims.push_back(s.claim);
         }
     }
     std::vector<call_key> keys;
-    std::vector<std::int32_t> attempts;
+    std::vector<std::int32_t> claims;
 };
 
 start_of_call start_in(const rows& found, std::size_t row, std::size_t first_column) {
-    return {call_key(found.text(row, first_column)), static_cast<std::int32_t>(found.number(row, first_column + 1))};
+    return {found.key(row, first_column), static_cast<std::int32_t>(found.number(row, first_column + 1))};
 }
+
+parameters identity(worker_session me) {
+    parameters with;
+    with.number32(me.epoch).number32(me.number);
+    return with;
+}
+
+/// Few enough that a step of them is done in a moment.
+constexpr std::int32_t most_to_expire = 1000;
+
+/// The settings of a session that the functions of the queue rely on, whatever the database, the role or the
+/// environment say: each statement sees what was committed before it; nothing but this program gives up waiting or ends
+/// a session that rests; what was committed is on the disk. The plans are made once, by the indexes, whatever the size
+/// of the tables was when they were made.
+constexpr const char* settings_of_session = R"(
+SELECT set_config(name, wanted, false) FROM pg_settings JOIN (VALUES
+    ('default_transaction_isolation', 'read committed'), ('statement_timeout', '0'), ('lock_timeout', '0'),
+    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('client_encoding', 'UTF8'), ('jit', 'off'),
+    ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'),
+    ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')) AS wish(name, wanted) USING (name);
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+)";
 
 } // namespace
 
@@ -88,12 +110,13 @@ task<> postgres_backend::open() {
     const auto terms = std::move(asked).value();
     if (terms.size() != 1 || terms.number(0, 0) != schema::version)
         throw unreachable_error("the queue in the schema \"" + where_.schema + "\" is of version " +
-                                (terms.size() == 1 ? std::string(terms.text(0, 0)) : "unknown") +
+                                (terms.size() == 1 ? std::to_string(terms.number(0, 0)) : "unknown") +
                                 ", and this program needs version " + std::to_string(schema::version) +
                                 ": run `muster queue init` of the newer of the two");
     payload_limit_ = static_cast<std::size_t>(terms.number(0, 1));
-    auto listening = listen(listener_.empty() ? "work" : listener_);
-    co_await std::move(listening);
+    auto setting =
+        db_->run(settings_of_session + listen_to(listener_.empty() ? "work" : listener_), where_.answer_limit);
+    co_await std::move(setting);
 }
 
 task<rows> postgres_backend::call(const char* statement, parameters with) {
@@ -107,11 +130,13 @@ task<rows> postgres_backend::call(const char* statement, parameters with) {
     return db_->query(std::move(text), std::move(with), where_.answer_limit);
 }
 
-task<> postgres_backend::listen(std::string channel) {
-    return db_->run("LISTEN " + where_.schema + '_' + channel, where_.answer_limit);
+std::string postgres_backend::listen_to(const std::string& channel) const {
+    return "LISTEN " + where_.schema + '_' + channel + ";";
 }
 
-task<> postgres_backend::listen_as(std::int32_t epoch) { return listen("worker_" + std::to_string(epoch)); }
+task<> postgres_backend::listen_as(std::int32_t epoch) {
+    return db_->run(listen_to("worker_" + std::to_string(epoch)), where_.answer_limit);
+}
 
 // ---- for clients ----
 
@@ -141,7 +166,7 @@ task<std::vector<verdict>> postgres_backend::submit(std::vector<const call_recor
     const auto found = co_await std::move(asking);
     std::map<call_key, verdict> by_key;
     for (std::size_t row = 0; row != found.size(); ++row)
-        by_key.emplace(call_key(found.text(row, 0)), verdict_of(found.text(row, 1)));
+        by_key.emplace(found.key(row, 0), verdict_of(found.text(row, 1)));
     std::vector<verdict> result;
     for (const auto& key : keys)
         result.push_back(by_key.at(key));
@@ -150,13 +175,13 @@ task<std::vector<verdict>> postgres_backend::submit(std::vector<const call_recor
 
 task<std::vector<ended_call>> postgres_backend::fetch(std::vector<call_key> keys) {
     parameters with;
-    with.array(keys);
-    auto asking = call("SELECT key, state, how, answer, host, process FROM @.fetch($1)", std::move(with));
+    with.array(keys).number64(most_bytes_in_step);
+    auto asking = call("SELECT key, state, how, answer, host, process, later FROM @.fetch($1, $2)", std::move(with));
     const auto found = co_await std::move(asking);
     std::vector<ended_call> result;
     for (std::size_t row = 0; row != found.size(); ++row) {
-        auto& c = result.emplace_back(call_key(found.text(row, 0)));
-        c.how = end_of(found.number(row, 1), found.text(row, 2));
+        auto& c = result.emplace_back(found.key(row, 0));
+        c.how = found.truth(row, 6) ? ended_call::end::later : end_of(found.number(row, 1), found.text(row, 2));
         if (!found.is_null(row, 3))
             c.answer = found.bytes(row, 3);
         c.host = std::string(found.text(row, 4));
@@ -186,29 +211,29 @@ task<std::vector<function_name>> postgres_backend::unserved(std::vector<function
 
 // ---- for workers ----
 
-task<std::int32_t> postgres_backend::announce(worker_record worker) {
+task<worker_session> postgres_backend::announce(worker_record worker) {
     const function_columns columns(worker.functions);
     parameters with;
     with.text(worker.host).number32(worker.process).number32(static_cast<std::int32_t>(worker.slots));
     with.number64(worker.lease.count()).array(columns.names).array(columns.signatures);
     auto asking = call("SELECT @.announce($1, $2, $3, $4, $5, $6)", std::move(with));
     const auto found = co_await std::move(asking);
-    const auto epoch = static_cast<std::int32_t>(found.number(0, 0));
-    auto listening = listen_as(epoch);
+    const worker_session me(static_cast<std::int32_t>(found.number(0, 0)), 1);
+    auto listening = listen_as(me.epoch);
     co_await std::move(listening);
-    co_return epoch;
+    co_return me;
 }
 
-task<bool> postgres_backend::resume(std::int32_t epoch) {
-    auto asking = call("SELECT @.resume($1)", parameters().number32(epoch));
+task<bool> postgres_backend::resume(worker_session me) {
+    auto asking = call("SELECT @.resume($1, $2)", identity(me));
     const auto found = co_await std::move(asking);
-    auto listening = listen_as(epoch);
+    auto listening = listen_as(me.epoch);
     co_await std::move(listening);
-    co_return found.text(0, 0) == "t";
+    co_return found.truth(0, 0);
 }
 
-task<std::vector<start_of_call>> postgres_backend::held(std::int32_t epoch) {
-    auto asking = call("SELECT key, attempt FROM @.held($1)", parameters().number32(epoch));
+task<std::vector<start_of_call>> postgres_backend::held(worker_session me) {
+    auto asking = call("SELECT key, claim FROM @.held($1, $2)", identity(me));
     const auto found = co_await std::move(asking);
     std::vector<start_of_call> result;
     for (std::size_t row = 0; row != found.size(); ++row)
@@ -216,21 +241,22 @@ task<std::vector<start_of_call>> postgres_backend::held(std::int32_t epoch) {
     co_return result;
 }
 
-task<worker_step> postgres_backend::exchange(std::int32_t epoch, std::vector<answered_call> answers, std::size_t want) {
+task<worker_step> postgres_backend::exchange(worker_session me, std::vector<answered_call> answers, std::size_t want) {
     std::vector<call_key> keys;
-    std::vector<std::int32_t> attempts;
+    std::vector<std::int32_t> claims;
     std::vector<std::vector<std::uint8_t>> bytes;
     for (auto& a : answers) {
         keys.push_back(a.start.key);
-        attempts.push_back(a.start.attempt);
+        claims.push_back(a.start.claim);
         bytes.push_back(std::move(a.answer));
     }
-    parameters with;
-    with.number32(epoch).array(keys).array(attempts).array(bytes).number32(static_cast<std::int32_t>(want));
+    auto with = identity(me);
+    with.array(keys).array(claims).array(bytes).number32(static_cast<std::int32_t>(want)).number64(most_bytes_in_step);
     auto asking =
-        call("SELECT kind, key, attempt, function, payload FROM @.exchange($1, $2, $3, $4, $5)", std::move(with));
+        call("SELECT kind, key, claim, function, payload FROM @.exchange($1, $2, $3, $4, $5, $6, $7)", std::move(with));
     const auto found = co_await std::move(asking);
     worker_step step;
+    std::size_t bytes_claimed = 0;
     for (std::size_t row = 0; row != found.size(); ++row) {
         const auto kind = found.text(row, 0);
         if (kind == "fenced") {
@@ -242,36 +268,45 @@ task<worker_step> postgres_backend::exchange(std::int32_t epoch, std::vector<ans
             step.stops.push_back(start);
             continue;
         }
-        auto& c = step.calls.emplace_back(start.key, start.attempt);
+        auto& c = step.calls.emplace_back(start.key, start.claim);
         c.function = std::string(found.text(row, 3));
         c.payload = found.bytes(row, 4);
+        bytes_claimed += c.payload.size();
     }
+    step.more = bytes_claimed >= most_bytes_in_step;
     co_return step;
 }
 
-task<> postgres_backend::release(std::int32_t epoch, std::vector<start_of_call> calls) {
+task<> postgres_backend::release(worker_session me, std::vector<start_of_call> calls) {
     const start_columns columns(calls);
-    parameters with;
-    with.number32(epoch).array(columns.keys).array(columns.attempts);
-    auto asking = call("SELECT @.release($1, $2, $3)", std::move(with));
+    auto with = identity(me);
+    with.array(columns.keys).array(columns.claims);
+    auto asking = call("SELECT @.release($1, $2, $3, $4)", std::move(with));
     static_cast<void>(co_await std::move(asking));
 }
 
-task<> postgres_backend::drain(std::int32_t epoch) {
-    auto asking = call("SELECT @.drain($1)", parameters().number32(epoch));
+task<> postgres_backend::drain(worker_session me) {
+    auto asking = call("SELECT @.drain($1, $2)", identity(me));
     static_cast<void>(co_await std::move(asking));
 }
 
-task<> postgres_backend::leave(std::int32_t epoch) {
-    auto asking = call("SELECT @.leave($1)", parameters().number32(epoch));
+task<> postgres_backend::leave(worker_session me) {
+    auto asking = call("SELECT @.leave($1, $2)", identity(me));
     static_cast<void>(co_await std::move(asking));
 }
 
 // ---- for both ----
 
-task<> postgres_backend::reap() {
+task<bool> postgres_backend::reap() {
     auto asking = call("SELECT @.reap()", parameters());
-    static_cast<void>(co_await std::move(asking));
+    const auto found = co_await std::move(asking);
+    co_return found.truth(0, 0);
+}
+
+task<bool> postgres_backend::expire() {
+    auto asking = call("SELECT @.expire($1)", parameters().number32(most_to_expire));
+    const auto found = co_await std::move(asking);
+    co_return found.truth(0, 0);
 }
 
 task<> postgres_backend::watch(event& wake, std::chrono::nanoseconds limit) { return db_->wait(wake, limit); }

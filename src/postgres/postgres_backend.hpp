@@ -38,15 +38,16 @@ public:
     [[nodiscard]] task<std::vector<ended_call>> fetch(std::vector<call_key> keys) override;
     [[nodiscard]] task<> cancel(std::vector<call_key> keys) override;
     [[nodiscard]] task<std::vector<function_name>> unserved(std::vector<function_name> functions) override;
-    [[nodiscard]] task<std::int32_t> announce(worker_record worker) override;
-    [[nodiscard]] task<bool> resume(std::int32_t epoch) override;
-    [[nodiscard]] task<std::vector<start_of_call>> held(std::int32_t epoch) override;
+    [[nodiscard]] task<worker_session> announce(worker_record worker) override;
+    [[nodiscard]] task<bool> resume(worker_session me) override;
+    [[nodiscard]] task<std::vector<start_of_call>> held(worker_session me) override;
     [[nodiscard]] task<worker_step> exchange(
-        std::int32_t epoch, std::vector<answered_call> answers, std::size_t want) override;
-    [[nodiscard]] task<> release(std::int32_t epoch, std::vector<start_of_call> calls) override;
-    [[nodiscard]] task<> drain(std::int32_t epoch) override;
-    [[nodiscard]] task<> leave(std::int32_t epoch) override;
-    [[nodiscard]] task<> reap() override;
+        worker_session me, std::vector<answered_call> answers, std::size_t want) override;
+    [[nodiscard]] task<> release(worker_session me, std::vector<start_of_call> calls) override;
+    [[nodiscard]] task<> drain(worker_session me) override;
+    [[nodiscard]] task<> leave(worker_session me) override;
+    [[nodiscard]] task<bool> reap() override;
+    [[nodiscard]] task<bool> expire() override;
     [[nodiscard]] task<> watch(event& wake, std::chrono::nanoseconds limit) override;
     [[nodiscard]] std::vector<call_key> told() override;
     [[nodiscard]] std::size_t payload_limit() const noexcept override { return payload_limit_; }
@@ -54,7 +55,7 @@ public:
 private:
     postgres_backend(place where, std::string listener) : where_(std::move(where)), listener_(std::move(listener)) {}
     [[nodiscard]] task<> open();
-    [[nodiscard]] task<> listen(std::string channel);
+    [[nodiscard]] std::string listen_to(const std::string& channel) const;
     [[nodiscard]] task<rows> call(const char* statement, parameters with);
     [[nodiscard]] task<> listen_as(std::int32_t epoch);
 

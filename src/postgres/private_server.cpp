@@ -74,7 +74,10 @@ std::string private_server::why_not() {
     return {};
 }
 
-private_server::private_server() : programs_(find_programs()) {
+private_server::private_server(std::vector<std::string> settings, std::vector<std::string> in_front)
+    : settings_(std::move(settings)),
+      in_front_(std::move(in_front)),
+      programs_(find_programs()) {
     if (const auto problem = why_not(); !problem.empty())
         throw std::runtime_error(problem);
     auto name = (fs::temp_directory_path() / "muster-queue-XXXXXX").string();
@@ -125,6 +128,7 @@ pid_t private_server::spawn(std::vector<std::string> words) const {
         all.insert(all.end(),
             {std::string("--reuid=") + user_for_root, std::string("--regid=") + user_for_root, "--clear-groups"});
     all.push_back("--");
+    all.insert(all.end(), in_front_.begin(), in_front_.end());
     all.insert(all.end(), words.begin(), words.end());
     std::vector<char*> pointers;
     for (auto& w : all)
@@ -162,12 +166,15 @@ void private_server::run(std::vector<std::string> words) const {
 }
 
 void private_server::start() {
+    std::vector<std::string> words{programs_ + "/postgres", "-D", folder_ + "/data", "-c", "listen_addresses=", "-c",
+        "unix_socket_directories=" + folder_, "-c", "unix_socket_permissions=0700", "-c", "fsync=off", "-c",
+        "max_connections=200"};
+    for (const auto& s : settings_)
+        words.insert(words.end(), {"-c", s});
     const auto limit = std::chrono::steady_clock::now() + start_limit;
     while (std::chrono::steady_clock::now() < limit) {
         if (process_ < 0)
-            process_ = spawn({programs_ + "/postgres", "-D", folder_ + "/data", "-c", "listen_addresses=", "-c",
-                "unix_socket_directories=" + folder_, "-c", "unix_socket_permissions=0700", "-c", "fsync=off", "-c",
-                "max_connections=200"});
+            process_ = spawn(words);
         if (::PQping(address().c_str()) == PQPING_OK)
             return;
         // Children that an earlier server has left keep a new one from starting: it ends, and is tried again.

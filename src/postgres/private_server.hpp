@@ -23,8 +23,9 @@ public:
 
     /// Makes the folder and the database, and starts the server. As root it runs as the user postgres, because it
     /// refuses to run as root. The folder is for that user only, so that the socket needs no password. It writes
-    /// nothing through to the disk. *Errors*: std::runtime_error, with the server's own words.
-    private_server();
+    /// nothing through to the disk, unless `settings` has "fsync=on": these are settings of the server. The words of
+    /// `in_front` stand in front of each of its programs. *Errors*: std::runtime_error, with the server's own words.
+    explicit private_server(std::vector<std::string> settings = {}, std::vector<std::string> in_front = {});
     /// Ends the server and removes its folder.
     ~private_server();
     private_server(const private_server&) = delete;
@@ -47,6 +48,8 @@ private:
     void stop(int signal) noexcept;
     void remove_folder() noexcept;
 
+    std::vector<std::string> settings_;
+    std::vector<std::string> in_front_;
     std::string programs_; ///< the folder of initdb and postgres
     std::string folder_;
     pid_t process_ = -1;

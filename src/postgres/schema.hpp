@@ -13,9 +13,9 @@
 namespace muster::postgres::schema {
 
 /// The version of the tables that this program makes and uses.
-inline constexpr int version = 2;
+inline constexpr int version = 3;
 
-/// *Errors*: std::invalid_argument for a name that is no plain one: lower-case letters, digits and underscores, 40 at
+/// *Errors*: std::invalid_argument for a name that is no plain one: lower-case letters, digits and underscores, 30 at
 /// most, not a digit first, nor "pg_" in front.
 void expect_name(std::string_view name);
 /// *Returns* the statements that bring tables of version `to - 1` to version `to`; version 1 makes them.

@@ -1,42 +1,15 @@
 // SPDX-License-Identifier: MIT
 /// muster::postgres against a server of this program's own. Workers are tasks in this process where that will do, and
-/// this program itself, started as `postgres_test --worker`, where they are to be killed. Every start of a call is
-/// counted at its worker.
+/// this program itself where they are to be killed.
 #include <muster/gather.hpp>
-#include <muster/map.hpp>
 #include <muster/postgres.hpp>
-#include <muster/postgres/init.hpp>
-#include <muster/run.hpp>
-#include <muster/sleep.hpp>
-#include <muster/task_handle.hpp>
 
-#include "postgres/private_server.hpp"
 #include "postgres/schema.hpp"
-#include "support/cutting_proxy.hpp"
 #include "support/own_resources.hpp"
-#include "support/soak.hpp"
+#include "support/queue_fixture.hpp"
 
-#include <gtest/gtest.h>
-
-#include <fcntl.h>
-#include <libpq-fe.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <algorithm>
-#include <csignal>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <mutex>
-#include <numeric>
-
-using namespace std::chrono_literals;
-using muster::task;
-namespace postgres = muster::postgres;
-using postgres::call_key;
-using postgres::submission;
 
 namespace {
 
@@ -52,167 +25,8 @@ const muster::remote_function refuse(
     "refuse", +[](const std::string& why) { throw price_error(why); });
 const muster::remote_function crash(
     "crash", +[] { std::abort(); });
-// What workers of these tests serve on their loops: `note` answers with twice its argument, `hang` only ends by being
-// cancelled.
-const muster::remote_function note(
-    "note", +[](int n) { return 2 * n; });
-const muster::remote_function hang(
-    "hang", +[](int n) { return n; });
 const muster::remote_function nobodys(
     "nobodys", +[](int n) { return n; });
-const muster::remote_function measure(
-    "measure", +[](const std::string& text) { return text.size(); });
-
-std::unique_ptr<postgres::private_server> server;
-/// The arguments with which calls were started by workers in this process, in their order.
-std::vector<int> started;
-
-/// The workers of other processes write a line for each start.
-void write_line(const std::string& file, int n) {
-    const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    const auto line = std::to_string(n) + "\n";
-    if (fd < 0 || ::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-        std::abort();
-    ::close(fd);
-}
-
-void count_start(const std::string& file, int n) {
-    if (file.empty())
-        started.push_back(n);
-    else
-        write_line(file, n);
-}
-
-std::map<std::string, postgres::handler> handlers(const std::string& file = {}) {
-    std::map<std::string, postgres::handler> all;
-    all["note"] = [file](nlohmann::json arguments) -> task<nlohmann::json> {
-        const int n = arguments.at(0).get<int>();
-        count_start(file, n);
-        co_await muster::sleep_for(1ms);
-        co_return 2 * n;
-    };
-    all["hang"] = [file](nlohmann::json arguments) -> task<nlohmann::json> {
-        count_start(file, arguments.at(0).get<int>());
-        co_await muster::sleep_for(1h);
-        co_return 0;
-    };
-    all["measure"] = [](nlohmann::json arguments) -> task<nlohmann::json> {
-        co_return arguments.at(0).get<std::string>().size();
-    };
-    return all;
-}
-
-task<> until(std::function<bool()> reached) {
-    for (int i = 0; i != 6000 && !reached(); ++i)
-        co_await muster::sleep_for(5ms);
-    EXPECT_TRUE(reached()) << "the condition is not reached in 30 s";
-}
-
-task<> end_of(muster::task_handle<void> handle) { co_await handle; }
-
-task<> stop(muster::task_handle<void> worker) {
-    worker.cancel();
-    auto ending = end_of(worker);
-    auto ended = co_await muster::as_outcome(std::move(ending));
-    EXPECT_TRUE(ended.was_cancelled());
-}
-
-/// A worker in another process.
-class worker_process {
-public:
-    worker_process(const std::string& schema, const std::string& file, int slots = 4) {
-        std::vector<std::string> words{
-            "postgres_test", "--worker", server->address(), schema, file, std::to_string(slots)};
-        std::vector<char*> pointers;
-        for (auto& w : words)
-            pointers.push_back(w.data());
-        pointers.push_back(nullptr);
-        EXPECT_EQ(::posix_spawn(&process_, "/proc/self/exe", nullptr, nullptr, pointers.data(), environ), 0);
-    }
-    ~worker_process() {
-        if (process_ > 0)
-            end(SIGKILL);
-    }
-    worker_process(const worker_process&) = delete;
-    worker_process& operator=(const worker_process&) = delete;
-    void signal(int number) const { ::kill(process_, number); }
-    int end(int number) {
-        int status = 0;
-        ::kill(process_, number);
-        ::waitpid(process_, &status, 0);
-        process_ = -1;
-        return status;
-    }
-    [[nodiscard]] int process() const { return process_; }
-
-private:
-    pid_t process_ = -1;
-};
-
-class a_queue : public ::testing::Test {
-protected:
-    void SetUp() override {
-        if (const auto problem = postgres::private_server::why_not(); !problem.empty())
-            GTEST_SKIP() << problem;
-        if (!server)
-            server = std::make_unique<postgres::private_server>();
-        static int made = 0;
-        schema_ = "q" + std::to_string(++made);
-        started.clear();
-        postgres::queue_settings settings;
-        settings.session_grace = 200ms;
-        settings.restart_grace = 2s;
-        muster::run(postgres::init(server->address(), schema_, settings));
-    }
-    void TearDown() override {
-        for (const auto& file : files_)
-            std::filesystem::remove(file);
-    }
-
-    [[nodiscard]] postgres::executor_options client() const {
-        auto options = postgres::executor_options(server->address()).schema(schema_).look_every(50ms);
-        return options.on_unserved([](const std::string&, const std::string&) {});
-    }
-    [[nodiscard]] postgres::worker_options worker(std::size_t slots = 4) const {
-        return postgres::worker_options(server->address()).schema(schema_).slots(slots).look_every(50ms).lease(5s);
-    }
-    muster::task_handle<void> start_worker(std::size_t slots = 4) {
-        return muster::create_task(postgres::serve(worker(slots), handlers()), "worker");
-    }
-    std::string new_file() {
-        files_.push_back(server->folder() + "/starts." + schema_ + "." + std::to_string(files_.size()));
-        return files_.back();
-    }
-    static std::vector<int> lines_of(const std::string& file) {
-        std::vector<int> all;
-        std::ifstream in(file);
-        for (int n = 0; in >> n;)
-            all.push_back(n);
-        return all;
-    }
-    /// The first value of an answer; the error's SQLSTATE if there is one.
-    static std::string sql(const std::string& text, const std::string& role = "postgres") {
-        PGconn* const connection = ::PQconnectdb(server->address(role).c_str());
-        PGresult* const result = ::PQexec(connection, text.c_str());
-        const char* const state = ::PQresultErrorField(result, PG_DIAG_SQLSTATE);
-        std::string answer;
-        if (state != nullptr)
-            answer = state;
-        else if (::PQntuples(result) != 0)
-            answer = ::PQgetvalue(result, 0, 0);
-        ::PQclear(result);
-        ::PQfinish(connection);
-        return answer;
-    }
-    [[nodiscard]] std::string in_schema(std::string text) const {
-        for (auto at = text.find('@'); at != std::string::npos; at = text.find('@'))
-            text.replace(at, 1, schema_);
-        return text;
-    }
-
-    std::string schema_;
-    std::vector<std::string> files_;
-};
 
 } // namespace
 
@@ -433,7 +247,7 @@ TEST_F(a_queue, says_that_an_outcome_has_expired_and_starts_nothing) {
         const auto key = call_key::make();
         postgres::executor queue(client());
         static_cast<void>(co_await muster::run_in_executor(queue, submission(note(1)).key(key).keep(1s)));
-        sql(in_schema("UPDATE @.call SET expires_at = now() - interval '1 second'; SELECT @.expire()"));
+        sql(in_schema("UPDATE @.call SET expires_at = now() - interval '1 second'; SELECT @.expire(10)"));
         auto calling = muster::run_in_executor(queue, submission(note(1)).key(key)).as_task();
         auto called = co_await muster::as_outcome(std::move(calling));
         EXPECT_TRUE(called.failed_with<postgres::outcome_expired_error>());
@@ -678,15 +492,15 @@ TEST_F(a_queue, lets_no_client_claim_and_no_worker_submit) {
     const auto w = in_schema("@_w");
     const std::string denied = "42501";
     EXPECT_EQ(sql(in_schema("SELECT @.announce('h', 1, 1, 1000, '{}', '{}')"), c), denied);
-    EXPECT_EQ(sql(in_schema("SELECT @.exchange(1, '{}', '{}', '{}', 1)"), c), denied);
-    EXPECT_EQ(sql(in_schema("SELECT @.release(1, '{}', '{}')"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.exchange(1, 1, '{}', '{}', '{}', 1, 1)"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.release(1, 1, '{}', '{}')"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.submit('x', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"), w), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.cancel('{}')"), w), denied);
-    EXPECT_EQ(sql(in_schema("SELECT @.fetch('{}')"), w), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.fetch('{}', 1)"), w), denied);
     for (const auto& role : {c, w}) {
         EXPECT_EQ(sql(in_schema("SELECT * FROM @.call"), role), denied);
-        EXPECT_EQ(sql(in_schema("SELECT @.bury(1, 'x')"), role), denied);
-        EXPECT_EQ(sql(in_schema("SELECT @.expire()"), role), denied);
+        EXPECT_EQ(sql(in_schema("SELECT @.bury(NULL, 'x')"), role), denied);
+        EXPECT_EQ(sql(in_schema("SELECT @.enter(1, 1)"), role), denied);
         EXPECT_EQ(sql(in_schema("UPDATE @.setting SET queue_limit = 1"), role), denied);
     }
     const auto body = [&]() -> task<> {
@@ -753,121 +567,4 @@ TEST_F(a_queue, has_its_tables_brought_up_to_date_and_refuses_those_of_another_v
     muster::run(body());
 }
 
-// ---- chaos: every call is accounted for, and none is started twice ----
-
-namespace {
-
-struct tally {
-    std::size_t values = 0;
-    std::size_t died = 0;
-    std::size_t other = 0;
-};
-
-tally count(const muster::outcomes<int>& outcomes) {
-    tally t;
-    for (std::size_t i = 0; i != outcomes.size(); ++i) {
-        if (outcomes[i].succeeded()) {
-            EXPECT_EQ(outcomes[i].value(), 2 * static_cast<int>(i));
-            ++t.values;
-        } else if (outcomes[i].failed_with<postgres::worker_died_error>()) {
-            ++t.died;
-        } else {
-            ++t.other;
-            ADD_FAILURE() << i << ": " << (outcomes[i].failed() ? muster::describe(outcomes[i].error()) : "cancelled");
-        }
-    }
-    return t;
-}
-
-void expect_no_second_start(std::vector<int> starts) {
-    std::sort(starts.begin(), starts.end());
-    EXPECT_EQ(std::adjacent_find(starts.begin(), starts.end()), starts.end()) << "a call was started twice";
-}
-
-} // namespace
-
-/// Thousands of calls, and as many more disasters: MUSTER_QUEUE_CALLS=5000 build/release/bin/postgres_test
-/// --gtest_filter='*accounts_for*'.
-TEST_F(a_queue, accounts_for_every_call_when_workers_and_the_server_are_killed) {
-    const auto file = new_file();
-    const int calls = static_cast<int>(soak::from_environment("MUSTER_QUEUE_CALLS", 400));
-    const int disasters = std::max(2, calls / 200);
-    const auto body = [&]() -> task<> {
-        auto first = std::make_unique<worker_process>(schema_, file, 8);
-        worker_process second(schema_, file, 8);
-        postgres::executor queue(client().window(60));
-        std::vector<int> numbers(static_cast<std::size_t>(calls));
-        std::iota(numbers.begin(), numbers.end(), 0);
-        const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
-        tally all;
-        const auto settling = [&]() -> task<> {
-            auto outcomes = co_await muster::map(numbers, call).settle();
-            all = count(outcomes);
-        };
-        auto settled = muster::create_task(settling(), "calls");
-        for (int i = 0; i != disasters; ++i) {
-            const auto begun = static_cast<std::size_t>((i + 1) * calls / (disasters + 2));
-            co_await until([&] { return lines_of(file).size() > begun || settled.done(); });
-            if (i % 2 == 0) {
-                first->end(SIGKILL);
-                first = std::make_unique<worker_process>(schema_, file, 8);
-            } else {
-                server->kill();
-                server->start();
-            }
-        }
-        auto ending = end_of(settled);
-        co_await std::move(ending);
-        EXPECT_EQ(all.values + all.died, numbers.size());
-        EXPECT_GE(lines_of(file).size(), all.values);
-        expect_no_second_start(lines_of(file));
-        RecordProperty("died", static_cast<int>(all.died));
-    };
-    muster::run(body());
-}
-
-TEST_F(a_queue, accounts_for_every_call_when_connections_are_cut_at_any_byte) {
-    const int calls = static_cast<int>(soak::from_environment("MUSTER_QUEUE_CALLS", 300));
-    const auto body = [&]() -> task<> {
-        const auto socket = server->folder() + "/.s.PGSQL.5432";
-        const cutting_proxy of_client(socket, 3000, calls > 1000 ? 1.1 : 1.6);
-        const cutting_proxy of_worker(socket, 4000, calls > 1000 ? 1.1 : 1.6);
-        const auto address = [](const cutting_proxy& p) {
-            return "host=" + p.folder() + " dbname=postgres user=postgres";
-        };
-        auto served = postgres::worker_options(address(of_worker)).schema(schema_).slots(8).look_every(50ms).lease(5s);
-        auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
-        auto options = postgres::executor_options(address(of_client)).schema(schema_).look_every(50ms).window(40);
-        postgres::executor queue(options.on_unserved([](const std::string&, const std::string&) {}));
-        std::vector<int> numbers(static_cast<std::size_t>(calls));
-        std::iota(numbers.begin(), numbers.end(), 0);
-        const auto call = [&](int n) { return muster::run_in_executor(queue, note(n)).as_task(); };
-        auto outcomes = co_await muster::map(numbers, call).settle();
-        const auto all = count(outcomes);
-        EXPECT_EQ(all.values + all.died, numbers.size());
-        EXPECT_GT(of_client.cuts() + of_worker.cuts(), 3u);
-        expect_no_second_start(started);
-        auto stopping = stop(serving);
-        co_await std::move(stopping);
-    };
-    muster::run(body());
-}
-
-int main(int argc, char** argv) {
-    muster::process_pool::serve_if_worker();
-    if (argc == 6 && std::strcmp(argv[1], "--worker") == 0) {
-        auto options = postgres::worker_options(argv[2]).schema(argv[3]).lease(5s).look_every(50ms);
-        options.slots(static_cast<std::size_t>(std::atoi(argv[5])));
-        try {
-            muster::run(postgres::serve(options, handlers(argv[4])),
-                muster::run_options().interrupt_signals({SIGINT, SIGTERM}));
-        } catch (const muster::cancelled_error&) {
-            return 0;
-        }
-        return 1;
-    }
-    ::testing::InitGoogleTest(&argc, argv);
-    const int result = RUN_ALL_TESTS();
-    server.reset();
-    return result;
-}
+int main(int argc, char** argv) { return queue_test_main(argc, argv); }

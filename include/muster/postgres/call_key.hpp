@@ -22,6 +22,7 @@ class call_key {
 public:
     /// *Errors*: std::invalid_argument for what is no UUID: 32 hexadecimal digits, with hyphens or without.
     explicit call_key(std::string_view text);
+    explicit call_key(const std::array<std::uint8_t, 16>& bytes) noexcept : bytes_(bytes) {}
     /// *Returns* a new one: the time in front, so that the database finds keys of one hour close together, and random
     /// bits behind. *Errors*: std::system_error if the system has no random numbers.
     [[nodiscard]] static call_key make();

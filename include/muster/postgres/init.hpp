@@ -21,19 +21,22 @@ namespace muster::postgres {
 /// The settings of a queue. Those that are not set stay as they are, or as they are by default.
 struct queue_settings {
     queue_settings() {}
-    std::optional<std::uint64_t> queue_limit;   ///< so many calls may wait; 0, the default: no limit
-    std::optional<std::uint64_t> payload_limit; ///< bytes of a call's arguments, 16 MiB by default
+    std::optional<std::uint64_t>
+        queue_limit; ///< so many calls may wait; 0, the default: no limit
+                     /// Bytes of a call's arguments and of its result, 16 MiB by default and 512 MiB at most.
+    std::optional<std::uint64_t> payload_limit;
     /// How long a worker whose session ended has to come back, 1 s by default.
     std::optional<std::chrono::milliseconds> session_grace;
-    /// How long no worker is taken for dead after the server was started, 5 s by default.
+    /// How long no worker is taken for dead after the server was started or has lost all sessions, 5 s by default.
     std::optional<std::chrono::milliseconds> restart_grace;
 };
 
 /// Makes the queue's tables and functions in a schema, or brings them up to this version; makes the roles
 /// `SCHEMA_client`, which may submit and cannot claim, and `SCHEMA_worker`, which may claim and cannot submit. Both are
-/// to be granted to roles that may log in. Doing it again changes nothing. *Errors*: std::invalid_argument for a name
-/// that is no plain one; unreachable_error; database_error; queue_error for tables of a newer version, or a schema that
-/// is there and holds no queue. *Cancellation*: nothing is changed then.
+/// to be granted to roles that may log in; they are those of all databases of the server. Doing it again changes
+/// nothing. *Errors*: std::invalid_argument for a name that is no plain one, and for a payload limit that is too large;
+/// unreachable_error; database_error; queue_error for tables of a newer version, or a schema that is there and holds no
+/// queue. *Cancellation*: nothing is changed then.
 [[nodiscard]] task<> init(std::string database, std::string schema = "muster", queue_settings settings = {});
 
 struct worker_status {
@@ -58,7 +61,7 @@ struct queue_status {
     std::uint64_t died = 0; ///< with their workers
     std::uint64_t expired = 0;
     std::uint64_t queue_limit = 0;
-    std::uint64_t payload_limit = 0; ///< bytes of a call's arguments
+    std::uint64_t payload_limit = 0; ///< bytes of a call's arguments, and of its result
     std::chrono::seconds oldest{0};  ///< how long the oldest call has waited
     std::vector<worker_status> workers;
 };

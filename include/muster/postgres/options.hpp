@@ -44,7 +44,7 @@ public:
     /// The most values in a result, as process_pool_options::value_limit; 1,000,000 unless it is set.
     executor_options& value_limit(std::uint64_t most);
     /// Whether a call whose task is cancelled stays in the queue. Otherwise it is taken out, or its worker ends it, and
-    /// the task waits for that.
+    /// the task waits for that, unless the database is silent for a second.
     executor_options& keeps_cancelled(bool yes) noexcept;
     /// Called once for each function that calls wait for and no worker serves, on the executor's thread. Without it a
     /// line on standard error says so. *Errors*: none may leave it.
@@ -88,11 +88,11 @@ public:
     /// So many further calls are taken in advance, which hides the time that the database needs. They go back when the
     /// worker leaves, but count as begun if it dies. 0 unless it is set.
     worker_options& ahead(std::size_t most) noexcept;
-    /// A worker that has not renewed its lease for so long is taken for dead; 15 s unless it is set. It renews it three
-    /// times in that time, and ends its calls when it could not.
+    /// How long a worker goes on without an answer of the database; 15 s unless it is set. It renews its lease three
+    /// times in that time, and ends its calls when it could not. The queue takes it for dead after 1.4 times as long.
     worker_options& lease(std::chrono::nanoseconds time);
     /// How long the calls that run may take to end once the worker is told to leave; 30 s unless it is set. A call
-    /// that has not ended by then is ended.
+    /// that has not ended by then is ended. If the database does not answer, the worker leaves 5 s later without it.
     worker_options& drain_limit(std::chrono::nanoseconds time);
     /// As for executor_options.
     worker_options& look_every(std::chrono::nanoseconds time);
