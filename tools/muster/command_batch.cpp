@@ -81,7 +81,7 @@ command_batch::command_batch(const run_options& options, const command_template&
       template_(what),
       log_(log),
       queue_(std::move(queue)),
-      results_(options.results) {
+      results_(options.results, "--results") {
     if (!options.hosts.empty() && !options.dry_run)
         hosts_.emplace(options.hosts);
 }
@@ -261,7 +261,9 @@ muster::task<> command_batch::attempt_in_queue(job& j) {
     if (ran.failed() && queue_.queue->is_of_the_queue(ran.error())) {
         if (failure_.empty())
             failure_ = problem_of(ran.error());
-        stop("the queue is out of reach");
+        // The others are not cancelled: each meets this error as well, or ends, and an end that is not known is not
+        // one of a command that was cancelled.
+        drain("the queue is out of reach");
     }
     if (ran.was_cancelled() && !stopping())
         throw cancelled_in_queue_error("it was cancelled in the queue, and not by this run");
