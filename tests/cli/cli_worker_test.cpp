@@ -217,6 +217,16 @@ TEST_F(muster_worker, that_is_killed_leaves_an_error_of_its_kind_and_no_process)
     }
 }
 
+TEST_F(muster_worker, gives_no_command_its_terminal_and_ends_a_time_limit_with_the_process) {
+    program w(worker({"--slots", "1", "--allow", "sh"}));
+    program p(run({"--timeout", "2s", "--linger", "20s", "-k",
+        R"(read -r pid name state parent group session rest < /proc/$$/stat; test "$session" = $$ && echo {}; sleep 3 &)",
+        ":::", "1"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "1\n") << p.err;
+    end(w);
+}
+
 TEST_F(muster_worker, leaves_when_told_and_hands_back_what_has_not_begun) {
     const std::string wait = "until test -e " + path("go") + "; do sleep 0.02; done; echo {}";
     program first(worker({"--slots", "1", "--allow", "sh"}));

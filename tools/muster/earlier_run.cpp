@@ -5,14 +5,13 @@
 // and the job it was about runs again.
 #include "earlier_run.hpp"
 
+#include "log_entry.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -22,18 +21,11 @@ namespace tool {
 
 namespace {
 
-content_key key_in(const std::string& text) {
-    const auto key = content_key::from(text);
-    if (!key)
-        throw std::invalid_argument("no key");
-    return *key;
-}
-
 /// *Returns* how many of an entry's attempts have an end that is known: where the queue did not answer, the last one
 /// may still be made.
-unsigned attempts_in(const nlohmann::json& o) {
-    const auto all = o.at("attempts").get<unsigned>();
-    const auto type = o.value("error_type", std::string());
+unsigned attempts_in(const log_entry& read) {
+    const auto all = read.attempts.value_or(0);
+    const auto& type = read.error_type;
     const bool is_open = type == "postgres::unreachable_error" || type == "postgres::database_error";
     return is_open && all != 0 ? all - 1 : all;
 }
@@ -92,26 +84,21 @@ void earlier_run::refuse_line(std::uint64_t number) const {
 }
 
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
-    try {
-        const auto o = nlohmann::json::parse(line);
-        const auto& index = o.at("index");
-        if (index.is_null()) {
-            auto name = o.at("run").get<std::string>();
-            if (name != name_in_queue_)
-                attempts_.clear();
-            name_in_queue_ = std::move(name);
-            return;
-        }
-        if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
-            throw std::out_of_range("no index");
-        const bool succeeded = o.at("outcome").get<std::string>() == "ok";
-        const auto key = key_in(o.at("key").get<std::string>());
-        recent_.emplace_back(key, recent_.size(), succeeded ? state::succeeded : state::failed);
-        if (!succeeded && !name_in_queue_.empty())
-            attempts_[key] += attempts_in(o);
-    } catch (const std::exception&) {
-        refuse_line(number);
+    const auto read = read_entry(line);
+    if (read && !read->run.empty()) {
+        if (read->run != name_in_queue_)
+            attempts_.clear();
+        name_in_queue_ = read->run;
+        return;
     }
+    const auto key = read ? content_key::from(read->key) : std::nullopt;
+    const bool succeeded = read && read->outcome == "ok";
+    const bool has_attempts = !succeeded && !name_in_queue_.empty();
+    if (!key || (has_attempts && !read->attempts))
+        refuse_line(number);
+    recent_.emplace_back(*key, recent_.size(), succeeded ? state::succeeded : state::failed);
+    if (has_attempts)
+        attempts_[*key] += attempts_in(*read);
     // Merging copies what is there already: it is done the less often, the more that is.
     constexpr std::size_t enough = 16'384;
     constexpr std::size_t part = 8;
