@@ -224,6 +224,8 @@ private:
     task<> get_rest() {
         for (bool goes_on = may_go_on();;) {
             auto ask = question(goes_on);
+            const bool asks_for_change =
+                ask.headers().find("If-Modified-Since") != nullptr || ask.headers().find("If-None-Match") != nullptr;
             auto opening = client_.open(std::move(ask));
             auto stream = co_await std::move(opening);
             got_.head = stream.head();
@@ -232,7 +234,7 @@ private:
             const auto range = field != nullptr ? content_range_of(*field) : std::nullopt;
             const bool is_complete = goes_on && says_complete(head, range);
             const bool does_not_fit = goes_on && (head.status == 416 || head.status == 206) && !fits(head, range);
-            const bool is_unchanged = options_.if_modified_ && head.status == 304;
+            const bool is_unchanged = head.status == 304;
             if (is_complete || does_not_fit || is_unchanged || stream.is_error()) {
                 auto reading = read_off(stream);
                 co_await std::move(reading);
@@ -246,6 +248,8 @@ private:
                 continue;
             }
             stream.throw_if_error();
+            if (is_unchanged && !asks_for_change)
+                throw protocol_error(what_.url(), "the answer says that nothing has changed, which was not asked");
             if (is_unchanged) {
                 got_.not_modified = true;
                 co_return;

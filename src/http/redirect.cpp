@@ -5,6 +5,7 @@
 
 #include "address.hpp"
 #include "curl_handles.hpp"
+#include "url.hpp"
 
 #include <muster/http/error.hpp>
 
@@ -60,7 +61,14 @@ hop after_redirect(const hop& from, int status, const std::string& location, con
             asked_for, "the server redirects to what is no URL of http or https: " + without_password(location));
 
     hop next = from;
-    next.url = part_of(url.get(), CURLUPART_URL);
+    try {
+        next.url = wire_url(part_of(url.get(), CURLUPART_URL));
+    } catch (const url_error& e) {
+        throw protocol_error(asked_for, "the server redirects to " + without_password(location) + ": " + e.problem());
+    }
+    // The origin is that of the URL as it goes out.
+    if (curl_url_set(url.get(), CURLUPART_URL, next.url.c_str(), 0) != CURLUE_OK)
+        throw protocol_error(asked_for, "the server redirects to what is no URL: " + without_password(location));
     next.origin = origin_of(url.get());
     next.is_elsewhere = from.is_elsewhere || next.origin != before;
     const bool is_post = from.method == "POST" || (from.method.empty() && from.sends_body);

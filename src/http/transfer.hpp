@@ -253,6 +253,7 @@ private:
     static int on_debug(CURL*, curl_infotype type, char* text, std::size_t size, void* self) noexcept;
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) noexcept;
+    [[nodiscard]] bool makes_connection() const noexcept;
     [[nodiscard]] bool connection_is_fit();
     void learn_protocol();
     void hear(std::string_view text);
@@ -270,6 +271,7 @@ private:
     void note() noexcept;
     taken take_body(std::string_view piece);
     unpacking decode(std::string_view piece);
+    void require_worth_of_encoding() const;
     bool deliver(std::string_view piece);
     void tell_waiter() noexcept;
     void require_complete_body() const;

@@ -41,8 +41,10 @@ constexpr std::size_t most_arrived = std::size_t{64} << 10;
 /// As much of a redirect's own body is read, so that its connection can be used again.
 constexpr std::uint64_t redirect_body_read = std::uint64_t{64} << 10;
 
-/// libcurl takes any byte for the end of the status's three digits but a fourth digit.
+/// libcurl takes any byte for the end of the status's three digits but a fourth digit, and small letters for HTTP.
 void require_status_line(std::string_view line) {
+    if (!line.starts_with("HTTP/"))
+        throw framing_error("the answer does not begin with HTTP/ in capitals");
     const auto blank = line.find(' ');
     const bool ends = blank != std::string_view::npos && line.size() > blank + 4;
     if (ends && std::string_view(" \r\n").find(line[blank + 4]) == std::string_view::npos)
@@ -97,14 +99,22 @@ bool transfer::may_be_sent_again() const noexcept {
            (text.empty() || text.starts_with("Connection died, tried"));
 }
 
+/// *Returns* whether libcurl has begun a connection for which on_begin() was not called yet: the first one, or another
+/// one because the first broke without an answer.
+bool transfer::makes_connection() const noexcept {
+    long connects = 0;
+    curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &connects);
+    return times_sent_ == 0 || connects != connects_;
+}
+
 /// *Returns* false if something came on an HTTP/1 connection since its last answer, or if its end did: the bytes would
 /// be taken for this request's answer.
 bool transfer::connection_is_fit() {
+    const bool is_new = makes_connection();
+    curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &connects_);
     if (connection_.local_port == 0)
         return true; // a Unix socket
-    long connects = 0;
-    curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &connects);
-    if (std::exchange(connects_, connects) != connects) {
+    if (is_new) {
         shared_.connections.forget(connection_);
         return true;
     }
@@ -212,7 +222,7 @@ bool transfer::take_header(std::string_view line) {
             options_->header_limit_));
         return false;
     }
-    if (times_sent_ == 0) {
+    if (makes_connection()) {
         // A proxy answers a CONNECT.
         take_proxy_header(line);
         return true;
@@ -497,9 +507,19 @@ unpacking transfer::decode(std::string_view piece) {
         piece.remove_prefix(begun_);
     }
     came_ += piece.size();
+    require_worth_of_encoding();
     const auto next = piece.empty() ? unpacking::goes_on : decoder_.take(piece, into, work);
     begun_ = next == unpacking::pauses ? begun_ + piece.size() : 0;
     return next;
+}
+
+/// An encoded body may unpack to nothing, however long it is: padding, empty blocks. An encoding that makes nothing
+/// smaller is a little larger than the body. *Errors*: too_large_error.
+void transfer::require_worth_of_encoding() const {
+    const auto spare = body_limit_ / 64 + most_arrived;
+    if (decoder_.unpacks() && came_ > body_limit_ && came_ - body_limit_ > spare)
+        throw too_large_error(
+            answer_.url, "the encoded body is larger than " + std::to_string(body_limit_) + " bytes", body_limit_);
 }
 
 /// *Returns* false if no more is wanted.

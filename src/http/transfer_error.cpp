@@ -162,9 +162,13 @@ std::exception_ptr transfer::error_for(CURLcode code) const {
         if (code == CURLE_PARTIAL_FILE && text.starts_with("transfer closed with") && session_was_given_up())
             return std::make_exception_ptr(protocol_error(url, "the server broke the rules of HTTP/2: " + text));
         return broken_off(text, system);
+    case CURLE_URL_MALFORMAT:
+        // libcurl finds only now that a user's name has a NUL in it.
+        if (redirects_ == 0)
+            return std::make_exception_ptr(url_error(url, "not a URL: " + text));
+        [[fallthrough]];
     // The scheme that was asked for is supported: this is garbage, or a redirect to another scheme.
     case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_BAD_CONTENT_ENCODING:

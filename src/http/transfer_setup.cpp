@@ -433,7 +433,8 @@ void transfer::set_request(const request& what) {
 void transfer::set_headers(const request& what) {
     std::string cookies;
     for (const auto& h : what.headers()) {
-        if (hop_.is_elsewhere && is_secret(h.name, options_->redirect_strips_))
+        // A Host of the caller's own is the name of the first server.
+        if (hop_.is_elsewhere && (is_secret(h.name, options_->redirect_strips_) || same_word(h.name, "Host")))
             continue;
         // libcurl announces the body itself; and what described a body goes where the body went.
         const bool announces = same_word(h.name, "Content-Length") || same_word(h.name, "Transfer-Encoding");

@@ -43,9 +43,20 @@ std::string ascii_host(const std::string& url, std::string_view host) {
 #endif
 }
 
+/// *Returns* the URL with its scheme in small letters if it is http or https, which is compared here and there.
+std::string with_small_scheme(std::string url) {
+    std::string scheme = url.substr(0, std::min<std::size_t>(url.find(':'), 6));
+    for (char& c : scheme)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (scheme == "http" || scheme == "https")
+        url.replace(0, scheme.size(), scheme);
+    return url;
+}
+
 } // namespace
 
-std::string wire_url(const std::string& url) {
+std::string wire_url(const std::string& as_written) {
+    std::string url = with_small_scheme(as_written);
     if (std::ranges::all_of(url, is_plain))
         return url;
     const auto scheme = url.find("://");

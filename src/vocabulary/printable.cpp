@@ -10,15 +10,7 @@
 
 namespace muster::detail {
 
-namespace {
-
-struct character {
-    char32_t code;    ///< meaningless if the length is zero
-    std::size_t size; ///< in bytes; zero if these bytes are no UTF-8
-};
-
-/// Overlong forms, surrogates and numbers beyond Unicode are no UTF-8.
-character first_of(std::string_view text) noexcept {
+utf8_character first_character_of(std::string_view text) noexcept {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned lead = byte(0);
     if (lead < 0x80)
@@ -51,6 +43,8 @@ bool is_shown_as_it_is(char32_t c) noexcept {
            (c & 0xfffeU) != 0xfffe;
 }
 
+namespace {
+
 void escape(std::string& out, std::uint32_t number, bool is_byte) {
     constexpr std::string_view digits = "0123456789abcdef";
     if (is_byte) {
@@ -71,7 +65,7 @@ std::string made_printable(std::string_view text, std::size_t most, bool line_fe
     std::string out;
     std::size_t at = 0;
     while (at != whole) {
-        const auto c = first_of(text.substr(at, 4));
+        const auto c = first_character_of(text.substr(at, 4));
         const std::size_t size = c.size == 0 ? 1 : c.size;
         // An escape is longer than what it stands for: the bound holds for what is printed, too.
         if (at + size > most || out.size() + size > most)
@@ -119,7 +113,7 @@ std::string printable_json(std::string json) {
             out += digits[unit >> shift & 0xfU];
     };
     while (at != json.size()) {
-        const auto c = first_of(std::string_view(json).substr(at, 4));
+        const auto c = first_character_of(std::string_view(json).substr(at, 4));
         const std::size_t size = c.size == 0 ? 1 : c.size;
         if (c.size == 0 || is_shown_as_it_is(c.code)) {
             out.append(json, at, size);

@@ -19,6 +19,19 @@ inline constexpr std::size_t longest_printed_text = 4000;
 /// The most bytes of a name that are printed: a task's, a file's, a command's.
 inline constexpr std::size_t longest_printed_name = 500;
 
+/// A character of UTF-8.
+struct utf8_character {
+    char32_t code;    ///< meaningless if the size is zero
+    std::size_t size; ///< in bytes; zero if the bytes are no UTF-8
+};
+
+/// *Returns* what a text begins with. Overlong forms, surrogates and numbers beyond Unicode are no UTF-8. The text must
+/// not be empty.
+[[nodiscard]] utf8_character first_character_of(std::string_view text) noexcept;
+
+/// *Returns* whether a character neither steers a terminal, nor breaks or reorders a line, nor is invisible.
+[[nodiscard]] bool is_shown_as_it_is(char32_t c) noexcept;
+
 /// *Returns* one line that a terminal shows as it is: letters of every script stay, and everything else that steers a
 /// terminal, breaks the line or reorders it is written as an escape, such as \n, \x1b or \u{202e}. Bytes that are no
 /// UTF-8 are escaped, too. At most `most` bytes of the text are used; a text that is longer ends with "..." and says

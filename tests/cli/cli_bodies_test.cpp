@@ -97,6 +97,10 @@ TEST_F(muster_bodies, a_server_names_its_bodies_but_not_their_folder) {
         {"attachment", "body-17.bin"},
         {"attachment; filename*=latin1''x.txt", "body-18.bin"},
         {"attachment; filename=" + std::string(400, 'n') + ".tar", std::string(196, 'n') + ".tar"},
+        {"attachment; filename*=UTF-8''%e2%80%8b", "body-20.bin"},
+        {"attachment; filename*=UTF-8''in%e2%80%8bvisi%c2%adble%ef%bb%bf.txt", "invisible.txt"},
+        {"attachment; filename=" + std::string(195, 'p') + ".part" + std::string(100, 'q'),
+            std::string(195, 'p') + ".part_"},
     };
     const scripted_server server([&](const asked& a) {
         const auto number = std::stoul(a.head.substr(a.head.find("body-") + 5));

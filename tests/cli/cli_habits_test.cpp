@@ -53,6 +53,27 @@ TEST_F(habits, the_limit_has_the_names_and_forms_of_others) {
     expect_refused({"run", "-j+x", "echo", ":::", "a"}, "'x' will not do");
 }
 
+TEST_F(habits, a_value_that_is_empty_is_pointed_out_and_the_next_word_is_not_taken_for_it) {
+    // As a variable that is not set leaves it.
+    const std::vector<std::vector<std::string>> values{
+        {"--jsonl", ""}, {"-j", ""}, {"-qj", ""}, {"--jsonl="}, {"--failed="}, {"--results", ""}};
+    for (const auto& words : values) {
+        auto arguments = words;
+        arguments.insert(arguments.begin(), "run");
+        arguments.insert(arguments.end(), {path("not-made"), ":::", "a"});
+        expect_refused(arguments, "the value is empty");
+        EXPECT_FALSE(fs::exists(path("not-made")));
+    }
+    expect_refused({"fetch", url("/ok"), "-o", ""}, "-o: the value is empty");
+    expect_refused({"fetch", url("/ok"), "-x", ""}, "-x: the value is empty");
+    expect_refused(
+        {"fetch", "--config", write("config", "user-agent = \"\"\n"), url("/ok")}, "--user-agent: the value");
+    // Words of the command are its own, and no data are data.
+    EXPECT_EQ(said({"printf", "%s,", "--jsonl=", "--limit", "", "{}", ":::", "a"}), "--jsonl=,--limit,,a,");
+    program p({"fetch", "-q", "-d", "", "-A", "", url("/ok")});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+}
+
 TEST_F(habits, a_second_list_is_not_dropped_in_silence) {
     expect_refused({"run", "-f", write("one", "a\n"), "-f", write("two", "b\n"), "echo"}, "-f is given 2 times");
 }

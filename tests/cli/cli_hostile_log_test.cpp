@@ -101,6 +101,24 @@ TEST_F(hostile_log, is_refused_as_it_is_or_taken_up_whole) {
     }
 }
 
+TEST_F(hostile_log, takes_no_more_memory_for_a_line_of_many_values_than_the_line_has_bytes) {
+    const std::string begin = R"({"index":0,"line":1,"key":"00000000000000000000000000000000","outcome":"ok","x":)";
+    std::string lists = begin + '[';
+    std::string objects = begin + '[';
+    for (std::size_t i = 0; i != 1'000'000; ++i)
+        lists.append("[\"\"],");
+    for (std::size_t i = 0; i != 800'000; ++i)
+        objects.append("{\"a\":{}},");
+    for (const auto& text : {begin + std::string(8'000'000, '['), lists + "0]}", objects + "0]}"}) {
+        const bool is_entry = text.ends_with('}');
+        program p({"run", "-q", "--resume", "--jsonl", write("log", text + '\n'), "true", ":::", "a"});
+        // A well-formed one is of another list.
+        EXPECT_EQ(p.wait(), 2) << p.err;
+        EXPECT_NE(p.err.find(is_entry ? "another list" : "no entry of a log"), std::string::npos) << p.err;
+        EXPECT_LT(p.peak_kilobytes(), with_sanitizer ? 1'000'000 : 100'000);
+    }
+}
+
 TEST_F(hostile_log, knows_inputs_by_a_digest_in_which_no_two_can_be_made_alike) {
     program p({"run", "--jsonl", path("log"), "true {}", ":::", "a"});
     EXPECT_EQ(p.wait(), 0) << p.err;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Signals that do more than end `muster run`, or end it faster: SIGQUIT, SIGTSTP and SIGUSR1. Random ones are in
+// Signals that do more than end `muster run`, or end it faster: SIGQUIT, SIGTSTP and SIGUSR1; and those of which nobody
+// thinks, which end it in order. Random ones are in
 // signal_storm.py.
 #include "support/cli_program.hpp"
 
@@ -43,6 +44,23 @@ TEST_F(run_signals, sigquit_kills_what_runs_at_once) {
     EXPECT_FALSE(p.was_killed());
     EXPECT_EQ(ledger_of(p.err.substr(p.err.find("1 submitted"))).cancelled, 1u);
     EXPECT_TRUE(comes_true([&] { return state_of(pid) == '-'; }));
+}
+
+TEST_F(run_signals, each_signal_that_would_end_it_ends_what_runs_first) {
+    for (const int signal : {SIGHUP, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO, SIGPWR, SIGSTKFLT, SIGRTMIN,
+             SIGRTMIN + 5, SIGRTMAX}) {
+        const auto name = "pid" + std::to_string(signal);
+        program p({"run", "--jsonl", path("log" + name), "sh", "-c", "echo $$ > " + path(name) + "; exec sleep 600",
+            ":::", "a"});
+        const auto pid = pid_in(name);
+        p.signal(signal);
+        EXPECT_EQ(p.wait(), 128 + signal) << p.err;
+        EXPECT_FALSE(p.was_killed()) << signal;
+        const auto c = ledger_of(p.err.substr(p.err.find("1 submitted")));
+        EXPECT_EQ(c.cancelled, 1u) << signal;
+        expect_same(lines_of(read(path("log" + name))), c);
+        EXPECT_TRUE(comes_true([&] { return state_of(pid) == '-'; })) << signal;
+    }
 }
 
 TEST_F(run_signals, sigusr1_says_how_far_it_is_and_ends_nothing) {

@@ -221,6 +221,23 @@ TEST_F(http_attacks, a_bomb_that_is_cut_off_or_too_large_ends_as_it_must_between
     run(body, http::client_options().timeout(60s));
 }
 
+TEST_F(http_attacks, a_body_that_unpacks_to_nothing_meets_the_limit_all_the_same) {
+    // Blocks of nothing within a member of gzip, and zeros behind one: neither has an end of its own.
+    std::string blocks("\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
+    for (int i = 0; i != 100'000; ++i)
+        blocks += std::string("\0\0\0\xff\xff", 5);
+    for (const auto& endless : {blocks, deflated("x", 31) + std::string(500'000, '\0')}) {
+        const scripted_server server(
+            [&](const asked&) { return "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + endless; });
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto ask = http::request(server.url()).body_limit(100'000);
+            auto ended = co_await muster::as_outcome(client.send(std::move(ask)));
+            EXPECT_EQ(type_of(ended), "too_large_error") << muster::to_string(ended);
+        };
+        run(body, http::client_options().timeout(20s));
+    }
+}
+
 TEST_F(http_attacks, a_body_that_comes_byte_by_byte_is_taken_a_few_thousand_pieces_at_a_time) {
     constexpr std::size_t pieces = 40'000;
     std::string chunks;

@@ -424,6 +424,29 @@ TEST_F(http_download, what_has_not_changed_is_not_got_again) {
     EXPECT_EQ(names(), "file");
 }
 
+TEST_F(http_download, an_answer_that_nothing_has_changed_is_no_empty_file) {
+    const scripted_server server([](const asked&) { return std::string("HTTP/1.1 304 Not Modified\r\n\r\n"); });
+    begin(10);
+    put("old", "old");
+    const auto unasked = {http::download_options(), http::download_options().resume()};
+    for (const auto& options : unasked) {
+        const auto ended = try_to_get(server.url("/a"), options);
+        EXPECT_TRUE(ended.failed_with<http::protocol_error>()) << muster::to_string(ended);
+        EXPECT_FALSE(fs::exists(path()));
+    }
+    const auto nothing_there = try_to_get(server.url(), http::download_options().if_modified());
+    EXPECT_TRUE(nothing_there.failed_with<http::protocol_error>()) << muster::to_string(nothing_there);
+    // A condition of the request's own is one, too.
+    const auto body = [&](http::client& client) -> muster::task<> {
+        auto ask = http::request(server.url()).header("If-None-Match", "\"1\"");
+        auto getting = http::download(client, std::move(ask), path("old"), {});
+        const auto got = co_await std::move(getting);
+        EXPECT_TRUE(got.not_modified);
+    };
+    run(body);
+    EXPECT_EQ(content("old"), "old");
+}
+
 // ---- time ----
 
 TEST_F(http_download, silence_within_a_body_ends_it) {

@@ -37,6 +37,10 @@ TEST_F(http_client, another_scheme_is_refused_before_any_io) {
         expect_error<http::url_error>(bad);
 }
 
+TEST_F(http_client, a_user_with_a_nul_in_a_url_is_a_url_error_and_no_fault_of_the_server) {
+    expect_error<http::url_error>("http://a%00b@127.0.0.1:1/");
+}
+
 TEST_F(http_client, a_url_error_is_an_invalid_argument) {
     const auto body = [](http::client& client) -> muster::task<> {
         auto asked = client.get("nonsense");

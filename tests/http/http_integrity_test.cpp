@@ -220,6 +220,47 @@ TEST_F(http_integrity, secrets_do_not_come_back_with_the_third_redirect) {
     run(body);
 }
 
+TEST_F(http_integrity, the_name_of_the_first_server_does_not_go_where_a_redirect_leads) {
+    const scripted_server other([](const asked& a) { return scripted_server::text("200 OK", a.head); });
+    const scripted_server first([&](const asked& a) {
+        if (a.has(" /away "))
+            return scripted_server::text("302 Found", "", "Location: " + other.url("/other") + "\r\n");
+        if (a.has(" /here "))
+            return scripted_server::text("302 Found", "", "Location: /again\r\n");
+        return scripted_server::text("200 OK", a.head);
+    });
+    const auto body = [&](http::client& client) -> muster::task<> {
+        auto stays = http::request(first.url("/here")).header("Host", "one.example");
+        auto here = co_await client.send(std::move(stays));
+        EXPECT_NE(here.body.find("Host: one.example\r\n"), std::string::npos) << here.body;
+        auto leaves = http::request(first.url("/away")).header("host", "one.example");
+        auto away = co_await client.send(std::move(leaves));
+        EXPECT_NE(away.body.find("Host: 127.0.0.1:" + other.port() + "\r\n"), std::string::npos) << away.body;
+        EXPECT_EQ(away.body.find("one.example"), std::string::npos) << away.body;
+    };
+    run(body);
+}
+
+TEST_F(http_integrity, a_redirect_may_lead_to_a_host_with_letters_of_any_script) {
+    const scripted_server other([](const asked& a) { return scripted_server::text("200 OK", a.head); });
+    for (const std::string host : {"b\xc3\xbc"
+                                   "cher.example",
+             "b%C3%BCcher.example",
+             "B\xc3\x9c"
+             "CHER.example"}) {
+        const scripted_server first([&](const asked&) {
+            return scripted_server::text(
+                "302 Found", "", "Location: http://" + host + ":" + other.port() + "/\xc3\xbc x\r\n");
+        });
+        const auto body = [&](http::client& client) -> muster::task<> {
+            auto reply = co_await client.get(first.url());
+            EXPECT_NE(reply.body.find("%20x HTTP"), std::string::npos) << reply.body;
+            EXPECT_NE(reply.body.find("Host: xn--bcher-kva.example:"), std::string::npos) << reply.body;
+        };
+        run(body, http::client_options().resolve("xn--bcher-kva.example", {"127.0.0.1"}));
+    }
+}
+
 // ---- headers and trailers ----
 
 TEST_F(http_integrity, a_folded_header_is_joined) {

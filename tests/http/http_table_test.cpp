@@ -172,6 +172,28 @@ TEST_F(http_table, a_body_that_only_the_end_of_tls_ends_is_no_value_without_a_cl
         run(body, http::client_options().tls(http::tls_options().ca_file(front.authority())));
     }
 }
+
+TEST_F(http_table, a_scheme_in_capitals_is_no_way_around_what_holds_for_https) {
+    faulty_server server({.script = [](const faulty_request& asked) -> std::optional<faulty_answer> {
+        const bool redirects = asked.has(" /away ");
+        return faulty_answer(redirects
+                                 ? "HTTP/1.1 302 Found\r\nLocation: HTTP://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+                                 : "HTTP/1.1 200 OK\r\n\r\nhalf",
+            close);
+    }});
+    const tls_front front(server.port(), tls_front::speaks::http1, tls_front::ends::without_close_notify);
+    for (const std::string scheme : {"HTTPS", "Https", "hTTPs"}) {
+        for (const std::string path : {"/", "/away"}) {
+            const auto body = [&](http::client& client) -> muster::task<> {
+                auto asking = client.get(scheme + front.url(path).substr(5));
+                const auto ended = co_await muster::as_outcome(std::move(asking));
+                EXPECT_EQ(type_of(ended), path == "/" ? "truncated_error" : "protocol_error")
+                    << muster::to_string(ended);
+            };
+            run(body, http::client_options().https_only().tls(http::tls_options().ca_file(front.authority())));
+        }
+    }
+}
 #endif
 
 // ---- every truncation, every split ----

@@ -81,11 +81,7 @@ batch::batch(const char* name, const batch_options& options, line_source& source
     const auto& file = options.failed_file;
     if (file.empty())
         return;
-    failed_inputs_ =
-        muster::detail::owned_fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
-    if (!failed_inputs_.is_open())
-        throw usage_error(
-            fmt::format("--failed: {} can't be written: {}", file, std::generic_category().message(errno)));
+    failed_inputs_ = open_to_write("--failed", file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
 }
 
 void batch::count(const job& j, const job_end& v) {

@@ -27,7 +27,7 @@ std::error_code last_error() noexcept { return {errno, std::generic_category()};
 
 } // namespace
 
-output_folder::output_folder(const std::string& path) {
+output_folder::output_folder(const std::string& path, const char* option) : option_(option) {
     if (!path.empty())
         open(path);
 }
@@ -36,7 +36,7 @@ void output_folder::open(const std::string& path) {
     MUSTER_ASSERT(!is_open());
     path_ = path;
     const auto refuse = [&](const std::error_code& why) {
-        throw usage_error(fmt::format("-o: files can't be made in {}: {}", path, why.message()));
+        throw usage_error(fmt::format("{}: files can't be made in {}: {}", option_, path, why.message()));
     };
     std::error_code why;
     std::filesystem::create_directories(path, why);
@@ -69,6 +69,8 @@ std::string safe_text(std::string_view text) {
     return safe;
 }
 
+bool is_name_of_part(std::string_view name) noexcept { return name.ends_with(".part") || name.ends_with(".part.from"); }
+
 std::string safe_name(std::uint64_t index, std::string_view url) {
     constexpr std::size_t longest = 100;
     // Names and passwords of a URL are no part of a file's name.
@@ -76,7 +78,8 @@ std::string safe_name(std::uint64_t index, std::string_view url) {
     url = shown;
     if (const auto scheme = url.find("://"); scheme != std::string_view::npos)
         url.remove_prefix(scheme + 3);
-    return fmt::format("{:06}-", index) + safe_text(url.substr(0, longest));
+    const auto name = fmt::format("{:06}-", index) + safe_text(url.substr(0, longest));
+    return is_name_of_part(name) ? name + '_' : name;
 }
 
 std::string require_file_name(std::string name) {
@@ -90,6 +93,10 @@ std::string require_file_name(std::string name) {
     if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
         std::ranges::any_of(name, is_control))
         throw output_error("'" + name + "': a name has no slash, no control character, and no dot at its beginning",
+            std::errc::invalid_argument);
+    if (is_name_of_part(name))
+        throw output_error(
+            "'" + name + "': a name with that ending is one of a body that is not complete: choose another",
             std::errc::invalid_argument);
     return name;
 }

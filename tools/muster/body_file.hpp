@@ -34,8 +34,8 @@ public:
 class output_folder {
 public:
     /// Makes the folder if there is none; it may be a link to one. An empty path is no folder: what is written goes
-    /// nowhere. *Errors*: usage_error if files can't be made there.
-    explicit output_folder(const std::string& path);
+    /// nowhere. *Errors*: usage_error, which names the option, if files can't be made there.
+    explicit output_folder(const std::string& path, const char* option = "-o");
     /// The same later, for one that is not open.
     void open(const std::string& path);
     output_folder(const output_folder&) = delete;
@@ -68,6 +68,7 @@ public:
     };
 
 private:
+    const char* option_;
     std::string path_;
     muster::detail::owned_fd folder_;
     std::unordered_set<std::string> names_; ///< of this run's files, where two may have the same
@@ -76,11 +77,15 @@ private:
 /// *Returns* the text with all but letters, digits, dots and dashes as underscores.
 [[nodiscard]] std::string safe_text(std::string_view text);
 
+/// *Returns* whether a name is that of a body on its way, or of the note beside it: a body that has such a name would
+/// be taken for a part of another one, and be removed.
+[[nodiscard]] bool is_name_of_part(std::string_view name) noexcept;
+
 /// "000017-example.org_a_b.html": letters, digits, dots, dashes and underscores, never a path.
 [[nodiscard]] std::string safe_name(std::uint64_t index, std::string_view url);
 
 /// *Returns* the name. *Errors*: output_error unless it can be the name of a file in a folder and nothing else: no
-/// slash, no control character, no dot at its beginning, and short enough.
+/// slash, no control character, no dot at its beginning, no ending of a partial file, and short enough.
 [[nodiscard]] std::string require_file_name(std::string name);
 
 /// The file of one output. It is always a new file: links and pipes that were planted in the folder are neither

@@ -82,7 +82,7 @@ command_batch::command_batch(const run_options& options, const command_template&
       template_(what),
       log_(log),
       queue_(std::move(queue)),
-      results_(options.results) {
+      results_(options.results, "--results") {
     if (!options.hosts.empty() && !options.dry_run)
         hosts_.emplace(options.hosts);
 }

@@ -127,6 +127,52 @@ bool asks_for_version(const std::vector<std::string>& arguments) {
     return arguments.size() == 2 && (arguments[1] == "--version" || arguments[1] == "-V");
 }
 
+namespace {
+
+/// *Returns* the option whose value the next word is, or is in the word itself behind an equals sign; null if the word
+/// is none, or has its value.
+const CLI::Option* option_without_value(const CLI::App& command, const std::string& word) {
+    const CLI::Option* option = nullptr;
+    if (word.starts_with("--")) {
+        const auto equals = word.find('=');
+        if (equals == std::string::npos || equals + 1 == word.size())
+            option = command.get_option_no_throw(word.substr(0, equals));
+    } else {
+        for (std::size_t at = 1; at != word.size(); ++at) {
+            option = command.get_option_no_throw({'-', word[at]});
+            if (option == nullptr || option->get_items_expected_max() != 0)
+                return at + 1 == word.size() ? option : nullptr;
+        }
+    }
+    return option != nullptr && option->get_items_expected_max() != 0 ? option : nullptr;
+}
+
+} // namespace
+
+void refuse_empty_values(const CLI::App& command, const std::vector<std::string>& arguments, words_between between) {
+    constexpr std::string_view may_be_empty[] = {"data", "user-agent", "noproxy"};
+    for (std::size_t i = 1; i < arguments.size() && arguments[i] != "--"; ++i) {
+        const auto& word = arguments[i];
+        if (word.size() < 2 || word.front() != '-') {
+            if (between == words_between::end_options)
+                return;
+            continue;
+        }
+        const auto* option = option_without_value(command, word);
+        if (option == nullptr)
+            continue;
+        const bool has_equals = word.ends_with('=');
+        i += has_equals ? 0 : 1;
+        const bool is_empty = has_equals || (i < arguments.size() && arguments[i].empty());
+        const auto names = option->get_lnames();
+        if (is_empty && !std::ranges::any_of(may_be_empty, [&](std::string_view name) {
+                return std::ranges::find(names, name) != names.end() && !has_equals;
+            }))
+            throw usage_error(fmt::format("{}: the value is empty: write one, or leave the option out",
+                has_equals ? word.substr(0, word.size() - 1) : word));
+    }
+}
+
 void parse(CLI::App& app, std::vector<std::string> words) {
     // CLI11 takes them from the back.
     std::ranges::reverse(words);

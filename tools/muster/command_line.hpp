@@ -41,6 +41,13 @@ namespace tool {
 /// *Returns* whether the arguments are `run --version`, or the same of another command; `-V` as well.
 [[nodiscard]] bool asks_for_version(const std::vector<std::string>& arguments);
 
+/// Whether a word that is no option ends those of a command, as a template does, or may stand between them, as a URL.
+enum class words_between { end_options, are_allowed };
+
+/// *Errors*: usage_error if an option's value is empty, as that of a variable that is not set: the option would do
+/// nothing; behind an equals sign the next word would be taken for it.
+void refuse_empty_values(const CLI::App& command, const std::vector<std::string>& arguments, words_between between);
+
 void parse(CLI::App& app, std::vector<std::string> words);
 
 /// *Returns* what work() returns, or the exit status of what it threw: help and version are printed, errors of usage

@@ -5,31 +5,19 @@
 // and the job it was about runs again.
 #include "earlier_run.hpp"
 
+#include "log_entry.hpp"
 #include "units.hpp"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include <unistd.h>
 
 namespace tool {
-
-namespace {
-
-content_key key_in(const std::string& text) {
-    const auto key = content_key::from(text);
-    if (!key)
-        throw std::invalid_argument("no key");
-    return *key;
-}
-
-} // namespace
 
 bool begins_like_an_entry(std::string_view text) noexcept {
     constexpr std::string_view beginning = R"({"index":)";
@@ -83,28 +71,22 @@ void earlier_run::refuse_line(std::uint64_t number) const {
 }
 
 void earlier_run::read_line(const std::string& line, std::uint64_t number) {
-    try {
-        const auto o = nlohmann::json::parse(line);
-        const auto& index = o.at("index");
-        if (index.is_null()) {
-            auto name = o.at("run").get<std::string>();
-            if (name != name_in_queue_)
-                attempts_.clear();
-            name_in_queue_ = std::move(name);
-            queue_ = o.value("queue", std::string());
-            return;
-        }
-        if (!index.is_number_unsigned()) // a fraction, or more digits than fit, would become another index
-            throw std::out_of_range("no index");
-        const bool succeeded = o.at("outcome").get<std::string>() == "ok";
-        const auto key = key_in(o.at("key").get<std::string>());
-        recent_.emplace_back(key, recent_.size(), succeeded ? state::succeeded : state::failed);
-        // Only those that have an end in the queue: any other one may still be made, under the same number.
-        if (const auto ended = o.value("ended_in_queue", 0u); ended != 0 && !succeeded)
-            attempts_[key] += ended;
-    } catch (const std::exception&) {
-        refuse_line(number);
+    const auto read = read_entry(line);
+    if (read && !read->run.empty()) {
+        if (read->run != name_in_queue_)
+            attempts_.clear();
+        name_in_queue_ = read->run;
+        queue_ = read->queue;
+        return;
     }
+    const auto key = read ? content_key::from(read->key) : std::nullopt;
+    const bool succeeded = read && read->outcome == "ok";
+    if (!key)
+        refuse_line(number);
+    recent_.emplace_back(*key, recent_.size(), succeeded ? state::succeeded : state::failed);
+    // Only those that have an end in the queue: any other one may still be made, under the same number.
+    if (!succeeded && read->ended_in_queue != 0)
+        attempts_[*key] += read->ended_in_queue;
     // Merging copies what is there already: it is done the less often, the more that is.
     constexpr std::size_t enough = 16'384;
     constexpr std::size_t part = 8;

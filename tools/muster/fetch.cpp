@@ -9,16 +9,17 @@
 #include "earlier_run.hpp"
 #include "fetch_batch.hpp"
 #include "job_log.hpp"
+#include "log_entry.hpp"
 #include "request_maker.hpp"
 #include "server_name.hpp"
 #include "stop_signals.hpp"
+#include "streams.hpp"
 #include "url_template.hpp"
 #include "writer.hpp"
 
 #include <muster/http.hpp>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -61,6 +62,11 @@ void check_bodies(const fetch_options& o) {
         throw usage_error("-o - and --remote-name exclude each other");
     if (to_standard_output && o.jsonl == "-")
         throw usage_error("standard output can't have both the bodies and the log: --jsonl FILE");
+    const bool has_folder = !o.output.empty() || o.server_names;
+    if (!to_standard_output && has_folder && request_maker::asks_for_part(o))
+        throw usage_error(
+            "--header Range: a file gets a whole body, and --continue asks for parts by itself: -o - prints "
+            "a part");
     if (o.keep_order && !to_standard_output)
         throw usage_error("--keep-order is for bodies that go to standard output: -o -");
     if (o.overwrite && !o.server_names)
@@ -161,12 +167,11 @@ std::unordered_map<content_key, std::string, hash_of_key> files_in_log(const std
     std::ifstream in(log);
     for (std::string line; std::getline(in, line);) {
         // The last line may be half an entry.
-        const auto entry = nlohmann::json::parse(line, nullptr, false);
-        if (!entry.is_object() || !entry.value("file", nlohmann::json()).is_string() ||
-            !entry.value("key", nlohmann::json()).is_string())
+        const auto entry = read_entry(line);
+        if (!entry || entry->file.empty())
             continue;
-        if (const auto key = content_key::from(entry["key"].get<std::string>()))
-            files[*key] = entry["file"].get<std::string>();
+        if (const auto key = content_key::from(entry->key))
+            files[*key] = entry->file;
     }
     return files;
 }
@@ -212,8 +217,10 @@ int fetch(const fetch_options& asked) {
     const request_maker maker(options);
     if (!file.empty() && source->is_finite() && file != "-" && !has_a_line(file, source->rules()))
         throw usage_error(nothing_in(*source));
-    if (std::error_code no_matter; std::filesystem::equivalent(file, options.jsonl, no_matter))
-        throw usage_error(fmt::format("--jsonl: {} is the input: name another file", options.jsonl));
+    require_files_apart(
+        {{"the input", file == "-" ? "/dev/stdin" : file}, {"what --data-file names", options.data_file}},
+        {{"--jsonl", options.jsonl == "-" ? std::string() : options.jsonl}, {"--failed", options.failed_file},
+            {"--cookie-jar", options.cookie_jar}});
     const bool to_standard_output = options.output == "-";
     if (options.server_names && options.output.empty())
         options.output.assign(1, '.'); // assigning the text makes g++ 12 warn of a copy that overlaps

@@ -222,6 +222,12 @@ private:
     std::optional<http::digest> check_;
 };
 
+/// *Errors*: protocol_error if an answer is a part that nobody asked for.
+void fetch_batch::require_whole(int status, const std::string& url) const {
+    if (status == 206 && !request_maker::asks_for_part(options_))
+        throw http::protocol_error(url, "the answer is a part of the whole that was asked for");
+}
+
 muster::task<> fetch_batch::to_reader(job& j, details& d, const planned_request& what, stall_guard& guard) {
     receiver body(to_standard_output_ ? &d.body : nullptr, what.digest);
     auto request = maker_.make(j.line, what.url);
@@ -234,6 +240,7 @@ muster::task<> fetch_batch::to_reader(job& j, details& d, const planned_request&
     const auto reply = co_await std::move(sending);
     j.status = reply.status;
     reply.throw_if_error();
+    require_whole(reply.status, what.url);
     body.finish(what.url);
 }
 
@@ -258,6 +265,7 @@ muster::task<> fetch_batch::to_slow_reader(job& j, details& d, const planned_req
         auto taking = take_piece(j, piece->size(), guard);
         co_await std::move(taking);
     }
+    require_whole(j.status, what.url);
     body.finish(what.url);
 }
 

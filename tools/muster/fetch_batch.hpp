@@ -60,6 +60,7 @@ private:
     [[nodiscard]] std::optional<std::uint64_t> bytes_so_far() const override { return received_; }
 
     muster::task<> to_file(job& j, details& d, const planned_request& what, stall_guard& guard);
+    void require_whole(int status, const std::string& url) const;
     muster::task<> to_reader(job& j, details& d, const planned_request& what, stall_guard& guard);
     muster::task<> to_slow_reader(job& j, details& d, const planned_request& what, stall_guard& guard);
     void count_bytes(job& j, std::size_t bytes) noexcept;

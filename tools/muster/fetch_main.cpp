@@ -58,6 +58,7 @@ int run(std::vector<std::string> arguments) {
             }
             refuse_name_behind_remote_name(arguments);
             tool::expand_config(arguments, *fetch);
+            tool::refuse_empty_values(*fetch, arguments, tool::words_between::are_allowed);
         }
         tool::parse(app, std::move(arguments));
         return demo->parsed() ? tool::demo(!demo_without_progress) : tool::fetch(words.understand());

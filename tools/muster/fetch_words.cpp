@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -294,9 +295,14 @@ fetch_options fetch_words::understand() const {
         }
         c.tls(tls);
     } catch (const std::invalid_argument& e) {
+        // The setters of options are named as the options are.
         std::string text = e.what();
-        if (constexpr std::string_view setter = "tls_options::"; text.starts_with(setter))
-            text.replace(0, setter.size(), "--");
+        for (const std::string_view setters : {"tls_options::", "client_options::"}) {
+            if (!text.starts_with(setters))
+                continue;
+            text.replace(0, setters.size(), "--");
+            std::replace(text.begin(), std::ranges::find(text, ':'), '_', '-');
+        }
         throw usage_error(text);
     }
     if (stall_timeout == "none") {
@@ -329,17 +335,19 @@ namespace {
 
 std::vector<std::string> options_in(const std::string& file, const CLI::App& command) {
     std::ifstream in(file);
-    if (!in)
+    std::stringstream all;
+    // A folder can be opened, and fails only when it is read. A file of nothing has no options.
+    if (!in || (in.peek() == EOF && !in.eof()) || (in.peek() != EOF && !(all << in.rdbuf())))
         throw usage_error(fmt::format("--config: {} can't be read: {}", file, std::generic_category().message(errno)));
     std::vector<std::string> words;
-    for (const auto& item : CLI::ConfigTOML().from_config(in)) {
+    for (const auto& item : CLI::ConfigTOML().from_config(all)) {
         if (item.name == "++" || item.name == "--")
             continue; // the beginning and end of a section
         const auto* option = command.get_option_no_throw("--" + item.name);
         if (option == nullptr || item.name == "config" || item.name == "help") {
             const auto meant = nearest("--" + item.name, options_of(command));
             throw usage_error(fmt::format("--config: {}: there is no option '{}' for a file{}", file, item.name,
-                meant ? fmt::format(": did you mean {}?", meant->substr(2)) : ""));
+                meant && meant->substr(2) != item.name ? fmt::format(": did you mean {}?", meant->substr(2)) : ""));
         }
         const bool flag = option->get_items_expected_max() == 0;
         for (const auto& value : item.inputs) {

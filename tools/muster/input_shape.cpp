@@ -79,9 +79,23 @@ column_splitter::column_splitter(const std::string& separator, bool is_csv) : is
         throw usage_error("--colsep: the columns of --csv are separated by one character");
 }
 
-bool column_splitter::is_unfinished(const std::string& line) const noexcept {
-    // A quote inside of quotes is written twice, so both are counted.
-    return is_csv_ && std::ranges::count(line, '"') % 2 != 0;
+/// As split() reads it: a quote opens at the beginning of a column alone, and within quotes it is written twice.
+column_splitter::quote column_splitter::quote_behind(std::string_view line, quote before) const noexcept {
+    if (!is_csv_)
+        return quote::closed;
+    quote now = before;
+    bool begins_column = before == quote::closed;
+    for (std::size_t at = 0; at != line.size(); ++at) {
+        const char c = line[at];
+        if (now == quote::open && c == '"' && at + 1 != line.size() && line[at + 1] == '"')
+            ++at;
+        else if (now == quote::open)
+            now = c == '"' ? quote::closed : quote::open;
+        else if (c == '"' && begins_column)
+            now = quote::open;
+        begins_column = now == quote::closed && c == separator_.front();
+    }
+    return now;
 }
 
 std::vector<std::string> column_splitter::split(const std::string& line) const {
@@ -89,18 +103,21 @@ std::vector<std::string> column_splitter::split(const std::string& line) const {
     if (is_csv_) {
         columns.emplace_back();
         bool is_quoted = false;
+        bool begins_column = true;
         // Lines of CSV end with a carriage return and a line feed, as the standard has it, or with a line feed.
         const auto size = line.size() - (line.ends_with('\r') ? 1 : 0);
         for (std::size_t at = 0; at != size; ++at) {
             const char c = line[at];
+            const bool ends_column = c == separator_.front() && !is_quoted;
             if (c == '"' && is_quoted && at + 1 != size && line[at + 1] == '"')
                 columns.back() += line[++at];
-            else if (c == '"' && (is_quoted || columns.back().empty()))
+            else if (c == '"' && (is_quoted || begins_column))
                 is_quoted = !is_quoted;
-            else if (c == separator_.front() && !is_quoted)
+            else if (ends_column)
                 columns.emplace_back();
             else
                 columns.back() += c;
+            begins_column = ends_column;
         }
         return columns;
     }
@@ -111,15 +128,20 @@ std::vector<std::string> column_splitter::split(const std::string& line) const {
         columns.push_back(line.substr(at));
         return columns;
     }
-    const char* from = line.c_str();
-    regmatch_t match{};
-    int flags = 0;
-    while (*from != '\0' && ::regexec(&expression_->compiled, from, 1, &match, flags) == 0 && match.rm_eo != 0) {
-        columns.emplace_back(from, static_cast<std::size_t>(match.rm_so));
-        from += match.rm_eo;
-        flags = REG_NOTBOL;
+    // With REG_STARTEND the line ends where it ends, and not at a NUL in it.
+    std::size_t at = 0;
+    for (regmatch_t match{}; at != line.size();) {
+        match.rm_so = static_cast<regoff_t>(at);
+        match.rm_eo = static_cast<regoff_t>(line.size());
+        if (::regexec(&expression_->compiled, line.c_str(), 1, &match, REG_STARTEND) != 0)
+            break;
+        const auto end = static_cast<std::size_t>(match.rm_eo);
+        if (end == at)
+            break;
+        columns.push_back(line.substr(at, static_cast<std::size_t>(match.rm_so) - at));
+        at = end;
     }
-    columns.emplace_back(from);
+    columns.push_back(line.substr(at));
     return columns;
 }
 

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -58,8 +59,10 @@ public:
     column_splitter(const std::string& separator, bool is_csv);
 
     [[nodiscard]] std::vector<std::string> split(const std::string& line) const;
-    /// *Returns* whether a quote of CSV is open at the end: the line feed behind it belongs to the text.
-    [[nodiscard]] bool is_unfinished(const std::string& line) const noexcept;
+    /// Whether a quote of CSV is open: the line feed that comes next belongs to the text then.
+    enum class quote { closed, open };
+    /// *Returns* the state behind a line, of which `before` is the state in front of it.
+    [[nodiscard]] quote quote_behind(std::string_view line, quote before) const noexcept;
 
 private:
     struct expression;

@@ -6,6 +6,7 @@
 
 #include "earlier_run.hpp"
 #include "printed_ledger.hpp"
+#include "streams.hpp"
 #include "units.hpp"
 
 #include "vocabulary/printable.hpp"
@@ -23,7 +24,6 @@
 #include <filesystem>
 #include <string_view>
 #include <system_error>
-#include <thread>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -104,9 +104,7 @@ job_log::job_log(writer& out, const std::string& file, unsigned mode)
     const bool is_new = ::stat(file.c_str(), &about) != 0;
     is_regular_ = is_new || S_ISREG(about.st_mode);
     if (!is_regular_) {
-        open_file(O_WRONLY | O_NONBLOCK);
-        // It is ours alone, so that nobody else finds it changed.
-        static_cast<void>(::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) & ~O_NONBLOCK));
+        open_file(O_WRONLY);
         return;
     }
     open_file(O_RDWR | O_CREAT);
@@ -118,15 +116,7 @@ void job_log::refuse(const std::string& why) const {
 }
 
 void job_log::open_file(int flags) {
-    constexpr int tries = 50;
-    for (int i = 1;; ++i) {
-        file_ = muster::detail::owned_fd(::open(path_.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode_));
-        if (file_.is_open())
-            break;
-        if (errno != ENXIO || i == tries)
-            refuse(errno == ENXIO ? "nobody reads this pipe" : std::generic_category().message(errno));
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
+    file_ = open_to_write("--jsonl", path_, flags, mode_);
     fd_ = file_.get();
     out_.keep_texts_whole(fd_);
 }

@@ -228,22 +228,14 @@ line_source::took line_source::take_one(input_line& line, int& reads) {
             else if (!accept(line.text))
                 continue;
             line.number = lines_;
-            if (splitter_ && !line.too_long) {
-                line.text = std::exchange(unfinished_, {}) + line.text;
-                if (splitter_->is_unfinished(line.text) && line.text.size() <= longest_line) {
-                    unfinished_ = line.text + rules_.end;
-                    continue;
-                }
-                cut(line);
-            }
+            if (splitter_ && take_rest_of_record(line))
+                continue;
             return took::line;
         }
         if (no_more_input_) {
             if (!unfinished_.empty()) {
-                line.text = std::exchange(unfinished_, {});
                 line.number = lines_;
-                line.is = input_line::kind::columns;
-                line.too_long = true;
+                give_up_record(line);
                 return took::line;
             }
             ended_ = true;
@@ -253,6 +245,37 @@ line_source::took line_source::take_one(input_line& line, int& reads) {
             return took::nothing_yet;
         read_more();
     }
+}
+
+/// Puts a line behind those of its record of CSV. *Returns* whether more lines belong to it; else cuts it into columns.
+/// Each line is looked at once: many short ones behind an open quote would take long otherwise.
+bool line_source::take_rest_of_record(input_line& line) {
+    using quote = column_splitter::quote;
+    if (line.too_long && unfinished_.empty())
+        return false;
+    const auto before = unfinished_.empty() ? quote::closed : quote::open;
+    const auto behind = splitter_->quote_behind(line.text, before);
+    if (before == quote::open || behind == quote::open)
+        unfinished_ += line.text;
+    if (line.too_long || unfinished_.size() > longest_line) {
+        give_up_record(line);
+        return false;
+    }
+    if (behind == quote::open) {
+        unfinished_ += rules_.end;
+        return true;
+    }
+    if (before == quote::open)
+        line.text = std::exchange(unfinished_, {});
+    cut(line);
+    return false;
+}
+
+/// A record of CSV whose quote is not closed in time is no input.
+void line_source::give_up_record(input_line& line) {
+    line.text = std::exchange(unfinished_, {});
+    line.is = input_line::kind::columns;
+    line.too_long = true;
 }
 
 void line_source::cut(input_line& line) const {

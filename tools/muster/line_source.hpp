@@ -127,6 +127,8 @@ private:
     /// *Returns* a line as it came. `reads` counts how often more was read: a pipe is read once a call of try_take().
     [[nodiscard]] took take_one(input_line& line, int& reads);
     void cut(input_line& line) const;
+    [[nodiscard]] bool take_rest_of_record(input_line& line);
+    void give_up_record(input_line& line);
     [[nodiscard]] took take_bundle(input_line& line, int& reads);
     [[nodiscard]] took take_block(input_line& line, int& reads);
     [[nodiscard]] took take_bundle_so_far(input_line& line);

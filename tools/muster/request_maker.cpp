@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include <strings.h>
+
 namespace tool {
 
 namespace {
@@ -146,6 +148,10 @@ muster::http::request request_maker::make(const input_line& line, const std::str
         ask.body_file(options_.data_file);
     ask.body_limit(options_.max_size.value_or(muster::http::no_limit));
     return ask;
+}
+
+bool request_maker::asks_for_part(const fetch_options& o) noexcept {
+    return std::ranges::any_of(o.headers, [](const auto& h) { return ::strcasecmp(h.first.c_str(), "Range") == 0; });
 }
 
 content_key request_maker::key(const input_line& line, const std::string& url) const {

@@ -55,6 +55,8 @@ public:
     [[nodiscard]] content_key key(const input_line& line, const std::string& url) const;
     /// *Returns* the name of the body's file before the server is asked.
     [[nodiscard]] std::string file_name(const input_line& line, const planned_request& what) const;
+    /// *Returns* whether a header of the user's asks for a part of what the URL names.
+    [[nodiscard]] static bool asks_for_part(const fetch_options& o) noexcept;
     /// *Returns* whether two inputs may have one name.
     [[nodiscard]] bool names_may_clash(const planned_request& what) const noexcept {
         return name_.has_value() || !what.name.empty();

@@ -19,7 +19,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <random>
@@ -231,8 +230,13 @@ void check(const run_options& o) {
         throw usage_error("--jsonl: standard output is for the output of the commands: name a file");
     if (o.resume && o.jsonl.empty())
         throw usage_error("--resume needs --jsonl FILE, with the log of the earlier run");
-    if (std::error_code no_matter; !o.file.empty() && std::filesystem::equivalent(o.file, o.jsonl, no_matter))
-        throw usage_error(fmt::format("--jsonl: {} is the input: name another file", o.jsonl));
+    std::vector<named_file> read{{"the input", is_standard_input(o) ? "/dev/stdin" : o.file},
+        {"what --stdin-from names", o.stdin_from}, {"what --limit names", o.limit_file}};
+    if (o.inputs) {
+        for (const auto& list : *o.inputs)
+            read.emplace_back("the input", list.file);
+    }
+    require_files_apart(read, {{"--jsonl", o.jsonl}, {"--failed", o.failed_file}});
 }
 
 /// *Returns* a name that no other run has.
@@ -281,6 +285,8 @@ int run(const run_options& given, const queue_maker& make_queue) {
         options.trace = false;
         options.quiet = true;
         options.jsonl.clear();
+        options.failed_file.clear();
+        options.results.clear();
         options.resume = false;
     }
     check(given);

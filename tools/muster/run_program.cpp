@@ -52,9 +52,11 @@ std::optional<std::vector<std::string>> with_template_last(
 run_options understand_run(CLI::App& app, CLI::App& command, run_words& words, std::vector<std::string> arguments) {
     words.inputs = take_inputs(arguments);
     const auto behind = take_words_behind_dashes(arguments);
+    refuse_empty_values(command, arguments, words_between::end_options);
     parse(app, arguments);
     if (!behind) {
         if (const auto all = with_template_last(arguments, command.remaining(), command)) {
+            refuse_empty_values(command, *all, words_between::end_options);
             parse(app, *all);
             if (const auto left = command.remaining(); left.size() > 1)
                 throw usage_error(fmt::format(

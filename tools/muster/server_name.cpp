@@ -3,9 +3,13 @@
 // that no encoding brings a slash past the check.
 #include "server_name.hpp"
 
+#include "body_file.hpp"
+
+#include "vocabulary/printable.hpp"
+
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
+#include <utility>
 
 namespace tool {
 
@@ -44,30 +48,6 @@ std::string percent_decoded(std::string_view text) {
     return made;
 }
 
-/// *Returns* how many bytes a character of UTF-8 has, or 0 if that is none; `code` becomes what it stands for.
-std::size_t character_at(std::string_view text, std::uint32_t& code) noexcept {
-    const auto first = static_cast<unsigned char>(text.front());
-    const std::size_t size = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if ((first >= 0x80 && first < 0xc2) || first > 0xf4 || text.size() < size)
-        return 0;
-    code = size == 1 ? first : first & (0x7fu >> size);
-    for (std::size_t i = 1; i != size; ++i) {
-        const auto next = static_cast<unsigned char>(text[i]);
-        if ((next & 0xc0u) != 0x80)
-            return 0;
-        code = code << 6U | (next & 0x3fu);
-    }
-    const bool is_overlong = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
-    return is_overlong || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff ? 0 : size;
-}
-
-bool is_plain(std::uint32_t code) noexcept {
-    const bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029;
-    const bool turns_around = code == 0x061c || code == 0x200e || code == 0x200f ||
-                              (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
-    return !is_control && !turns_around;
-}
-
 /// A parameter's value: a quoted one without its quotes and the backslashes in it.
 std::string unquoted(std::string_view value) {
     if (value.size() < 2 || value.front() != '"')
@@ -79,6 +59,18 @@ std::string unquoted(std::string_view value) {
         made += value[i];
     }
     return made;
+}
+
+/// *Returns* at most the longest name's bytes, with the extension.
+std::string shortened(std::string name) {
+    if (name.size() <= longest)
+        return name;
+    const auto dot = name.rfind('.');
+    const auto extension = dot != std::string::npos && name.size() - dot <= 16 ? name.substr(dot) : std::string();
+    auto kept = longest - extension.size();
+    while ((static_cast<unsigned char>(name[kept]) & 0xc0u) == 0x80)
+        --kept; // not within a character
+    return name.substr(0, kept) + extension;
 }
 
 /// Takes a parameter off the text: up to the next semicolon that is not within quotes.
@@ -102,24 +94,17 @@ std::string plain_name(std::string_view text) {
     text.remove_prefix(text.find_last_of("/\\") + 1);
     std::string name;
     while (!text.empty()) {
-        std::uint32_t code = 0;
-        const auto size = character_at(text, code);
-        if (size == 0)
+        const auto c = muster::detail::first_character_of(text);
+        if (c.size == 0)
             name += '_';
-        else if (is_plain(code))
-            name += text.substr(0, size);
-        text.remove_prefix(std::max<std::size_t>(size, 1));
+        else if (muster::detail::is_shown_as_it_is(c.code))
+            name += text.substr(0, c.size);
+        text.remove_prefix(std::max<std::size_t>(c.size, 1));
     }
     name.erase(0, std::min(name.size(), name.find_first_not_of(". ")));
     name.erase(name.find_last_not_of(" .") + 1);
-    if (name.size() <= longest)
-        return name;
-    const auto dot = name.rfind('.');
-    const auto extension = dot != std::string::npos && name.size() - dot <= 16 ? name.substr(dot) : std::string();
-    auto kept = longest - extension.size();
-    while ((static_cast<unsigned char>(name[kept]) & 0xc0u) == 0x80)
-        --kept; // not within a character
-    return name.substr(0, kept) + extension;
+    name = shortened(std::move(name));
+    return is_name_of_part(name) ? name + '_' : name;
 }
 
 std::string disposition_name(std::string_view value) {

@@ -14,7 +14,8 @@
 namespace tool {
 
 /// *Returns* the text as a file name: of a path the last part, without control characters, characters that change the
-/// direction of writing, and dots at its beginning; at most 200 bytes, with its extension. Empty if nothing is left.
+/// direction of writing or are invisible, dots at its beginning, and without the ending of a partial file; about 200
+/// bytes at most, with its extension. Empty if nothing is left.
 [[nodiscard]] std::string plain_name(std::string_view text);
 
 /// *Returns* the name that a Content-Disposition gives, made plain; empty if it gives none.

@@ -14,6 +14,7 @@
 #include <memory>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -24,9 +25,20 @@ namespace tool {
 
 stop_signals::stop_signals() {
     sigemptyset(&caught_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1}) {
+    const auto handler_of = [](int signal) {
         struct sigaction now {};
-        if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+        return ::sigaction(signal, nullptr, &now) == 0 ? now.sa_handler : SIG_IGN;
+    };
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1}) {
+        if (handler_of(signal) != SIG_IGN)
+            sigaddset(&caught_, signal);
+    }
+    // These would end the program, too, and what it has started would go on without it.
+    std::vector<int> others{SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO, SIGPWR, SIGSTKFLT};
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal)
+        others.push_back(signal);
+    for (const int signal : others) {
+        if (handler_of(signal) == SIG_DFL)
             sigaddset(&caught_, signal);
     }
     pthread_sigmask(SIG_BLOCK, &caught_, &before_);

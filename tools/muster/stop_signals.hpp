@@ -2,10 +2,11 @@
 #pragma once
 
 /// \file
-/// Turns each SIGINT, SIGTERM, SIGHUP and SIGQUIT, which are to end the program, into two calls: one on the thread that
-/// waits for signals, which comes whatever the loop is doing, then one on the loop's thread. While the object lives the
-/// signals do nothing else; at the third one the program ends at once. SIGQUIT counts as the second of them. SIGTSTP
-/// and SIGUSR1 end nothing, and are the second call only.
+/// Turns each SIGINT, SIGTERM, SIGHUP and SIGQUIT, which are to end the program, and each other signal that would end
+/// it and stands for no fault, into two calls: one on the thread that waits for signals, which comes whatever the loop
+/// is doing, then one on the loop's thread. While the object lives the signals do nothing else; at the third one the
+/// program ends at once. SIGQUIT counts as the second of them. SIGTSTP and SIGUSR1 end nothing, and are the second call
+/// only.
 ///
 ///     stop_signals signals;                                        // before a thread is started that does not block
 ///     all signals signals.listen(on_signal, [&](int) { out.hurry(); });   // in a task

@@ -7,10 +7,15 @@
 ///
 ///     if (const auto failed = write_all(1, text)) complain(failed->message());
 
+#include "posix/owned_fd.hpp"
+
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace tool {
 
@@ -18,6 +23,22 @@ namespace tool {
 /// `written` counts what was written. While a writer lives, it is the one to be asked.
 [[nodiscard]] std::optional<std::error_code> write_all(
     int fd, std::string_view text, std::size_t* written = nullptr) noexcept;
+
+/// Opens a file that the user has named, for writing; flags and mode are those of open(). A pipe with a name is waited
+/// for until somebody reads it, a few seconds at most. *Errors*: usage_error, which names the option.
+[[nodiscard]] muster::detail::owned_fd open_to_write(
+    const char* option, const std::string& file, int flags, unsigned mode);
+
+/// A file that the user has named, and what it is for a run, in the words of messages.
+struct named_file {
+    named_file(std::string is, std::string path) : what(std::move(is)), name(std::move(path)) {}
+    std::string what;
+    std::string name; ///< empty: there is none
+};
+
+/// *Errors*: usage_error if a file on disk is to be written that is read as well, which would lose what is in it, or
+/// that is to be written as two things.
+void require_files_apart(const std::vector<named_file>& read, const std::vector<named_file>& written);
 
 /// Puts something in the place of standard descriptors that are closed, so that no file or socket gets their number;
 /// reading or writing them still fails. Ignores the signals that stand for errors which are seen anyway.

@@ -7,14 +7,19 @@
 #include "streams.hpp"
 #include "units.hpp"
 
+#include "posix/owned_fd.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
 #include <numeric>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace tool {
@@ -152,9 +157,19 @@ std::size_t parse_limit(const std::string& text, const std::string& option) {
 }
 
 std::size_t limit_of_file(const std::string& file) {
-    std::ifstream in(file);
-    std::string text;
-    if (!(in >> text))
+    // It is read while the loop runs, which a pipe would hold up, and a device without an end as well.
+    const muster::detail::owned_fd in(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+    struct stat about {};
+    if (!in.is_open() || ::fstat(in.get(), &about) != 0)
+        throw usage_error(fmt::format("--limit: {} can't be read: {}", file, std::generic_category().message(errno)));
+    if (!S_ISREG(about.st_mode))
+        throw usage_error(fmt::format("--limit: {} is no file on disk, which could be read again", file));
+    constexpr std::string_view blanks = " \t\r\n";
+    std::string text(64, '\0');
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(::read(in.get(), text.data(), text.size()), 0)));
+    text.erase(0, std::min(text.size(), text.find_first_not_of(blanks)));
+    text.resize(std::min(text.size(), text.find_first_of(blanks)));
+    if (text.empty())
         throw usage_error(fmt::format("--limit: there is no number in {}", file));
     return parse_limit(text, fmt::format("--limit: {}", file));
 }

@@ -34,7 +34,7 @@ struct downloaded {
     std::uint64_t size = 0;         ///< of the file
     std::uint64_t continued_at = 0; ///< so many bytes of it are an earlier download's
     std::size_t attempts = 1;
-    bool not_modified = false; ///< with if_modified: the file that was there is the newest
+    bool not_modified = false; ///< with if_modified, or a condition of the request's own: nothing was written (304)
 };
 
 /// Gets a URL into a file. It is written as FILE.part beside it and renamed at the end; links, pipes and files that
@@ -43,7 +43,7 @@ struct downloaded {
 ///
 /// *Returns* what came, whatever its status below 400 is.
 /// *Errors*: status_error from 400 on; file_error if the file can't be written; digest_error; protocol_error for an
-/// answer that is a part nobody asked for; what http/error.hpp lists. The file that was there stays as it was.
+/// answer that is a part nobody asked for, or a 304; what http/error.hpp lists. The file that was there stays.
 /// *Cancellation*: ends it at once. The partial file is removed, or kept with download_options::resume.
 /// *Lifetime*: the client must live until it has ended. *Thread safety*: the loop's thread, which also writes the file.
 /// *Complexity*: 64 KiB of memory, whatever the size.
