@@ -711,7 +711,10 @@ void client::conclude(const ended_call& ended) {
         finish(e, [&](job& j) {
             note(j, call_progress::stage::ended);
             try {
-                workers::conclude_call(j, wire::read(ended.answer, options_.value_limit()));
+                auto answer = wire::read(ended.answer, options_.value_limit());
+                if (answer.is_object() && answer.contains("cancelled"))
+                    note(j, call_progress::stage::cancelled); // its worker has ended it
+                workers::conclude_call(j, std::move(answer));
             } catch (...) {
                 j.set_error(std::current_exception());
             }
