@@ -29,12 +29,13 @@
 #include <utility>
 #include <vector>
 
-#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
+
+#include "support/loopback_listener.hpp"
 
 namespace {
 
@@ -105,56 +106,22 @@ measured measure(const Make& make) {
 
 // ---- a server that says the same to everybody ----
 
+using loopback::say;
+
 class hostile_server {
 public:
-    /// `say` gets the socket of a connection whose request has come.
-    explicit hostile_server(std::function<void(int)> say) : listening_(::socket(AF_INET, SOCK_STREAM, 0)) {
-        sockaddr_in here{};
-        here.sin_family = AF_INET;
-        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof here;
-        if (::bind(listening_, reinterpret_cast<const sockaddr*>(&here), size) != 0 || ::listen(listening_, 64) != 0 ||
-            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&here), &size) != 0)
-            throw std::runtime_error("no server");
-        port_ = ntohs(here.sin_port);
-        serving_ = std::thread([this, say = std::move(say)] {
-            for (int s = 0; (s = ::accept(listening_, nullptr, nullptr)) >= 0; ::close(s)) {
-                std::string asked;
-                std::array<char, 4096> bytes;
-                while (asked.find("\r\n\r\n") == std::string::npos) {
-                    const auto count = ::recv(s, bytes.data(), bytes.size(), 0);
-                    if (count <= 0)
-                        break;
-                    asked.append(bytes.data(), static_cast<std::size_t>(count));
-                }
-                say(s);
-            }
-        });
-    }
-    ~hostile_server() {
-        ::shutdown(listening_, SHUT_RDWR);
-        serving_.join();
-        ::close(listening_);
-    }
-    hostile_server(const hostile_server&) = delete;
-    hostile_server& operator=(const hostile_server&) = delete;
-    [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/"; }
+    /// `answer` gets the socket of a connection whose request has come.
+    explicit hostile_server(std::function<void(int)> answer)
+        : here_([answer = std::move(answer)](int s) {
+              std::string asked;
+              while (asked.find("\r\n\r\n") == std::string::npos && loopback::more(s, asked)) {}
+              answer(s);
+          }) {}
+    [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(here_.port()) + "/"; }
 
 private:
-    int listening_;
-    unsigned port_ = 0;
-    std::thread serving_;
+    loopback_listener here_;
 };
-
-bool say(int s, std::string_view text) {
-    while (!text.empty()) {
-        const auto count = ::send(s, text.data(), text.size(), MSG_NOSIGNAL);
-        if (count <= 0)
-            return false;
-        text.remove_prefix(static_cast<std::size_t>(count));
-    }
-    return true;
-}
 
 void flood(int s, std::string_view head, const std::string& text) {
     if (say(s, head))

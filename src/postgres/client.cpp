@@ -657,7 +657,7 @@ task<> client::tell_unserved(backend& queue) {
     auto asking = queue.unserved({wanted.begin(), wanted.end()});
     const auto found = co_await std::move(asking);
     for (const auto& f : found) {
-        if (!unserved_.insert(function_name(f.name, {})).second)
+        if (!unserved_.insert(f).second)
             continue;
         if (options_.on_unserved())
             options_.on_unserved()(f.name, f.signature);

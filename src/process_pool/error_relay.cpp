@@ -41,16 +41,19 @@ void error_relay::take(std::string_view text) noexcept {
 }
 
 void error_relay::write_some() noexcept {
-    while (has_to_write()) {
+    for (;;) {
+        if (!has_to_write())
+            say_what_was_left_out();
+        if (!has_to_write())
+            return;
         const auto n = detail::prompt_write(STDERR_FILENO, std::string_view(kept_).substr(at_));
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (n == 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
             return;
         // Where nobody reads any more, there is nobody to be told.
         at_ = n < 0 ? kept_.size() : at_ + static_cast<std::size_t>(n);
         if (at_ == kept_.size()) {
             kept_.clear();
             at_ = 0;
-            say_what_was_left_out();
         }
     }
 }

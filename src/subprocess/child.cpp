@@ -29,8 +29,9 @@ namespace muster::detail {
 namespace {
 
 /// A process that reads the terminal must be in the group that the terminal belongs to, which is the caller's.
-bool wants_own_group(const command_parts& parts) noexcept {
-    return parts.input != input_from::inherit || ::isatty(STDIN_FILENO) != 1;
+grouping group_for(const command_parts& parts) noexcept {
+    const bool reads_terminal = parts.input == input_from::inherit && ::isatty(STDIN_FILENO) == 1;
+    return reads_terminal && parts.group == grouping::own_group ? grouping::of_caller : parts.group;
 }
 
 /// A pipe with a name is opened without waiting for its writer, which would block the loop.
@@ -97,8 +98,10 @@ bool group_has_living(pid_t group) noexcept {
 
 } // namespace
 
-child::child(const command& what, pipe_set& ours) : pidfd_(-1), own_group_(wants_own_group(what.parts())) {
+child::child(const command& what, pipe_set& ours) : pidfd_(-1) {
     const auto& parts = what.parts();
+    const auto group = group_for(parts);
+    own_group_ = group != grouping::of_caller;
     description_ = what.describe();
     standard_streams theirs{stream_inherited, stream_inherited, stream_inherited};
     std::array<owned_fd, 3> theirs_ends;
@@ -134,7 +137,7 @@ child::child(const command& what, pipe_set& ours) : pidfd_(-1), own_group_(wants
             theirs[i + 1] = stream_null;
     }
     began_ = std::chrono::steady_clock::now();
-    auto started = spawn(what, theirs, own_group_);
+    auto started = spawn(what, theirs, group);
     pid_ = started.pid;
     pidfd_.reset(started.pidfd.release());
 }

@@ -102,7 +102,7 @@ private:
     descriptor pidfd_; ///< readable once the process has ended
     intrusive_list<end_listener> listeners_;
     event_loop* loop_ = nullptr; ///< the loop on which there are listeners
-    bool own_group_;
+    bool own_group_ = true;
     phase phase_ = phase::running;
     completed_process end_;
     std::chrono::steady_clock::time_point began_;

@@ -96,6 +96,11 @@ command& command::directory(std::string path) & {
     return *this;
 }
 
+command& command::new_session() & noexcept {
+    parts_.group = detail::grouping::own_session;
+    return *this;
+}
+
 command& command::stdin_null() & noexcept {
     parts_.input = detail::input_from::null;
     return *this;

@@ -58,7 +58,7 @@ struct child_plan {
     const char* search_path; ///< or null: the program is a path
     char* candidate;         ///< room for the longest of the search path
     standard_streams streams;
-    bool own_group;
+    grouping group;
     volatile step failed_at = step::none;
     volatile int error = 0;
 };
@@ -144,7 +144,8 @@ MUSTER_IN_CHILD int child_main(void* argument) {
     auto& plan = *static_cast<child_plan*>(argument);
     step at = step::group;
     int error = 0;
-    if (plan.own_group && ::syscall(SYS_setpgid, 0, 0) < 0) {
+    if ((plan.group == grouping::own_group && ::syscall(SYS_setpgid, 0, 0) < 0) ||
+        (plan.group == grouping::own_session && ::syscall(SYS_setsid) < 0)) {
         error = errno;
     } else if (at = step::streams; !set_up_streams(plan.streams)) {
         error = errno;
@@ -264,7 +265,7 @@ pipe_ends make_pipe(const command& what) {
     return made;
 }
 
-spawned spawn(const command& what, const standard_streams& streams, bool own_group) {
+spawned spawn(const command& what, const standard_streams& streams, grouping group) {
     const auto& parts = what.parts();
     const environment_of environment(parts);
     std::vector<const char*> words;
@@ -274,7 +275,7 @@ spawned spawn(const command& what, const standard_streams& streams, bool own_gro
     words.push_back(nullptr);
 
     child_plan plan{words.data(), environment.get(), parts.directory.empty() ? nullptr : parts.directory.c_str(),
-        nullptr, nullptr, streams, own_group};
+        nullptr, nullptr, streams, group};
     std::string candidate;
     if (parts.words.front().find('/') == std::string::npos) {
         const char* path = environment.value("PATH");

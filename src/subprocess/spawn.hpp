@@ -38,6 +38,6 @@ struct spawned {
 };
 
 /// *Errors*: command_not_found_error, spawn_error; nothing is left behind then.
-[[nodiscard]] spawned spawn(const command& what, const standard_streams& streams, bool own_group);
+[[nodiscard]] spawned spawn(const command& what, const standard_streams& streams, grouping group);
 
 } // namespace muster::detail

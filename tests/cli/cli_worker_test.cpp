@@ -217,6 +217,16 @@ TEST_F(muster_worker, that_is_killed_leaves_an_error_of_its_kind_and_no_process)
     }
 }
 
+TEST_F(muster_worker, gives_no_command_its_terminal_and_ends_a_time_limit_with_the_process) {
+    program w(worker({"--slots", "1", "--allow", "sh"}));
+    program p(run({"--timeout", "2s", "--linger", "20s", "-k",
+        R"(read -r pid name state parent group session rest < /proc/$$/stat; test "$session" = $$ && echo {}; sleep 3 &)",
+        ":::", "1"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "1\n") << p.err;
+    end(w);
+}
+
 TEST_F(muster_worker, leaves_when_told_and_hands_back_what_has_not_begun) {
     const std::string wait = "until test -e " + path("go") + "; do sleep 0.02; done; echo {}";
     program first(worker({"--slots", "1", "--allow", "sh"}));
@@ -244,6 +254,19 @@ TEST_F(muster_worker, ends_what_runs_at_the_second_signal) {
     EXPECT_EQ(p.wait(), 1) << p.err;
     EXPECT_FALSE(lives("64.5"));
     expect_words(p.err, {"worker died", "was told to end"});
+
+    program first(worker({"--slots", "1", "--allow", "sh"}));
+    const std::string once_more =
+        "echo {} >> " + path("begun") + "; test $(wc -l < " + path("begun") + ") = 2 || sleep 64.75";
+    program elsewhere(run({"--retry-elsewhere", once_more, ":::", "1"}));
+    ASSERT_TRUE(says(first, "began 1") && soon([&] { return lines("begun").size() == 1; }))
+        << first.err << elsewhere.err;
+    program second(worker({"--slots", "1", "--allow", "sh"}));
+    first.signal(SIGQUIT);
+    EXPECT_EQ(first.wait(), 131) << first.err;
+    EXPECT_EQ(elsewhere.wait(), 0) << elsewhere.err;
+    EXPECT_EQ(lines("begun").size(), 2u);
+    end(second);
 }
 
 TEST_F(muster_worker, starts_nothing_twice_when_the_submitting_muster_is_killed_and_comes_back) {

@@ -28,8 +28,8 @@ json a_command() { return {{"words", {"a"}}, {"grace", 1u}, {"linger", 1u}, {"mo
 
 TEST(a_message, comes_back_as_it_was_written_whatever_bytes_are_in_it) {
     tool::queued_command what;
-    what.words = {"a", std::string("\xff\x00\n", 3), ""};
-    what.host_mark = "{host x}";
+    what.words = {"a", "\xff\n", ""};
+    what.host_mark = "{host 0123456789abcdef0123456789abcdef}";
     what.timeout = 3s;
     what.grace = 1s;
     what.most_output = 12;
@@ -82,7 +82,11 @@ TEST(a_message, that_no_client_writes_is_refused) {
     };
     for (const auto& changes : {json{{"words", json::array()}}, json{{"words", "a"}}, json{{"words", {1}}},
              json{{"words", nullptr}}, json{{"grace", -1}}, json{{"grace", UINT64_MAX}}, json{{"linger", "1"}},
-             json{{"timeout", -1}}, json{{"most_output", 0.5}}, json{{"host_mark", 1}}})
+             json{{"timeout", -1}}, json{{"most_output", 0.5}}, json{{"host_mark", 1}},
+             // Replaced by the name of a host, a mark of one letter would make a word of megabytes one of gigabytes.
+             json{{"host_mark", "a"}}, json{{"host_mark", "{host 0123456789abcdef0123456789abcdeg}"}},
+             json{{"words", {""}}}, json{{"words", {std::string("a\0b", 3)}}},
+             json{{"words", {"a", std::string("\0", 1)}}}, json{{"words", {"a", std::string(17U << 20U, 'x')}}}})
         refused(changes);
     EXPECT_THROW(static_cast<void>(tool::read_command("")), std::invalid_argument);
 }

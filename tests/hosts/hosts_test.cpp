@@ -14,6 +14,7 @@
 #include "hosts/frames.hpp"
 #include "hosts/this_host.hpp"
 #include "support/own_resources.hpp"
+#include "support/stdio_relay.hpp"
 
 #include <gtest/gtest.h>
 
@@ -52,6 +53,13 @@ hosts::host_options cut_after(int bytes) {
     return hosts::host_options("relay")
         .launcher(
             {"bash", "-c", "exec \"$@\" > >(exec dd bs=1 count=" + std::to_string(bytes) + " 2>/dev/null)", "bash"})
+        .agent({own_path(), "--agent"});
+}
+
+/// What the agent and its client say is late by up to so many milliseconds, and cut off after so many bytes, if not 0.
+hosts::host_options relayed(int late_by, int cut_at) {
+    return hosts::host_options("relay")
+        .launcher({own_path(), "--relay", std::to_string(late_by), std::to_string(cut_at)})
         .agent({own_path(), "--agent"});
 }
 
@@ -898,6 +906,58 @@ TEST(chaos, of_connections_that_are_cut_at_any_byte_begins_no_command_twice) {
     });
 }
 
+TEST(chaos, of_hosts_that_are_stopped_late_or_cut_loses_no_command_and_begins_none_twice) {
+    // MUSTER_CHAOS_ROUNDS says how often each way is tried.
+    const char* const more = std::getenv("MUSTER_CHAOS_ROUNDS");
+    const int rounds = more != nullptr ? std::max(1, std::atoi(more)) : 2;
+    struct row {
+        hosts::host_options options;
+        bool is_stopped;
+    };
+    std::vector<row> rows;
+    rows.push_back({here().silence_limit(200ms), true});
+    rows.push_back({relayed(3, 0), false});
+    for (const int cut : {700, 1500, 3000})
+        rows.push_back({relayed(2, cut), false});
+    run_it([&]() -> task<> {
+        const folder f;
+        std::mt19937 random(20261127);
+        for (std::size_t i = 0; i != rows.size() * static_cast<std::size_t>(rounds); ++i) {
+            const auto& r = rows[i % rows.size()];
+            const auto file = f.file(std::to_string(i));
+            auto connecting = hosts::connect(r.options);
+            auto connected = co_await muster::as_outcome(std::move(connecting));
+            if (!connected.succeeded())
+                continue;
+            auto host = std::move(connected).value();
+            tally counts;
+            std::vector<task<>> all;
+            for (int n = 0; n != 30; ++n)
+                all.push_back(count_one(host, file, n, counts));
+            pid_t agent = 0;
+            if (r.is_stopped) {
+                auto asked = co_await host.run(command::shell("echo $PPID"));
+                agent = std::stoi(asked.out);
+            }
+            auto running = muster::create_task(
+                [](std::vector<task<>> t) -> task<> { co_await muster::gather(std::move(t)); }(std::move(all)), "all");
+            if (r.is_stopped) {
+                co_await muster::sleep_for(std::chrono::microseconds(random() % 60'000));
+                ::kill(agent, SIGSTOP);
+                co_await muster::sleep_for(700ms);
+                ::kill(agent, SIGCONT);
+            }
+            co_await running;
+            co_await host.close();
+            EXPECT_EQ(counts.other, 0u);
+            EXPECT_EQ(counts.succeeded + counts.not_begun + counts.begun + counts.unknown, 30u);
+            const auto began = lines_of(file).size();
+            EXPECT_LE(began, counts.succeeded + counts.begun + counts.unknown) << i;
+            EXPECT_GE(began, counts.succeeded) << i;
+        }
+    });
+}
+
 // ---- several ----
 
 TEST(host_sets, give_places_by_what_is_in_use_and_go_on_without_hosts_that_can_not_be_reached) {
@@ -1000,6 +1060,8 @@ int main(int argc, char** argv) {
         }
         return 0;
     }
+    if (argc > 4 && std::strcmp(argv[1], "--relay") == 0)
+        stdio_relay(static_cast<unsigned>(std::atoi(argv[2])), std::atol(argv[3]), argv + 4);
     ::testing::InitGoogleTest(&argc, argv);
     return RUN_ALL_TESTS();
 }

@@ -337,7 +337,7 @@ TEST_F(a_queue_in_chaos, accounts_for_every_call_when_the_clock_of_the_server_is
         postgres::executor queue(client().window(60));
         const auto strike = [&](int i) -> task<> {
             static constexpr std::array<const char*, 6> offsets{
-                "+3600s", "-3600s", "-3593s", "-3600s", "-40s", "+36000s"};
+                "+3600s", "-3600s", "-3593s", "-3600s", "+36000s", "-40s"};
             const auto before = sql("SELECT extract(epoch FROM clock_timestamp())::bigint");
             set(offsets[static_cast<std::size_t>(i) % offsets.size()]);
             co_await until([&] {

@@ -44,6 +44,7 @@
 #include "process_pool/wire.hpp"
 #include "support/own_resources.hpp"
 #include "support/own_sshd.hpp"
+#include "support/stdio_relay.hpp"
 
 namespace {
 
@@ -267,49 +268,6 @@ void answer_and_say_more(const std::string& starts) {
     for (int i = 0; i != 16; ++i)
         agent.say(frame_type::worker_data, 1, more);
     std::_Exit(0);
-}
-
-/// Starts the words, and carries what both sides say.
-[[noreturn]] void relay(unsigned late_by, long cut_at, char** words) {
-    int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
-        std::_Exit(1);
-    if (::fork() == 0) {
-        ::dup2(ends[1], STDIN_FILENO);
-        ::dup2(ends[1], STDOUT_FILENO);
-        ::close(ends[0]);
-        ::close(ends[1]);
-        ::execvp(words[0], words);
-        std::_Exit(127);
-    }
-    ::close(ends[1]);
-    std::minstd_rand random(static_cast<unsigned>(::getpid()));
-    for (;;) {
-        std::array<pollfd, 2> polled{{{STDIN_FILENO, POLLIN, 0}, {ends[0], POLLIN, 0}}};
-        ::poll(polled.data(), polled.size(), -1);
-        for (const std::size_t from : {0U, 1U}) {
-            if (polled[from].revents == 0)
-                continue;
-            std::array<char, 4096> bytes{};
-            auto n = ::read(polled[from].fd, bytes.data(), bytes.size());
-            if (n <= 0)
-                std::_Exit(0);
-            if (late_by != 0)
-                std::this_thread::sleep_for(std::chrono::milliseconds(random() % (late_by + 1)));
-            if (cut_at != 0)
-                n = std::min<ssize_t>(n, cut_at);
-            const char* next = bytes.data();
-            for (auto left = n; left != 0;) {
-                const auto written = ::write(from == 0 ? ends[0] : STDOUT_FILENO, next, static_cast<std::size_t>(left));
-                if (written <= 0)
-                    std::_Exit(0);
-                next += written;
-                left -= written;
-            }
-            if (cut_at != 0 && (cut_at -= n) == 0)
-                std::_Exit(0);
-        }
-    }
 }
 
 // ---- the tests' own ----
@@ -935,7 +893,7 @@ int main(int argc, char** argv) {
         answer_and_say_more(argument(3));
     }
     if (argument(1) == "--relay" && argc > 4)
-        relay(static_cast<unsigned>(std::atoi(argv[2])), std::atol(argv[3]), argv + 4);
+        stdio_relay(static_cast<unsigned>(std::atoi(argv[2])), std::atol(argv[3]), argv + 4);
     process_pool::serve_if_worker();
     ::testing::InitGoogleTest(&argc, argv);
     return RUN_ALL_TESTS();

@@ -43,7 +43,11 @@ bool is_refused() noexcept {
     return allocations_left.fetch_sub(1) <= refused_in_a_row;
 }
 
-void* allocate(std::size_t bytes) noexcept { return is_refused() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes); }
+// With -O2 the compiler would take free() for the wrong counterpart of operator new.
+[[gnu::noinline]] void* allocate(std::size_t bytes) noexcept {
+    return is_refused() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+}
+[[gnu::noinline]] void release(void* p) noexcept { std::free(p); }
 
 } // namespace
 
@@ -55,12 +59,12 @@ void* operator new(std::size_t bytes) {
 void* operator new[](std::size_t bytes) { return operator new(bytes); }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
 void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { std::free(p); }
+void operator delete(void* p) noexcept { release(p); }
+void operator delete[](void* p) noexcept { release(p); }
+void operator delete(void* p, std::size_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t) noexcept { release(p); }
+void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
+void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
 
 namespace {
 

@@ -694,6 +694,26 @@ TEST_F(subprocess, a_process_that_reads_the_terminal_stays_in_its_callers_group)
     EXPECT_EQ(pid, group);
 }
 
+TEST_F(subprocess, a_command_in_a_session_of_its_own_has_no_terminal_and_is_ended_with_its_group) {
+    const auto inside = run_now(command::shell("echo $$; cut -d' ' -f5,6,7 /proc/$$/stat").new_session());
+    long pid = 0;
+    long group = 0;
+    long session = 0;
+    long terminal = -1;
+    std::istringstream(inside.out) >> pid >> group >> session >> terminal;
+    EXPECT_EQ(pid, group);
+    EXPECT_EQ(pid, session);
+    EXPECT_EQ(terminal, 0);
+    auto body = []() -> task<> {
+        auto running = muster::run_command(command::shell("sleep 71.25 & wait").new_session());
+        auto in_time = muster::wait_for(std::move(running), 100ms);
+        auto ended = co_await muster::as_outcome(std::move(in_time));
+        EXPECT_TRUE(ended.failed_with<muster::timeout_error>()) << muster::to_string(ended);
+    };
+    muster::run(body());
+    EXPECT_NE(run_now(command::shell("pgrep -f '^sleep 71[.]25$'")).status, 0);
+}
+
 // ---- a running process ----
 
 TEST_F(subprocess, a_running_process_is_talked_to_line_by_line) {

@@ -28,6 +28,8 @@ using nlohmann::json;
 using kind = queued_end::kind;
 
 constexpr std::uint64_t most_values = 1'000'000;
+/// More than any system takes as the arguments of one program.
+constexpr std::size_t most_in_words = std::size_t{16} << 20;
 
 constexpr std::pair<std::string_view, kind> kinds[] = {{"ended", kind::ended}, {"not found", kind::not_found},
     {"not started", kind::not_started}, {"too slow", kind::too_slow}, {"too much output", kind::too_much_output},
@@ -66,6 +68,27 @@ std::chrono::nanoseconds time(const json& o, const char* name) {
 
 std::uint64_t count(std::chrono::nanoseconds time) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0));
+}
+
+/// A mark is as long as it is, and stands for the name of a host: so the words can't grow without bounds.
+bool is_host_mark(std::string_view text) {
+    constexpr std::string_view before = "{host ";
+    constexpr std::size_t digits = 32;
+    return text.size() == before.size() + digits + 1 && text.starts_with(before) && text.back() == '}' &&
+           text.substr(before.size(), digits).find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+void require_words(const std::vector<std::string>& words) {
+    if (words.empty() || words.front().empty())
+        throw std::invalid_argument("the message is no command: it names no program");
+    std::size_t bytes = 0;
+    for (const auto& word : words) {
+        if (word.find('\0') != std::string::npos)
+            throw std::invalid_argument("the message is no command: there is a NUL character in a word");
+        bytes += word.size() + 1;
+    }
+    if (bytes > most_in_words)
+        throw std::invalid_argument("the message is no command: no program can be given so many words");
 }
 
 /// A function of this program that does nothing: muster worker has a handler in its place.
@@ -110,13 +133,14 @@ queued_command read_command(std::string_view message) {
     return reading(message, "command", [](const json& o) {
         queued_command what;
         what.words = o.at("words").get<std::vector<std::string>>();
-        if (what.words.empty())
-            throw std::invalid_argument("the message is no command: it has no words");
+        require_words(what.words);
         what.grace = time(o, "grace");
         what.linger = time(o, "linger");
         what.most_output = number(o, "most_output", UINT64_MAX);
         if (o.contains("host_mark"))
             what.host_mark = o.at("host_mark").get<std::string>();
+        if (!what.host_mark.empty() && !is_host_mark(what.host_mark))
+            throw std::invalid_argument("the message is no command: its mark for the host is none");
         if (o.contains("timeout"))
             what.timeout = time(o, "timeout");
         return what;
@@ -137,6 +161,8 @@ std::string write_message(const queued_end& end) {
         o["signal"] = static_cast<std::uint64_t>(end.done.signal);
     else if (end.done.status >= 0)
         o["status"] = static_cast<std::uint64_t>(end.done.status);
+    if (!end.done.output_ended)
+        o["output_ended"] = false;
     if (end.done.dumped_core)
         o["core"] = true;
     return as_text(o);
@@ -163,6 +189,8 @@ queued_end read_end(std::string_view message) {
             end.done.signal = static_cast<int>(number(o, "signal", most_signals));
         if (o.contains("status"))
             end.done.status = static_cast<int>(number(o, "status", 255));
+        if (o.contains("output_ended"))
+            end.done.output_ended = o.at("output_ended").get<bool>();
         if (o.contains("core"))
             end.done.dumped_core = o.at("core").get<bool>();
         if (end.how == kind::ended && end.done.signal == 0 && end.done.status < 0)

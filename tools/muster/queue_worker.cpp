@@ -8,6 +8,9 @@
 //        takes commands          those that run go on;   SIGTERM to what runs, and    SIGKILL to what runs, and
 //                                the rest goes back      SIGKILL after its grace      the program ends at once
 //
+// A command runs in a session of its own: it belongs to others, and must not type into the worker's terminal. The times
+// that a submitter may ask for are bounded, so that nobody can keep a worker from leaving.
+//
 // A command that was ended so had done an unknown part of its work: whoever has submitted it learns that the worker
 // left.
 #include "queue_worker.hpp"
@@ -21,10 +24,12 @@
 #include "warden.hpp"
 #include "writer.hpp"
 
+#include "posix/owned_fd.hpp"
 #include "vocabulary/printable.hpp"
 
 #include <muster/detail/assert.hpp>
 #include <muster/io/signals.hpp>
+#include <muster/io/stream.hpp>
 #include <muster/postgres.hpp>
 #include <muster/postgres/init.hpp>
 #include <muster/run.hpp>
@@ -42,6 +47,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -70,6 +76,9 @@ constexpr auto longest_departure = std::chrono::hours(24 * 365);
 /// So much of an answer is neither output.
 constexpr std::uint64_t apart = 4096;
 constexpr std::size_t longest_shown = 200;
+/// Whatever a submitter asks for, a command that is to end has so long, and so long its outputs are waited for.
+constexpr auto longest_grace = std::chrono::minutes(1);
+constexpr auto longest_linger = std::chrono::minutes(1);
 
 std::string name_of_this_host() {
     std::array<char, 256> name{};
@@ -119,10 +128,16 @@ std::string folder_of(const std::string& given) {
 }
 
 void put_in(std::string& word, const std::string& mark, const std::string& value) {
-    if (mark.empty())
+    auto at = mark.empty() ? std::string::npos : word.find(mark);
+    if (at == std::string::npos)
         return;
-    for (auto at = word.find(mark); at != std::string::npos; at = word.find(mark, at + value.size()))
-        word.replace(at, mark.size(), value);
+    std::string made;
+    std::size_t done = 0;
+    for (; at != std::string::npos; at = word.find(mark, done)) {
+        made.append(word, done, at - done).append(value);
+        done = at + mark.size();
+    }
+    word = std::move(made.append(word, done));
 }
 
 /// "gzip a b", for a message.
@@ -150,16 +165,30 @@ std::string problem_alone(const muster::spawn_error& e) {
 class collected_output {
 public:
     explicit collected_output(std::uint64_t most) : most_(most) {}
-    [[nodiscard]] muster::output_sink sink(std::string& to) {
-        return [this, &to](std::string_view piece) {
-            if (piece.size() > most_ - size_)
-                throw output_too_long_error("it wrote too much");
-            size_ += piece.size();
-            to += piece;
-        };
+    /// *Errors*: output_too_long_error. `number` is 1 or 2.
+    void take(int number, std::string_view piece) {
+        if (piece.size() > most_ - size_)
+            throw output_too_long_error("it wrote too much");
+        size_ += piece.size();
+        (number == STDOUT_FILENO ? out : err) += piece;
+    }
+    [[nodiscard]] muster::output_sink sink(int number) {
+        return [this, number](std::string_view piece) { take(number, piece); };
+    }
+    /// Reads what still comes from a descriptor, to its end. *Errors*: output_too_long_error, io errors.
+    muster::task<> read_rest(int number, muster::detail::owned_fd from) {
+        auto rest = muster::io::stream::adopt(from.release());
+        std::array<std::byte, 65536> room{};
+        for (;;) {
+            const auto count = co_await rest.read_some(room);
+            if (count == 0)
+                co_return;
+            take(number, std::string_view(reinterpret_cast<const char*>(room.data()), count));
+        }
     }
     std::string out;
     std::string err;
+    std::array<muster::detail::owned_fd, 2> open; ///< outputs that the command has left open
 
 private:
     std::uint64_t most_;
@@ -195,6 +224,34 @@ muster::task<muster::completed_process> run_in_time(
     co_return done;
 }
 
+/// Something that the command has left behind may write on: what comes within the time belongs to the command.
+/// *Returns* false if an output was still open then.
+muster::task<bool> read_what_lingers(collected_output& output, std::chrono::nanoseconds linger) {
+    const auto until = muster::loop_clock::now() + linger;
+    bool have_ended = true;
+    for (std::size_t i = 0; i != output.open.size(); ++i) {
+        if (!output.open[i].is_open())
+            continue;
+        auto reading = output.read_rest(static_cast<int>(i) + 1, std::move(output.open[i]));
+        auto in_time = muster::wait_for(std::move(reading), std::max(until - muster::loop_clock::now(), 0ns));
+        auto ended = co_await muster::as_outcome(std::move(in_time));
+        if (ended.failed_with<muster::timeout_error>())
+            have_ended = false;
+        else if (ended.failed_with<output_too_long_error>())
+            ended.rethrow();
+        // A cancellation of this wait, or a read that failed, does not change how the process ended.
+    }
+    co_return have_ended;
+}
+
+muster::task<muster::completed_process> run_whole(
+    muster::task<muster::completed_process> process, collected_output& output, std::chrono::nanoseconds linger) {
+    auto done = co_await std::move(process);
+    auto reading = read_what_lingers(output, linger);
+    done.output_ended = co_await std::move(reading);
+    co_return done;
+}
+
 class command_worker {
 public:
     command_worker(const worker_setting& setting, allowed_programs allowed, std::optional<command_user> user,
@@ -220,6 +277,18 @@ private:
         muster::task_handle<muster::completed_process> handle;
     };
     using running_list = std::list<running_command>;
+    /// A command is in the list for as long as this lives, however it ends.
+    class running_place {
+    public:
+        running_place(running_list& all, running_list::iterator at) noexcept : all_(all), at_(at) {}
+        ~running_place() { all_.erase(at_); }
+        running_place(const running_place&) = delete;
+        running_place& operator=(const running_place&) = delete;
+
+    private:
+        running_list& all_;
+        running_list::iterator at_;
+    };
 
     void enter(phase next);
     muster::task<nlohmann::json> handle(nlohmann::json arguments);
@@ -285,7 +354,7 @@ muster::command command_worker::command_for(std::vector<std::string> words, cons
         words.insert(words.begin(), as_user.begin(), as_user.end());
     }
     muster::command what(std::move(words));
-    what.directory(directory_);
+    what.directory(directory_).new_session();
     // The way to the database, and passwords, are the worker's.
     for (char** variable = ::environ; *variable != nullptr; ++variable) {
         const std::string_view text(*variable);
@@ -313,9 +382,13 @@ muster::task<nlohmann::json> command_worker::handle(nlohmann::json arguments) {
 
 muster::task<queued_end> command_worker::run_one(queued_command what) {
     queued_end end;
-    for (auto& word : what.words)
-        put_in(word, what.host_mark, host_);
+    if (phase_ >= phase::ending) { // it was taken just before
+        end.how = kind::worker_left;
+        co_return end;
+    }
+    put_in(what.words.front(), what.host_mark, host_);
     const auto mine = running_.emplace(running_.end(), ++begun_, shown(what.words));
+    const running_place place(running_, mine);
     const auto found = allowed_.look_up(what.words.front());
     if (found.is != allowed_programs::answer::kind::allowed) {
         const bool is_missing = found.is == allowed_programs::answer::kind::not_found;
@@ -323,22 +396,30 @@ muster::task<queued_end> command_worker::run_one(queued_command what) {
         end.code = is_missing ? ENOENT : 0;
         end.problem = found.problem;
         count(*mine, end.how == kind::refused ? "refused: " + mine->shown : "no such program: " + mine->shown, false);
-        running_.erase(mine);
         co_return end;
     }
+    for (auto word = what.words.begin() + 1; word != what.words.end(); ++word)
+        put_in(*word, what.host_mark, host_);
+    mine->shown = shown(what.words);
     if (::isatty(STDERR_FILENO) != 1)
         say(fmt::format("began {}: {}", mine->number, mine->shown));
     const auto room = payload_limit_ - std::min(payload_limit_, apart);
     const auto most = what.most_output == 0 ? room : std::min(what.most_output, room);
     collected_output output(most);
     auto to_run = command_for(std::move(what.words), found.file);
-    to_run.grace(what.grace).linger(what.linger);
-    to_run.stdout_to(output.sink(output.out)).stderr_to(output.sink(output.err));
+    to_run.grace(std::min<std::chrono::nanoseconds>(what.grace, longest_grace));
+    to_run.stdout_to(output.sink(STDOUT_FILENO)).stderr_to(output.sink(STDERR_FILENO));
+    // The time limit ends with the process, so what it has left behind is waited for outside of it.
+    to_run.on_open_output([&output](int number, int fd) {
+        output.open.at(static_cast<std::size_t>(number) - 1) = muster::detail::owned_fd(fd);
+    });
     to_run.on_start([this, mine](pid_t process) {
         mine->process = process;
         observer_.started(process);
     });
-    mine->handle = muster::create_task(run_in_time(std::move(to_run), what.timeout, warden_), "command");
+    auto running = run_whole(run_in_time(std::move(to_run), what.timeout, warden_), output,
+        std::min<std::chrono::nanoseconds>(what.linger, longest_linger));
+    mine->handle = muster::create_task(std::move(running), "command");
     auto waiting = end_of(mine->handle);
     auto ended = co_await muster::as_outcome(std::move(waiting));
     if (mine->process != 0)
@@ -370,13 +451,11 @@ muster::task<queued_end> command_worker::run_one(queued_command what) {
         how = "ended, as the worker leaves";
     } else {
         count(*mine, ended.failed() ? problem_of(ended.error()) : "cancelled", false);
-        running_.erase(mine);
         ended.rethrow();
     }
     end.done.out = std::move(output.out);
     end.done.err = std::move(output.err);
     count(*mine, how, end.how == kind::ended && end.done.status == 0);
-    running_.erase(mine);
     co_return end;
 }
 

@@ -46,8 +46,8 @@ public:
     /// Whether a call whose task is cancelled stays in the queue. Otherwise it is taken out, or its worker ends it, and
     /// the task waits for that, unless the database is silent for a second.
     executor_options& keeps_cancelled(bool yes) noexcept;
-    /// Called once for each function that calls wait for and no worker serves, on the executor's thread. Without it a
-    /// line on standard error says so. *Errors*: none may leave it.
+    /// Called once for each function that calls wait for and no worker serves, and again for another reason, on the
+    /// executor's thread. Without it a line on standard error says so. *Errors*: none may leave it.
     executor_options& on_unserved(std::function<void(const std::string& function, const std::string& why)> told);
 
     [[nodiscard]] const std::string& database() const noexcept { return database_; }

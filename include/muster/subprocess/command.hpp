@@ -41,6 +41,9 @@ namespace detail {
 
 enum class input_from : std::uint8_t { null, inherit, bytes, pipe, file };
 
+/// The group or session that the process is put into before it runs its program.
+enum class grouping : std::uint8_t { of_caller, own_group, own_session };
+
 struct output_plan {
     output_plan() {}
     output to = output::capture;
@@ -60,6 +63,7 @@ struct command_parts {
     std::vector<environment_change> environment;
     bool clear_environment = false;
     std::string directory;
+    grouping group = grouping::own_group; ///< a process that reads the terminal stays in the caller's group
     input_from input = input_from::null;
     std::string bytes; ///< or the path of the file
     output_plan out;
@@ -103,6 +107,12 @@ public:
     /// Where it runs. A program given by a relative path is looked for from there.
     command& directory(std::string path) &;
     command&& directory(std::string path) && { return std::move(directory(std::move(path))); }
+
+    /// It leads a session of its own, without a terminal: through /dev/tty it could else read the caller's terminal,
+    /// write to it, and on older systems type into it, whichever user it is. Its number is that of its process group,
+    /// as before. *Source*: setsid(2).
+    command& new_session() & noexcept;
+    command&& new_session() && noexcept { return std::move(new_session()); }
 
     /// /dev/null: the default.
     command& stdin_null() & noexcept;
