@@ -65,8 +65,18 @@ bool part_file::make_new() {
         fail(partial_);
     const owned_fd other(
         ::openat(folder_, partial_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!other.is_open() && errno == ENOENT)
+        return false;
     if (other.is_open() && ::flock(other.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         fail_in_use();
+    // It may have been finished between the two calls, and the name be that of the next file. With the lock of the file
+    // that has the name nobody else changes that.
+    struct stat locked {};
+    struct stat named {};
+    if (other.is_open() &&
+        (::fstat(other.get(), &locked) != 0 || ::fstatat(folder_, partial_.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+            locked.st_ino != named.st_ino || locked.st_dev != named.st_dev))
+        return false;
     if (::unlinkat(folder_, partial_.c_str(), 0) != 0 && errno != ENOENT)
         fail(partial_);
     return false;

@@ -67,14 +67,18 @@ TEST_F(named_files, a_limit_is_read_from_a_file_that_can_be_read_again) {
         expect_refused({"run", "-j", name, "true", ":::", "a"}, "is no file on disk");
     write("limit", "1\n");
     // What takes the place of the file while it runs does not hold up what runs.
-    program p({"run", "-j", path("limit"), "echo x > " + path("began") + "; sleep 0.{}; echo {}", ":::", "9", "8"});
+    program p({"run", "-j", path("limit"),
+        "echo x > " + path("began") + "; while ! test -e " + path("go") + "; do sleep 0.01; done; echo {}", ":::", "a",
+        "b"});
     for (int i = 0; i != 1000 && !fs::exists(path("began")); ++i)
         std::this_thread::sleep_for(10ms);
-    fs::remove(path("limit"));
     fs::rename(path("pipe"), path("limit"));
-    EXPECT_EQ(p.wait(), 0) << p.err;
-    EXPECT_EQ(p.out, "9\n8\n");
+    for (int i = 0; i != 1000 && p.err.find("it stays at 1") == std::string::npos; ++i)
+        p.read_error_for(10ms);
     EXPECT_NE(p.err.find("it stays at 1"), std::string::npos) << p.err;
+    write("go", "");
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.out, "a\nb\n");
 }
 
 TEST_F(named_files, a_dry_run_leaves_what_an_earlier_run_has_written) {

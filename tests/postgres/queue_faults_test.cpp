@@ -57,9 +57,9 @@ TEST_F(a_queue, gives_no_call_to_a_connection_that_its_worker_has_left) {
     const auto body = [&]() -> task<> {
         auto options = postgres::worker_options(relay.address()).schema(schema_).slots(1).look_every(5s).lease(60s);
         auto serving = muster::create_task(postgres::serve(options.on_event(heard.listener()), handlers()), "worker");
-        // The worker sleeps once it has looked for dead ones.
-        const auto asleep =
-            in_schema("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND query = 'SELECT @.reap()'");
+        // The worker sleeps for seconds once it has looked for dead ones, and takes a step when it wakes up.
+        const auto asleep = in_schema("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND query = 'SELECT "
+                                      "@.reap()' AND clock_timestamp() - state_change > interval '300 milliseconds'");
         co_await until([&] { return sql(asleep) == "1"; });
         // The next step, which wants a call, gets no further than here.
         relay.hold();

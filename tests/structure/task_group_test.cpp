@@ -357,8 +357,9 @@ TEST(task_group, a_failure_between_two_that_succeed_is_the_only_one_thrown) {
             auto ended = co_await ending(muster::with_task_group(body));
             const auto* group = ended.error_as<muster::exception_group>();
             EXPECT_NE(group, nullptr);
-            if (group != nullptr)
+            if (group != nullptr) {
                 EXPECT_EQ(group->size(), 1u);
+            }
         },
         0ms);
 }
