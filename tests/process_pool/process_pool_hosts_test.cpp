@@ -727,8 +727,15 @@ TEST_F(process_pool_hosts, are_not_lost_to_one_worker_whose_child_floods_while_i
         // The child may have been faster than the answer.
         EXPECT_TRUE(!slow_call.exception() || muster::is_a<muster::wire_error>(slow_call.exception()))
             << muster::describe(slow_call.exception());
-        auto next = co_await muster::run_in_executor(pool, remote_count(path("next"), 5));
-        EXPECT_EQ(next, 10);
+        // The worker whose child floods is free now: it may get the next call before its bytes are looked at.
+        auto calling = muster::run_in_executor(pool, remote_count(path("next"), 5)).as_task();
+        auto next = co_await muster::as_outcome(std::move(calling));
+        if (next.failed()) {
+            const auto why = muster::describe(next.error());
+            EXPECT_NE(why.find("can't be read"), std::string::npos) << why;
+        }
+        auto last = co_await muster::run_in_executor(pool, remote_count(path("last"), 5));
+        EXPECT_EQ(last, 10);
     }());
 }
 
