@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 namespace {
 
@@ -99,7 +100,12 @@ protected:
     [[nodiscard]] std::vector<nlohmann::json> entries(const std::string& name) const {
         auto all = lines_of(read(path(name)));
         std::erase_if(all, [](const nlohmann::json& o) { return o.at("index").is_null(); });
-        std::ranges::stable_sort(all, {}, [](const nlohmann::json& o) { return o.at("index").get<std::uint64_t>(); });
+        std::multimap<std::uint64_t, nlohmann::json> sorted; // those of one input stay in the order of the log
+        for (auto& o : all)
+            sorted.emplace(o.at("index").get<std::uint64_t>(), o);
+        all.clear();
+        for (auto& [index, o] : sorted)
+            all.push_back(o);
         return all;
     }
     [[nodiscard]] std::vector<std::string> lines(const std::string& name) const {
