@@ -45,7 +45,10 @@ void output_folder::open(const std::string& path) {
     folder_ = muster::detail::owned_fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder_.is_open())
         refuse(last_error());
-    // Permissions do not tell the whole story (a read-only file system, root): a file is tried.
+    // Permissions do not tell the whole story (a read-only file system, root): a file is tried. One without a name
+    // leaves nothing behind if a signal ends this process just now; not every file system has such files.
+    if (muster::detail::owned_fd(::openat(folder_.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)).is_open())
+        return;
     try {
         muster::detail::part_file trial(folder_.get(), fmt::format(".muster-{}", ::getpid()));
         trial.make();
