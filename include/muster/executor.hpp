@@ -74,8 +74,8 @@ public:
     [[nodiscard]] bool left_behind() const noexcept {
         return progress_.load(std::memory_order_acquire) == progress::left_behind;
     }
-    /// Fills in the outcome of a call that has failed, or was cancelled although it had begun: instead of a value in
-    /// the call's result(), before finish().
+    /// For an executor whose call gave no value: sets the error, or that the call was cancelled after it had begun, as
+    /// the outcome. Called once, before finish(), in place of filling in result().
     void set_error(std::exception_ptr error) noexcept;
     void set_cancelled(cancel_reason reason, const char* text) noexcept;
     /// The call has been made and its outcome is in place. The job may be gone when this returns.

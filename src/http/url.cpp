@@ -43,7 +43,8 @@ std::string ascii_host(const std::string& url, std::string_view host) {
 #endif
 }
 
-/// *Returns* the URL with its scheme in small letters if it is http or https, which is compared here and there.
+/// *Returns* the URL with its scheme in small letters if it is http or https, because rules as that of https_only
+/// compare the URL's beginning.
 std::string with_small_scheme(std::string url) {
     std::string scheme = url.substr(0, std::min<std::size_t>(url.find(':'), 6));
     for (char& c : scheme)

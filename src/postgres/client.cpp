@@ -411,7 +411,8 @@ bool client::is_wanted(const entry& e) const noexcept {
     return std::any_of(e.jobs.begin(), e.jobs.end(), [](const job* j) { return j->place_ == job::place::taken; });
 }
 
-/// Cancelled tasks wait no longer. Their calls are cancelled once the database answers again.
+/// Ends the waits of the tasks that were cancelled while the database is silent. Their calls are cancelled in the queue
+/// once the database answers again.
 void client::let_go(const char* why) {
     take_stops();
     std::vector<job*> detached;

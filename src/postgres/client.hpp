@@ -142,8 +142,8 @@ private:
     bool has_to_expire_ = false;
     event stops_;                                        ///< a task was cancelled
     std::optional<loop_clock::time_point> silent_since_; ///< unless nothing is asked
-    timeout_scope* limit_ = nullptr;                     ///< of the connection that there is
-    std::set<function_name> unserved_;                   ///< those that were told, and for which reason
+    timeout_scope* limit_ = nullptr;   ///< ends the connection at hand once its time is over; null without a connection
+    std::set<function_name> unserved_; ///< those that were told, and for which reason
     enum class history : std::uint8_t { never_connected, connected, of_use };
     history history_ = history::never_connected; ///< `of_use` once a round over this connection has succeeded
 };

@@ -126,7 +126,7 @@ private:
     loop_clock::time_point leave_until_{};
     worker_session session_;
     loop_clock::time_point renewed_{};
-    timeout_scope* limit_ = nullptr; ///< of the connection that there is
+    timeout_scope* limit_ = nullptr; ///< ends the connection at hand when the lease runs out; null without a connection
     std::deque<claimed_call> waiting_;
     std::vector<call_ptr> running_;
     std::vector<answered_call> answers_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// muster run --on a queue, and muster worker, on one server of their own where there is PostgreSQL. Each test has a
-// queue of its own on it.
+// `muster run --on` with a queue, and `muster worker`. All tests share one PostgreSQL server, which this program
+// starts, and each has a queue of its own there; without PostgreSQL they are skipped.
 #include "support/cli_program.hpp"
 
 #include <algorithm>

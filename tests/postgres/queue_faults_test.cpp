@@ -260,7 +260,8 @@ TEST_F(a_queue, has_no_call_run_past_the_lease_however_slowly_its_worker_comes_b
     const auto body = [&]() -> task<> {
         auto options = postgres::worker_options(relay.address()).schema(schema_).slots(1).look_every(50ms).lease(2s);
         auto first = muster::create_task(postgres::serve(options, slow), "first worker");
-        // The server goes on taking the session for alive: the lease alone says that the worker is gone.
+        // With so long a grace the server takes the worker's session for alive all the while, so that only the lease
+        // can tell that the worker is gone.
         sql(in_schema("UPDATE @.setting SET session_grace = interval '1 hour'"));
         postgres::executor queue(client());
         auto handle = muster::start_in_executor(queue, submission(hang(1)).starts(2));
@@ -492,7 +493,7 @@ TEST_F(a_queue, forgets_what_is_due_however_much_it_is) {
     muster::run(body());
 }
 
-// ---- databases of one server ----
+// ---- two databases of one server, which share its roles ----
 
 TEST_F(a_queue, shares_its_roles_with_the_other_databases_of_the_server_which_are_kept_apart_by_who_may_connect) {
     EXPECT_EQ(sql(in_schema("CREATE DATABASE @_other")), "");

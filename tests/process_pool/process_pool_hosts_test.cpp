@@ -673,7 +673,7 @@ TEST_F(process_pool_hosts, are_reached_by_ssh) {
         GTEST_SKIP() << own_sshd::none;
     process_pool pool(process_pool_options().launcher(server.launcher(), 2, "loopback"));
     EXPECT_EQ(make_calls(pool, 50, "began").succeeded, 50);
-    // Each session that is killed is one host that is lost.
+    // The pool reaches its host by one session of ssh at a time: to kill the session is to lose the host.
     const auto t = make_calls(pool, calls_in_chaos(), "began again", [&]() -> muster::task<> {
         for (int i = 0; i != 2; ++i) {
             const auto begun_before = numbers("began again").size();

@@ -355,7 +355,8 @@ muster::command command_worker::command_for(std::vector<std::string> words, cons
     }
     muster::command what(std::move(words));
     what.directory(directory_).new_session();
-    // The way to the database, and passwords, are the worker's.
+    // Commands belong to others: they get neither the database's address nor its password, which are in these
+    // variables.
     for (char** variable = ::environ; *variable != nullptr; ++variable) {
         const std::string_view text(*variable);
         const std::string name(text.substr(0, text.find('=')));

@@ -64,8 +64,8 @@ struct run_options : batch_options {
     std::vector<std::pair<std::string, std::string>> environment; ///< what commands on hosts get of this one's
 };
 
-/// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run. `make_queue` is needed
-/// where commands go through a queue, unless it is a dry run.
+/// The whole command. *Returns* the exit status. *Errors*: usage_error, before anything is run. `make_queue` makes
+/// the queue that `--on` names; it may be empty if the commands run elsewhere, or in a dry run.
 [[nodiscard]] int run(const run_options& options, const queue_maker& make_queue = {});
 
 } // namespace tool

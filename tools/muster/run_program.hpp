@@ -19,7 +19,8 @@
 
 namespace tool {
 
-/// Reads the arguments, of which the first is "run". *Errors*: usage_error; CLI::ParseError.
+/// *Returns* what the arguments of `muster run` ask for; the first argument is the word "run" itself. *Errors*:
+/// usage_error; CLI::ParseError.
 [[nodiscard]] run_options understand_run(
     CLI::App& app, CLI::App& command, run_words& words, std::vector<std::string> arguments);
 

@@ -2,11 +2,11 @@
 #pragma once
 
 /// \file
-/// Turns each SIGINT, SIGTERM, SIGHUP and SIGQUIT, which are to end the program, and each other signal that would end
-/// it and stands for no fault, into two calls: one on the thread that waits for signals, which comes whatever the loop
-/// is doing, then one on the loop's thread. While the object lives the signals do nothing else; at the third one the
-/// program ends at once. SIGQUIT counts as the second of them. SIGTSTP and SIGUSR1 end nothing, and are the second call
-/// only.
+/// Signals that would end the program become calls, so that the program can print its ledger first: SIGINT, SIGTERM,
+/// SIGHUP, SIGQUIT, and every other one whose default is to end a program, but those of a fault in it (SIGSEGV). Each
+/// makes two calls: one on the thread that waits for signals, at once, even if the loop is busy, and then one on the
+/// loop's thread. The third signal ends the program at once; SIGQUIT counts as the second. SIGTSTP and SIGUSR1 do not
+/// end a run: they make the call on the loop's thread only.
 ///
 ///     stop_signals signals;                                        // before a thread is started that does not block
 ///     all signals signals.listen(on_signal, [&](int) { out.hurry(); });   // in a task
