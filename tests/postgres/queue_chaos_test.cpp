@@ -139,6 +139,27 @@ protected:
         co_return all;
     }
 
+    /// Makes calls from a client and at a worker that reach the server through relays with such faults. *Returns* how
+    /// often the relays have cut a connection.
+    std::size_t make_calls_through(
+        std::size_t calls, const faulty_relay::faults& for_client, const faulty_relay::faults& for_worker) {
+        const faulty_relay of_client(socket(), for_client);
+        const faulty_relay of_worker(socket(), for_worker);
+        const auto body = [&]() -> task<> {
+            auto served =
+                postgres::worker_options(of_worker.address()).schema(schema_).slots(8).look_every(50ms).lease(5s);
+            auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
+            auto options = postgres::executor_options(of_client.address()).schema(schema_).look_every(50ms).window(40);
+            postgres::executor queue(options.on_unserved([](const std::string&, const std::string&) {}));
+            auto making = make_calls(queue, calls, {}, 0, {});
+            static_cast<void>(co_await std::move(making));
+            auto stopping = stop(serving);
+            co_await std::move(stopping);
+        };
+        muster::run(body());
+        return of_client.cuts() + of_worker.cuts();
+    }
+
     [[nodiscard]] static int disasters_of(std::size_t calls) { return std::max(2, static_cast<int>(calls / 200)); }
 };
 
@@ -243,47 +264,21 @@ TEST_F(a_queue_in_chaos, gives_each_call_one_outcome_when_its_client_is_stopped_
 
 TEST_F(a_queue_in_chaos, accounts_for_every_call_when_connections_are_cut_at_any_byte) {
     const auto calls = calls_of_test(300);
-    const auto body = [&]() -> task<> {
-        faulty_relay::faults cuts;
-        cuts.cut_after = 3000;
-        cuts.factor = calls > 1000 ? 1.1 : 1.6;
-        const faulty_relay of_client(socket(), cuts);
-        cuts.cut_after = 4000;
-        const faulty_relay of_worker(socket(), cuts);
-        auto served = postgres::worker_options(of_worker.address()).schema(schema_).slots(8).look_every(50ms).lease(5s);
-        auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
-        auto options = postgres::executor_options(of_client.address()).schema(schema_).look_every(50ms).window(40);
-        postgres::executor queue(options.on_unserved([](const std::string&, const std::string&) {}));
-        auto making = make_calls(queue, calls, {}, 0, {});
-        static_cast<void>(co_await std::move(making));
-        EXPECT_GT(of_client.cuts() + of_worker.cuts(), 3u);
-        auto stopping = stop(serving);
-        co_await std::move(stopping);
-    };
-    muster::run(body());
+    faulty_relay::faults of_client;
+    of_client.cut_after = 3000;
+    of_client.factor = calls > 1000 ? 1.1 : 1.6;
+    auto of_worker = of_client;
+    of_worker.cut_after = 4000;
+    EXPECT_GT(make_calls_through(calls, of_client, of_worker), 3u);
 }
 
 TEST_F(a_queue_in_chaos, accounts_for_every_call_when_connections_are_slow_and_doubled_and_cut) {
-    const auto calls = calls_of_test(200);
-    const auto body = [&]() -> task<> {
-        faulty_relay::faults many;
-        many.delay = 3ms;
-        many.duplicates = true;
-        many.cut_after = 20'000;
-        many.factor = 1.5;
-        const faulty_relay of_client(socket(), many);
-        const faulty_relay of_worker(socket(), many);
-        auto served = postgres::worker_options(of_worker.address()).schema(schema_).slots(8).look_every(50ms).lease(5s);
-        auto serving = muster::create_task(postgres::serve(served, handlers()), "worker");
-        auto options = postgres::executor_options(of_client.address()).schema(schema_).look_every(50ms).window(40);
-        postgres::executor queue(options.on_unserved([](const std::string&, const std::string&) {}));
-        auto making = make_calls(queue, calls, {}, 0, {});
-        static_cast<void>(co_await std::move(making));
-        EXPECT_GT(of_client.cuts() + of_worker.cuts(), 0u);
-        auto stopping = stop(serving);
-        co_await std::move(stopping);
-    };
-    muster::run(body());
+    faulty_relay::faults many;
+    many.delay = 3ms;
+    many.duplicates = true;
+    many.cut_after = 20'000;
+    many.factor = 1.5;
+    EXPECT_GT(make_calls_through(calls_of_test(200), many, many), 0u);
 }
 
 TEST_F(a_queue_in_chaos, accounts_for_every_call_when_the_disk_is_full) {
