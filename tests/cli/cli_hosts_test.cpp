@@ -3,6 +3,7 @@
 // are also reached as they are in earnest.
 #include "support/cli_program.hpp"
 #include "support/own_sshd.hpp"
+#include "support/soon.hpp"
 
 #include <algorithm>
 #include <set>
@@ -31,15 +32,6 @@ protected:
     static void expect_words(const std::string& text, std::initializer_list<std::string> all) {
         for (const auto& words : all)
             EXPECT_NE(text.find(words), std::string::npos) << words << "\nis not in\n" << text;
-    }
-    template <class Condition>
-    static bool soon(Condition holds) {
-        for (int i = 0; i != 2000; ++i) {
-            if (holds())
-                return true;
-            std::this_thread::sleep_for(10ms);
-        }
-        return false;
     }
     static bool is_alive(const std::string& pid) {
         const auto stat = read("/proc/" + pid + "/stat");

@@ -2,6 +2,7 @@
 // `muster run --on` with a queue, and `muster worker`. All tests share one PostgreSQL server, which this program
 // starts, and each has a queue of its own there; without PostgreSQL they are skipped.
 #include "support/cli_program.hpp"
+#include "support/soon.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -16,16 +17,6 @@ using cli::program;
 
 bool has_queues() {
     return std::filesystem::exists(std::filesystem::path(MUSTER_PROGRAM).parent_path() / "muster-queue");
-}
-
-template <class Condition>
-bool soon(Condition holds) {
-    for (int i = 0; i != 3000; ++i) {
-        if (holds())
-            return true;
-        std::this_thread::sleep_for(10ms);
-    }
-    return false;
 }
 
 } // namespace

@@ -44,6 +44,7 @@
 #include "process_pool/wire.hpp"
 #include "support/own_resources.hpp"
 #include "support/own_sshd.hpp"
+#include "support/soon.hpp"
 #include "support/stdio_relay.hpp"
 
 namespace {
@@ -277,16 +278,6 @@ bool is_alive(int pid) {
     std::string stat{std::istreambuf_iterator<char>(file), {}};
     const auto end = stat.rfind(')');
     return end != std::string::npos && stat.size() > end + 2 && stat[end + 2] != 'Z' && stat[end + 2] != 'X';
-}
-
-template <class Condition>
-bool soon(Condition holds) {
-    for (int i = 0; i != 3000; ++i) {
-        if (holds())
-            return true;
-        std::this_thread::sleep_for(10ms);
-    }
-    return false;
 }
 
 template <class Condition>
