@@ -19,6 +19,7 @@
 #include <iterator>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -32,6 +33,7 @@ namespace {
 
 constexpr std::size_t most_slots = 100'000;
 constexpr std::size_t most_hosts = 10'000;
+constexpr std::size_t most_in_file = std::size_t{16} << 20;
 /// Stands for all nodes of the allocation.
 constexpr std::string_view slurm = "slurm";
 
@@ -45,10 +47,23 @@ void add_hosts(std::vector<std::string>& all, std::string_view list) {
 }
 
 void add_file(std::vector<std::string>& all, const std::string& path) {
+    const auto can_not_be_read = [&path] {
+        return usage_error(
+            fmt::format("--on-file: {} can't be read: {}", path, std::generic_category().message(errno)));
+    };
     std::ifstream file(path);
     if (!file)
-        throw usage_error(fmt::format("--on-file: {} can't be read: {}", path, std::generic_category().message(errno)));
-    for (std::string line; std::getline(file, line);) {
+        throw can_not_be_read();
+    errno = 0;
+    std::string text(most_in_file + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (file.bad())
+        throw can_not_be_read();
+    if (text.size() > most_in_file)
+        throw usage_error(fmt::format("--on-file: {} is longer than 16 MiB, and no list of hosts", path));
+    std::istringstream lines(std::move(text));
+    for (std::string line; std::getline(lines, line);) {
         add_hosts(all, line.substr(0, line.find('#')));
         if (all.size() > most_hosts)
             throw usage_error(fmt::format("--on-file: {} has more than {} hosts", path, most_hosts));
