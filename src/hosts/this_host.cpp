@@ -29,7 +29,7 @@ std::uint32_t own_processors() {
     return std::max(std::thread::hardware_concurrency(), 1u);
 }
 
-/// What an agent says decides how many commands it is given at once. Linux takes no more.
+/// An agent says how many processors it has, and is given as many commands at once. Linux takes no more.
 constexpr std::uint32_t most_processors = 8192;
 
 struct memory_figures {
