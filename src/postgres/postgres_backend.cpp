@@ -103,16 +103,10 @@ task<> postgres_backend::open() {
     auto asking = call("SELECT version, payload_limit FROM @.terms()", parameters());
     auto asked = co_await as_outcome(std::move(asking));
     const auto* refused = asked.failed() ? get_if<database_error>(asked.error()) : nullptr;
-    // An unknown schema, or an unknown function in it.
-    if (refused != nullptr && (refused->state() == "3F000" || refused->state() == "42883"))
-        throw unreachable_error("the database has no queue in the schema \"" + where_.schema +
-                                "\": make one with `muster queue init`, or postgres::init()");
+    if (refused != nullptr && schema::says_that_none_is_there(*refused))
+        schema::throw_that_none_is_there(where_.schema);
     const auto terms = std::move(asked).value();
-    if (terms.size() != 1 || terms.number(0, 0) != schema::version)
-        throw unreachable_error("the queue in the schema \"" + where_.schema + "\" is of version " +
-                                (terms.size() == 1 ? std::to_string(terms.number(0, 0)) : "unknown") +
-                                ", and this program needs version " + std::to_string(schema::version) +
-                                ": run `muster queue init` of the newer of the two");
+    schema::expect_version(terms.size() == 1 ? terms.number(0, 0) : 0, where_.schema);
     payload_limit_ = static_cast<std::size_t>(terms.number(0, 1));
     auto setting =
         db_->run(settings_of_session + listen_to(listener_.empty() ? "work" : listener_), where_.answer_limit);
