@@ -3,6 +3,7 @@
 // at a time wait for each other.
 #include <muster/postgres/init.hpp>
 
+#include "postgres/backend.hpp"
 #include "postgres/database.hpp"
 #include "postgres/schema.hpp"
 
@@ -18,8 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto answer_limit = 30s;
-/// The database takes 1 GiB in one value or one message.
-constexpr std::uint64_t largest_payload_limit = std::uint64_t{512} << 20;
 
 /// *Errors*: unreachable_error, whatever keeps it from being reached.
 task<std::unique_ptr<database>> reach(std::string address) {
@@ -93,7 +92,7 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
 
 task<> init(std::string database, std::string schema, queue_settings settings) {
     schema::expect_name(schema);
-    if (settings.payload_limit.value_or(0) > largest_payload_limit)
+    if (settings.payload_limit.value_or(0) > static_cast<std::uint64_t>(largest_payload_limit))
         throw std::invalid_argument("the payload limit of a queue is 512 MiB (536870912 bytes) at most");
     auto reaching = reach(std::move(database));
     const auto db = co_await std::move(reaching);

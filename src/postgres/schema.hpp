@@ -16,7 +16,7 @@
 namespace muster::postgres::schema {
 
 /// The version of the tables that this program makes and uses.
-inline constexpr int version = 4;
+inline constexpr int version = 5;
 
 /// *Errors*: std::invalid_argument for a name that is no plain one: lower-case letters, digits and underscores, 30 at
 /// most, not a digit first, nor "pg_" in front.

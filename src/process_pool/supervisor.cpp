@@ -521,8 +521,8 @@ void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcep
         why = w.killed_because(own);
         queue_.call_ended(own, j);
         // A call to another host goes through that host's agent. If the worker or the host ends before the agent has
-        // handed the call over, the call has not begun and goes to another worker. What can't be read was sent before
-        // the call then.
+        // handed the call over, the call has not begun and goes to another worker. If the worker has sent what can't be
+        // read, it did so before the call then.
         has_begun = (why != worker_handle::cause::none && why != worker_handle::cause::damage) ||
                     how.had_begun(w.call_number()) != hosts::begun::no;
         is_put_back = !has_begun && queue_.is_wanted(own, j);

@@ -63,6 +63,40 @@ TEST_F(muster_queue, of_an_older_version_is_said_once_with_what_to_run) {
     EXPECT_NE(p.err.find("2 not started"), std::string::npos) << p.err;
 }
 
+TEST_F(muster_queue, shows_no_password_of_an_address_in_whatever_form_it_comes) {
+    if (!has_queues())
+        GTEST_SKIP() << "this muster was built without libpq";
+    const std::vector<std::string> forms = {"postgresql://al:sesame@h1,h2/db", "postgresql://al@h/db?password=sesame",
+        "postgresql://al@h/db?pass%77ord=sesame", "postgresql://al@h/db?sslpassword=sesame", "host=h password=sesame",
+        "host = h password = 'sesame x'", "postgres://al:s%65same@h/db", "postgresql://al:sesame@h:port/db",
+        "postgresql://al:se@sesame@h/db", "postgresql://al:sesame@[::1/db", "host=h passwd=sesame",
+        "postgresql://al:sesame@h/db?no=1", "POSTGRESQL://al:sesame@h/db", "postgresql:/al:sesame@h/db",
+        "postgresql:al:sesame@h", " postgresql://al:sesame@h/db",
+        // The host was forgotten: libpq takes the password for a port.
+        "postgresql://al:sesame", "postgresql://al:sesame/db", "host=/nonexistent dbname=postgresql://al:sesame@h/db"};
+    for (const auto& form : forms)
+        for (const std::vector<std::string>& words :
+            {std::vector<std::string>{"queue", "--on", form}, std::vector<std::string>{"queue", "init", "--on", form},
+                std::vector<std::string>{"worker", "--allow", "true", "--on", form},
+                std::vector<std::string>{"run", "--jsonl", path("log"), "--on", form, "true", ":::", "x"}}) {
+            program p(words);
+            EXPECT_EQ(p.wait(), 2) << form << ": " << p.err;
+            EXPECT_EQ((p.out + p.err + read(path("log"))).find("sesame"), std::string::npos) << form << ": " << p.err;
+        }
+    // In the environment it may have one, which no message repeats.
+    for (const auto* form : {"postgresql://al:sesame@127.0.0.1:1/db", "host=127.0.0.1 port=1 password=sesame",
+             "postgresql://al:sesame@127.0.0.1:no/db"}) {
+        ::setenv("MUSTER_QUEUE", form, 1);
+        ::setenv("PGPASSWORD", "sesame", 1);
+        program p({"queue"});
+        EXPECT_NE(p.wait(), 0);
+        EXPECT_FALSE(p.err.empty());
+        EXPECT_EQ((p.out + p.err).find("sesame"), std::string::npos) << p.err;
+    }
+    ::unsetenv("MUSTER_QUEUE");
+    ::unsetenv("PGPASSWORD");
+}
+
 TEST_F(muster_queue, makes_one_to_try_that_is_gone_afterwards) {
     if (const auto problem = why_not(); !problem.empty())
         GTEST_SKIP() << problem;

@@ -491,7 +491,7 @@ TEST_F(a_queue, lets_no_client_claim_and_no_worker_submit) {
     const auto c = in_schema("@_c");
     const auto w = in_schema("@_w");
     const std::string denied = "42501";
-    EXPECT_EQ(sql(in_schema("SELECT @.announce('h', 1, 1, 1000, '{}', '{}')"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.announce('h', 1, 1, 1000, '{}', '{}', repeat('x', 32))"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.exchange(1, 1, '{}', '{}', '{}', 1, 1)"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.release(1, 1, '{}', '{}')"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.submit('x', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"), w), denied);

@@ -550,6 +550,33 @@ TEST_F(process_pool_hosts, that_send_what_they_must_not_are_lost) {
     }
 }
 
+TEST_F(process_pool_hosts, whose_pool_says_numbers_of_another_kind_or_range_are_not_served) {
+    const nlohmann::json fine{{"pool", "p"}, {"arguments", nlohmann::json::array()},
+        {"through", nlohmann::json::array()}, {"folder", ""}, {"output", ""}, {"cgroup", ""}, {"limits", {{7, 100}}},
+        {"message_limit", 1000}, {"silence_limit", 1000}};
+    const auto hello = [&](const nlohmann::json& changes) {
+        auto j = fine;
+        j.merge_patch(changes);
+        const auto bytes = muster::wire::write(j);
+        return muster::frames::payload_writer()
+            .number32(muster::frames::protocol_version)
+            .text(muster::frames::own_version())
+            .rest(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()))
+            .take();
+    };
+    EXPECT_EQ(muster::workers::terms_of(hello(nlohmann::json::object())).around.limits.front().second, 100u);
+    for (const auto& changes : {nlohmann::json{{"message_limit", -1}}, nlohmann::json{{"message_limit", 1e300}},
+             nlohmann::json{{"message_limit", true}}, nlohmann::json{{"silence_limit", 1e300}},
+             nlohmann::json{{"silence_limit", UINT64_MAX}}, nlohmann::json{{"silence_limit", INT64_MAX}},
+             nlohmann::json{{"silence_limit", 99}}, nlohmann::json{{"silence_limit", 86'400'001}},
+             nlohmann::json{{"limits", {{1e300, 1}}}}, nlohmann::json{{"limits", {{7, -1}}}},
+             nlohmann::json{{"limits", {{7}}}}, nlohmann::json{{"limits", 7}}, nlohmann::json{{"pool", 7}},
+             nlohmann::json{{"arguments", "a"}}, nlohmann::json{{"environment", {7}}},
+             nlohmann::json{{"folder", nullptr}}})
+        EXPECT_THROW(static_cast<void>(muster::workers::terms_of(hello(changes))), muster::frames::frame_error)
+            << changes;
+}
+
 TEST_F(process_pool_hosts, that_do_not_answer_are_given_up_in_time) {
     process_pool pool(process_pool_options().launcher(shell("echo hello; exec sleep 600")).start_timeout(300ms));
     const auto text = error_of([&] {

@@ -84,7 +84,7 @@ std::string text_of_file(const char* option, const std::string& file, std::size_
     }
     if (text.size() > most)
         throw usage_error(fmt::format(
-            "{}: {} is larger than {}, and may have no end: name another file", option, file, show_size(most)));
+            "{}: {} is longer than {}, and may have no end: name another file", option, file, show_size(most)));
     if (!in.eof())
         throw usage_error(
             fmt::format("{}: {} can't be read: {}", option, file, std::generic_category().message(errno)));
