@@ -114,16 +114,10 @@ task<> postgres_backend::open() {
     auto asking = call("SELECT version, payload_limit FROM @.terms()", parameters());
     auto asked = co_await as_outcome(std::move(asking));
     const auto* refused = asked.failed() ? get_if<database_error>(asked.error()) : nullptr;
-    // An unknown schema, or an unknown function in it.
-    if (refused != nullptr && (refused->state() == "3F000" || refused->state() == "42883"))
-        throw unreachable_error("the database has no queue in the schema \"" + where_.schema +
-                                "\": make one with `muster queue init`, or postgres::init()");
+    if (refused != nullptr && schema::says_that_none_is_there(*refused))
+        schema::throw_that_none_is_there(where_.schema);
     const auto terms = std::move(asked).value();
-    if (terms.size() != 1 || terms.number(0, 0) != schema::version)
-        throw unreachable_error("the queue in the schema \"" + where_.schema + "\" is of version " +
-                                (terms.size() == 1 ? std::to_string(terms.number(0, 0)) : "unknown") +
-                                ", and this program needs version " + std::to_string(schema::version) +
-                                ": run `muster queue init` of the newer of the two");
+    schema::expect_version(terms.size() == 1 ? terms.number(0, 0) : 0, where_.schema);
     payload_limit_ = static_cast<std::size_t>(std::clamp<std::int64_t>(terms.number(0, 1), 0, largest_payload_limit));
     db_->expect_at_most(payload_limit_ + beyond_payload);
     auto setting =

@@ -593,6 +593,28 @@ void expect_name(std::string_view name) {
             "most, begins with no digit and not with \"pg_\"");
 }
 
+void expect_version(std::int64_t found, std::string_view name) {
+    if (found == version)
+        return;
+    const auto queue = "the queue in the schema \"" + std::string(name) + "\" is of version " + std::to_string(found);
+    if (found > version)
+        throw unreachable_error(queue + ", and this program knows version " + std::to_string(version) +
+                                " and those before it: use the newer program");
+    throw unreachable_error(queue + ", and this program needs version " + std::to_string(version) +
+                            ": run `muster queue init` once, with the same --on and --schema (in a program: "
+                            "postgres::init), as whoever has made the queue. What is in the queue stays");
+}
+
+bool says_that_none_is_there(const database_error& e) noexcept {
+    // An unknown schema, or an unknown function in it.
+    return e.state() == "3F000" || e.state() == "42883";
+}
+
+void throw_that_none_is_there(std::string_view name) {
+    throw unreachable_error("the database has no queue in the schema \"" + std::string(name) +
+                            "\": make one with `muster queue init`, or postgres::init()");
+}
+
 std::string migration(int to, std::string_view name) {
     MUSTER_ASSERT(to >= 1 && to <= version);
     constexpr std::array all{tables_1, tables_2, tables_3, tables_4, tables_5};

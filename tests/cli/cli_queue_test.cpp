@@ -48,6 +48,21 @@ TEST_F(muster_queue, refuses_a_password_on_its_command_line_and_says_where_it_be
     EXPECT_NE(nowhere.err.find("can't be reached"), std::string::npos) << nowhere.err;
 }
 
+TEST_F(muster_queue, of_an_older_version_is_said_once_with_what_to_run) {
+    if (const auto problem = why_not(); !problem.empty())
+        GTEST_SKIP() << problem;
+    if (std::system("command -v psql > /dev/null") != 0)
+        GTEST_SKIP() << "there is no psql";
+    const std::string script = "psql -q -d \"$MUSTER_QUEUE\" -c 'UPDATE muster.setting SET version = 3' && "
+                               "\"$0\" run --on \"$MUSTER_QUEUE\" echo ::: 1 2";
+    program p({"queue", "demo", "--", "sh", "-c", script, MUSTER_PROGRAM});
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    const auto at = p.err.find("run `muster queue init` once, with the same --on and --schema");
+    EXPECT_NE(at, std::string::npos) << p.err;
+    EXPECT_EQ(p.err.find("muster queue init", at + 20), std::string::npos) << p.err;
+    EXPECT_NE(p.err.find("2 not started"), std::string::npos) << p.err;
+}
+
 TEST_F(muster_queue, shows_no_password_of_an_address_in_whatever_form_it_comes) {
     if (!has_queues())
         GTEST_SKIP() << "this muster was built without libpq";

@@ -6,6 +6,7 @@
 #include <muster/gather.hpp>
 #include <muster/host_lost_error.hpp>
 #include <muster/map.hpp>
+#include <muster/report.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task_handle.hpp>
@@ -23,6 +24,8 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -155,6 +158,20 @@ slow flood_behind_answer(int n) {
     return s;
 }
 const muster::remote_function remote_slow("flood_behind_answer", &flood_behind_answer);
+
+/// Answers at once. A child sends what nobody has asked for once there is a file, and then says so in another one.
+int flood_when_told(const std::string& when, const std::string& done) {
+    if (::fork() == 0) {
+        for (int i = 0; i != 30'000 && ::access(when.c_str(), F_OK) != 0; ++i)
+            std::this_thread::sleep_for(1ms);
+        const std::array<char, 64> zeros{};
+        static_cast<void>(::send(muster::wire::worker_descriptor, zeros.data(), zeros.size(), MSG_NOSIGNAL));
+        note(done, "1");
+        std::_Exit(0);
+    }
+    return 1;
+}
+const muster::remote_function remote_late("flood_when_told", &flood_when_told);
 
 std::string say_much() { return std::string(190'000, 'a'); }
 const muster::remote_function remote_much("say_much", &say_much);
@@ -301,6 +318,40 @@ muster::task<> ended(muster::task_handle<T> handle) {
     auto ending = end_of(handle);
     static_cast<void>(co_await muster::as_outcome(std::move(ending)));
 }
+
+/// What pools report while this lives. Their own threads do that.
+class reports_of_pool {
+public:
+    reports_of_pool() : before_(muster::set_report_handler([all = all_](const muster::report& r) { all->add(r); })) {}
+    ~reports_of_pool() { muster::set_report_handler(before_); }
+    reports_of_pool(const reports_of_pool&) = delete;
+    reports_of_pool& operator=(const reports_of_pool&) = delete;
+    /// *Returns* how many have these words, once there is one.
+    [[nodiscard]] int count(const std::string& words) const {
+        static_cast<void>(soon([&] { return all_->count(words) != 0; }));
+        return all_->count(words);
+    }
+
+private:
+    class list {
+    public:
+        void add(const muster::report& r) {
+            const std::lock_guard own(lock_);
+            lines_.push_back(muster::to_string(r));
+        }
+        int count(const std::string& words) {
+            const std::lock_guard own(lock_);
+            return static_cast<int>(std::ranges::count_if(
+                lines_, [&](const std::string& line) { return line.find(words) != std::string::npos; }));
+        }
+
+    private:
+        std::mutex lock_;
+        std::vector<std::string> lines_;
+    };
+    std::shared_ptr<list> all_ = std::make_shared<list>();
+    muster::report_handler before_;
+};
 
 class process_pool_hosts : public ::testing::Test {
 protected:
@@ -779,16 +830,51 @@ TEST_F(process_pool_hosts, are_not_lost_to_one_worker_whose_child_floods_while_i
         // The child may have been faster than the answer.
         EXPECT_TRUE(!slow_call.exception() || muster::is_a<muster::wire_error>(slow_call.exception()))
             << muster::describe(slow_call.exception());
-        // The worker whose child floods is free now: it may get the next call before its bytes are looked at.
-        auto calling = muster::run_in_executor(pool, remote_count(path("next"), 5)).as_task();
-        auto next = co_await muster::as_outcome(std::move(calling));
-        if (next.failed()) {
-            const auto why = muster::describe(next.error());
-            EXPECT_NE(why.find("can't be read"), std::string::npos) << why;
-        }
-        auto last = co_await muster::run_in_executor(pool, remote_count(path("last"), 5));
-        EXPECT_EQ(last, 10);
+        // The worker whose child floods is free now, and must not get the next call.
+        auto next = co_await muster::run_in_executor(pool, remote_count(path("next"), 5));
+        EXPECT_EQ(next, 10);
+        EXPECT_EQ(numbers("next"), std::vector<int>{5});
     }());
+}
+
+TEST_F(process_pool_hosts, lose_no_call_to_a_worker_that_has_sent_something_unasked_while_its_answer_was_read) {
+    for (const bool is_distant : {false, true}) {
+        const reports_of_pool reports;
+        const auto began = "began " + std::to_string(is_distant ? 1 : 0);
+        auto options = process_pool_options().message_limit(1'000'000);
+        process_pool pool(is_distant ? options.launcher(plain(), 1, "one") : options.processes(1));
+        muster::run([&]() -> muster::task<> {
+            auto slow_call = muster::create_task(muster::run_in_executor(pool, remote_slow(3)).as_task());
+            // It waits for the only worker, whose child floods while the answer to the first call is read.
+            auto next = co_await muster::run_in_executor(pool, remote_count(path(began), 5));
+            EXPECT_EQ(next, 10);
+            auto slow = co_await slow_call;
+            EXPECT_EQ(slow.n, 3);
+            EXPECT_EQ(numbers(began), std::vector<int>{5});
+        }());
+        EXPECT_EQ(reports.count("while it made no call"), 1) << is_distant;
+    }
+}
+
+TEST_F(process_pool_hosts, hand_over_no_call_to_a_worker_that_has_sent_something_unasked_since_its_answer) {
+    const reports_of_pool reports;
+    const auto noted = shell("echo $$ >> " + path("agents") + "; exec \"$@\"");
+    process_pool pool(process_pool_options().launcher(noted, 1, "one").message_limit(1'000'000));
+    muster::run([&]() -> muster::task<> {
+        auto first = co_await muster::run_in_executor(pool, remote_late(path("go"), path("flooded")));
+        EXPECT_EQ(first, 1);
+        // The agent has the call and the bytes before it when it goes on, and looks at the call first.
+        ::kill(numbers("agents").back(), SIGSTOP);
+        auto call = muster::create_task(muster::run_in_executor(pool, remote_count(path("began"), 5)).as_task());
+        co_await until([&] { return pool.running() == 1; });
+        note(path("go"), "1");
+        co_await until([&] { return numbers("flooded").size() == 1; });
+        ::kill(numbers("agents").back(), SIGCONT);
+        auto ten = co_await call;
+        EXPECT_EQ(ten, 10);
+        EXPECT_EQ(numbers("began"), std::vector<int>{5});
+    }());
+    EXPECT_EQ(reports.count("while it made no call"), 1);
 }
 
 TEST_F(process_pool_hosts, that_end_while_a_call_is_on_its_way_give_the_answers_that_had_come) {

@@ -7,6 +7,7 @@
 #include "content_key.hpp"
 #include "fetch_program.hpp"
 #include "slurm.hpp"
+#include "streams.hpp"
 #include "units.hpp"
 
 #include <muster/subprocess/command.hpp>
@@ -33,7 +34,7 @@ namespace {
 
 constexpr std::size_t most_slots = 100'000;
 constexpr std::size_t most_hosts = 10'000;
-constexpr std::size_t most_in_file = std::size_t{16} << 20;
+constexpr std::size_t largest_file = std::size_t{16} << 20;
 /// Stands for all nodes of the allocation.
 constexpr std::string_view slurm = "slurm";
 
@@ -47,23 +48,8 @@ void add_hosts(std::vector<std::string>& all, std::string_view list) {
 }
 
 void add_file(std::vector<std::string>& all, const std::string& path) {
-    const auto can_not_be_read = [&path] {
-        return usage_error(
-            fmt::format("--on-file: {} can't be read: {}", path, std::generic_category().message(errno)));
-    };
-    std::ifstream file(path);
-    if (!file)
-        throw can_not_be_read();
-    errno = 0;
-    std::string text(most_in_file + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    if (file.bad())
-        throw can_not_be_read();
-    if (text.size() > most_in_file)
-        throw usage_error(fmt::format("--on-file: {} is longer than 16 MiB, and no list of hosts", path));
-    std::istringstream lines(std::move(text));
-    for (std::string line; std::getline(lines, line);) {
+    std::istringstream file(text_of_file("--on-file", path, largest_file));
+    for (std::string line; std::getline(file, line);) {
         add_hosts(all, line.substr(0, line.find('#')));
         if (all.size() > most_hosts)
             throw usage_error(fmt::format("--on-file: {} has more than {} hosts", path, most_hosts));
