@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The log of an earlier run, read for --resume: it is refused with a usage_error, or what counts as whole is no longer
-// than the file and ends with a line feed.
+// than the file and ends with a line feed. Only a log that names a run of a queue asks for that queue.
 #include "fuzz.hpp"
 
 #include "earlier_run.hpp"
@@ -24,6 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             FUZZ_CHECK(before.whole() <= size);
             FUZZ_CHECK(before.whole() == 0 || data[before.whole() - 1] == '\n');
             FUZZ_CHECK(before.was_cut_off() == (before.whole() != size));
+            FUZZ_CHECK(before.name_in_queue().size() <= size);
+            if (before.name_in_queue().empty())
+                before.require_queue("another");
         } catch (const tool::usage_error&) {
             // It is no log of that command.
         }

@@ -4,6 +4,8 @@
 // are.
 #include <muster/hosts/options.hpp>
 
+#include "vocabulary/printable.hpp"
+
 #include <muster/subprocess/command.hpp>
 
 #include <algorithm>
@@ -24,8 +26,12 @@ struct destination {
     std::string port; ///< or empty
 };
 
+/// Longer than any name of a host with a user in front.
+constexpr std::size_t longest_name = 1000;
+
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
-    throw std::invalid_argument("host_options: '" + name + "': " + why);
+    throw std::invalid_argument(
+        "host_options: '" + detail::printable(name, detail::longest_printed_name) + "': " + why);
 }
 
 /// ssh may put the names of the user and the host into commands that a shell reads, as ProxyCommand has them.
@@ -77,6 +83,13 @@ host_options::host_options(std::string name) : name_(std::move(name)) {
         refuse(name_, "a host does not begin with a dash");
     if (std::ranges::any_of(name_, [](unsigned char c) { return c <= ' ' || c == 0x7f; }))
         refuse(name_, "a host has neither blanks nor control characters in it");
+    if (name_.size() > longest_name)
+        refuse(name_, "a host's name has 1000 bytes at most");
+    // The message does not repeat what may be a password.
+    const auto at = name_.rfind('@');
+    if (at != std::string::npos && name_.find(':') < at)
+        throw std::invalid_argument("host_options: the user in front of '" + detail::printable(name_.substr(at)) +
+                                    "' has a colon: ssh takes no password there; give the host a key");
 }
 
 host_options& host_options::launcher(std::vector<std::string> words) & {

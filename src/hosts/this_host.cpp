@@ -29,6 +29,9 @@ std::uint32_t own_processors() {
     return std::max(std::thread::hardware_concurrency(), 1u);
 }
 
+/// An agent says how many processors it has, and is given as many commands at once. Linux takes no more.
+constexpr std::uint32_t most_processors = 8192;
+
 struct memory_figures {
     std::uint64_t total = 0;
     std::uint64_t available = 0;
@@ -84,7 +87,7 @@ host_facts facts_of(std::string_view hello) {
                           "), and this program version " + std::to_string(protocol_version) + " (muster " +
                           frames::own_version() + "): install the same muster on both");
     facts.name = detail::printable(from.text(), 200);
-    facts.processors = std::clamp(from.number32(), 1u, 1u << 20);
+    facts.processors = std::clamp(from.number32(), 1u, most_processors);
     facts.load = static_cast<double>(std::min<std::uint64_t>(from.number64(), 1'000'000'000)) / 1000;
     facts.memory = from.number64();
     facts.available_memory = from.number64();

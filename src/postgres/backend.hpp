@@ -24,6 +24,8 @@ namespace muster::postgres {
 
 /// Calls, answers and outcomes go in steps of about so many bytes; a single one that is larger goes by itself.
 inline constexpr std::size_t most_bytes_in_step = std::size_t{8} << 20;
+/// The database takes 1 GiB in one value or one message.
+inline constexpr std::int64_t largest_payload_limit = std::int64_t{512} << 20;
 
 /// A call as it is submitted.
 struct call_record {
@@ -93,12 +95,14 @@ struct function_name {
     friend auto operator<=>(const function_name&, const function_name&) = default;
 };
 
-/// A worker as the queue knows it: by its epoch, and by a number for each of its connections.
+/// A worker as the queue knows it: by its epoch, and by a number for each of its connections. The secret, which it made
+/// itself, keeps others that may serve from coming back in its place.
 struct worker_session {
     worker_session() {}
-    worker_session(std::int32_t e, std::int32_t n) : epoch(e), number(n) {}
+    worker_session(std::int32_t e, std::int32_t n, std::string s) : epoch(e), number(n), secret(std::move(s)) {}
     std::int32_t epoch = 0; ///< 0: none
     std::int32_t number = 0;
+    std::string secret;
 };
 
 /// A worker as it introduces itself.

@@ -677,7 +677,7 @@ task<> client::tell_unserved(backend& queue) {
         else
             std::fprintf(stderr, "muster: no worker serves '%s', which calls in the queue \"%s\" wait for: %s\n",
                 detail::printable(f.name, detail::longest_printed_name).c_str(), options_.schema().c_str(),
-                f.signature.c_str());
+                detail::printable(f.signature, detail::longest_printed_name).c_str());
     }
 }
 

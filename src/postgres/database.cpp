@@ -21,6 +21,9 @@
 
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
@@ -72,6 +75,19 @@ private:
 
 task<> until_set(event& e) { co_await e.wait(); }
 
+/// Before a server has let somebody in it has little to say.
+constexpr std::size_t most_bytes_of_greeting = std::size_t{1} << 20;
+/// Messages of channels beyond that are dropped: whoever listens looks for news now and then without them, too.
+constexpr std::size_t most_messages = 4096;
+
+/// *Returns* how many bytes have come by a TCP connection, 0 for any other one. libpq takes them in for as long as they
+/// come, and collects an answer until it is whole.
+std::uint64_t bytes_come_by(int socket) noexcept {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    return ::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
 } // namespace
 
 // ---- answers ----
@@ -96,7 +112,7 @@ namespace {
 
 void expect_size(std::string_view value, std::size_t size) {
     if (value.size() != size)
-        throw std::runtime_error("the database has answered with a value of another type");
+        throw unreachable_error("the database has answered with a value of another type");
 }
 
 } // namespace
@@ -192,6 +208,7 @@ task<> database::until_connected() {
             throw_failure("the database can't be reached");
         // libpq may go on with another socket after each step, for another address of the host.
         watch_socket();
+        expect_no_flood(most_bytes_of_greeting);
         auto waiting = until_ready(wants == PGRES_POLLING_READING ? side::reading : side::writing);
         co_await std::move(waiting);
         wants = ::PQconnectPoll(connection_);
@@ -208,6 +225,9 @@ task<std::unique_ptr<database>> database::connect(std::string address, std::chro
     std::unique_ptr<database> db(new database(::PQconnectStartParams(names.data(), values.data(), 1)));
     if (db->connection_ == nullptr)
         throw std::bad_alloc();
+    // libpq would print what a server says, even before that has let anybody in.
+    ::PQsetNoticeProcessor(
+        db->connection_, [](void*, const char*) {}, nullptr);
     if (::PQstatus(db->connection_) == CONNECTION_BAD)
         db->throw_failure("the database can't be reached");
     auto connecting = wait_for(db->until_connected(), limit);
@@ -218,8 +238,6 @@ task<std::unique_ptr<database>> database::connect(std::string address, std::chro
         connected.rethrow();
     if (::PQsetnonblocking(db->connection_, 1) != 0)
         db->throw_failure("the connection can't be used without blocking");
-    ::PQsetNoticeProcessor(
-        db->connection_, [](void*, const char*) {}, nullptr);
     db->enter(phase::idle);
     co_return db;
 }
@@ -249,8 +267,20 @@ void database::consume() {
         const std::unique_ptr<PGnotify, free_notify> next(::PQnotifies(connection_));
         if (!next)
             return;
-        heard_.emplace_back(next->relname, next->extra);
+        if (heard_.size() < most_messages)
+            heard_.emplace_back(next->relname, next->extra);
     }
+}
+
+void database::begin_to_count() noexcept { counted_from_ = bytes_come_by(::PQsocket(connection_)); }
+
+/// libpq may change to another socket while it connects, which then counts from nothing.
+void database::expect_no_flood(std::size_t most) const {
+    const auto come = bytes_come_by(::PQsocket(connection_));
+    if (come > counted_from_ && come - counted_from_ > most)
+        throw connection_failure(
+            "the database sends more than it can have to say: " + std::to_string(most) + " bytes, and no end",
+            connection_failure::kind::passing);
 }
 
 /// *Returns* the last result: of several statements those in front have none that anybody wants.
@@ -258,10 +288,12 @@ task<rows> database::answer() {
     std::optional<rows> last;
     std::string failure;
     std::string state;
+    begin_to_count();
     for (;;) {
         while (::PQisBusy(connection_) != 0) {
             auto waiting = until_ready(side::reading);
             co_await std::move(waiting);
+            expect_no_flood(most_bytes_);
             consume();
         }
         auto* const result = ::PQgetResult(connection_);
@@ -269,6 +301,10 @@ task<rows> database::answer() {
             break;
         last.emplace(result);
         const auto status = ::PQresultStatus(result);
+        // libpq would give this result again and again.
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+            throw connection_failure(
+                "the database has answered with something else", connection_failure::kind::passing);
         if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && failure.empty()) {
             failure = said_by(::PQresultErrorMessage(result));
             const char* const code = ::PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -365,6 +401,7 @@ std::optional<database::notification> database::next_notification() {
 
 task<> database::wait(event& news, std::chrono::nanoseconds limit) {
     MUSTER_ASSERT(phase_ == phase::idle);
+    expect_no_flood(most_bytes_);
     consume();
     if (!heard_.empty() || news.is_set())
         co_return;

@@ -42,7 +42,7 @@ public:
     [[nodiscard]] std::size_t size() const noexcept;
     [[nodiscard]] std::string_view text(std::size_t row, std::size_t column) const noexcept;
     [[nodiscard]] bool is_null(std::size_t row, std::size_t column) const noexcept;
-    /// Each of the following: *Errors*: std::runtime_error for what is of another type.
+    /// Each of the following: *Errors*: unreachable_error for what is of another type.
     [[nodiscard]] std::int64_t number(std::size_t row, std::size_t column) const;
     [[nodiscard]] bool truth(std::size_t row, std::size_t column) const;
     [[nodiscard]] call_key key(std::size_t row, std::size_t column) const;
@@ -82,6 +82,9 @@ public:
     [[nodiscard]] task<rows> query(std::string text, parameters with, std::chrono::nanoseconds limit);
     /// Several statements without parameters, of which no answer is wanted.
     [[nodiscard]] task<> run(std::string text, std::chrono::nanoseconds limit);
+    /// From now on an answer of more bytes is a connection_failure; 16 MiB until then. Only for connections by TCP: of
+    /// a Unix socket the system does not say how much has come.
+    void expect_at_most(std::size_t bytes) noexcept { most_bytes_ = bytes; }
 
     struct notification {
         notification(std::string c, std::string p) : channel(std::move(c)), payload(std::move(p)) {}
@@ -110,12 +113,16 @@ private:
     [[nodiscard]] task<> prepare(std::string text, const parameters& with);
     void enter(phase next);
     void consume();
+    void begin_to_count() noexcept;
+    void expect_no_flood(std::size_t most) const;
     [[noreturn]] void throw_failure(const char* during) const;
 
     pg_conn* connection_;
     std::shared_ptr<detail::descriptor> watched_;
     std::deque<notification> heard_;
     std::map<std::string, std::string> prepared_; ///< the names of statements that the server has read
+    std::size_t most_bytes_ = std::size_t{16} << 20;
+    std::uint64_t counted_from_ = 0; ///< so many bytes had come when the answer at hand began
     phase phase_ = phase::connecting;
 };
 

@@ -3,6 +3,7 @@
 // at a time wait for each other.
 #include <muster/postgres/init.hpp>
 
+#include "postgres/backend.hpp"
 #include "postgres/database.hpp"
 #include "postgres/schema.hpp"
 
@@ -18,8 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto answer_limit = 30s;
-/// The database takes 1 GiB in one value or one message.
-constexpr std::uint64_t largest_payload_limit = std::uint64_t{512} << 20;
 
 /// *Errors*: unreachable_error, whatever keeps it from being reached.
 task<std::unique_ptr<database>> reach(std::string address) {
@@ -70,9 +69,7 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
     auto looking = version_of(db, schema);
     const int from = co_await std::move(looking);
     if (from > schema::version)
-        throw queue_error("the queue in the schema \"" + schema + "\" is of version " + std::to_string(from) +
-                          ", and this program knows version " + std::to_string(schema::version) +
-                          " and those before it: use the newer program");
+        schema::expect_version(from, schema);
     if (from == 0) {
         auto asking = db.query("SELECT to_regnamespace($1) IS NOT NULL", parameters().text(schema), answer_limit);
         const auto found = co_await std::move(asking);
@@ -95,7 +92,7 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
 
 task<> init(std::string database, std::string schema, queue_settings settings) {
     schema::expect_name(schema);
-    if (settings.payload_limit.value_or(0) > largest_payload_limit)
+    if (settings.payload_limit.value_or(0) > static_cast<std::uint64_t>(largest_payload_limit))
         throw std::invalid_argument("the payload limit of a queue is 512 MiB (536870912 bytes) at most");
     auto reaching = reach(std::move(database));
     const auto db = co_await std::move(reaching);
@@ -110,19 +107,25 @@ task<queue_status> status(std::string database, std::string schema) {
     schema::expect_name(schema);
     auto reaching = reach(std::move(database));
     const auto db = co_await std::move(reaching);
+    // A queue of an older version has no id.
+    auto asking =
+        db->query("SELECT t.payload_limit, t.version, coalesce(to_jsonb(t)->>'id', '') FROM " + schema + ".terms() t",
+            parameters(), answer_limit);
+    const auto asked = co_await as_outcome(std::move(asking));
+    const auto* refused = asked.failed() ? get_if<database_error>(asked.error()) : nullptr;
+    if (refused != nullptr && schema::says_that_none_is_there(*refused))
+        schema::throw_that_none_is_there(schema);
+    const auto& terms = asked.value();
     auto counting = db->query("SELECT name, value FROM " + schema + ".figures()", parameters(), answer_limit);
     const auto figures = co_await std::move(counting);
     auto listing = db->query("SELECT epoch, host, process, slots, running, seen, state FROM " + schema + ".workers()",
         parameters(), answer_limit);
     const auto workers = co_await std::move(listing);
-    // A queue of an older version has no id.
-    auto asking = db->query("SELECT t.payload_limit, coalesce(to_jsonb(t)->>'id', '') FROM " + schema + ".terms() t",
-        parameters(), answer_limit);
-    const auto terms = co_await std::move(asking);
     queue_status result;
     if (terms.size() == 1) {
         result.payload_limit = static_cast<std::uint64_t>(terms.number(0, 0));
-        result.id = std::string(terms.text(0, 1));
+        result.version = static_cast<int>(terms.number(0, 1));
+        result.id = std::string(terms.text(0, 2));
     }
     for (std::size_t row = 0; row != figures.size(); ++row) {
         const auto name = figures.text(row, 0);

@@ -9,6 +9,7 @@
 #include <muster/error.hpp>
 #include <muster/process_pool/error.hpp>
 #include <muster/process_pool/remote_function.hpp>
+#include <muster/process_pool/remote_request.hpp>
 
 namespace muster::postgres {
 
@@ -20,8 +21,9 @@ void know_errors_of_workers() {
                 {"what", e.what()}, {"process", e.process()}, {"signal", e.signal()}, {"status", e.exit_status()}};
         },
         [](const nlohmann::json& j) {
-            return muster::worker_died_error(j.at("what").get<std::string>(), j.at("process").get<int>(),
-                j.at("signal").get<int>(), j.at("status").get<int>());
+            const auto number = [&j](const char* name) { return detail::from_wire<int>(j.at(name)); };
+            return muster::worker_died_error(
+                j.at("what").get<std::string>(), number("process"), number("signal"), number("status"));
         });
     static const remote_exception<worker_start_error> starts("muster::worker_start_error");
 }

@@ -7,6 +7,7 @@
 
 #include <muster/postgres/error.hpp>
 
+#include <algorithm>
 #include <map>
 
 namespace muster::postgres {
@@ -20,6 +21,13 @@ verdict verdict_of(std::string_view word) {
     const auto found = all.find(word);
     if (found == all.end())
         throw unreachable_error("the queue has answered with a word of another version");
+    return found->second;
+}
+
+verdict verdict_on(const std::map<call_key, verdict>& all, const call_key& key) {
+    const auto found = all.find(key);
+    if (found == all.end())
+        throw unreachable_error("the queue has left out what becomes of a call");
     return found->second;
 }
 
@@ -65,11 +73,14 @@ start_of_call start_in(const rows& found, std::size_t row, std::size_t first_col
     return {found.key(row, first_column), static_cast<std::int32_t>(found.number(row, first_column + 1))};
 }
 
-parameters identity(worker_session me) {
+parameters identity(const worker_session& me) {
     parameters with;
     with.number32(me.epoch).number32(me.number);
     return with;
 }
+
+/// An answer has about a step of payloads, or a single one that is larger, and at most a few hundred names.
+constexpr std::size_t beyond_payload = 6 * most_bytes_in_step;
 
 /// Few enough that a step of them is done in a moment.
 constexpr std::int32_t most_to_expire = 1000;
@@ -103,17 +114,12 @@ task<> postgres_backend::open() {
     auto asking = call("SELECT version, payload_limit FROM @.terms()", parameters());
     auto asked = co_await as_outcome(std::move(asking));
     const auto* refused = asked.failed() ? get_if<database_error>(asked.error()) : nullptr;
-    // An unknown schema, or an unknown function in it.
-    if (refused != nullptr && (refused->state() == "3F000" || refused->state() == "42883"))
-        throw unreachable_error("the database has no queue in the schema \"" + where_.schema +
-                                "\": make one with `muster queue init`, or postgres::init()");
+    if (refused != nullptr && schema::says_that_none_is_there(*refused))
+        schema::throw_that_none_is_there(where_.schema);
     const auto terms = std::move(asked).value();
-    if (terms.size() != 1 || terms.number(0, 0) != schema::version)
-        throw unreachable_error("the queue in the schema \"" + where_.schema + "\" is of version " +
-                                (terms.size() == 1 ? std::to_string(terms.number(0, 0)) : "unknown") +
-                                ", and this program needs version " + std::to_string(schema::version) +
-                                ": run `muster queue init` of the newer of the two");
-    payload_limit_ = static_cast<std::size_t>(terms.number(0, 1));
+    schema::expect_version(terms.size() == 1 ? terms.number(0, 0) : 0, where_.schema);
+    payload_limit_ = static_cast<std::size_t>(std::clamp<std::int64_t>(terms.number(0, 1), 0, largest_payload_limit));
+    db_->expect_at_most(payload_limit_ + beyond_payload);
     auto setting =
         db_->run(settings_of_session + listen_to(listener_.empty() ? "work" : listener_), where_.answer_limit);
     co_await std::move(setting);
@@ -169,7 +175,7 @@ task<std::vector<verdict>> postgres_backend::submit(std::vector<const call_recor
         by_key.emplace(found.key(row, 0), verdict_of(found.text(row, 1)));
     std::vector<verdict> result;
     for (const auto& key : keys)
-        result.push_back(by_key.at(key));
+        result.push_back(verdict_on(by_key, key));
     co_return result;
 }
 
@@ -214,18 +220,21 @@ task<std::vector<function_name>> postgres_backend::unserved(std::vector<function
 task<worker_session> postgres_backend::announce(worker_record worker) {
     const function_columns columns(worker.functions);
     parameters with;
+    auto secret = call_key::make().text();
     with.text(worker.host).number32(worker.process).number32(static_cast<std::int32_t>(worker.slots));
-    with.number64(worker.lease.count()).array(columns.names).array(columns.signatures);
-    auto asking = call("SELECT @.announce($1, $2, $3, $4, $5, $6)", std::move(with));
+    with.number64(worker.lease.count()).array(columns.names).array(columns.signatures).text(secret);
+    auto asking = call("SELECT @.announce($1, $2, $3, $4, $5, $6, $7)", std::move(with));
     const auto found = co_await std::move(asking);
-    const worker_session me(static_cast<std::int32_t>(found.number(0, 0)), 1);
+    worker_session me(static_cast<std::int32_t>(found.number(0, 0)), 1, std::move(secret));
     auto listening = listen_as(me.epoch);
     co_await std::move(listening);
     co_return me;
 }
 
 task<bool> postgres_backend::resume(worker_session me) {
-    auto asking = call("SELECT @.resume($1, $2)", identity(me));
+    auto with = identity(me);
+    with.text(me.secret);
+    auto asking = call("SELECT @.resume($1, $2, $3)", std::move(with));
     const auto found = co_await std::move(asking);
     auto listening = listen_as(me.epoch);
     co_await std::move(listening);

@@ -23,6 +23,8 @@
 #include <muster/detail/assert.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <stdexcept>
 
 namespace muster::postgres::schema {
@@ -115,6 +117,14 @@ constexpr std::string_view tables_4 = R"sql(
 ALTER TABLE @.setting ADD COLUMN id text NOT NULL
     DEFAULT left(encode(sha256(convert_to(random()::text || clock_timestamp()::text || pg_backend_pid()::text, 'UTF8')),
         'hex'), 32);
+)sql";
+
+// A worker comes back with the secret that it was announced with. Times that no timestamp holds would fail whoever adds
+// them.
+constexpr std::string_view tables_5 = R"sql(
+ALTER TABLE @.worker ADD COLUMN secret bytea NOT NULL DEFAULT '';
+UPDATE @.worker SET lease = least(greatest(lease, interval '0'), interval '1 year');
+UPDATE @.call SET keep = interval '0' WHERE keep < interval '0';
 )sql";
 
 constexpr std::string_view all_functions = R"sql(
@@ -306,8 +316,9 @@ CREATE FUNCTION @.submit(p_client text, p_keys uuid[], p_functions text[], p_sig
 #variable_conflict use_column
 DECLARE s @.setting; v_room bigint; v_added bigint;
 BEGIN
-    IF length(p_client) NOT BETWEEN 1 AND 32 THEN
-        RAISE EXCEPTION 'the name of a client has 1 to 32 letters' USING ERRCODE = '22023';
+    -- Whoever ends a call writes to the channel of its client, and a name that is no channel would fail that.
+    IF p_client IS NULL OR octet_length(p_client) NOT BETWEEN 1 AND 32 THEN
+        RAISE EXCEPTION 'the name of a client has 1 to 32 bytes' USING ERRCODE = '22023';
     END IF;
     SELECT * INTO s FROM @.setting;
     IF s.queue_limit > 0 THEN
@@ -316,14 +327,16 @@ BEGIN
     WITH fresh AS (
         SELECT g.* FROM unnest(p_keys, p_functions, p_signatures, p_payloads, p_priorities, p_delays, p_starts, p_keeps)
             WITH ORDINALITY AS g(key, function, signature, payload, priority, delay, starts, keep, place)
-        WHERE length(g.payload) <= s.payload_limit AND NOT EXISTS (SELECT FROM @.call c WHERE c.key = g.key)
+        WHERE length(g.payload) <= s.payload_limit AND octet_length(g.function) + octet_length(g.signature) <= 65536
+            AND NOT EXISTS (SELECT FROM @.call c WHERE c.key = g.key)
         ORDER BY g.place LIMIT v_room),
     added AS (
         INSERT INTO @.call (key, function, signature, digest, payload, priority, due_at, delayed, starts, keep, client)
         SELECT f.key, f.function, f.signature, sha256(f.payload), f.payload, f.priority,
-            -- A time that no timestamp holds would fail whoever ends the call: 100 years are as good as for ever.
-            now() + least(f.delay, 3155760000000) * interval '1 millisecond', f.delay > 0, greatest(f.starts, 1),
-            least(f.keep, 3155760000) * interval '1 second', p_client
+            -- A time that no timestamp holds would fail whoever ends the call: 100 years are as good as for ever. A
+            -- call that was due before it was submitted would come before those that wait already.
+            now() + greatest(least(f.delay, 3155760000000), 0) * interval '1 millisecond', f.delay > 0,
+            greatest(f.starts, 1), greatest(least(f.keep, 3155760000), 0) * interval '1 second', p_client
         FROM fresh f ORDER BY f.place
         ON CONFLICT (key) DO NOTHING RETURNING 1)
     SELECT count(*) INTO v_added FROM added;
@@ -334,7 +347,8 @@ BEGIN
     -- A client that has come back hears of its calls from now on.
     UPDATE @.call c SET client = p_client WHERE c.key = ANY (p_keys) AND c.state < 2 AND c.client <> p_client;
     RETURN QUERY SELECT g.key, CASE
-        WHEN c.key IS NULL AND length(g.payload) > s.payload_limit THEN 'large'
+        WHEN c.key IS NULL AND (length(g.payload) > s.payload_limit
+            OR octet_length(g.function) + octet_length(g.signature) > 65536) THEN 'large'
         WHEN c.key IS NULL THEN 'full'
         WHEN c.function <> g.function OR c.signature <> g.signature OR c.digest <> sha256(g.payload) THEN 'other'
         WHEN c.state = 3 THEN 'expired'
@@ -390,14 +404,19 @@ CREATE FUNCTION @.unserved(p_functions text[], p_signatures text[]) RETURNS TABL
 
 -- ---- for workers: known by an epoch, and for each connection by a session ----
 
--- Returns the epoch of a new worker, whose session is 1.
+-- Returns the epoch of a new worker, whose session is 1. Whoever comes back as this worker has to know its secret. Every
+-- client and worker adds the lease to a time, and reads the names: neither may be more than they can take.
 CREATE FUNCTION @.announce(p_host text, p_process int, p_slots int, p_lease bigint, p_functions text[],
-    p_signatures text[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+    p_signatures text[], p_secret text) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE v_epoch int;
 BEGIN
-    INSERT INTO @.worker (host, process, slots, lease, functions, signatures, session, backend)
-        VALUES (p_host, p_process, p_slots, p_lease * interval '1 millisecond', p_functions, p_signatures, 1,
-            pg_backend_pid())
+    IF octet_length(p_secret) < 32 OR pg_column_size(p_functions) + pg_column_size(p_signatures) > 16777216 THEN
+        RAISE EXCEPTION 'a worker has a secret of 32 bytes, and names of 16 MiB at most' USING ERRCODE = '22023';
+    END IF;
+    INSERT INTO @.worker (host, process, slots, lease, functions, signatures, session, backend, secret)
+        VALUES (left(p_host, 256), p_process, p_slots,
+            least(greatest(p_lease, 0), 31557600000) * interval '1 millisecond', p_functions, p_signatures, 1,
+            pg_backend_pid(), sha256(convert_to(p_secret, 'UTF8')))
         RETURNING epoch INTO v_epoch;
     -- A shared lock: a session that the server still takes for alive does not keep its worker from coming back.
     PERFORM pg_advisory_lock_shared(@.lock_class(), v_epoch);
@@ -407,10 +426,12 @@ END $$;
 -- A worker has lost its session and comes back; it numbers its sessions itself, each higher than those before. Returns
 -- false if it was taken for dead. From here on its old sessions can do nothing any more; what they were doing has been
 -- waited for.
-CREATE FUNCTION @.resume(p_epoch int, p_session int) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION @.resume(p_epoch int, p_session int, p_secret text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     UPDATE @.worker SET seen_at = clock_timestamp(), lost_at = NULL, late_at = NULL, session = p_session,
-        backend = pg_backend_pid() WHERE epoch = p_epoch AND state < 2 AND session < p_session;
+        backend = pg_backend_pid() WHERE epoch = p_epoch AND state < 2 AND session < p_session
+        AND secret = sha256(convert_to(p_secret, 'UTF8'));
     IF NOT FOUND THEN
         PERFORM @.enter(p_epoch, p_session);
         RETURN false;
@@ -442,6 +463,11 @@ BEGIN
         RETURN;
     END IF;
     IF cardinality(p_keys) > 0 THEN
+        -- Clients fetch it whole. What tells that a result is too large is no larger than the second number.
+        IF EXISTS (SELECT FROM unnest(p_answers) a, @.setting s
+            WHERE octet_length(a) > greatest(s.payload_limit, 65536)) THEN
+            RAISE EXCEPTION 'the answer is larger than the payload limit of the queue' USING ERRCODE = '22023';
+        END IF;
         WITH ended AS (
             UPDATE @.call c SET state = 2, how = 'answer', answer = g.answer, payload = '', ended_at = now(),
                 expires_at = now() + c.keep
@@ -523,7 +549,7 @@ GRANT USAGE ON SCHEMA @ TO @_client, @_worker;
 GRANT EXECUTE ON FUNCTION @.terms(), @.reap(), @.expire(int), @.figures(), @.workers() TO @_client, @_worker;
 GRANT EXECUTE ON FUNCTION @.submit(text, uuid[], text[], text[], bytea[], int[], bigint[], int[], bigint[]),
     @.fetch(uuid[], bigint), @.cancel(uuid[]), @.unserved(text[], text[]) TO @_client;
-GRANT EXECUTE ON FUNCTION @.announce(text, int, int, bigint, text[], text[]), @.resume(int, int), @.held(int, int),
+GRANT EXECUTE ON FUNCTION @.announce(text, int, int, bigint, text[], text[], text), @.resume(int, int, text), @.held(int, int),
     @.exchange(int, int, uuid[], int[], bytea[], int, bigint), @.release(int, int, uuid[], int[]), @.drain(int, int),
     @.leave(int, int) TO @_worker;
 )sql";
@@ -567,9 +593,33 @@ void expect_name(std::string_view name) {
             "most, begins with no digit and not with \"pg_\"");
 }
 
+void expect_version(std::int64_t found, std::string_view name) {
+    if (found == version)
+        return;
+    const auto queue = "the queue in the schema \"" + std::string(name) + "\" is of version " + std::to_string(found);
+    if (found > version)
+        throw unreachable_error(queue + ", and this program knows version " + std::to_string(version) +
+                                " and those before it: use the newer program");
+    throw unreachable_error(queue + ", and this program needs version " + std::to_string(version) +
+                            ": run `muster queue init` once, with the same --on and --schema (in a program: "
+                            "postgres::init), as whoever has made the queue. What is in the queue stays");
+}
+
+bool says_that_none_is_there(const database_error& e) noexcept {
+    // An unknown schema, or an unknown function in it.
+    return e.state() == "3F000" || e.state() == "42883";
+}
+
+void throw_that_none_is_there(std::string_view name) {
+    throw unreachable_error("the database has no queue in the schema \"" + std::string(name) +
+                            "\": make one with `muster queue init`, or postgres::init()");
+}
+
 std::string migration(int to, std::string_view name) {
     MUSTER_ASSERT(to >= 1 && to <= version);
-    const auto& tables = to == 1 ? tables_1 : to == 2 ? tables_2 : to == 3 ? tables_3 : tables_4;
+    constexpr std::array all{tables_1, tables_2, tables_3, tables_4, tables_5};
+    static_assert(all.size() == version);
+    const auto& tables = all.at(static_cast<std::size_t>(to) - 1);
     return with_name(tables, name) + with_name("UPDATE @.setting SET version = ", name) + std::to_string(to) + ";\n";
 }
 

@@ -9,6 +9,7 @@
 #include "vocabulary/printable.hpp"
 
 #include <muster/process_pool/error.hpp>
+#include <muster/process_pool/remote_request.hpp>
 
 #include <cerrno>
 #include <filesystem>
@@ -88,23 +89,27 @@ agent_terms terms_of(std::string_view hello_of_pool) {
     const auto j = read_hello(hello_of_pool, "the pool's program");
     agent_terms t;
     try {
+        using strings = std::vector<std::string>;
         t.pool = j.at("pool").get<std::string>();
-        t.arguments = j.at("arguments").get<std::vector<std::string>>();
-        t.through = j.at("through").get<std::vector<std::string>>();
+        t.arguments = j.at("arguments").get<strings>();
+        t.through = j.at("through").get<strings>();
         t.around.folder = j.at("folder").get<std::string>();
         t.around.output = j.at("output").get<std::string>();
         t.around.cgroup = j.at("cgroup").get<std::string>();
         for (const auto& limit : j.at("limits"))
-            t.around.limits.emplace_back(limit.at(0).get<int>(), limit.at(1).get<std::uint64_t>());
-        t.message_limit = j.at("message_limit").get<std::uint64_t>();
-        t.silence_limit = std::chrono::milliseconds(j.at("silence_limit").get<std::int64_t>());
+            t.around.limits.emplace_back(
+                detail::from_wire<int>(limit.at(0)), detail::from_wire<std::uint64_t>(limit.at(1)));
+        t.message_limit = detail::from_wire<std::uint64_t>(j.at("message_limit"));
+        t.silence_limit = std::chrono::milliseconds(detail::from_wire<std::int64_t>(j.at("silence_limit")));
         if (j.contains("environment"))
-            t.environment = j.at("environment").get<std::vector<std::string>>();
+            t.environment = j.at("environment").get<strings>();
     } catch (const nlohmann::json::exception& e) {
         throw frames::frame_error(std::string("a hello that can't be read: ") + e.what());
+    } catch (const wire_error& e) {
+        throw frames::frame_error(std::string("a hello that can't be read: ") + e.what());
     }
-    if (t.silence_limit < std::chrono::milliseconds(100))
-        throw frames::frame_error("a limit of silence that is too short");
+    if (t.silence_limit < std::chrono::milliseconds(100) || t.silence_limit > std::chrono::hours(24))
+        throw frames::frame_error("a limit of silence that is too short or too long");
     return t;
 }
 

@@ -122,6 +122,13 @@ std::exception_ptr no_process_started(
     });
 }
 
+std::exception_ptr sent_unasked(const ended_worker& w, const std::exception_ptr& damage) noexcept {
+    return error_of([&] {
+        return wire_error(
+            describe(w) + " was killed, because it sent something while it made no call: " + detail::describe(damage));
+    });
+}
+
 std::string out_of_reach(pid_t process, const pool_settings& pool) {
     return "process " + std::to_string(process) + " of the pool '" + pool.name +
            "' had to be killed and can't be, because it runs as another user: it was left alone. Keep the user that "

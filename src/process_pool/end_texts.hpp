@@ -47,6 +47,9 @@ inline constexpr const char* never_made = "the call had not begun, and was never
 [[nodiscard]] std::exception_ptr no_process_started(
     const pool_settings& pool, const std::string& function, const std::string& reason) noexcept;
 
+/// Of a worker that made no call.
+[[nodiscard]] std::exception_ptr sent_unasked(const ended_worker& w, const std::exception_ptr& damage) noexcept;
+
 // Reasons why a worker did not start, or ended before it was of use.
 [[nodiscard]] std::string not_ready_in_time(const ended_worker& w);
 [[nodiscard]] std::string out_of_reach(pid_t process, const pool_settings& pool);

@@ -120,6 +120,15 @@ bool child_process::kill() const noexcept {
     return ::kill(id_, SIGKILL) == 0 || errno != EPERM;
 }
 
+bool child_process::has_bytes_or_end() const noexcept {
+    char first = 0;
+    ssize_t n = 0;
+    do
+        n = ::recv(socket_.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 bool child_process::has_ended() const noexcept {
     siginfo_t info{};
     if (::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT) != 0)

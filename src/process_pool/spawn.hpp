@@ -76,6 +76,8 @@ public:
     [[nodiscard]] pid_t id() const noexcept { return id_; }
     [[nodiscard]] int socket() const noexcept { return socket_.get(); }
     void close_socket() noexcept { socket_ = detail::owned_fd(); }
+    /// Whether the process has sent something that was not read yet, or has closed its end of the socket.
+    [[nodiscard]] bool has_bytes_or_end() const noexcept;
     /// Readable once the process has ended; -1 on a system that has no such descriptors.
     [[nodiscard]] int end_descriptor() const noexcept { return end_.get(); }
     [[nodiscard]] bool has_end_descriptor() const noexcept { return end_.get() >= 0; }

@@ -12,6 +12,7 @@
 #include <muster/detail/backoff.hpp>
 #include <muster/error.hpp>
 #include <muster/process_pool/error.hpp>
+#include <muster/report.hpp>
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -137,26 +138,27 @@ void supervisor::close_workers(const held& own) noexcept {
 }
 
 void supervisor::give_out_calls(const held& own) noexcept {
-    for (auto& w : workers_)
-        // A worker that was killed may not have ended yet.
-        if (w->now() == phase::idle && w->is_of_use(own) && !give_call(own, *w))
+    for (auto& w : workers_) {
+        if (queue_.waiting(own) == 0)
             return;
+        // A worker that was killed may not have ended yet. One that has sent something which nobody asked for, or has
+        // closed its end, would cost the call: wait_for_events() finds that at once, and the call is another worker's.
+        if (w->now() == phase::idle && w->is_of_use(own) && !w->process().has_bytes_or_end())
+            give_call(own, *w);
+    }
 }
 
-/// *Returns* false if no call waits.
-bool supervisor::give_call(const held& own, worker_handle& w) noexcept {
+void supervisor::give_call(const held& own, worker_handle& w) noexcept {
     job* const j = queue_.take(own);
-    if (j == nullptr)
-        return false;
+    MUSTER_ASSERT(j != nullptr);
     if (!w.send_call(own, ++calls_, *j)) {
         queue_.put_back(own, *j);
-        return true;
+        return;
     }
     queue_.call_begun(own, *j, w);
     w.become(phase::calling);
     if (settings_.call_timeout > 0ns)
         w.set_deadline(from_now(settings_.call_timeout));
-    return true;
 }
 
 // ---- starting workers ----
@@ -448,7 +450,16 @@ void supervisor::reap(worker_handle& w) noexcept {
         conclude_call(w, how);
     else if (!w.has_served() && w.now() != phase::exiting)
         conclude_start(w, how);
+    else if (w.now() == phase::idle && w.damage())
+        report_unasked(w, how);
     w.become(phase::dead);
+}
+
+/// No call ends with the failure of a worker that made none: it is reported.
+void supervisor::report_unasked(const worker_handle& w, const process_end& how) noexcept {
+    report r(report_kind::suppressed);
+    r.error = ends::sent_unasked({w.process().id(), how, settings_}, w.damage());
+    detail::send_report(r, [&] { r.name = "pool '" + settings_.name + '\''; });
 }
 
 /// A process that runs as another user and can't be killed: whoever waits for its call is told so instead of waiting
@@ -510,14 +521,18 @@ void supervisor::conclude_call(worker_handle& w, const process_end& how) noexcep
         why = w.killed_because(own);
         queue_.call_ended(own, j);
         // A call to another host goes through that host's agent. If the worker or the host ends before the agent has
-        // handed the call over, the call has not begun and goes to another worker.
-        has_begun = why != worker_handle::cause::none || how.had_begun(w.call_number()) != hosts::begun::no;
+        // handed the call over, the call has not begun and goes to another worker. If the worker has sent what can't be
+        // read, it did so before the call then.
+        has_begun = (why != worker_handle::cause::none && why != worker_handle::cause::damage) ||
+                    how.had_begun(w.call_number()) != hosts::begun::no;
         is_put_back = !has_begun && queue_.is_wanted(own, j);
         if (is_put_back)
             queue_.put_back(own, j);
     }
     w.call_is_over();
     if (!has_begun) {
+        if (w.damage())
+            report_unasked(w, how);
         if (!is_put_back) {
             j.set_cancelled(cancel_reason::requested, ends::never_made);
             j.finish();

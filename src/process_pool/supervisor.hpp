@@ -47,7 +47,8 @@ private:
     void refuse_waiting_calls() noexcept;
     void close_workers(const held& own) noexcept;
     void give_out_calls(const held& own) noexcept;
-    [[nodiscard]] bool give_call(const held& own, worker_handle& w) noexcept;
+    /// Only if a call waits.
+    void give_call(const held& own, worker_handle& w) noexcept;
 
     // ---- starting workers ----
     [[nodiscard]] bool wants_another_worker(const held& own) const noexcept;
@@ -84,6 +85,7 @@ private:
     void reap_abandoned() noexcept;
     void conclude_call(worker_handle& w, const process_end& how) noexcept;
     void conclude_start(worker_handle& w, const process_end& how) noexcept;
+    void report_unasked(const worker_handle& w, const process_end& how) noexcept;
 
     const pool_settings& settings_;
     call_queue& queue_;

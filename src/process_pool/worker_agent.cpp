@@ -12,6 +12,7 @@
 
 #include "process_pool/agent_terms.hpp"
 #include "process_pool/frame_stream.hpp"
+#include "process_pool/host_channel.hpp"
 #include "process_pool/spawn.hpp"
 #include "process_pool/wire.hpp"
 
@@ -70,6 +71,18 @@ public:
     void take(std::string_view piece, bool is_last, std::uint64_t limit);
     /// *Returns* whether a call is about to be handed over, once for each.
     [[nodiscard]] bool begins_call() noexcept { return std::exchange(has_call_, false); }
+    /// Whether it has sent something, now or before, that is neither its hello nor the answer to a call.
+    [[nodiscard]] bool has_sent_unasked() const noexcept { return has_sent_unasked_ || process_.has_bytes_or_end(); }
+    /// A call was handed over, which it may answer.
+    void expect_answer() noexcept { ++messages_expected_; }
+    /// Notes what it has sent.
+    void note_sent(std::string_view bytes);
+    /// Sends nothing more, and ends the process.
+    void give_up() noexcept {
+        ready_.clear();
+        at_ = 0;
+        static_cast<void>(process_.kill());
+    }
     void send() noexcept;
     /// The pool has closed its end: so is this one, behind what is to be sent.
     void close() noexcept {
@@ -83,6 +96,9 @@ private:
     std::string ready_;
     std::size_t at_ = 0;
     bool has_call_ = false; ///< the last message is a call, and begins_call() was not asked since
+    message_cutter sent_;
+    std::uint64_t messages_expected_ = 1; ///< the hello, and an answer to each call, without those that have come
+    bool has_sent_unasked_ = false;
     enum class pool_end : bool { open, closed };
     enum class worker_end : bool { open, closed };
     pool_end pool_end_ = pool_end::open;
@@ -105,6 +121,15 @@ void served_worker::take(std::string_view piece, bool is_last, std::uint64_t lim
     }
     ready_ += arriving_;
     arriving_.clear();
+}
+
+void served_worker::note_sent(std::string_view bytes) {
+    sent_.cut(bytes, [&](std::string_view, bool is_last, std::uint64_t) {
+        if (messages_expected_ == 0)
+            has_sent_unasked_ = true;
+        else if (is_last)
+            --messages_expected_;
+    });
 }
 
 void served_worker::send() noexcept {
@@ -265,8 +290,16 @@ void worker_agent::take(served_worker* w, std::uint32_t number, std::string_view
     if (w == nullptr)
         return;
     w->take(piece, is_last, terms_.message_limit);
-    if (w->begins_call())
+    if (w->begins_call()) {
+        // The pool sends a call when it has all of the answer before. Whatever the worker has sent since then would
+        // cost this call: it goes to another worker, as it has not begun.
+        if (w->has_sent_unasked()) {
+            w->give_up();
+            return;
+        }
+        w->expect_answer();
         stream_.put(frame_type::worker_begun, frames::payload_writer().number32(number).take());
+    }
     w->send();
 }
 
@@ -283,10 +316,9 @@ std::size_t worker_agent::read_some(std::uint32_t number, served_worker& w) {
         stream_.put(frame_type::worker_close, frames::payload_writer().number32(number).take());
         return 0;
     }
-    stream_.put(frame_type::worker_data, frames::payload_writer()
-                                             .number32(number)
-                                             .rest(std::string_view(bytes.data(), static_cast<std::size_t>(n)))
-                                             .take());
+    const std::string_view sent(bytes.data(), static_cast<std::size_t>(n));
+    w.note_sent(sent);
+    stream_.put(frame_type::worker_data, frames::payload_writer().number32(number).rest(sent).take());
     return static_cast<std::size_t>(n);
 }
 

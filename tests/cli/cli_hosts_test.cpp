@@ -305,6 +305,33 @@ TEST_F(muster_hosts, are_refused_where_the_options_make_no_sense) {
         expect_refused(arguments, words);
 }
 
+TEST_F(muster_hosts, in_a_file_that_is_no_list_are_refused_by_name_and_within_bounds) {
+    const auto refused = [&](const std::string& file, const std::string& words) {
+        program p({"run", "--on-file", file, "--launcher", "false", "echo", ":::", "1"});
+        EXPECT_EQ(p.wait(), 2) << file;
+        EXPECT_NE(p.err.find(words), std::string::npos) << p.err.substr(0, 2000);
+        EXPECT_LT(p.err.size(), 2000u);
+        EXPECT_EQ(p.err.find_first_of(std::string("\x1b\x07\0", 3)), std::string::npos) << p.err;
+        EXPECT_EQ(p.err.find("sesame"), std::string::npos) << p.err;
+        EXPECT_TRUE(cli::with_sanitizer || p.peak_kilobytes() < 100'000) << file;
+    };
+    refused(write("nul", std::string("a\0b\n", 4)), "a\\x00b': a host has neither blanks");
+    refused(write("escape", "a\x1b[2J\x07\n"), "a\\x1b[2J");
+    refused(write("option", "-oProxyCommand=x\n"), "does not begin with a dash");
+    refused(write("long", std::string(3'000'000, 'a')), "1000 bytes at most");
+    refused(write("many",
+                [] {
+                    std::string text;
+                    for (int i = 0; i != 10'001; ++i)
+                        text += 'h' + std::to_string(i) + '\n';
+                    return text;
+                }()),
+        "more than 10000 hosts");
+    refused(write("password", "user:sesame@h\n"), "ssh takes no password there");
+    refused("/dev/zero", "longer than 16 MiB");
+    refused(folder_.string(), "Is a directory");
+}
+
 TEST_F(muster_hosts, are_shown_in_a_table_with_those_that_do_not_answer) {
     const auto list = write("hosts", "# ours\ngood, 3/better\nbad\n");
     program p({"hosts", "--on-file", list, "--launcher",
@@ -437,6 +464,36 @@ TEST_F(muster_hosts, can_not_say_where_a_file_is_put_here) {
     EXPECT_FALSE(cli::fs::exists(here + "missing.part"));
     expect_refused({"run", "--transfer", "echo", ":::", "1"}, "say which with --on");
     expect_refused({"run", "--on", "a", "--cleanup", "echo", ":::", "1"}, "give one of them, too");
+}
+
+TEST_F(muster_hosts, return_a_file_of_any_name_to_that_name_and_follow_nothing_that_is_planted_there) {
+    const auto here = folder_.string() + "/here/";
+    const auto there = folder_.string() + "/there/";
+    cli::fs::create_directories(here);
+    cli::fs::create_directories(there);
+    const auto outside = write("outside", "kept\n");
+    for (const char* planted : {"link", "linked.part"})
+        cli::fs::create_symlink(outside, here + planted);
+    cli::fs::create_hard_link(outside, here + "hard");
+    ASSERT_EQ(::mkfifo((here + "pipe").c_str(), 0600), 0);
+    const std::vector<std::string> names = {"a\nb", "-rf", "--help", "-", "x y", "e\x1b[2J", "*", "$(touch pwned)",
+        "q'q", "\xff", "link", "linked", "hard", "pipe", "deep/er/x", "./dot", "-d/-x"};
+    std::string inputs;
+    for (const auto& name : names)
+        inputs += name + '\0';
+    const auto list = write("names", inputs);
+    const in_folder inside(here);
+    program p({"run", "-0", "-a", list, "--on", "a", "--launcher", "env", "--agent", MUSTER_PROGRAM, "--wd", there,
+        "--return", "{}", "mkdir -p -- \"$(dirname -- {})\"; echo made > ./{}"});
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(p.err.find('\x1b'), std::string::npos) << p.err;
+    for (const auto& name : names) {
+        EXPECT_EQ(read(here + name), "made\n") << name;
+        EXPECT_TRUE(cli::fs::is_regular_file(cli::fs::symlink_status(here + name))) << name;
+    }
+    EXPECT_EQ(read(outside), "kept\n");
+    EXPECT_FALSE(cli::fs::exists(here + "pwned"));
+    EXPECT_FALSE(cli::fs::exists(there + "pwned"));
 }
 
 TEST_F(muster_hosts, do_not_return_the_files_of_two_commands_to_one_place) {

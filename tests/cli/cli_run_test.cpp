@@ -487,9 +487,9 @@ TEST_F(muster_run, it_stops_after_failures_as_it_is_told) {
 }
 
 TEST_F(muster_run, halt_stops_soon_or_now_at_failures_successes_and_ends) {
-    const auto counted = [&](const std::string& when, const std::string& what) {
+    const auto counted = [&](const std::string& when, const std::string& what, int status = 1) {
         const auto d = run({"-j2", "--halt", when, what, ":::", "1", "2", "3", "4", "5", "6", "7", "8"});
-        EXPECT_EQ(d.status, 1) << d.err;
+        EXPECT_EQ(d.status, status) << d.err;
         return ledger_of(d.err);
     };
     // The second one goes on, or is cancelled.
@@ -500,7 +500,14 @@ TEST_F(muster_run, halt_stops_soon_or_now_at_failures_successes_and_ends) {
     EXPECT_EQ(c.cancelled, 0u);
     c = counted("now,fail=1", one_fails);
     EXPECT_EQ(c.cancelled, 1u);
-    EXPECT_GE(counted("now,success=2", "true {}").succeeded, 2u);
+    EXPECT_GE(counted("now,success=2", "true {}", 0).succeeded, 2u);
+    // So many successes were asked for: what has failed before, or did not begin, is none of the whole.
+    c = counted("soon,success=2", "test {} -gt 2", 0);
+    EXPECT_EQ(c.failed, 2u);
+    EXPECT_GE(c.not_started, 3u);
+    EXPECT_EQ(counted("now,success=50%", "test {} -gt 2", 0).failed, 2u);
+    EXPECT_EQ(counted("now,success=9", "test {} -gt 2").failed, 2u);
+    EXPECT_EQ(run({"-q", "--halt", "now,success=9", "true", ":::", "1"}).status, 0);
     EXPECT_GE(counted("soon,done=3", "test {} = 1").not_started, 3u);
     c = counted("soon,fail=50%", "false {}");
     EXPECT_GE(c.failed, 3u);

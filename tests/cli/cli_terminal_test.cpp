@@ -4,6 +4,7 @@
 #include "posix/owned_fd.hpp"
 #include "support/cli_program.hpp"
 
+#include <algorithm>
 #include <clocale>
 #include <cwchar>
 

@@ -2,9 +2,11 @@
 // `muster run --on` with a queue, and `muster worker`. All tests share one PostgreSQL server, which this program
 // starts, and each has a queue of its own there; without PostgreSQL they are skipped.
 #include "support/cli_program.hpp"
+#include "support/loopback_listener.hpp"
 #include "support/soon.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -274,6 +276,35 @@ TEST_F(muster_worker, leaves_when_told_and_hands_back_what_has_not_begun) {
     end(second);
 }
 
+TEST_F(muster_worker, counts_a_signal_to_its_whole_process_group_once) {
+    program w(worker({"--slots", "1", "--allow", "sh"}));
+    program p(run({"until test -e " + path("go") + "; do sleep 0.02; done; echo {}", ":::", "1"}));
+    ASSERT_TRUE(says(w, "began 1")) << w.err << p.err;
+    // The warden passes its own on, so that the worker gets two.
+    const auto signal_both = [&] {
+        ::kill(process_of(w), SIGTERM);
+        w.signal(SIGTERM);
+    };
+    signal_both();
+    ASSERT_TRUE(says(w, "takes no more commands")) << w.err;
+    write("go", "");
+    EXPECT_EQ(w.wait(), 0) << w.err;
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    EXPECT_EQ(w.err.find("ends what runs; once"), std::string::npos) << w.err;
+
+    program again(worker({"--slots", "1", "--allow", "sleep"}));
+    program q(run({"sleep", ":::", "64.125"}));
+    ASSERT_TRUE(says(again, "began 1")) << again.err << q.err;
+    const auto process = process_of(again);
+    for (int i = 0; i != 2; ++i) {
+        ::kill(process, SIGTERM);
+        again.signal(SIGTERM);
+        ASSERT_TRUE(says(again, i == 0 ? "takes no more commands" : "once more kills it")) << again.err;
+    }
+    EXPECT_EQ(again.wait(), 143) << again.err;
+    EXPECT_EQ(q.wait(), 1) << q.err;
+}
+
 TEST_F(muster_worker, ends_what_runs_at_the_second_signal) {
     program w(worker({"--slots", "1", "--allow", "sleep"}));
     program p(run({"sleep", ":::", "64.5"}));
@@ -418,6 +449,72 @@ TEST_F(muster_worker, refuses_to_go_on_with_a_log_of_another_queue_or_without_it
     program same(run(more));
     EXPECT_EQ(same.wait(), 0) << same.err;
     EXPECT_EQ(same.out, "1\n");
+    end(w);
+}
+
+TEST_F(muster_worker, refuses_to_go_on_with_a_log_of_a_run_of_another_name) {
+    const auto with_name = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"--jsonl", path("log")});
+        more.insert(more.end(), {"echo {} >> " + path("begun"), ":::", "1"});
+        return run(more);
+    };
+    program first(with_name({"--attach", "night"}));
+    ASSERT_TRUE(wait_in_queue(1)) << first.err;
+    first.signal(SIGKILL);
+    static_cast<void>(first.wait());
+    const auto before = read(path("log"));
+    program other(with_name({"--resume", "--attach", "day"}));
+    EXPECT_EQ(other.wait(), 2) << other.err;
+    expect_words(other.err, {"the run night in the queue", "--attach night", "another --jsonl"});
+    EXPECT_EQ(read(path("log")), before);
+    EXPECT_TRUE(wait_in_queue(1));
+    program w(worker({"--allow", "sh"}));
+    for (const bool is_named : {true, false}) {
+        program back(with_name(is_named ? std::vector<std::string>{"--resume", "--attach", "night"}
+                                        : std::vector<std::string>{"--resume"}));
+        EXPECT_EQ(back.wait(), 0) << back.err;
+    }
+    EXPECT_EQ(lines("begun"), std::vector<std::string>{"1"});
+    end(w);
+}
+
+TEST_F(muster_worker, a_signal_while_the_queue_is_looked_at_ends_with_the_ledger) {
+    for (const int number : {SIGINT, SIGTERM}) {
+        // A database that takes a connection, and says nothing.
+        std::atomic<bool> was_asked = false;
+        const loopback_listener database([&was_asked](int connection) {
+            for (std::string asked; loopback::more(connection, asked);)
+                was_asked = true;
+        });
+        program p({"run", "--on", "host=127.0.0.1 sslmode=disable dbname=x port=" + std::to_string(database.port()),
+            "--jsonl", path("log"), "--ledger", "always", "echo", ":::", "1", "2"});
+        EXPECT_TRUE(soon([&] { return was_asked.load(); }));
+        p.signal(number);
+        EXPECT_EQ(p.wait(), 128 + number) << p.err;
+        const auto c = ledger_of(p.err.substr(p.err.find("2 submitted")));
+        EXPECT_EQ(c.not_started, 2u) << p.err;
+        EXPECT_EQ(p.err.find("nothing was run"), std::string::npos) << p.err;
+        for (const auto& entry : entries("log"))
+            EXPECT_EQ(entry.at("outcome"), "not_started") << entry;
+        EXPECT_EQ(entries("log").size(), 2u);
+    }
+}
+
+TEST_F(muster_worker, leaves_an_output_open_and_that_is_said) {
+    program w(worker({"--allow", "sh"}));
+    // Both attempts at the first line leave one open, and the last line none.
+    program p(run({"--linger", "0", "-k", "--retries", "1", "--ledger", "always",
+        "if [ {} != 3 ]; then setsid sh -c 'until test -e " + path("go") +
+            "; do sleep 0.05; done' & fi; echo {}; test {} != 1",
+        ":::", "1", "2", "3"}));
+    EXPECT_EQ(p.wait(), 1) << p.err;
+    EXPECT_EQ(p.out, "1\n2\n3\n");
+    expect_words(
+        p.err, {"outputs of 2 commands are still open and not read any more", "the first of them that of line 1"});
+    program quiet(run({"-q", "--linger", "0", "setsid sleep 1 & echo {}", ":::", "1"}));
+    EXPECT_EQ(quiet.wait(), 0);
+    EXPECT_EQ(quiet.err.find("still open"), std::string::npos) << quiet.err;
+    write("go", "");
     end(w);
 }
 

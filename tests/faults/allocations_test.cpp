@@ -5,6 +5,7 @@
 
 #include <muster/detail/frame_allocator.hpp>
 
+#include "support/replaced_new.hpp"
 #include "support/virtual_run.hpp"
 
 #include <gtest/gtest.h>
@@ -21,29 +22,13 @@ namespace {
 
 constinit thread_local std::size_t blocks_taken = 0;
 
-// Neither is inlined, or g++ would see malloc and free where it expects new and delete, and warn.
-[[gnu::noinline]] void* take_block(std::size_t bytes) noexcept {
-    ++blocks_taken;
-    return std::malloc(bytes == 0 ? 1 : bytes);
-}
-[[gnu::noinline]] void give_block(void* p) noexcept { std::free(p); }
-
 } // namespace
 
-void* operator new(std::size_t bytes) {
-    if (void* p = take_block(bytes))
-        return p;
-    throw std::bad_alloc();
+void* replaced_new::take(std::size_t bytes) noexcept {
+    ++blocks_taken;
+    return std::malloc(bytes);
 }
-void* operator new[](std::size_t bytes) { return operator new(bytes); }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return take_block(bytes); }
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return take_block(bytes); }
-void operator delete(void* p) noexcept { give_block(p); }
-void operator delete[](void* p) noexcept { give_block(p); }
-void operator delete(void* p, std::size_t) noexcept { give_block(p); }
-void operator delete[](void* p, std::size_t) noexcept { give_block(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { give_block(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { give_block(p); }
+void replaced_new::give_back(void* block) noexcept { std::free(block); }
 
 namespace {
 

@@ -7,6 +7,7 @@
 
 #include <muster/detail/frame_allocator.hpp>
 
+#include "support/replaced_new.hpp"
 #include "support/virtual_run.hpp"
 
 #include <gtest/gtest.h>
@@ -43,36 +44,21 @@ struct not_counted {
     bool before;
 };
 
-void* allocate(std::size_t bytes) noexcept {
-    if (here.next_fails())
-        return nullptr;
-    void* p = std::malloc(bytes == 0 ? 1 : bytes);
-    if (p != nullptr)
-        ++here.live;
-    return p;
-}
-void release(void* p) noexcept {
-    if (p != nullptr)
-        --here.live;
-    std::free(p);
-}
-
 } // namespace
 
-void* operator new(std::size_t bytes) {
-    if (void* p = allocate(bytes))
-        return p;
-    throw std::bad_alloc();
+void* replaced_new::take(std::size_t bytes) noexcept {
+    if (here.next_fails())
+        return nullptr;
+    void* block = std::malloc(bytes);
+    if (block != nullptr)
+        ++here.live;
+    return block;
 }
-void* operator new[](std::size_t bytes) { return operator new(bytes); }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete[](void* p) noexcept { release(p); }
-void operator delete(void* p, std::size_t) noexcept { release(p); }
-void operator delete[](void* p, std::size_t) noexcept { release(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
+void replaced_new::give_back(void* block) noexcept {
+    if (block != nullptr)
+        --here.live;
+    std::free(block);
+}
 
 namespace {
 

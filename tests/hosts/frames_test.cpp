@@ -129,6 +129,19 @@ TEST(hello, says_what_the_host_has) {
     EXPECT_GT(facts.available_memory, 0u);
 }
 
+TEST(hello, of_a_host_that_boasts_asks_for_no_million_commands) {
+    const auto hello = hosts::payload_writer().number32(hosts::protocol_version).text("0").text("h\x1b[2J");
+    auto most = hello;
+    most.number32(0xffffffff).number64(UINT64_MAX).number64(UINT64_MAX).number64(UINT64_MAX);
+    const auto facts = hosts::facts_of(most.take());
+    EXPECT_LE(facts.processors, 8192u);
+    EXPECT_LE(facts.load, 1e6);
+    EXPECT_EQ(facts.name, "h\\x1b[2J");
+    auto none = hello;
+    none.number32(0).number64(0).number64(0).number64(0);
+    EXPECT_EQ(hosts::facts_of(none.take()).processors, 1u);
+}
+
 TEST(hello, that_was_cut_anywhere_is_refused) {
     const auto hello = hosts::hello_of_this_host();
     for (std::size_t cut = 0; cut != hello.size(); ++cut)

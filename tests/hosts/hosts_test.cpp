@@ -440,7 +440,27 @@ TEST(hosts, know_which_command_had_begun_when_the_connection_ends_at_each_step) 
 
 TEST(hosts, give_up_an_agent_that_sends_what_it_must_not) {
     const auto output_early = hosts::payload_writer().number64(1).number8(1).rest("x").take();
-    const std::vector<std::string> all = {
+    // What a command needs until it has begun, as far as the agent says it: the client has sent "go" meanwhile or not.
+    const auto ready = hosts::to_bytes(frame_type::ready, number(1));
+    const auto started = hosts::to_bytes(frame_type::started, hosts::payload_writer().number64(1).number32(1).take());
+    hosts::remote_end fine;
+    fine.process.status = 0;
+    auto of_another_kind = hosts::payload_of(1, fine);
+    of_another_kind[8] = 9;
+    const auto hello = hosts::to_bytes(frame_type::hello, hosts::hello_of_this_host());
+    const std::vector<std::string> all = {ready + ready + started,
+        ready + hosts::to_bytes(frame_type::refused, number(1)),
+        ready + hosts::to_bytes(frame_type::ended, hosts::payload_of(1, fine)),
+        hosts::to_bytes(frame_type::ended, of_another_kind),
+        hosts::to_bytes(frame_type::ended, hosts::payload_of(1, fine) + "more"),
+        hosts::to_bytes(frame_type::ended, hosts::payload_of(2, fine)), hosts::to_bytes(frame_type::started, number(1)),
+        hosts::to_bytes(frame_type::ready, "short"), hosts::to_bytes(frame_type::refused, ""),
+        hosts::to_bytes(frame_type::output, number(1)), hello, std::string(hosts::magic),
+        hosts::to_bytes(frame_type::submit, number(1)), hosts::to_bytes(frame_type::pool_hello, ""),
+        hosts::to_bytes(frame_type::worker_data, number(1)),
+        hosts::to_bytes(frame_type::pong, hosts::payload_writer().number64(1).number32(2).text("9").take()),
+        hosts::payload_writer().number8(23).number32(0x7fffffff).take(), std::string(1, '\0'),
+
         hosts::to_bytes(frame_type::started, hosts::payload_writer().number64(1).number32(1).take()),
         hosts::to_bytes(frame_type::output, output_early), hosts::to_bytes(frame_type::go, number(1)),
         hosts::to_bytes(frame_type::ended, number(1)), hosts::to_bytes(frame_type::ended, number(77)),
@@ -1016,8 +1036,19 @@ TEST(host_options, make_the_words_of_ssh_or_of_another_launcher) {
         ssh + " -- a '/opt/my tools/muster' agent");
     EXPECT_EQ(last(hosts::host_options("a").launcher({"kubectl", "exec", "-i", "a", "--"})),
         "kubectl exec -i a -- muster agent");
-    for (const char* name : {"", "-oProxyCommand=x", "a b", "a\nb"})
-        EXPECT_THROW(hosts::host_options{name}, std::invalid_argument) << name;
+    const std::string all[] = {"", "-oProxyCommand=x", "a b", "a\nb", std::string("a\0b", 3), std::string(1001, 'a'),
+        "u:sesame@a", "u:sesame@::1", ":sesame@a"};
+    for (const auto& name : all) {
+        try {
+            hosts::host_options{name};
+            ADD_FAILURE() << name;
+        } catch (const std::invalid_argument& e) {
+            const std::string text = e.what();
+            EXPECT_EQ(text.find("sesame"), std::string::npos) << text;
+            EXPECT_LT(text.size(), 800u);
+        }
+    }
+    EXPECT_EQ(hosts::host_options("u@::1").name(), "u@::1");
     for (const char* name : {"a:", "a:0", "a:70000", "a:x", "u@", "[::1", "[::1]x", "[-x]"})
         EXPECT_THROW(static_cast<void>(hosts::host_options(name).command_words()), std::invalid_argument) << name;
 }

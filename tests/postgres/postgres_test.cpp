@@ -491,7 +491,7 @@ TEST_F(a_queue, lets_no_client_claim_and_no_worker_submit) {
     const auto c = in_schema("@_c");
     const auto w = in_schema("@_w");
     const std::string denied = "42501";
-    EXPECT_EQ(sql(in_schema("SELECT @.announce('h', 1, 1, 1000, '{}', '{}')"), c), denied);
+    EXPECT_EQ(sql(in_schema("SELECT @.announce('h', 1, 1, 1000, '{}', '{}', repeat('x', 32))"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.exchange(1, 1, '{}', '{}', '{}', 1, 1)"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.release(1, 1, '{}', '{}')"), c), denied);
     EXPECT_EQ(sql(in_schema("SELECT @.submit('x', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"), w), denied);
@@ -548,23 +548,56 @@ TEST_F(a_queue, has_its_tables_brought_up_to_date_and_refuses_those_of_another_v
     sql("CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 7'");
     EXPECT_THROW(muster::run(postgres::init(server->address(), "public")), postgres::queue_error);
     EXPECT_EQ(sql("SELECT public.mine()"), "7");
-    sql("CREATE SCHEMA old; " + postgres::schema::roles("old") + postgres::schema::migration(1, "old"));
-    EXPECT_EQ(sql("SELECT version FROM old.setting"), "1");
-    muster::run(postgres::init(server->address(), "old"));
-    muster::run(postgres::init(server->address(), "old"));
-    EXPECT_EQ(sql("SELECT version FROM old.setting"), std::to_string(postgres::schema::version));
-    EXPECT_EQ(sql("SELECT count(reaped_at) FROM old.setting"), "1");
-    sql("UPDATE old.setting SET version = 99");
-    EXPECT_THROW(muster::run(postgres::init(server->address(), "old")), postgres::queue_error);
-    const auto body = [&]() -> task<> {
-        for (const char* schema : {"old", "nothing"}) {
+    for (int from = 1; from != postgres::schema::version; ++from) {
+        const auto old = schema_ + "_" + std::to_string(from);
+        auto made = "CREATE SCHEMA " + old + "; " + postgres::schema::roles(old);
+        for (int to = 1; to <= from; ++to)
+            made += postgres::schema::migration(to, old);
+        sql(made + "INSERT INTO " + old +
+            ".call (key, function, signature, digest, payload, priority, due_at, starts, keep, client) "
+            "VALUES (gen_random_uuid(), 'f', 's', '', 'x', 0, now(), 1, '1 day', 'c')");
+        EXPECT_EQ(sql("SELECT version FROM " + old + ".setting"), std::to_string(from));
+        muster::run(postgres::init(server->address(), old));
+        muster::run(postgres::init(server->address(), old));
+        EXPECT_EQ(sql("SELECT version FROM " + old + ".setting"), std::to_string(postgres::schema::version));
+        EXPECT_EQ(sql("SELECT count(*) FROM " + old + ".call WHERE function = 'f' AND state = 0"), "1") << from;
+        const auto use_it = [&]() -> task<> {
+            auto serving = muster::create_task(postgres::serve(worker().schema(old), handlers()), "worker");
+            {
+                postgres::executor queue(client().schema(old));
+                auto twice = co_await muster::run_in_executor(queue, note(from));
+                EXPECT_EQ(twice, 2 * from);
+            }
+            auto stopping = stop(serving);
+            co_await std::move(stopping);
+        };
+        muster::run(use_it());
+    }
+}
+
+TEST_F(a_queue, of_another_version_says_what_to_run) {
+    const auto error = [&](const std::string& schema) {
+        std::string text;
+        const auto body = [&]() -> task<> {
             postgres::executor queue(client().schema(schema));
             auto calling = muster::run_in_executor(queue, note(1)).as_task();
             auto called = co_await muster::as_outcome(std::move(calling));
             EXPECT_TRUE(called.failed_with<postgres::unreachable_error>()) << schema;
-        }
+            if (called.failed())
+                text = muster::describe(called.error());
+        };
+        muster::run(body());
+        return text;
     };
-    muster::run(body());
+    EXPECT_NE(error("nothing").find("`muster queue init`"), std::string::npos);
+    sql(in_schema("UPDATE @.setting SET version = 3"));
+    EXPECT_EQ(muster::run(postgres::status(server->address(), schema_)).version, 3);
+    const auto older = error(schema_);
+    EXPECT_NE(older.find("is of version 3, and this program needs version"), std::string::npos) << older;
+    EXPECT_NE(older.find("run `muster queue init` once"), std::string::npos) << older;
+    sql(in_schema("UPDATE @.setting SET version = 99"));
+    EXPECT_THROW(muster::run(postgres::init(server->address(), schema_)), postgres::queue_error);
+    EXPECT_NE(error(schema_).find("use the newer program"), std::string::npos);
 }
 
 int main(int argc, char** argv) { return queue_test_main(argc, argv); }

@@ -92,13 +92,13 @@ TEST_F(a_queue, gives_no_call_to_a_connection_that_its_worker_has_left) {
 TEST_F(a_queue, refuses_every_statement_of_an_old_session) {
     const connection before;
     const connection after;
-    EXPECT_EQ(before.value(in_schema("SELECT @.announce('here', 1, 1, 60000, '{note}', '{s}')")), "1");
+    EXPECT_EQ(before.value(in_schema("SELECT @.announce('here', 1, 1, 60000, '{note}', '{s}', repeat('x', 32))")), "1");
     EXPECT_EQ(before.value(in_schema("SELECT count(*) FROM @.exchange(1, 1, '{}', '{}', '{}', 1, 1000)")), "0");
-    EXPECT_EQ(after.value(in_schema("SELECT @.resume(1, 2)")), "t");
+    EXPECT_EQ(after.value(in_schema("SELECT @.resume(1, 2, repeat('x', 32))")), "t");
     const std::string refused = "08003";
     for (const auto* statement : {"SELECT count(*) FROM @.exchange(1, #, '{}', '{}', '{}', 1, 1000)",
              "SELECT count(*) FROM @.held(1, #)", "SELECT @.release(1, #, '{}', '{}')", "SELECT @.drain(1, #)",
-             "SELECT @.leave(1, #)", "SELECT @.resume(1, #)"}) {
+             "SELECT @.leave(1, #)", "SELECT @.resume(1, #, repeat('x', 32))"}) {
         const auto with = [&](const char* session) {
             auto text = in_schema(statement);
             return text.replace(text.find('#'), 1, session);
@@ -118,7 +118,7 @@ TEST_F(a_queue, numbers_claims_so_that_a_late_hand_back_is_not_taken_for_part_of
     EXPECT_EQ(
         say("SELECT verdict FROM @.submit('c', " + key + ", '{note}', '{s}', '{x}', '{0}', '{0}', '{1}', '{60}')"),
         "taken");
-    EXPECT_EQ(say("SELECT @.announce('here', 1, 1, 60000, '{note}', '{s}')"), "1");
+    EXPECT_EQ(say("SELECT @.announce('here', 1, 1, 60000, '{note}', '{s}', repeat('x', 32))"), "1");
     const auto exchange = "SELECT claim FROM @.exchange(1, 1, '{}', '{}', '{}', 1, 1000)";
     const auto release = "SELECT @.release(1, 1, " + key + ", '{1}')";
     EXPECT_EQ(say(exchange), "1");
@@ -436,7 +436,7 @@ TEST_F(a_queue, gives_and_takes_no_more_bytes_at_once_than_a_step_has) {
         "INSERT INTO @.call (key, function, signature, digest, payload, priority, due_at, starts, keep, client) "
         "SELECT gen_random_uuid(), 'note', 's', '', repeat('x', 1000)::bytea, 10 - n, now(), 1, '1 hour', 'c' "
         "FROM generate_series(1, 5) n"));
-    EXPECT_EQ(say("SELECT @.announce('here', 1, 1, 60000, '{note}', '{s}')"), "1");
+    EXPECT_EQ(say("SELECT @.announce('here', 1, 1, 60000, '{note}', '{s}', repeat('x', 32))"), "1");
     const auto exchange = "SELECT count(*) FROM @.exchange(1, 1, '{}', '{}', '{}', 100, 1500)";
     EXPECT_EQ(say(exchange), "2");
     EXPECT_EQ(say("SELECT string_agg(priority::text, ' ' ORDER BY priority DESC) FROM @.call WHERE state = 1"), "9 8");

@@ -6,6 +6,7 @@
 #include <muster/gather.hpp>
 #include <muster/host_lost_error.hpp>
 #include <muster/map.hpp>
+#include <muster/report.hpp>
 #include <muster/run.hpp>
 #include <muster/sleep.hpp>
 #include <muster/task_handle.hpp>
@@ -23,6 +24,8 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -155,6 +158,20 @@ slow flood_behind_answer(int n) {
     return s;
 }
 const muster::remote_function remote_slow("flood_behind_answer", &flood_behind_answer);
+
+/// Answers at once. A child sends what nobody has asked for once there is a file, and then says so in another one.
+int flood_when_told(const std::string& when, const std::string& done) {
+    if (::fork() == 0) {
+        for (int i = 0; i != 30'000 && ::access(when.c_str(), F_OK) != 0; ++i)
+            std::this_thread::sleep_for(1ms);
+        const std::array<char, 64> zeros{};
+        static_cast<void>(::send(muster::wire::worker_descriptor, zeros.data(), zeros.size(), MSG_NOSIGNAL));
+        note(done, "1");
+        std::_Exit(0);
+    }
+    return 1;
+}
+const muster::remote_function remote_late("flood_when_told", &flood_when_told);
 
 std::string say_much() { return std::string(190'000, 'a'); }
 const muster::remote_function remote_much("say_much", &say_much);
@@ -301,6 +318,40 @@ muster::task<> ended(muster::task_handle<T> handle) {
     auto ending = end_of(handle);
     static_cast<void>(co_await muster::as_outcome(std::move(ending)));
 }
+
+/// What pools report while this lives. Their own threads do that.
+class reports_of_pool {
+public:
+    reports_of_pool() : before_(muster::set_report_handler([all = all_](const muster::report& r) { all->add(r); })) {}
+    ~reports_of_pool() { muster::set_report_handler(before_); }
+    reports_of_pool(const reports_of_pool&) = delete;
+    reports_of_pool& operator=(const reports_of_pool&) = delete;
+    /// *Returns* how many have these words, once there is one.
+    [[nodiscard]] int count(const std::string& words) const {
+        static_cast<void>(soon([&] { return all_->count(words) != 0; }));
+        return all_->count(words);
+    }
+
+private:
+    class list {
+    public:
+        void add(const muster::report& r) {
+            const std::lock_guard own(lock_);
+            lines_.push_back(muster::to_string(r));
+        }
+        int count(const std::string& words) {
+            const std::lock_guard own(lock_);
+            return static_cast<int>(std::ranges::count_if(
+                lines_, [&](const std::string& line) { return line.find(words) != std::string::npos; }));
+        }
+
+    private:
+        std::mutex lock_;
+        std::vector<std::string> lines_;
+    };
+    std::shared_ptr<list> all_ = std::make_shared<list>();
+    muster::report_handler before_;
+};
 
 class process_pool_hosts : public ::testing::Test {
 protected:
@@ -483,12 +534,33 @@ TEST_F(process_pool_hosts, that_can_not_be_reached_fail_calls_only_if_no_other_h
 
 TEST_F(process_pool_hosts, that_send_what_they_must_not_are_lost) {
     const std::string magic = "printf '\\001muster-agent\\002\\r\\n\\000";
+    /// The end of the command that writes the hello of an agent of this version.
+    const auto hello = [](const std::vector<std::uint8_t>& rest) {
+        muster::frames::payload_writer payload;
+        payload.number32(muster::frames::protocol_version).text(muster::frames::own_version());
+        payload.rest(std::string_view(reinterpret_cast<const char*>(rest.data()), rest.size()));
+        std::string text;
+        for (const char c : to_bytes(frame_type::pool_hello, payload.take())) {
+            std::array<char, 5> octal{};
+            std::snprintf(octal.data(), octal.size(), "\\%03o", static_cast<unsigned>(static_cast<unsigned char>(c)));
+            text += octal.data();
+        }
+        return text + '\'';
+    };
     const std::vector<std::pair<std::string, std::string>> all{
         {"\\377'", "it sent a frame of the unknown type 255"},
         {"\\050\\377\\377\\377\\377'", "it sent a frame of 4294967295 bytes"},
         {"\\057\\000\\000\\000\\004\\000\\000\\000\\001'", "it sent a handshake that begins with another frame"},
         {"\\050\\000\\000\\000\\002hi'", "a frame that ends too early"},
         {"\\050\\000\\000\\000\\011\\000\\000\\000\\011\\000\\000\\000\\001x'", "has muster x, protocol 9"},
+        {hello(muster::wire::write({{"problem", "no\x1b[2J\nroom"}})), "no\\x1b[2J\\nroom"},
+        {hello(muster::wire::write({{"problem", 7}})), "a hello that can't be read"},
+        {hello(muster::wire::write({{"functions", 7}})), "install the same program on both"},
+        {hello(muster::wire::write(7)), "a hello that can't be read"},
+        {hello({}), "a hello that can't be read"},
+        {hello({0x9a, 0xff, 0xff, 0xff, 0xff}), "a hello that can't be read"},
+        {hello(muster::wire::write({{"functions", {{"shape\x1b", "s\x1b[2J"}, {"shape", "s\x1b[2J"}}}})),
+            "install the same program on both"},
     };
     for (const auto& [bytes, words] : all) {
         process_pool pool(process_pool_options().launcher(shell(magic + bytes + "; exec sleep 600"), 2, "bad"));
@@ -496,7 +568,47 @@ TEST_F(process_pool_hosts, that_send_what_they_must_not_are_lost) {
             muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_sleep(path("x"))); }());
         });
         EXPECT_NE(text.find(words), std::string::npos) << text;
+        EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
     }
+    const std::pair<std::string, std::string> launchers[] = {
+        {"head -c 100000 /dev/zero | tr '\\0' '\\033'; exec sleep 600", "64 KiB of text, and no agent has answered"},
+        {"printf '\\033[2Jgo away\\233' >&2; exit 1", "\\x1b[2Jgo away\\x9b"},
+        {"printf '\\033[2Jgo away'; exit 1", "it wrote \\x1b[2Jgo away"}};
+    for (const auto& [line, words] : launchers) {
+        process_pool pool(process_pool_options().launcher(shell(line), 2, "bad"));
+        const auto text = error_of([&] {
+            muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_sleep(path("x"))); }());
+        });
+        EXPECT_NE(text.find(words), std::string::npos) << text;
+        EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
+    }
+}
+
+TEST_F(process_pool_hosts, whose_pool_says_numbers_of_another_kind_or_range_are_not_served) {
+    const nlohmann::json fine{{"pool", "p"}, {"arguments", nlohmann::json::array()},
+        {"through", nlohmann::json::array()}, {"folder", ""}, {"output", ""}, {"cgroup", ""}, {"limits", {{7, 100}}},
+        {"message_limit", 1000}, {"silence_limit", 1000}};
+    const auto hello = [&](const nlohmann::json& changes) {
+        auto j = fine;
+        j.merge_patch(changes);
+        const auto bytes = muster::wire::write(j);
+        return muster::frames::payload_writer()
+            .number32(muster::frames::protocol_version)
+            .text(muster::frames::own_version())
+            .rest(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()))
+            .take();
+    };
+    EXPECT_EQ(muster::workers::terms_of(hello(nlohmann::json::object())).around.limits.front().second, 100u);
+    for (const auto& changes : {nlohmann::json{{"message_limit", -1}}, nlohmann::json{{"message_limit", 1e300}},
+             nlohmann::json{{"message_limit", true}}, nlohmann::json{{"silence_limit", 1e300}},
+             nlohmann::json{{"silence_limit", UINT64_MAX}}, nlohmann::json{{"silence_limit", INT64_MAX}},
+             nlohmann::json{{"silence_limit", 99}}, nlohmann::json{{"silence_limit", 86'400'001}},
+             nlohmann::json{{"limits", {{1e300, 1}}}}, nlohmann::json{{"limits", {{7, -1}}}},
+             nlohmann::json{{"limits", {{7}}}}, nlohmann::json{{"limits", 7}}, nlohmann::json{{"pool", 7}},
+             nlohmann::json{{"arguments", "a"}}, nlohmann::json{{"environment", {7}}},
+             nlohmann::json{{"folder", nullptr}}})
+        EXPECT_THROW(static_cast<void>(muster::workers::terms_of(hello(changes))), muster::frames::frame_error)
+            << changes;
 }
 
 TEST_F(process_pool_hosts, that_do_not_answer_are_given_up_in_time) {
@@ -718,16 +830,51 @@ TEST_F(process_pool_hosts, are_not_lost_to_one_worker_whose_child_floods_while_i
         // The child may have been faster than the answer.
         EXPECT_TRUE(!slow_call.exception() || muster::is_a<muster::wire_error>(slow_call.exception()))
             << muster::describe(slow_call.exception());
-        // The worker whose child floods is free now: it may get the next call before its bytes are looked at.
-        auto calling = muster::run_in_executor(pool, remote_count(path("next"), 5)).as_task();
-        auto next = co_await muster::as_outcome(std::move(calling));
-        if (next.failed()) {
-            const auto why = muster::describe(next.error());
-            EXPECT_NE(why.find("can't be read"), std::string::npos) << why;
-        }
-        auto last = co_await muster::run_in_executor(pool, remote_count(path("last"), 5));
-        EXPECT_EQ(last, 10);
+        // The worker whose child floods is free now, and must not get the next call.
+        auto next = co_await muster::run_in_executor(pool, remote_count(path("next"), 5));
+        EXPECT_EQ(next, 10);
+        EXPECT_EQ(numbers("next"), std::vector<int>{5});
     }());
+}
+
+TEST_F(process_pool_hosts, lose_no_call_to_a_worker_that_has_sent_something_unasked_while_its_answer_was_read) {
+    for (const bool is_distant : {false, true}) {
+        const reports_of_pool reports;
+        const auto began = "began " + std::to_string(is_distant ? 1 : 0);
+        auto options = process_pool_options().message_limit(1'000'000);
+        process_pool pool(is_distant ? options.launcher(plain(), 1, "one") : options.processes(1));
+        muster::run([&]() -> muster::task<> {
+            auto slow_call = muster::create_task(muster::run_in_executor(pool, remote_slow(3)).as_task());
+            // It waits for the only worker, whose child floods while the answer to the first call is read.
+            auto next = co_await muster::run_in_executor(pool, remote_count(path(began), 5));
+            EXPECT_EQ(next, 10);
+            auto slow = co_await slow_call;
+            EXPECT_EQ(slow.n, 3);
+            EXPECT_EQ(numbers(began), std::vector<int>{5});
+        }());
+        EXPECT_EQ(reports.count("while it made no call"), 1) << is_distant;
+    }
+}
+
+TEST_F(process_pool_hosts, hand_over_no_call_to_a_worker_that_has_sent_something_unasked_since_its_answer) {
+    const reports_of_pool reports;
+    const auto noted = shell("echo $$ >> " + path("agents") + "; exec \"$@\"");
+    process_pool pool(process_pool_options().launcher(noted, 1, "one").message_limit(1'000'000));
+    muster::run([&]() -> muster::task<> {
+        auto first = co_await muster::run_in_executor(pool, remote_late(path("go"), path("flooded")));
+        EXPECT_EQ(first, 1);
+        // The agent has the call and the bytes before it when it goes on, and looks at the call first.
+        ::kill(numbers("agents").back(), SIGSTOP);
+        auto call = muster::create_task(muster::run_in_executor(pool, remote_count(path("began"), 5)).as_task());
+        co_await until([&] { return pool.running() == 1; });
+        note(path("go"), "1");
+        co_await until([&] { return numbers("flooded").size() == 1; });
+        ::kill(numbers("agents").back(), SIGCONT);
+        auto ten = co_await call;
+        EXPECT_EQ(ten, 10);
+        EXPECT_EQ(numbers("began"), std::vector<int>{5});
+    }());
+    EXPECT_EQ(reports.count("while it made no call"), 1);
 }
 
 TEST_F(process_pool_hosts, that_end_while_a_call_is_on_its_way_give_the_answers_that_had_come) {

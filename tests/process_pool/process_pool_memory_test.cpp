@@ -26,6 +26,7 @@
 #include <gtest/gtest.h>
 
 #include "support/own_resources.hpp"
+#include "support/replaced_new.hpp"
 
 namespace {
 
@@ -43,28 +44,10 @@ bool is_refused() noexcept {
     return allocations_left.fetch_sub(1) <= refused_in_a_row;
 }
 
-// With -O2 the compiler would take free() for the wrong counterpart of operator new.
-[[gnu::noinline]] void* allocate(std::size_t bytes) noexcept {
-    return is_refused() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
-}
-[[gnu::noinline]] void release(void* p) noexcept { std::free(p); }
-
 } // namespace
 
-void* operator new(std::size_t bytes) {
-    if (void* p = allocate(bytes))
-        return p;
-    throw std::bad_alloc();
-}
-void* operator new[](std::size_t bytes) { return operator new(bytes); }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete[](void* p) noexcept { release(p); }
-void operator delete(void* p, std::size_t) noexcept { release(p); }
-void operator delete[](void* p, std::size_t) noexcept { release(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
+void* replaced_new::take(std::size_t bytes) noexcept { return is_refused() ? nullptr : std::malloc(bytes); }
+void replaced_new::give_back(void* block) noexcept { std::free(block); }
 
 namespace {
 

@@ -24,6 +24,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -58,11 +59,21 @@ inline void write_line(const std::string& file, int n) {
     ::close(fd);
 }
 
+/// A worker that has this variable writes what its clock says into the file of that name at each start of `note`, and a
+/// client does so for each outcome.
+inline constexpr const char* file_of_clocks = "MUSTER_TEST_CLOCKS";
+
+inline void write_clock() {
+    if (const char* const file = std::getenv(file_of_clocks); file != nullptr)
+        write_line(file, static_cast<int>(std::time(nullptr)));
+}
+
 inline void count_start(const std::string& file, int n) {
     if (file.empty())
         started.push_back(n);
     else
         write_line(file, n);
+    write_clock();
 }
 
 inline std::map<std::string, postgres::handler> handlers(const std::string& file = {}) {
@@ -302,6 +313,7 @@ inline int worker_main(char** words) {
 inline task<> submit_and_write(postgres::executor& queue, int n, call_key key, std::string file) {
     auto call = muster::run_in_executor(queue, submission(note(n)).key(key)).as_task();
     auto outcome = co_await muster::as_outcome(std::move(call));
+    write_clock();
     if (outcome.succeeded() && outcome.value() == 2 * n)
         write_line(file, n);
     else if (outcome.failed_with<postgres::worker_died_error>())

@@ -126,6 +126,17 @@ TEST(priority_queue, gives_out_the_smallest_item) {
     EXPECT_EQ(order_out_of(largest), (lines{"3", "2", "1"}));
 }
 
+TEST(priority_queue, gives_out_items_that_can_only_be_moved) {
+    struct smaller {
+        bool operator()(const std::unique_ptr<int>& a, const std::unique_ptr<int>& b) const { return *a < *b; }
+    };
+    muster::priority_queue<std::unique_ptr<int>, smaller> q;
+    for (int i : {5, 1, 4, 2, 3})
+        q.put_nowait(std::make_unique<int>(i));
+    for (int i = 1; i <= 5; ++i)
+        EXPECT_EQ(*q.get_nowait(), i);
+}
+
 TEST(queue, without_waiting_is_full_or_empty) {
     muster::queue<std::unique_ptr<int>> q(1);
     EXPECT_THROW(static_cast<void>(q.get_nowait()), muster::queue_empty);

@@ -469,6 +469,7 @@ void batch::look_whether_to_halt() {
                                             : counted >= rule.least;
     if (!reached)
         return;
+    has_enough_successes_ = rule.what == halt_rule::counted::succeeded;
     const char* why = rule.what == halt_rule::counted::failed ? "stopped after failures" : "stopped by --halt";
     if (rule.how == halt_rule::when::now)
         stop(why);
@@ -560,7 +561,7 @@ std::size_t limit_in_reach(const batch_options& options, const char* things) {
 bool print_end(const batch& b, writer& out, const printed_ledger& ledger, const line_source& source, bool on_output,
     bool quiet, const std::vector<std::string>& problems) {
     // An input that goes on and was not read to its end is no success, even if all that was read of it is.
-    bool all_well = ledger.counts().all_succeeded() && source.exhausted();
+    bool all_well = b.has_enough_successes() || (ledger.counts().all_succeeded() && source.exhausted());
     out.drain();
     const auto prints = b.options().prints;
     const bool has_news = !all_well || ledger.counts().submitted() != 1 || ledger.counts().retries() != 0;

@@ -110,6 +110,8 @@ public:
     /// *Returns* the signal that interrupted it, or 0.
     [[nodiscard]] int signal() const noexcept { return signal_; }
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return elapsed_; }
+    /// *Returns* whether as many have succeeded as --halt asked for, so that it is no failure that others have not.
+    [[nodiscard]] bool has_enough_successes() const noexcept { return has_enough_successes_; }
     /// *Returns* the value that main returns.
     [[nodiscard]] int status(bool all_well) const noexcept {
         return signal_ != 0 ? 128 + signal_ : all_well ? all_succeeded : some_failed;
@@ -213,6 +215,7 @@ private:
     muster::event retries_begun_; ///< set when retrying_ has become smaller
     muster::event idle_;          ///< set when there is neither a job nor a delivery
     std::string last_failure_;    ///< for the progress display
+    bool has_enough_successes_ = false;
     bool said_that_it_waits_ = false;
 
     muster::task_handle<void> feeding_;

@@ -10,6 +10,7 @@
 #include "vocabulary/printable.hpp"
 
 #include <muster/detail/assert.hpp>
+#include <muster/event.hpp>
 #include <muster/gather.hpp>
 #include <muster/shield.hpp>
 #include <muster/timeout.hpp>
@@ -60,7 +61,8 @@ struct command_batch::details final : job_details {
     spool out;
     spool err;
     bool wrote_too_much = false;
-    std::string tail; ///< the last of its standard error
+    bool was_cut_off = false; ///< elsewhere: something kept an output open although the process had ended
+    std::string tail;         ///< the last of its standard error
     std::array<output, 2> outputs;
     std::array<muster::io::stream, 2> open; ///< outputs that something keeps open although the process has ended
 };
@@ -111,17 +113,28 @@ muster::task<> command_batch::before_all() {
         auto connecting = connect_hosts();
         co_await std::move(connecting);
     }
-    if (queue_.queue)
-        open_queue();
+    if (queue_.queue) {
+        auto opening = open_queue();
+        co_await std::move(opening);
+    }
 }
 
-void command_batch::open_queue() {
-    if (queue_.problem.empty()) {
+muster::task<> command_batch::open_queue() {
+    switch (queue_.found) {
+    case queue_use::look::there:
         queue_.queue->open();
-        return;
+        co_return;
+    case queue_use::look::failed:
+        failure_ = queue_.problem + ": nothing was run";
+        stop("no queue");
+        co_return;
+    case queue_use::look::interrupted: {
+        // The signal is about to be carried out, and ends this wait.
+        muster::event never;
+        co_await never.wait();
+        break;
     }
-    failure_ = queue_.problem + ": nothing was run";
-    stop("no queue");
+    }
 }
 
 /// Connects the hosts. Those that can't be connected are told once, and left out.
@@ -206,6 +219,7 @@ command_batch::details& command_batch::begin_attempt(job& j) {
     d.tail.clear();
     d.open = {};
     d.wrote_too_much = false;
+    d.was_cut_off = false;
     j.bytes = 0;
     return d;
 }
@@ -287,6 +301,7 @@ muster::task<> command_batch::attempt_in_queue(job& j) {
     take_piece(d, j, 1, end.done.out);
     take_piece(d, j, 2, end.done.err);
     finish_outputs(d);
+    d.was_cut_off = !end.done.output_ended;
     end.done.err = std::move(d.tail);
     throw_unless_succeeded(template_.make(j.line, place), end);
 }
@@ -353,6 +368,7 @@ muster::task<> command_batch::attempt_at(job& j, muster::hosts::connection* host
     if (!ended.succeeded())
         finish_outputs(d);
     auto done = std::move(ended).value();
+    d.was_cut_off = host != nullptr && !done.output_ended;
     // Time limits and the job's seconds end with the process. The job keeps its place until its outputs have ended too,
     // but no longer than --linger.
     j.ended = muster::loop_clock::now();
@@ -588,13 +604,15 @@ muster::task<> command_batch::close_what_is_left() {
         if (!late_.empty() && late_.front().reading.done())
             late_.pop_front();
     }
-    if (lines.empty() || options_.quiet)
+    const auto count = lines.size() + cut_off_;
+    if (count == 0 || options_.quiet)
         co_return;
+    if (cut_off_ != 0)
+        lines.insert(first_cut_off_);
     complain(
         fmt::format("{} still open and not read any more, {} of line {}: what {} started in the background goes on",
-            lines.size() == 1 ? "an output of a command is" : fmt::format("outputs of {} commands are", lines.size()),
-            lines.size() == 1 ? "that" : "the first of them that", *lines.begin(),
-            lines.size() == 1 ? "it has" : "they have"));
+            count == 1 ? "an output of a command is" : fmt::format("outputs of {} commands are", count),
+            count == 1 ? "that" : "the first of them that", *lines.begin(), count == 1 ? "it has" : "they have"));
 }
 
 muster::task<muster::completed_process> command_batch::within_time_limit(
@@ -723,9 +741,13 @@ void command_batch::printed(job& j, job_end& v, const std::string& problem) {
     if (!problem.empty() && v.state == muster::outcome_state::value)
         v = job_end::failed(std::make_exception_ptr(std::runtime_error(problem)));
     count(j, v);
+    const auto* d = static_cast<const details*>(j.details.get());
+    if (d != nullptr && d->was_cut_off) {
+        first_cut_off_ = cut_off_ == 0 ? j.line.number : std::min(first_cut_off_, j.line.number);
+        ++cut_off_;
+    }
     if (log_ == nullptr)
         return;
-    const auto* d = static_cast<const details*>(j.details.get());
     std::optional<unsigned> ended_in_queue;
     if (queue_.queue)
         ended_in_queue = d != nullptr ? d->ended_in_queue : 0;

@@ -111,7 +111,7 @@ private:
     details& begin_attempt(job& j);
     void open_outputs(details& d, const job& j, const run_place& place);
     muster::task<> connect_hosts();
-    void open_queue();
+    muster::task<> open_queue();
     muster::task<> attempt_at(job& j, muster::hosts::connection* host);
     [[nodiscard]] host_files files_of(const job& j, const run_place& place);
     muster::task<muster::completed_process> run_with_files(
@@ -145,6 +145,8 @@ private:
     in_order<std::pair<job, job_end>> held_; ///< with --keep-order: ended while an earlier input's job runs
     output_folder results_;
     std::list<late_output> late_;
+    std::uint64_t cut_off_ = 0;       ///< commands elsewhere of which an output was still open when they had ended
+    std::uint64_t first_cut_off_ = 0; ///< the line of the first of them
     std::string failure_;
 };
 

@@ -101,7 +101,10 @@ struct queue_use {
     queue_use() {}
     std::unique_ptr<command_queue> queue; ///< none: commands do not go through a queue
     std::string run;
-    std::string problem; ///< why the queue is not there; then nothing is run
+    /// Whether the queue is there. Otherwise nothing is run: `problem` says why, or a signal came meanwhile.
+    enum class look : std::uint8_t { there, failed, interrupted };
+    look found = look::there;
+    std::string problem;
     /// Whether earlier stretches of the run may have submitted something, and whether there is a log of all of them.
     enum class stretch : std::uint8_t { first, unlogged, logged };
     stretch comes = stretch::first;

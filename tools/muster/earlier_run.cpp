@@ -8,6 +8,8 @@
 #include "log_entry.hpp"
 #include "units.hpp"
 
+#include "vocabulary/printable.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -139,6 +141,17 @@ void earlier_run::require_queue(const std::string& id) const {
         fmt::format("--resume: the commands of {} went to {} queue, where some of them may still run: give "
                     "the same --on and --schema, or another --jsonl file",
             file_, id.empty() ? "a" : "another"));
+}
+
+void earlier_run::require_name(const std::string& name) const {
+    if (name.empty() || name_in_queue_.empty() || name == name_in_queue_)
+        return;
+    const auto shown = muster::detail::printable(name_in_queue_, muster::detail::longest_printed_name);
+    throw usage_error(fmt::format(
+        "--resume: {0} is the log of the run {1} in the queue, and --attach names another: what {1} has "
+        "submitted may still run, and would begin again. Give --attach {1}, or leave it out, or name another "
+        "--jsonl file",
+        file_, shown));
 }
 
 void earlier_run::require_something_in_common() const {

@@ -40,6 +40,8 @@ public:
     /// *Errors*: usage_error if the run went to another queue than the one with that id, which is empty without a
     /// queue.
     void require_queue(const std::string& id) const;
+    /// *Errors*: usage_error if the run has another name in the queue than this one, unless one of them is empty.
+    void require_name(const std::string& name) const;
     /// *Returns* how many attempts at that input went through the queue and are known not to have succeeded.
     [[nodiscard]] unsigned attempts(const content_key& key) const;
 

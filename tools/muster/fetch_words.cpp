@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
@@ -31,6 +30,9 @@ namespace tool {
 namespace {
 
 namespace http = muster::http;
+
+/// Of headers, of passwords, of options.
+constexpr std::size_t largest_file = std::size_t{1} << 20;
 
 std::string read_standard_input() {
     std::string all;
@@ -57,7 +59,7 @@ std::pair<std::string, std::string> header_of(const std::string& text) {
 
 /// *Returns* the lines of a file that are not blank.
 std::vector<std::string> lines_of(const char* option, const std::string& file) {
-    std::ifstream in(file);
+    std::istringstream in(text_of_file(option, file, largest_file));
     std::vector<std::string> lines;
     for (std::string line; std::getline(in, line);) {
         if (line.ends_with('\r'))
@@ -65,9 +67,6 @@ std::vector<std::string> lines_of(const char* option, const std::string& file) {
         if (line.find_first_not_of(" \t") != std::string::npos)
             lines.push_back(line);
     }
-    if (!in.eof())
-        throw usage_error(
-            fmt::format("{}: {} can't be read: {}", option, file, std::generic_category().message(errno)));
     return lines;
 }
 
@@ -334,11 +333,7 @@ fetch_options fetch_words::understand() const {
 namespace {
 
 std::vector<std::string> options_in(const std::string& file, const CLI::App& command) {
-    std::ifstream in(file);
-    std::stringstream all;
-    // A folder can be opened, and fails only when it is read. A file of nothing has no options.
-    if (!in || (in.peek() == EOF && !in.eof()) || (in.peek() != EOF && !(all << in.rdbuf())))
-        throw usage_error(fmt::format("--config: {} can't be read: {}", file, std::generic_category().message(errno)));
+    std::istringstream all(text_of_file("--config", file, largest_file));
     std::vector<std::string> words;
     for (const auto& item : CLI::ConfigTOML().from_config(all)) {
         if (item.name == "++" || item.name == "--")

@@ -11,14 +11,30 @@
 
 namespace tool {
 
+namespace {
+
+std::string lower(std::string text) {
+    std::ranges::transform(
+        text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    return text;
+}
+
+} // namespace
+
 std::string server_of(const std::string& url) {
     const auto scheme = url.find("://");
     const auto begin = scheme == std::string::npos ? 0 : scheme + 3;
     auto name = url.substr(begin, std::min(url.find_first_of("/?#", begin), url.size()) - begin);
     name.erase(0, name.rfind('@') + 1);
-    std::ranges::transform(
-        name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-    return name;
+    name = lower(std::move(name));
+    // One server has one name, with the port that the scheme stands for or without, and with zeros in front or without.
+    const auto colon = name.rfind(':');
+    if (colon == std::string::npos || name.find_first_not_of("0123456789", colon + 1) != std::string::npos)
+        return name;
+    const auto port = name.substr(std::min(name.find_first_not_of('0', colon + 1), name.size()));
+    name.erase(colon);
+    const bool is_secure = lower(url.substr(0, begin)) == "https://";
+    return port.empty() || port == (is_secure ? "443" : "80") ? name : name + ':' + port;
 }
 
 host_gate::host_gate(std::size_t per_host, rate per_host_rate, std::size_t together)

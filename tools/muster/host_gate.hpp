@@ -22,7 +22,7 @@
 
 namespace tool {
 
-/// *Returns* the server of a URL, with its port, in lower case.
+/// *Returns* the server of a URL in lower case, with its port unless that is the one of its scheme.
 [[nodiscard]] std::string server_of(const std::string& url);
 
 /// Immovable. It must outlive its passes. *Thread safety*: the loop's thread.

@@ -7,6 +7,7 @@
 #include "content_key.hpp"
 #include "fetch_program.hpp"
 #include "slurm.hpp"
+#include "streams.hpp"
 #include "units.hpp"
 
 #include <muster/subprocess/command.hpp>
@@ -19,6 +20,7 @@
 #include <iterator>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -32,6 +34,7 @@ namespace {
 
 constexpr std::size_t most_slots = 100'000;
 constexpr std::size_t most_hosts = 10'000;
+constexpr std::size_t largest_file = std::size_t{16} << 20;
 /// Stands for all nodes of the allocation.
 constexpr std::string_view slurm = "slurm";
 
@@ -45,9 +48,7 @@ void add_hosts(std::vector<std::string>& all, std::string_view list) {
 }
 
 void add_file(std::vector<std::string>& all, const std::string& path) {
-    std::ifstream file(path);
-    if (!file)
-        throw usage_error(fmt::format("--on-file: {} can't be read: {}", path, std::generic_category().message(errno)));
+    std::istringstream file(text_of_file("--on-file", path, largest_file));
     for (std::string line; std::getline(file, line);) {
         add_hosts(all, line.substr(0, line.find('#')));
         if (all.size() > most_hosts)

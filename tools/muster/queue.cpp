@@ -54,7 +54,8 @@ std::string table_of(const muster::postgres::queue_status& s) {
         "\n{:>8}  {:<24} {:>8} {:>9} {:>10}  {}\n", "worker", "host", "process", "running", "silent for", "state");
     for (const auto& w : s.workers)
         text += fmt::format("{:>8}  {:<24} {:>8} {:>9} {:>10}  {}\n", w.epoch, muster::detail::printable(w.host, 100),
-            w.process, fmt::format("{}/{}", w.running, w.slots), shown(w.silent_for), w.state);
+            w.process, fmt::format("{}/{}", w.running, w.slots), shown(w.silent_for),
+            muster::detail::printable(w.state, 100));
     return text;
 }
 

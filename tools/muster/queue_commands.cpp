@@ -17,6 +17,8 @@
 #include "units.hpp"
 #include "writer.hpp"
 
+#include "postgres/schema.hpp"
+
 #include <muster/error.hpp>
 #include <muster/loop_handle.hpp>
 #include <muster/postgres.hpp>
@@ -85,6 +87,7 @@ private:
 muster::task<std::string> postgres_queue::look() {
     auto asking = pg::status(where_.address, where_.schema);
     const auto now = co_await std::move(asking);
+    pg::schema::expect_version(now.version, where_.schema);
     payload_limit_ = now.payload_limit;
     co_return now.id;
 }

@@ -39,7 +39,8 @@ struct queue_words {
         app.add_option("--schema", options.schema, "the schema that it is in (muster)")->type_name("NAME");
         app.add_option("--queue-limit", queue_limit, "with init: so many calls may wait; 0: any number")
             ->type_name("N");
-        app.add_option("--payload-limit", payload_limit, "with init: the most bytes of a call's arguments (16M)")
+        app.add_option("--payload-limit", payload_limit,
+               "with init: the most bytes of a call's arguments, and of its result (16M)")
             ->type_name("SIZE");
     }
     /// *Returns* the exit status. `command` is what stands behind --.

@@ -16,6 +16,7 @@
 #include "queue_worker.hpp"
 
 #include "allowed_programs.hpp"
+#include "doubled_signals.hpp"
 #include "progress.hpp"
 #include "queue_address.hpp"
 #include "queue_message.hpp"
@@ -28,7 +29,6 @@
 #include "vocabulary/printable.hpp"
 
 #include <muster/detail/assert.hpp>
-#include <muster/io/signals.hpp>
 #include <muster/io/stream.hpp>
 #include <muster/postgres.hpp>
 #include <muster/postgres/init.hpp>
@@ -50,6 +50,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <list>
 #include <map>
@@ -60,6 +61,7 @@
 
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 namespace tool {
@@ -460,13 +462,23 @@ muster::task<queued_end> command_worker::run_one(queued_command what) {
     co_return end;
 }
 
+/// The signals stay blocked: they are read, as that tells who has sent them.
 muster::task<> command_worker::watch_signals(muster::task_handle<void> serving) {
-    muster::io::signal_watcher signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
-    // One that came before is taken now.
     const auto all = signals_of_worker();
-    pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
+    auto signals = muster::io::stream::adopt(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+    const pid_t warden = ::getppid();
+    doubled_signals seen;
     for (;;) {
-        const int number = co_await signals.next();
+        std::array<std::byte, sizeof(signalfd_siginfo)> bytes{};
+        const auto size = co_await signals.read_some(bytes);
+        MUSTER_ASSERT(size == bytes.size());
+        signalfd_siginfo info{};
+        std::memcpy(&info, bytes.data(), size);
+        const int number = static_cast<int>(info.ssi_signo);
+        const bool is_of_warden = info.ssi_code == SI_USER && info.ssi_pid == static_cast<std::uint32_t>(warden);
+        if (!seen.counts(number, is_of_warden ? doubled_signals::way::passed_on : doubled_signals::way::direct,
+                std::chrono::steady_clock::now()))
+            continue;
         signal_ = number;
         if (phase_ == phase::serving) {
             enter(phase::leaving);
@@ -579,7 +591,7 @@ int serve_commands(const worker_setting& given) {
     const auto directory = folder_of(setting.directory);
     for (const auto& tag : setting.tags)
         static_cast<void>(name_of_function_for(tag));
-    // Until somebody waits for them they are kept.
+    // They are read by command_worker::watch_signals(), and kept until then.
     const auto signals = signals_of_worker();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     auto report = watch_over_this_agent();

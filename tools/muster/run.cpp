@@ -13,11 +13,14 @@
 #include "writer.hpp"
 
 #include <muster/run.hpp>
+#include <muster/sleep.hpp>
+#include <muster/task_handle.hpp>
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -249,6 +252,45 @@ std::string new_name_of_run() {
     return name;
 }
 
+muster::task<std::string> end_of(muster::task_handle<std::string> handle) {
+    auto text = co_await handle;
+    co_return text;
+}
+
+muster::task<> cancel_at_signal(const stop_signals& signals, muster::task_handle<std::string> looking) {
+    while (!signals.has_come())
+        co_await muster::sleep_for(std::chrono::milliseconds(20));
+    looking.cancel();
+}
+
+/// Looks whether the queue is there, which a signal ends: the signal itself is left to the batch. *Returns* the queue's
+/// id.
+muster::task<std::string> look_at_queue(queue_use& queue, const stop_signals& signals) {
+    auto looking = muster::create_task(queue.queue->look(), "look at the queue");
+    auto watching = muster::create_task(cancel_at_signal(signals, looking), "signals");
+    auto ending = end_of(looking);
+    auto ended = co_await muster::as_outcome(std::move(ending));
+    watching.cancel();
+    if (ended.succeeded())
+        co_return std::move(ended).value();
+    queue.found = ended.failed() ? queue_use::look::failed : queue_use::look::interrupted;
+    if (ended.failed())
+        queue.problem = problem_of(ended.error());
+    co_return std::string();
+}
+
+/// The signals may be older than the batch that they are told to: these end first.
+class end_of_listening {
+public:
+    explicit end_of_listening(stop_signals& to) noexcept : to_(to) {}
+    ~end_of_listening() { to_.end_listening(); }
+    end_of_listening(const end_of_listening&) = delete;
+    end_of_listening& operator=(const end_of_listening&) = delete;
+
+private:
+    stop_signals& to_;
+};
+
 /// *Returns* whether the last word is rather an input, as in `muster run gzip *.log`, in which ::: was forgotten.
 bool forgets_its_mark(const std::vector<std::string>& words) {
     return words.size() > 1 &&
@@ -320,6 +362,7 @@ int run(const run_options& given, const queue_maker& make_queue) {
         options.resume ? earlier_run(log->descriptor_to_resume(), options.jsonl, "run", "command") : earlier_run();
     const auto is_done = [&](const input_line& line) { return before.succeeded(line); };
     const auto content = [&](const input_line& line) { return what.key(line); };
+    before.require_name(options.queue.run);
     const bool goes_to_queue = options.is_queued() && !options.dry_run;
     if (log || goes_to_queue)
         source->know_by(content);
@@ -335,21 +378,20 @@ int run(const run_options& given, const queue_maker& make_queue) {
     }
     queue_use queue;
     std::string id_of_queue;
+    std::optional<stop_signals> signals;
     if (goes_to_queue) {
         queue.queue = make_queue(options.queue, options.limit);
-        try {
-            id_of_queue = muster::run(queue.queue->look(), muster::run_options().handle_interrupt(false));
-        } catch (const std::exception&) {
-            queue.problem = problem_of(std::current_exception());
-        }
+        // From here on a signal ends the run and not the program, as the database may take its time.
+        signals.emplace();
+        id_of_queue = muster::run(look_at_queue(queue, *signals), muster::run_options().handle_interrupt(false));
     }
-    if (queue.problem.empty())
+    if (queue.found == queue_use::look::there)
         before.require_queue(id_of_queue);
     begin_log(log, options, before, "that command runs again");
     // Each command has two pipes and a descriptor of its own.
     if (options.hosts.empty() && !goes_to_queue)
         options.limit = limit_in_reach(options, "commands");
-    if (goes_to_queue && queue.problem.empty()) {
+    if (goes_to_queue && queue.found == queue_use::look::there) {
         queue.run = name_of_run(options, before, log, id_of_queue);
         queue.before = queue.run == before.name_in_queue() ? &before : nullptr;
         queue.comes = queue.before != nullptr     ? queue_use::stretch::logged
@@ -368,9 +410,10 @@ int run(const run_options& given, const queue_maker& make_queue) {
         });
     if (options.nice != 0)
         be_nicer(options.nice);
-    // Made last: it refers to the batch and the writer until it is gone.
-    stop_signals signals;
-    run_batch(b, signals);
+    if (!signals)
+        signals.emplace();
+    const end_of_listening before_the_batch(*signals);
+    run_batch(b, *signals);
     out.drain();
     if (log)
         log->close();

@@ -53,6 +53,18 @@ stop_signals::~stop_signals() {
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
+bool stop_signals::has_come() const noexcept {
+    sigset_t waiting;
+    if (sigpending(&waiting) != 0)
+        return false;
+    for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+        if (signal != SIGTSTP && signal != SIGUSR1 && sigismember(&caught_, signal) == 1 &&
+            sigismember(&waiting, signal) == 1)
+            return true;
+    }
+    return false;
+}
+
 void stop_signals::end_listening() {
     if (!thread_.joinable())
         return;

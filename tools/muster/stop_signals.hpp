@@ -28,6 +28,8 @@ public:
     stop_signals(const stop_signals&) = delete;
     stop_signals& operator=(const stop_signals&) = delete;
 
+    /// Whether a signal that ends the program waits for listen(). *Thread safety*: the thread of the constructor.
+    [[nodiscard]] bool has_come() const noexcept;
     /// For each signal calls `right_away` on the thread that waits for signals, and then `on_signal` on the calling
     /// task's loop, with how many that end the program there have been. A signal that came before is not lost. To be
     /// called once.

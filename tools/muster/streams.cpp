@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <limits>
 #include <thread>
 
@@ -69,6 +70,25 @@ muster::detail::owned_fd open_to_write(const char* option, const std::string& fi
                 errno == ENXIO ? "nobody reads this pipe" : std::generic_category().message(errno)));
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
+}
+
+std::string text_of_file(const char* option, const std::string& file, std::size_t most) {
+    constexpr std::size_t piece = std::size_t{64} << 10;
+    std::ifstream in(file);
+    std::string text;
+    while (in && text.size() <= most) {
+        const auto before = text.size();
+        text.resize(before + piece);
+        in.read(text.data() + before, static_cast<std::streamsize>(piece));
+        text.resize(before + static_cast<std::size_t>(in.gcount()));
+    }
+    if (text.size() > most)
+        throw usage_error(fmt::format(
+            "{}: {} is longer than {}, and may have no end: name another file", option, file, show_size(most)));
+    if (!in.eof())
+        throw usage_error(
+            fmt::format("{}: {} can't be read: {}", option, file, std::generic_category().message(errno)));
+    return text;
 }
 
 void require_files_apart(const std::vector<named_file>& read, const std::vector<named_file>& written) {

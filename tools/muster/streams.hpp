@@ -29,6 +29,10 @@ namespace tool {
 [[nodiscard]] muster::detail::owned_fd open_to_write(
     const char* option, const std::string& file, int flags, unsigned mode);
 
+/// *Returns* all of a file that the user has named. *Errors*: usage_error, which names the option, also for a file of
+/// more than `most` bytes: it may have no end.
+[[nodiscard]] std::string text_of_file(const char* option, const std::string& file, std::size_t most);
+
 /// A file that the user has named, and what it is for a run, in the words of messages.
 struct named_file {
     named_file(std::string is, std::string path) : what(std::move(is)), name(std::move(path)) {}

@@ -12,8 +12,8 @@
 #include <muster/config.hpp>
 #include <muster/detail/assert.hpp>
 
-#include <algorithm>
 #include <deque>
+#include <queue>
 #include <utility>
 #include <vector>
 
@@ -55,21 +55,18 @@ private:
     std::vector<T> items_;
 };
 
-/// A heap with the smallest on top.
+/// A heap with the smallest on top. It is a std::priority_queue because `<queue>` takes a third of the time that
+/// `<algorithm>` takes to compile, and every file that includes muster.hpp would pay for the latter.
 template <class T, class Compare>
 class heap_store {
 public:
     template <class U>
     void insert(U&& item) {
-        items_.push_back(std::forward<U>(item));
-        std::push_heap(items_.begin(), items_.end(), larger());
+        items_.push(std::forward<U>(item));
     }
     T take() {
         MUSTER_ASSERT(!items_.empty());
-        std::pop_heap(items_.begin(), items_.end(), larger());
-        T item = std::move(items_.back());
-        items_.pop_back();
-        return item;
+        return items_.take();
     }
 
 private:
@@ -77,7 +74,18 @@ private:
         bool operator()(const T& a, const T& b) const { return Compare()(b, a); }
     };
 
-    std::vector<T> items_;
+    /// std::priority_queue lends its first item only as const; an item that can only be moved has to leave it, too.
+    class movable_heap : public std::priority_queue<T, std::vector<T>, larger> {
+    public:
+        T take() {
+            std::pop_heap(this->c.begin(), this->c.end(), this->comp);
+            T item = std::move(this->c.back());
+            this->c.pop_back();
+            return item;
+        }
+    };
+
+    movable_heap items_;
 };
 
 } // namespace muster::detail

@@ -62,6 +62,7 @@ struct queue_status {
     std::uint64_t expired = 0;
     std::uint64_t queue_limit = 0;
     std::uint64_t payload_limit = 0; ///< bytes of a call's arguments, and of its result
+    int version = 0;                 ///< of its tables; init() brings older ones up to this program's
     std::string id; ///< of the queue; another one for each that is made, empty for a queue of an older version
     std::chrono::seconds oldest{0}; ///< how long the oldest call has waited
     std::vector<worker_status> workers;

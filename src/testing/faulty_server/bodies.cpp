@@ -4,6 +4,7 @@
 // only the number is kept, and the checksum is computed without the data.
 #include "testing/faulty_server/bodies.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
