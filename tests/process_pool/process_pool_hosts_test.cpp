@@ -525,6 +525,12 @@ TEST_F(process_pool_hosts, that_can_not_be_reached_fail_calls_only_if_no_other_h
         muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_sleep(path("x"))); }());
     });
     EXPECT_NE(text.find("bad: the connection ended: no route to bad"), std::string::npos) << text;
+    process_pool silent(process_pool_options().launcher(shell("exit 0"), 1, "silent"));
+    const auto no_worker = error_of([&] {
+        muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(silent, remote_sleep(path("x"))); }());
+    });
+    EXPECT_NE(no_worker.find("does the program there call process_pool::serve_if_worker()?"), std::string::npos)
+        << no_worker;
     process_pool none(process_pool_options().launcher({"/no/such/launcher"}, 1, "none"));
     const auto missing = error_of([&] {
         muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(none, remote_sleep(path("x"))); }());
