@@ -46,7 +46,7 @@ _muster() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --attach | --worker-tag | --tags | --slots | --schema | --queue-limit | --payload-limit | --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
+    --attach | --worker-tag | --tags | --slots | --lease | --schema | --queue-limit | --payload-limit | --on | --launcher | --agent | --env | --hosts-min | --silence | --block | --max-output | --nice | --max-load | --load | --min-memory | --memfree | --ledger | -n | -N | --max-args | --max-replace-args | -C | --colsep | --header | -I | --shell | -j | -P | --limit | --jobs | --max-procs | --parallel-max | --delimiter | --timeout | -m | --max-time | --deadline | --retries | --rate | --max-failures | --halt | --halt-on-error | --delay | --tagstring | --retry | --linger | --stall-timeout | --spool-limit | --max-size | --max-filesize | --grace) return ;;
     -X | --method | --request | -H | --header | -d | --data | --data-binary | -u | -A | --user-agent | --http) return ;;
     --connect-timeout | --max-redirects | --max-redirs | -x | --proxy | --noproxy | --name | --per-host | --per-host-rate | --limit-rate | --proto | --pin | --pinnedpubkey | --log-mode) return ;;
     esac

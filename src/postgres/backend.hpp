@@ -24,6 +24,9 @@ namespace muster::postgres {
 
 /// Calls, answers and outcomes go in steps of about so many bytes; a single one that is larger goes by itself.
 inline constexpr std::size_t most_bytes_in_step = std::size_t{8} << 20;
+/// Those of a worker's steps are fewer, as a step renews the lease: on a slow line many calls together take no longer
+/// than the lease for that, and only a single one that is large can.
+inline constexpr std::size_t most_bytes_in_worker_step = std::size_t{256} << 10;
 /// The database takes 1 GiB in one value or one message.
 inline constexpr std::int64_t largest_payload_limit = std::int64_t{512} << 20;
 
@@ -147,7 +150,8 @@ public:
     [[nodiscard]] virtual task<bool> resume(worker_session me) = 0;
     /// *Returns* what the queue takes for running at the worker.
     [[nodiscard]] virtual task<std::vector<start_of_call>> held(worker_session me) = 0;
-    /// Renews the lease, gives answers, takes at most `want` calls, and no more once they have `most_bytes_in_step`.
+    /// Renews the lease, gives answers, takes at most `want` calls, and no more once they have
+    /// `most_bytes_in_worker_step`.
     [[nodiscard]] virtual task<worker_step> exchange(
         worker_session me, std::vector<answered_call> answers, std::size_t want) = 0;
     /// Hands calls back that have not begun.

@@ -260,7 +260,11 @@ task<worker_step> postgres_backend::exchange(worker_session me, std::vector<answ
         bytes.push_back(std::move(a.answer));
     }
     auto with = identity(me);
-    with.array(keys).array(claims).array(bytes).number32(static_cast<std::int32_t>(want)).number64(most_bytes_in_step);
+    with.array(keys)
+        .array(claims)
+        .array(bytes)
+        .number32(static_cast<std::int32_t>(want))
+        .number64(most_bytes_in_worker_step);
     auto asking =
         call("SELECT kind, key, claim, function, payload FROM @.exchange($1, $2, $3, $4, $5, $6, $7)", std::move(with));
     const auto found = co_await std::move(asking);
@@ -282,7 +286,7 @@ task<worker_step> postgres_backend::exchange(worker_session me, std::vector<answ
         c.payload = found.bytes(row, 4);
         bytes_claimed += c.payload.size();
     }
-    step.more = bytes_claimed >= most_bytes_in_step;
+    step.more = bytes_claimed >= most_bytes_in_worker_step;
     co_return step;
 }
 

@@ -362,7 +362,7 @@ std::vector<answered_call> worker::next_answers(std::size_t limit) {
                                       "the result is " + std::to_string(a.answer.size()) +
                                       " bytes, and the payload limit of the queue is " + std::to_string(limit))),
                 nullptr, name_of_this_host());
-        if (result.size() == most || size >= most_bytes_in_step)
+        if (result.size() == most || size >= most_bytes_in_worker_step)
             break;
         size += a.answer.size();
         result.push_back(a);

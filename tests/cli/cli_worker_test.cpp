@@ -554,10 +554,13 @@ TEST_F(muster_worker, allows_nothing_by_default_and_no_way_around_what_it_allows
     program relative(worker({"--allow", "./tool"}));
     EXPECT_EQ(relative.wait(), 2);
     expect_words(relative.err, {"--allow ./tool", "absolute path"});
+    program brief(worker({"--allow", "true", "--lease", "100ms"}));
+    EXPECT_EQ(brief.wait(), 2);
+    expect_words(brief.err, {"--lease", "300ms"});
 
     std::filesystem::create_directories(path("tools"));
     std::filesystem::create_symlink("/bin/echo", path("tools/say"));
-    program w(worker({"--allow", "true", "--allow", path("tools/*"), "--wd", path("tools")}));
+    program w(worker({"--allow", "true", "--allow", path("tools/*"), "--wd", path("tools"), "--lease", "1m"}));
     program fine(run({"-k", "-f", write("fine", "true x\n" + path("tools/say") + " hello\n")}));
     EXPECT_EQ(fine.wait(), 0) << fine.err;
     EXPECT_EQ(fine.out, "hello\n");

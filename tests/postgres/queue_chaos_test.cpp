@@ -350,4 +350,53 @@ TEST_F(a_queue_in_chaos, accounts_for_every_call_when_the_clock_of_the_server_is
     server.reset();
 }
 
+TEST_F(a_queue_in_chaos, accounts_for_every_call_when_the_clocks_of_clients_and_workers_are_set) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
+    GTEST_SKIP() << "a sanitizer's runtime has functions of its own for the clock";
+#endif
+    const std::array<std::string, 2> clocks{new_file(), new_file()};
+    const std::array<std::string, 2> seen{new_file(), new_file()};
+    const auto set = [&](std::size_t whose, const char* offset) { std::ofstream(clocks[whose]) << offset << "\n"; };
+    const auto with_clock = [&](std::size_t whose, auto make) {
+        set(whose, "0");
+        const environment_variable file("MUSTER_TEST_CLOCK", clocks[whose]);
+        const environment_variable noted(file_of_clocks, seen[whose]);
+        return make();
+    };
+    const auto starts = new_file();
+    const auto outcomes = new_file();
+    const auto calls = calls_of_test(300);
+    const auto body = [&]() -> task<> {
+        const auto first = with_clock(0, [&] { return std::make_unique<worker_process>(schema_, starts, 8); });
+        const auto second = with_clock(0, [&] { return std::make_unique<worker_process>(schema_, starts, 8); });
+        const auto submitting =
+            with_clock(1, [&] { return std::make_unique<client_process>(schema_, outcomes, calls, call_key::make()); });
+        static constexpr std::array<const char*, 6> offsets{"3600", "-3600", "-3593", "-3600", "36000", "-40"};
+        const int disasters = std::max(8, disasters_of(calls));
+        for (int i = 0; i != disasters; ++i) {
+            const auto begun = calls * (static_cast<std::size_t>(i) + 1) / (static_cast<std::size_t>(disasters) + 2);
+            co_await until([&] { return lines_of(starts).size() > begun; });
+            set(static_cast<std::size_t>(i) % 2, offsets[static_cast<std::size_t>(i) / 2 % offsets.size()]);
+        }
+        co_await until([&] { return submitting->has_ended(); });
+        const int status = submitting->wait();
+        EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+        const auto all = lines_of(outcomes);
+        const std::set<int> different(all.begin(), all.end());
+        EXPECT_EQ(different.size(), calls) << "a call has no outcome, or two";
+        EXPECT_GE(*different.begin(), 0) << "a worker was taken for dead because of a clock";
+        EXPECT_EQ(lines_of(starts).size(), calls);
+        expect_no_second_start(lines_of(starts));
+        for (const auto& file : seen) {
+            const auto times = lines_of(file);
+            EXPECT_FALSE(times.empty());
+            if (times.empty())
+                continue;
+            const auto [least, most] = std::ranges::minmax(times);
+            EXPECT_GT(most - least, 3600) << "this clock was not set";
+        }
+    };
+    muster::run(body());
+}
+
 int main(int argc, char** argv) { return queue_test_main(argc, argv); }

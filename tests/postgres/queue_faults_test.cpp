@@ -450,6 +450,32 @@ TEST_F(a_queue, gives_and_takes_no_more_bytes_at_once_than_a_step_has) {
     EXPECT_EQ(say("SELECT count(*) FROM @.fetch((SELECT array_agg(key) FROM @.call), 1) WHERE NOT later"), "1");
 }
 
+TEST_F(a_queue, loses_no_lease_to_many_calls_and_answers_that_together_take_longer_than_it) {
+    faulty_relay::faults slow;
+    slow.rate = 3e6;
+    const faulty_relay relay(socket(), slow);
+    heard_events heard;
+    const auto body = [&]() -> task<> {
+        postgres::executor queue(client());
+        std::vector<muster::task_handle<std::string>> handles;
+        for (std::size_t n = 0; n != 18; ++n)
+            handles.push_back(muster::start_in_executor(queue, give_back(std::string(500'000 + n, 'x'))));
+        co_await until([&] { return count_calls("state = 0") == "18"; });
+        // All of them on their way to the worker, or back, take 3 s.
+        auto options = postgres::worker_options(relay.address()).schema(schema_).slots(18).look_every(50ms);
+        options.lease(2500ms).on_event(heard.listener());
+        auto serving = muster::create_task(postgres::serve(options, handlers()), "worker");
+        for (std::size_t n = 0; n != handles.size(); ++n) {
+            auto back = co_await soon(handles[n]);
+            EXPECT_EQ(back.size(), 500'000 + n);
+        }
+        EXPECT_FALSE(heard.has("dead") || heard.has("again") || heard.has("lease"));
+        auto stopping = stop(serving);
+        co_await std::move(stopping);
+    };
+    muster::run(body());
+}
+
 TEST_F(a_queue, passes_on_more_than_one_step_holds) {
     auto mine = handlers();
     mine["measure"] = [](nlohmann::json arguments) -> task<nlohmann::json> {

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -36,6 +37,8 @@ public:
         double factor = 1;
         std::chrono::milliseconds delay{0};
         bool duplicates = false;
+        /// Each direction of a connection carries so many bytes a second.
+        double rate = std::numeric_limits<double>::infinity();
     };
 
     explicit faulty_relay(std::string to, faults f = {}) : to_(std::move(to)), faults_(f), delay_(f.delay.count()) {
@@ -224,8 +227,13 @@ private:
         const auto got = ::recv(from, bytes, sizeof bytes, 0);
         if (got <= 0)
             return false;
-        to.push_back({std::string(bytes, static_cast<std::size_t>(got)),
-            clock::now() + std::chrono::milliseconds(delay_.load())});
+        const auto now = clock::now();
+        auto due = now + std::chrono::milliseconds(delay_.load());
+        if (!std::isinf(faults_.rate))
+            due = (to.empty() ? now : std::max(now, to.back().due)) +
+                  std::chrono::duration_cast<clock::duration>(
+                      std::chrono::duration<double>(static_cast<double>(got) / faults_.rate));
+        to.push_back({std::string(bytes, static_cast<std::size_t>(got)), due});
         return true;
     }
 

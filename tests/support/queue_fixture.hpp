@@ -46,6 +46,9 @@ const muster::remote_function hang(
 const muster::remote_function measure(
     "measure", +[](const std::string& text) { return text.size(); });
 
+const muster::remote_function give_back(
+    "give_back", +[](const std::string& text) { return text; });
+
 inline std::unique_ptr<postgres::private_server> server;
 /// The arguments with which calls were started by workers in this process, in their order.
 inline std::vector<int> started;
@@ -92,6 +95,7 @@ inline std::map<std::string, postgres::handler> handlers(const std::string& file
     all["measure"] = [](nlohmann::json arguments) -> task<nlohmann::json> {
         co_return arguments.at(0).get<std::string>().size();
     };
+    all["give_back"] = [](nlohmann::json arguments) -> task<nlohmann::json> { co_return std::move(arguments.at(0)); };
     return all;
 }
 

@@ -17,6 +17,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,6 +71,7 @@ struct worker_words {
     tool::worker_setting setting;
     std::string slots;
     std::vector<std::string> tags;
+    std::string lease;
     bool without_progress = false;
 
     void describe(CLI::App& app) {
@@ -87,6 +89,9 @@ struct worker_words {
             ->type_name("TAGS")
             ->delimiter(',')
             ->allow_extra_args(false);
+        app.add_option(
+               "--lease", lease, "how long to go on without an answer of the database (15s); longer on a slow line")
+            ->type_name("TIME");
         app.add_option("--user", setting.user, "run the commands as this user; needs root")->type_name("NAME");
         app.add_option("--wd", setting.directory, "run the commands in DIR (this folder)")->type_name("DIR");
         app.add_flag("-q,--quiet", setting.quiet, "say nothing but what goes wrong");
@@ -103,6 +108,10 @@ struct worker_words {
     int obey() {
         setting.slots = slots.empty() ? tool::processors() : tool::parse_limit(slots, "--slots");
         setting.tags = tags;
+        if (!lease.empty())
+            setting.lease = tool::parse_duration(lease, "--lease");
+        if (setting.lease.value_or(std::chrono::seconds(1)) < std::chrono::milliseconds(300))
+            throw usage_error("--lease: a lease lasts 300ms at least");
         setting.shows_progress = !without_progress;
         return tool::serve_commands(setting);
     }

@@ -538,6 +538,8 @@ muster::task<> command_worker::serve() {
         handlers.emplace(name_of_function_for(tag), handler);
     }
     auto options = pg::worker_options(address).schema(setting_.schema).slots(setting_.slots);
+    if (setting_.lease)
+        options.lease(*setting_.lease);
     options.drain_limit(longest_departure).on_event([this](const std::string& what) { tell_of_worker(what); });
     auto serving = pg::serve(std::move(options), std::move(handlers));
     co_await std::move(serving);

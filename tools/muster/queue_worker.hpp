@@ -9,7 +9,9 @@
 ///     setting.allowed = {"gzip"};
 ///     return serve_commands(setting);
 
+#include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +23,10 @@ struct worker_setting {
     std::string schema = "muster";
     std::size_t slots = 1; ///< so many commands at once
     std::vector<std::string> tags;
-    std::vector<std::string> allowed; ///< patterns of programs; none: nothing is run
-    std::string user;                 ///< whose rights the commands have; empty: this one's
-    std::string directory;            ///< where they run; empty: here
+    std::vector<std::string> allowed;              ///< patterns of programs; none: nothing is run
+    std::string user;                              ///< whose rights the commands have; empty: this one's
+    std::string directory;                         ///< where they run; empty: here
+    std::optional<std::chrono::nanoseconds> lease; ///< not given: the library's own
     bool quiet = false;
     bool shows_progress = true; ///< on a terminal
 };
