@@ -10,8 +10,10 @@
 #include <muster/thread_pool.hpp>
 #include <muster/timeout.hpp>
 
+#include <array>
 #include <chrono>
 #include <ranges>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -96,8 +98,54 @@ struct trivial {
     int operator()() const noexcept { return 1; }
 };
 
+/// An executor without a thread, which makes a call when it is submitted: so the loop's own part of a call is measured.
+class here {
+public:
+    class job : public muster::executor_job {
+    public:
+        void make() noexcept { run_(*this); }
+
+    protected:
+        using function = void (*)(job&) noexcept;
+        job(muster::outcome_base& result, function run) noexcept : executor_job(result), run_(run) {}
+        ~job() = default;
+
+    private:
+        function run_;
+        [[maybe_unused]] std::array<void*, 6> as_large_as_a_pools_{};
+    };
+    template <class F>
+    class call final : public job {
+    public:
+        using result_type = std::invoke_result_t<F>;
+        explicit call(F f) : job(result_, &run), f_(std::move(f)) {}
+        [[nodiscard]] muster::outcome<result_type>& result() noexcept { return result_; }
+        [[nodiscard]] F callable() && { return std::move(f_); }
+        void request_stop() noexcept {}
+
+    private:
+        static void run(job& j) noexcept {
+            auto& self = static_cast<call&>(j);
+            self.result_.emplace(self.f_());
+        }
+        muster::outcome<result_type> result_;
+        F f_;
+    };
+
+    void submit(job& j) noexcept {
+        j.begin();
+        {
+            const muster::executor_job::context in(j);
+            j.make();
+        }
+        j.finish();
+    }
+    [[nodiscard]] bool withdraw(job&) noexcept { return false; }
+};
+
 /// Wall time: two threads and the loop's work side by side.
-task<double> on_threads(muster::thread_pool& pool, std::size_t n) {
+template <class Executor>
+task<double> on_threads(Executor& pool, std::size_t n) {
     const double begin = bench::wall_now();
     {
         std::vector<task<int>> calls;
@@ -140,6 +188,11 @@ void add_waits() {
         bench::row("calls on a pool of two threads", {100'000}).floor_of(yielding_frame).goal({8}), [](std::size_t n) {
             muster::thread_pool pool(muster::thread_pool_options().threads(2));
             return bench::on_loop(on_threads(pool, n));
+        });
+    bench::add_row(bench::row("calls without a thread: the loop's part", {10'000, 100'000}).floor_of(yielding_frame),
+        [](std::size_t n) {
+            here executor;
+            return bench::on_loop(on_threads(executor, n));
         });
     bench::add_row(
         bench::row("calls on a pool of two threads, in bulk", {100'000}).floor_of(yielding_frame), [](std::size_t n) {

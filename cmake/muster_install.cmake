@@ -32,6 +32,14 @@ if(TARGET muster_command)
         DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 
+# All that is installed, and nothing else: what to build before `cmake --install`.
+add_custom_target(muster_installed)
+foreach(target IN ITEMS muster muster_http muster_process_pool muster_hosts muster_postgres muster_command)
+    if(TARGET ${target})
+        add_dependencies(muster_installed ${target})
+    endif()
+endforeach()
+
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/muster-config.cmake.in
     ${PROJECT_BINARY_DIR}/muster-config.cmake INSTALL_DESTINATION ${package_dir})
 # Before 1.0 a minor version may break its users.

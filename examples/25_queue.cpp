@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Calls by way of a queue in PostgreSQL: `25_queue worker` serves it, `25_queue` submits calls and prints what came of
-// them. Both take the queue's address from the environment; without one there is nothing to do.
+// Calls by way of a queue in PostgreSQL: `25_queue init` makes the queue, `25_queue worker` serves it, `25_queue`
+// submits calls and prints what came of them. All take the queue's address from the environment; without one there is
+// nothing to do.
 #include <muster/map.hpp>
 #include <muster/postgres.hpp>
 #include <muster/postgres/init.hpp>
@@ -60,8 +61,12 @@ int main(int argc, char** argv) {
         fmt::print("QUEUE is not set: there is no queue to use\n");
         return 0;
     }
-    muster::run(muster::postgres::init(address));
-    if (argc == 2 && std::string_view(argv[1]) == "worker") {
+    const std::string_view what = argc == 2 ? argv[1] : "";
+    if (what == "init") {
+        muster::run(muster::postgres::init(address));
+        return 0;
+    }
+    if (what == "worker") {
         try {
             muster::run(serve(address), muster::run_options().interrupt_signals({SIGINT, SIGTERM}));
         } catch (const muster::cancelled_error&) {

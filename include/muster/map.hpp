@@ -71,7 +71,7 @@ public:
     map retry(const retry_policy& policy)&& {
         static_assert(elements_type::repeatable,
             "retry reads an element again: the input must be a forward range, for example a container");
-        this->options_.retry = std::make_unique<detail::retry_rule>(policy.rule());
+        this->options_.rarely().retry = std::make_unique<detail::retry_rule>(policy.rule());
         return std::move(*this);
     }
     /// Let all run to the end, then throw an exception_group of all failures.

@@ -182,7 +182,7 @@ void job_wait::arrived(fiber_loop& loop) noexcept {
     stage_ = stage::arrived;
     loop.end_external_work();
     // A loop that is being destroyed runs nobody any more.
-    if (!loop.inbox()->is_closed())
+    if (!loop.inbox()->was_closed_here())
         fiber_->wake();
 }
 

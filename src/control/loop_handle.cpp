@@ -33,7 +33,7 @@ bool posted_call::post(mailbox& box, std::unique_ptr<posted_call> call) noexcept
 void posted_call::arrived(letter& l, fiber_loop& loop) noexcept {
     std::unique_ptr<posted_call> self(static_cast<posted_call*>(&l));
     // A loop that is being destroyed calls nothing any more.
-    if (!loop.inbox()->is_closed())
+    if (!loop.inbox()->was_closed_here())
         loop.post(static_cast<call_entry&>(*self.release()));
 }
 

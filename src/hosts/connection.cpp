@@ -46,6 +46,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t words_kept = 2000;
 /// A launcher that has ended the connection has so long to end and to say why.
 constexpr auto last_words_limit = 1s;
+constexpr int status_of_not_found = 127;
 /// An agent has so long to end what it has started.
 constexpr auto burial_limit = 10s;
 constexpr auto burial_limit_without_agent = 500ms;
@@ -162,7 +163,7 @@ private:
         phase_ = next;
     }
     task<> shake_hands();
-    task<> hear_out();
+    task<bool> hear_out();
     static task<> read_frames(ptr self);
     static task<> handle_frames(ptr self);
     static task<> keep_in_touch(ptr self);
@@ -229,18 +230,22 @@ task<> connection::state::shake_hands() {
     link_->greet(hello_of_client(options_.silence_limit()));
 }
 
-/// The connection has ended: waits a little for the launcher to say why.
-task<> connection::state::hear_out() {
+/// The connection has ended: waits a little for the launcher to say why. *Returns* whether it says that the agent was
+/// not found, by the exit status that shells and ssh have for that.
+task<bool> connection::state::hear_out() {
+    bool not_found = false;
     if (launcher_) {
         // It may wait for the end of its input. A write that is in flight then fails, as any later one does.
         launcher_->input().close();
         auto waiting = wait_for(launcher_->wait(), last_words_limit);
-        static_cast<void>(co_await as_outcome(std::move(waiting)));
+        const auto ended = co_await as_outcome(std::move(waiting));
+        not_found = ended.succeeded() && ended.value().status == status_of_not_found;
     }
     if (listening_.valid()) {
         auto waiting = wait_for(end_of(listening_), last_words_limit);
         static_cast<void>(co_await as_outcome(std::move(waiting)));
     }
+    co_return not_found;
 }
 
 task<> connection::state::begin(ptr self) {
@@ -256,14 +261,19 @@ task<> connection::state::begin(ptr self) {
         s.watching_ = create_task(keep_in_touch(self), "silence of " + s.options_.name());
         co_return;
     }
+    bool not_found = false;
     if (shaken.failed() && is_a<frame_error>(shaken.error())) {
         auto hearing = s.hear_out();
-        co_await std::move(hearing);
+        not_found = co_await std::move(hearing);
     }
     std::string why;
     std::string said;
     if (shaken.failed()) {
         why = shaken.failed_with<timeout_error>() ? "no agent has answered in time" : text_of(shaken.error());
+        if (not_found)
+            why +=
+                ": no '" + detail::printable(s.options_.agent().front(), detail::longest_printed_name) +
+                "' is found there, in the PATH of a login without a terminal (`muster run` has --install and --agent)";
         said = s.words_of_launcher();
         if (said.empty() && !s.link_->preamble().empty())
             said = "it wrote " + detail::printable(s.link_->preamble(), 300);

@@ -85,7 +85,9 @@ task<> host_set::connect_one(
     const auto* not_spawned = get_if<spawn_error>(error);
     if (refused == nullptr && not_spawned == nullptr)
         connected.rethrow();
-    m.why_not = refused != nullptr ? refused->what() : m.options.name() + ": " + not_spawned->what();
+    m.why_not = refused != nullptr
+                    ? refused->what()
+                    : m.options.name() + ": the launcher can't be started on this machine: " + not_spawned->what();
     if (left_out)
         left_out(m.options.name(), m.why_not);
 }

@@ -79,6 +79,7 @@ task<> until_set(event& e) { co_await e.wait(); }
 constexpr std::size_t most_bytes_of_greeting = std::size_t{1} << 20;
 /// Messages of channels beyond that are dropped: whoever listens looks for news now and then without them, too.
 constexpr std::size_t most_messages = 4096;
+constexpr std::string_view state_of_missing_right = "42501";
 
 /// *Returns* how many bytes have come by a TCP connection, 0 for any other one. libpq takes them in for as long as they
 /// come, and collects an answer until it is whole.
@@ -318,6 +319,9 @@ task<rows> database::answer() {
     if (state.empty() || passes(state))
         throw connection_failure("the database can't answer: " + failure, connection_failure::kind::passing);
     enter(phase::idle);
+    if (state == state_of_missing_right)
+        failure += " (a client needs the role SCHEMA_client of its queue, a worker SCHEMA_worker: `muster queue init` "
+                   "makes both)";
     throw database_error("the database refuses this: " + failure, state);
 }
 

@@ -501,6 +501,8 @@ void distant_host::connector::lose(const std::string& why, bool is_over) noexcep
         text = why;
         if (const auto said = words(); !said.empty())
             text += ": " + said;
+        else if (is_over && phase_ == phase::shaking)
+            text += " without a word: does the program there call process_pool::serve_if_worker()?";
     } catch (const std::bad_alloc&) {
         text = "no memory"; // so short that it needs none
     }

@@ -12,6 +12,7 @@
 #include "posix/short_spin.hpp"
 
 #include <muster/detail/loop_link.hpp>
+#include <muster/detail/prefetch.hpp>
 #include <muster/detail/task_state.hpp>
 #include <muster/report.hpp>
 
@@ -59,6 +60,7 @@ void scheduler::drain_inbox() noexcept {
     letters_came_ |= l != nullptr;
     while (l != nullptr) {
         letter* opened = std::exchange(l, l->next_);
+        prefetch_along(opened, l);
         opened->open_(*opened, *this);
     }
 }

@@ -11,12 +11,11 @@ namespace muster::detail {
 namespace {
 
 join_options options_for(wait_until until, std::optional<nanoseconds> timeout, std::source_location site) {
-    join_options options(site);
-    options.kind = "wait";
+    join_options options(site, "wait");
     options.rules.policy = on_failure::leave_siblings;
     options.children = children_are::left_alone;
     if (timeout)
-        options.within = clamp_to_nanoseconds(*timeout);
+        options.rarely().within = clamp_to_nanoseconds(*timeout);
     switch (until) {
     case wait_until::all_completed:
         options.rules.leave = leave_at::never;

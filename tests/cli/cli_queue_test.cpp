@@ -97,6 +97,35 @@ TEST_F(muster_queue, shows_no_password_of_an_address_in_whatever_form_it_comes) 
     ::unsetenv("PGPASSWORD");
 }
 
+TEST_F(muster_queue, shows_what_its_environment_says_so_that_it_steers_nothing) {
+    if (!has_queues())
+        GTEST_SKIP() << "this muster was built without libpq";
+    const std::string hostile = "\x1b[2J\x9b" + std::string("31m\nmuster: all is well");
+    const std::vector<std::pair<std::string, std::string>> rows = {{"MUSTER_QUEUE", hostile}, {"MUSTER_QUEUE", ""},
+        {"MUSTER_QUEUE", "host=" + hostile}, {"MUSTER_QUEUE", "postgresql://u@h%1b%5b2J/db"},
+        {"MUSTER_QUEUE", "service=a\x1b[2J"}, {"MUSTER_QUEUE", std::string(100'000, 'a')},
+        {"MUSTER_QUEUE", "host=127.0.0.1 port=1 target_session_attrs='" + hostile + "'"}, {"PGHOST", hostile},
+        {"PGPORT", hostile}, {"PGSSLMODE", hostile}, {"PGSERVICE", hostile}, {"PGDATABASE", hostile},
+        {"PGOPTIONS", hostile}, {"PGUSER", hostile}, {"PGPASSWORD", hostile}, {"PGCONNECT_TIMEOUT", hostile}};
+    for (const auto& [name, value] : rows) {
+        ::setenv("PGHOST", "/nonexistent", 1);
+        ::setenv("MUSTER_QUEUE", "dbname=x", 1);
+        ::setenv(name.c_str(), value.c_str(), 1);
+        for (const std::vector<std::string>& words :
+            {std::vector<std::string>{"queue"}, std::vector<std::string>{"worker", "--allow", "true"}}) {
+            program p(words);
+            EXPECT_NE(p.wait(), 0) << name << '=' << value;
+            EXPECT_FALSE(p.err.empty());
+            EXPECT_LT(p.err.size(), 5000u);
+            EXPECT_EQ(p.err.find_first_of("\x1b\x9b"), std::string::npos) << p.err;
+            EXPECT_EQ(p.err.find("\nmuster: all is well"), std::string::npos) << p.err;
+        }
+        ::unsetenv(name.c_str());
+    }
+    ::unsetenv("PGHOST");
+    ::unsetenv("MUSTER_QUEUE");
+}
+
 TEST_F(muster_queue, makes_one_to_try_that_is_gone_afterwards) {
     if (const auto problem = why_not(); !problem.empty())
         GTEST_SKIP() << problem;

@@ -651,11 +651,11 @@ TEST_F(muster_worker, tells_the_payload_limit_by_its_name) {
 TEST_F(muster_worker, can_not_submit_and_a_client_can_not_work) {
     program client(with({"worker"}, {"--allow", "echo"}, "client"));
     EXPECT_EQ(client.wait(), 1) << client.err;
-    expect_words(client.err, {"permission denied"});
+    expect_words(client.err, {"permission denied", "a client needs the role"});
     program w(with({"worker"}, {"--allow", "echo"}, "worker"));
     program wrong(with({"run"}, {"--jsonl", path("log"), "echo", ":::", "x", "y", "z"}, "worker"));
     EXPECT_EQ(wrong.wait(), 1) << wrong.err;
-    expect_words(wrong.err, {"permission denied", "3 failed"});
+    expect_words(wrong.err, {"permission denied", "a worker SCHEMA_worker", "3 failed"});
     // An end that is not known is not logged as one of a command that was cancelled.
     for (const auto& entry : entries("log"))
         EXPECT_EQ(entry.value("error_type", ""), "postgres::database_error") << entry;

@@ -8,9 +8,12 @@
 #include <muster/sleep.hpp>
 #include <muster/testing/manual_loop.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -52,6 +55,34 @@ TEST(loop_handle, calls_functions_on_the_loops_thread_in_order) {
         co_await last;
     }(called));
     EXPECT_EQ(called, (std::vector<int>{0, 1, 2}));
+}
+
+TEST(loop_handle, a_posted_function_may_be_large_and_have_an_alignment_of_its_own) {
+    struct alignas(64) wide {
+        std::array<int, 16> numbers{};
+    };
+    struct large {
+        std::array<int, 2000> numbers{};
+    };
+    manual_loop loop;
+    int sum = 0;
+    loop.run([](int& total) -> muster::task<> {
+        auto last = muster::make_future<void>();
+        std::jthread other([h = muster::loop_handle::current(), &total, last = &last] {
+            wide w;
+            w.numbers.fill(1);
+            large l;
+            l.numbers.fill(1);
+            h.post([w, &total] {
+                EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&w) % alignof(wide), 0u);
+                total += std::accumulate(w.numbers.begin(), w.numbers.end(), 0);
+            });
+            h.post([l, &total] { total += std::accumulate(l.numbers.begin(), l.numbers.end(), 0); });
+            h.post([last] { last->set_value(); });
+        });
+        co_await last;
+    }(sum));
+    EXPECT_EQ(sum, 2016);
 }
 
 TEST(loop_handle, what_a_posted_function_throws_is_reported) {

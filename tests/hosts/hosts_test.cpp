@@ -772,6 +772,9 @@ TEST(launchers, that_fail_are_quoted) {
         EXPECT_NE(endless.find("64 KiB of text"), std::string::npos) << endless;
         const auto none = co_await problem_of(hosts::connect(without_launcher()));
         EXPECT_NE(none.find("command_not_found_error"), std::string::npos) << none;
+        std::vector<std::string> no_agent{"no-such-agent", "agent"};
+        const auto no_muster = co_await problem_of(hosts::connect(by_shell("exec \"$@\"").agent(std::move(no_agent))));
+        EXPECT_NE(no_muster.find("no 'no-such-agent' is found there"), std::string::npos) << no_muster;
     });
 }
 

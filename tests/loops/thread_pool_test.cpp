@@ -10,6 +10,7 @@
 #include <muster/timeout.hpp>
 #include <muster/to_thread.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -556,6 +557,35 @@ TEST(thread_pool, makes_calls_in_the_order_in_which_they_came) {
         for (std::size_t i = 0; i != order.size(); ++i)
             sorted = sorted && order[i] == static_cast<int>(i);
         EXPECT_TRUE(sorted);
+    }());
+}
+
+TEST(thread_pool, a_call_that_blocks_keeps_no_other_from_a_free_thread) {
+    manual_loop loop;
+    loop.run([]() -> muster::task<> {
+        muster::thread_pool pool(sized(2));
+        gate g;
+        std::mutex lock;
+        std::vector<int> order;
+        std::vector<muster::task_handle<void>> calls;
+        for (int i = 0; i != 300; ++i)
+            calls.push_back(muster::start_in_executor(pool, [&, i] {
+                if (i == 1)
+                    g.pass();
+                const std::lock_guard own(lock);
+                order.push_back(i);
+            }));
+        for (std::size_t i = 0; i != calls.size(); ++i) {
+            if (i != 1)
+                co_await calls[i];
+        }
+        EXPECT_EQ(g.entered(), 1);
+        EXPECT_EQ(order.size(), 299u);
+        // One thread has made all that came after the call that blocks.
+        EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+        EXPECT_FALSE(calls[1].done());
+        g.open();
+        co_await calls[1];
     }());
 }
 

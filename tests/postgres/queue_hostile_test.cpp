@@ -9,6 +9,7 @@
 #include <muster/timeout.hpp>
 
 #include "posix/owned_fd.hpp"
+#include "postgres/schema.hpp"
 #include "process_pool/wire.hpp"
 #include "support/queue_fixture.hpp"
 
@@ -229,6 +230,25 @@ TEST_F(hostile_queue, statements_of_a_client_are_answered_and_change_nothing_of_
         co_await std::move(stopping);
     };
     muster::run(body());
+}
+
+TEST_F(hostile_queue, rows_that_an_older_version_took_do_no_harm_once_it_is_brought_up_to_date) {
+    std::string older = "CREATE SCHEMA older; " + postgres::schema::roles("older");
+    for (int to = 1; to != 5; ++to)
+        older += postgres::schema::migration(to, "older");
+    sql(older);
+    sql("INSERT INTO older.call (key, function, signature, digest, payload, priority, due_at, starts, keep, client) "
+        "VALUES "
+        "(gen_random_uuid(), 'f', 's', '', '', 0, now(), 1, interval '-100000 years', 'c')");
+    sql("INSERT INTO older.worker (host, process, slots, functions, signatures, lease) VALUES ('h', 1, 1, '{}', '{}', "
+        "interval '292271 years')");
+    EXPECT_EQ(sql("SELECT count(*) FROM older.call, older.worker"), "1");
+    muster::run(postgres::init(server->address(), "older"));
+    EXPECT_EQ(sql("SELECT count(*) FROM older.call WHERE now() + keep >= now()"), "1");
+    EXPECT_EQ(sql("SELECT count(*) FROM older.worker WHERE seen_at + lease > now()"), "1");
+    // Who knows no secret does not come back.
+    EXPECT_EQ(sql("SELECT older.resume(1, 5, '')"), "08003");
+    EXPECT_EQ(sql("SELECT older.reap()"), "f");
 }
 
 // ---- what a worker may write ----

@@ -525,6 +525,12 @@ TEST_F(process_pool_hosts, that_can_not_be_reached_fail_calls_only_if_no_other_h
         muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_sleep(path("x"))); }());
     });
     EXPECT_NE(text.find("bad: the connection ended: no route to bad"), std::string::npos) << text;
+    process_pool silent(process_pool_options().launcher(shell("exit 0"), 1, "silent"));
+    const auto no_worker = error_of([&] {
+        muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(silent, remote_sleep(path("x"))); }());
+    });
+    EXPECT_NE(no_worker.find("does the program there call process_pool::serve_if_worker()?"), std::string::npos)
+        << no_worker;
     process_pool none(process_pool_options().launcher({"/no/such/launcher"}, 1, "none"));
     const auto missing = error_of([&] {
         muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(none, remote_sleep(path("x"))); }());
@@ -534,12 +540,33 @@ TEST_F(process_pool_hosts, that_can_not_be_reached_fail_calls_only_if_no_other_h
 
 TEST_F(process_pool_hosts, that_send_what_they_must_not_are_lost) {
     const std::string magic = "printf '\\001muster-agent\\002\\r\\n\\000";
+    /// The end of the command that writes the hello of an agent of this version.
+    const auto hello = [](const std::vector<std::uint8_t>& rest) {
+        muster::frames::payload_writer payload;
+        payload.number32(muster::frames::protocol_version).text(muster::frames::own_version());
+        payload.rest(std::string_view(reinterpret_cast<const char*>(rest.data()), rest.size()));
+        std::string text;
+        for (const char c : to_bytes(frame_type::pool_hello, payload.take())) {
+            std::array<char, 5> octal{};
+            std::snprintf(octal.data(), octal.size(), "\\%03o", static_cast<unsigned>(static_cast<unsigned char>(c)));
+            text += octal.data();
+        }
+        return text + '\'';
+    };
     const std::vector<std::pair<std::string, std::string>> all{
         {"\\377'", "it sent a frame of the unknown type 255"},
         {"\\050\\377\\377\\377\\377'", "it sent a frame of 4294967295 bytes"},
         {"\\057\\000\\000\\000\\004\\000\\000\\000\\001'", "it sent a handshake that begins with another frame"},
         {"\\050\\000\\000\\000\\002hi'", "a frame that ends too early"},
         {"\\050\\000\\000\\000\\011\\000\\000\\000\\011\\000\\000\\000\\001x'", "has muster x, protocol 9"},
+        {hello(muster::wire::write({{"problem", "no\x1b[2J\nroom"}})), "no\\x1b[2J\\nroom"},
+        {hello(muster::wire::write({{"problem", 7}})), "a hello that can't be read"},
+        {hello(muster::wire::write({{"functions", 7}})), "install the same program on both"},
+        {hello(muster::wire::write(7)), "a hello that can't be read"},
+        {hello({}), "a hello that can't be read"},
+        {hello({0x9a, 0xff, 0xff, 0xff, 0xff}), "a hello that can't be read"},
+        {hello(muster::wire::write({{"functions", {{"shape\x1b", "s\x1b[2J"}, {"shape", "s\x1b[2J"}}}})),
+            "install the same program on both"},
     };
     for (const auto& [bytes, words] : all) {
         process_pool pool(process_pool_options().launcher(shell(magic + bytes + "; exec sleep 600"), 2, "bad"));
@@ -547,6 +574,19 @@ TEST_F(process_pool_hosts, that_send_what_they_must_not_are_lost) {
             muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_sleep(path("x"))); }());
         });
         EXPECT_NE(text.find(words), std::string::npos) << text;
+        EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
+    }
+    const std::pair<std::string, std::string> launchers[] = {
+        {"head -c 100000 /dev/zero | tr '\\0' '\\033'; exec sleep 600", "64 KiB of text, and no agent has answered"},
+        {"printf '\\033[2Jgo away\\233' >&2; exit 1", "\\x1b[2Jgo away\\x9b"},
+        {"printf '\\033[2Jgo away'; exit 1", "it wrote \\x1b[2Jgo away"}};
+    for (const auto& [line, words] : launchers) {
+        process_pool pool(process_pool_options().launcher(shell(line), 2, "bad"));
+        const auto text = error_of([&] {
+            muster::run([&]() -> muster::task<> { co_await muster::run_in_executor(pool, remote_sleep(path("x"))); }());
+        });
+        EXPECT_NE(text.find(words), std::string::npos) << text;
+        EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
     }
 }
 

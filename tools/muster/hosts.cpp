@@ -47,6 +47,8 @@ muster::task<int> print_table(std::vector<muster::hosts::host_options> hosts) {
         }
         status = some_failed;
         std::string problem = problem_of(rows[i].as_exception());
+        if (rows[i].failed_with<muster::spawn_error>())
+            problem.insert(0, "the launcher can't be started on this machine: ");
         const auto& name = hosts[i].name();
         if (problem.starts_with(name + ": "))
             problem.erase(0, name.size() + 2);

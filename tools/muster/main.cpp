@@ -82,6 +82,9 @@ int run(std::vector<std::string> arguments, char* const* argv) {
     tool::host_words host_words;
     auto* hosts = app.add_subcommand("hosts", "print what other hosts offer, and whether they answer");
     host_words.describe(*hosts);
+    hosts->get_option("--on")->description(
+        "these hosts: 'host1,8/host2,user@host3:2222'; 8/: so many places; 'slurm': the "
+        "nodes of the allocation");
     auto* agent = app.add_subcommand("agent", "serve muster run --on from another host, which starts it");
     app.add_subcommand("queue", "make a queue in PostgreSQL, or look at one");
     app.add_subcommand("worker", "run the commands that others have put into a queue");

@@ -326,7 +326,7 @@ inline void asio_state::arrived(fiber_loop& loop) noexcept {
         return;
     }
     loop.end_external_work();
-    waiter->over(!loop.inbox()->is_closed());
+    waiter->over(!loop.inbox()->was_closed_here());
 }
 
 inline void asio_state::report_partial() const noexcept {

@@ -11,6 +11,7 @@
 #include <muster/detail/completable.hpp>
 #include <muster/detail/counted.hpp>
 #include <muster/detail/future_state.hpp>
+#include <muster/detail/letter_memory.hpp>
 #include <muster/detail/mailbox.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/detail/task_locals.hpp>
@@ -20,6 +21,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -37,6 +39,16 @@ public:
     /// *Returns* false if the loop has ended; the call is freed then.
     static bool post(mailbox& box, std::unique_ptr<posted_call> call) noexcept;
     virtual ~posted_call() = default;
+
+    // The thread that posts makes it, the loop's thread frees it: see letter_memory.hpp.
+    static void* operator new(std::size_t bytes) { return allocate_letter(bytes); }
+    static void* operator new(std::size_t bytes, std::align_val_t alignment) {
+        return ::operator new(bytes, alignment);
+    }
+    static void operator delete(void* place) noexcept { free_letter(place); }
+    static void operator delete(void* place, std::align_val_t alignment) noexcept {
+        ::operator delete(place, alignment);
+    }
 
 protected:
     explicit posted_call(std::source_location site)

@@ -21,8 +21,10 @@
 #include <muster/config.hpp>
 #include <muster/detail/assert.hpp>
 #include <muster/detail/intrusive_list.hpp>
+#include <muster/detail/prefetch.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -30,6 +32,9 @@
 namespace muster::detail {
 
 class fiber_loop;
+
+/// So far apart must data be for threads that write to them not to hold each other up.
+inline constexpr std::size_t cache_line = 64;
 
 /// Held by address while in the box.
 struct letter {
@@ -103,11 +108,14 @@ public:
     /// Refuses what comes from now on. *Returns* what was still in it.
     [[nodiscard]] letter* close() noexcept {
         letter* rest = head_.exchange(closed(), std::memory_order_acq_rel);
+        intake_ = intake::closed;
         const std::lock_guard lock(waking_);
         context_ = nullptr;
         return rest == closed() ? nullptr : in_order(rest);
     }
     [[nodiscard]] bool is_closed() noexcept { return head_.load(std::memory_order_acquire) == closed(); }
+    /// The same for the loop's thread, which asks for each letter: the word that senders write to is not read.
+    [[nodiscard]] bool was_closed_here() const noexcept { return intake_ == intake::closed; }
 
     /// *Thread safety*: these three are for the loop's thread.
     void keep(loop_share& s) noexcept { shares_.push_front(s); }
@@ -144,6 +152,7 @@ private:
         letter* oldest = nullptr;
         while (newest != nullptr) {
             letter* next = newest->next_;
+            prefetch_along(newest, next);
             newest->next_ = oldest;
             oldest = newest;
             newest = next;
@@ -153,12 +162,17 @@ private:
     /// A value of head_ that is no letter: the loop has ended.
     letter* closed() noexcept { return reinterpret_cast<letter*>(this); }
 
-    std::atomic<letter*> head_{nullptr}; ///< the newest letter, or closed()
+    enum class intake : std::uint8_t { open, closed };
+
+    // Senders write to these for each letter, so nothing else lies in their cache line.
+    alignas(cache_line) std::atomic<letter*> head_{nullptr}; ///< the newest letter, or closed()
     std::atomic<std::int64_t> outside_{0};
     std::atomic<bool> asleep_{false}; ///< whether the next letter wakes the loop; see the head of this file
-    intrusive_list<loop_share> shares_;
+
+    alignas(cache_line) intrusive_list<loop_share> shares_;
     bool giving_back_ = false;
-    std::mutex waking_; ///< guards context_, which close() takes away
+    intake intake_ = intake::open; ///< written and read by the loop's thread
+    std::mutex waking_;            ///< guards context_, which close() takes away
     wake_function wake_;
     void* context_;
 };

@@ -41,6 +41,7 @@ public:
     host_options&& connect_limit(std::chrono::nanoseconds time) && { return std::move(connect_limit(time)); }
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    [[nodiscard]] const std::vector<std::string>& agent() const noexcept { return agent_; }
     [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
     [[nodiscard]] std::chrono::nanoseconds silence_limit() const noexcept { return silence_limit_; }
     [[nodiscard]] std::chrono::nanoseconds connect_limit() const noexcept { return connect_limit_; }

@@ -36,7 +36,7 @@
 
 namespace muster::detail {
 
-static_assert(sizeof(join) <= 736, "a frame that awaits a combinator holds a join");
+static_assert(sizeof(join) <= 624, "a frame that awaits a combinator holds a join");
 
 const suspension_kind join::kind_of{.what = "its children",
     .cancel = &join::cancel,
@@ -46,13 +46,22 @@ const suspension_kind join::kind_of{.what = "its children",
 
 const fiber_owner_kind join::owner_kind_of{.ended = &child_ended, .name = &slot_name, .site = &slot_site};
 
+rare_options::rare_options() noexcept = default;
+rare_options::~rare_options() = default;
+
+rare_options& join_options::rarely() {
+    if (!rare)
+        rare = std::make_unique<rare_options>();
+    return *rare;
+}
+
 join::join(join_options&& options) noexcept
     : suspension(kind_of),
       call_entry(&entry),
       fiber_owner(owner_kind_of),
       options_(std::move(options)),
       policy_(options_.rules),
-      gate_(options_.limit, options_.rate, options_.rate_window) {}
+      gate_(options_.limit, options_.rate()) {}
 
 join::~join() {
     if (loop_ == nullptr)
@@ -62,13 +71,9 @@ join::~join() {
         w.unwatch();
         loop_->unpost(w);
     }
-    if (deadline_)
-        loop_->disarm(*deadline_);
-    if (pace_)
-        loop_->disarm(*pace_);
+    disarm_timers();
     if (attempts_)
         attempts_->disarm(*loop_);
-    slots_.for_each([](join_slot& s) { s.release_locals(); });
 }
 
 void join::advance(phase to) noexcept {
@@ -121,17 +126,24 @@ void join::take_children(child_source* source, std::span<join_watch> watches) {
         policy_.set_length(input_length::unknown);
     if (!has_tasks())
         return;
-    most_slots_ = gate_.most_alive(source->tasks(), options_.retry != nullptr);
-    if (options_.each_within || options_.retry)
-        attempts_ = std::make_unique<attempts>(options_.each_within, options_.retry.get(), slots_, *this);
+    most_slots_ = source->tasks();
+    if (source->is_pulled() || !gate_.is_open() || options_.retry() != nullptr)
+        most_slots_ = gate_.most_alive(source->tasks(), options_.retry() != nullptr);
+    else
+        children_start_ =
+            options_.each_within() || policy_.values_decide() ? children_start::freely : children_start::plainly;
+    if (options_.each_within() || options_.retry() != nullptr)
+        attempts_ = std::make_unique<attempts>(options_.each_within(), options_.retry(), slots_, *this);
 }
 
 void join::record_durations() {
     durations_are_ = durations::recorded;
+    if (children_start_ == children_start::plainly)
+        children_start_ = children_start::freely;
     durations_.resize(total());
 }
 
-void join::begin_watches() noexcept {
+inline void join::begin_watches() noexcept {
     if (durations_are_ == durations::recorded)
         began_ = loop_->now();
     advance(phase::running);
@@ -190,12 +202,24 @@ void join::begin(scheduler& loop, over_function over, void* whom) noexcept {
     call_if_over();
 }
 
-void join::arm_deadline() noexcept {
-    if (!options_.within)
-        return;
-    deadline_.reset(new (std::nothrow)
-            owned_timer([](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, *this));
-    if (!deadline_ || !loop_->arm(*deadline_, loop_->now() + *options_.within))
+join::timers::timers(join& j) noexcept
+    : deadline([](timer& t) noexcept { static_cast<owned_timer&>(t).join_->strike_deadline(); }, j),
+      pace(
+          [](timer& t) noexcept {
+              auto& paced = *static_cast<owned_timer&>(t).join_;
+              paced.loop_->post(static_cast<call_entry&>(paced));
+          },
+          j) {}
+
+join::timers* join::needed_timers() noexcept {
+    if (!timers_)
+        timers_.reset(new (std::nothrow) timers(*this));
+    return timers_.get();
+}
+
+void join::arm_deadline_after(nanoseconds within) noexcept {
+    timers* const t = needed_timers();
+    if (t == nullptr || !loop_->arm(t->deadline, loop_->now() + within))
         input_failed(std::make_exception_ptr(std::bad_alloc()));
 }
 
@@ -209,7 +233,7 @@ void join::entry(call_entry& c, bool run) noexcept {
     j.call_if_over();
 }
 
-void join::act() noexcept {
+inline void join::act() noexcept {
     if (is_over())
         return;
     if (!stopping()) {
@@ -236,52 +260,62 @@ void join::fill() noexcept {
     if (filling_ == filling::no)
         gate_.begin_entry();
     filling_ = filling::yes;
-    if (goes_depth_first()) [[unlikely]] {
-        filling_ = start_depth_first() ? filling::no : filling::interrupted;
-        return;
-    }
-    if (!source_->is_pulled() && gate_.is_open() && !options_.retry)
-        start_given();
-    while (may_start())
+    const bool to_the_end = children_start_ == children_start::as_allowed ? start_allowed() : start_given();
+    filling_ = to_the_end ? filling::no : filling::interrupted;
+}
+
+/// Starts children as long as may_start() allows. If the join goes depth first and a child awaits a combinator that
+/// does, too, that child has put entries in front of the ready queue, and those come before the next child. *Returns*
+/// false in that case; the join's entry stands behind them then.
+bool join::start_allowed() noexcept {
+    while (may_start()) {
         start_one();
-    filling_ = filling::no;
-}
-
-/// Starts one child after the other. If a child awaits a combinator that goes depth first, it has put entries in front
-/// of the ready queue, and those come before the next child. *Returns* false in that case; the join's entry stands
-/// behind them then.
-bool join::start_depth_first() noexcept {
-    // Of such children the last is known, and may_start() would say yes to each that is left until the join stops.
-    const bool are_given = !source_->is_pulled() && gate_.is_open() && !options_.retry;
-    for (;;) {
-        if (are_given && next_ != source_->tasks() && phase_ == phase::running && input_ == input::goes_on)
-            start_one_given();
-        else if (may_start())
-            start_one();
-        else
-            return true;
-        if (!loop_->anything_posted_first() || (are_given && next_ == source_->tasks()))
-            continue;
-        loop_->post_first(*this);
-        return false;
+        if (goes_depth_first() && loop_->anything_posted_first()) {
+            loop_->post_first(*this);
+            return false;
+        }
     }
+    return true;
 }
 
-/// Children that are given, without a limit, a rate and retries: may_start() would say yes to each of them.
-void join::start_given() noexcept {
-    while (next_ != source_->tasks() && phase_ < phase::children_asked && input_ == input::goes_on)
+/// The same for children that are given, without a limit, a rate and retries: may_start() would say yes to each of
+/// them, depth first until the join stops, and otherwise until the children are asked to stop.
+bool join::start_given() noexcept {
+    const bool depth_first = goes_depth_first();
+    const phase last = depth_first ? phase::running : phase::stop_decided;
+    while (phase_ <= last && input_ == input::goes_on) {
         start_one_given();
+        if (depth_first && input_ == input::goes_on && loop_->anything_posted_first()) {
+            loop_->post_first(*this);
+            return false;
+        }
+    }
+    return true;
 }
 
 /// Starts the next of such children.
-inline void join::start_one_given() noexcept {
+[[gnu::always_inline]] inline void join::start_one_given() noexcept {
     join_slot* const s = take_slot();
     if (s == nullptr) [[unlikely]] {
         input_ = input::ended;
         input_failed(std::make_exception_ptr(std::bad_alloc()));
         return;
     }
-    start_next(*s);
+    s->index_ = next_;
+    s->set_ended();
+    const auto got = source_->next(*s);
+    MUSTER_ASSERT(got == child_source::pulled::child);
+    static_cast<void>(got);
+    if (children_start_ == children_start::plainly && !s->ended()) [[likely]] {
+        ++next_;
+        gate_.begin_freely();
+        share_context(*s);
+        s->step();
+    } else {
+        begin_child(*s);
+    }
+    if (next_ == source_->tasks())
+        input_ = input::ended;
 }
 
 bool join::may_start() noexcept {
@@ -361,9 +395,13 @@ inline void join::start_next(join_slot& s) noexcept {
         slots_.give_back(s);
         return;
     }
-    ++next_;
     if (!is_sized())
         policy_.submit();
+    begin_child(s);
+}
+
+[[gnu::always_inline]] inline void join::begin_child(join_slot& s) noexcept {
+    ++next_;
     gate_.begin(time_for_gate());
     if (durations_are_ == durations::recorded || source_->is_pulled())
         s.began_ = loop_->now();
@@ -418,21 +456,30 @@ bool join::input_goes_on() noexcept {
 }
 
 void join::wait_for_rate() noexcept {
-    if (!pace_)
-        pace_.reset(new (std::nothrow) owned_timer(
-            [](timer& t) noexcept {
-                auto& j = *static_cast<owned_timer&>(t).join_;
-                j.loop_->post(static_cast<call_entry&>(j));
-            },
-            *this));
-    if (!pace_ || (!pace_->armed() && !loop_->arm(*pace_, gate_.opens_at(loop_->now()))))
+    timers* const t = needed_timers();
+    if (t == nullptr || (!t->pace.armed() && !loop_->arm(t->pace, gate_.opens_at(loop_->now()))))
         input_failed(std::make_exception_ptr(std::bad_alloc()));
 }
 
 // ---- children that end ----
 
 void join::child_ended(fiber_owner& o, fiber& f) noexcept {
-    static_cast<join&>(o).attempt_ended(static_cast<join_slot&>(f));
+    auto& j = static_cast<join&>(o);
+    auto& s = static_cast<join_slot&>(f);
+    if (j.children_start_ == children_start::plainly && s.out_->succeeded()) [[likely]]
+        j.plain_value_came(s);
+    else
+        j.attempt_ended(s);
+}
+
+/// The short way of attempt_ended() for the most usual end. The function is not inlined, so that child_ended() needs no
+/// stack.
+[[gnu::noinline]] void join::plain_value_came(join_slot& s) noexcept {
+    s.release_locals();
+    gate_.end();
+    policy_.count_value();
+    slots_.give_back(s);
+    go_on_after_child();
 }
 
 void join::attempt_ended(join_slot& s) noexcept {
@@ -457,7 +504,7 @@ bool join::attempt_is_not_the_last(join_slot& s) noexcept {
 }
 
 bool join::waits_for_another_attempt(join_slot& s) noexcept {
-    if (!options_.retry || stopping())
+    if (!attempts_->may_be_tried_again() || stopping())
         return false;
     try {
         // The rule's function is the user's: it may have cancelled the caller.
@@ -468,7 +515,7 @@ bool join::waits_for_another_attempt(join_slot& s) noexcept {
     }
 }
 
-inline void join::child_is_over(join_slot& s) noexcept {
+[[gnu::always_inline]] inline void join::child_is_over(join_slot& s) noexcept {
     count(*s.out_, s.index_);
     try {
         note_duration(s.index_, s.began_);
@@ -478,6 +525,10 @@ inline void join::child_is_over(join_slot& s) noexcept {
         input_failed(std::current_exception());
     }
     slots_.give_back(s);
+    go_on_after_child();
+}
+
+inline void join::go_on_after_child() noexcept {
     if (filling_ == filling::yes)
         return;
     // The place that is free now is for a child whose next attempt is due, or for one that has not begun.
@@ -588,12 +639,9 @@ void join::end_wait_if_done() noexcept {
 }
 
 void join::end_wait() noexcept {
-    if (deadline_)
-        loop_->disarm(*deadline_);
-    if (pace_)
-        loop_->disarm(*pace_);
+    disarm_timers();
     advance(phase::over);
-    if (source_ != nullptr && source_->looked_ahead())
+    if (!is_sized() && source_->looked_ahead())
         policy_.submit(); // the source has taken an element, and its child is not started
     if (options_.children == children_are::owned && !policy_.let_go()) {
         policy_.close();

@@ -8,10 +8,10 @@ namespace muster::detail {
 
 void refuse_words_of_tasks(const join_options& chosen) {
     const char* const word = chosen.limit != unlimited                            ? "limit"
-                             : chosen.each_within                                 ? "each_within"
-                             : chosen.within                                      ? "within"
-                             : chosen.rate != 0                                   ? "rate"
-                             : chosen.retry                                       ? "retry"
+                             : chosen.each_within()                               ? "each_within"
+                             : chosen.within()                                    ? "within"
+                             : chosen.rate() != nullptr                           ? "rate"
+                             : chosen.retry() != nullptr                          ? "retry"
                              : chosen.order != start_order::in_turn               ? "depth_first"
                              : chosen.rules.max_failures != unlimited             ? "stop_after_failures"
                              : chosen.rules.policy != on_failure::cancel_siblings ? "finish_siblings"

@@ -21,12 +21,6 @@
 
 namespace muster::detail {
 
-join_policy::join_policy(const policy_rules& rules) noexcept : rules_(rules) {
-    // stop_after_failures(k) tolerates the failures before the k-th, and throws all of them together.
-    if (rules_.policy == on_failure::cancel_siblings && rules_.max_failures != unlimited)
-        rules_.policy = on_failure::finish_siblings;
-}
-
 void join_policy::stop(cancel_reason reason) noexcept {
     MUSTER_ASSERT(reason != cancel_reason::none);
     if (!stopped())

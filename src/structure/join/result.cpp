@@ -22,7 +22,8 @@ void check_quorum_of(const join& j) {
 }
 
 void refuse_words_of_tasks_for_handles(const join_options& chosen) {
-    if (chosen.each_within || chosen.limit != unlimited || chosen.rate != 0 || chosen.order != start_order::in_turn)
+    if (chosen.each_within() || chosen.limit != unlimited || chosen.rate() != nullptr ||
+        chosen.order != start_order::in_turn)
         throw_bad_option("limit, rate, each_within and depth_first are for tasks: a handle's task runs already");
 }
 

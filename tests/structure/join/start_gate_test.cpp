@@ -9,7 +9,7 @@ using answer = start_gate::answer;
 using namespace std::chrono_literals;
 
 TEST(start_gate, without_bounds_is_open) {
-    start_gate gate(unlimited, 0, 1s);
+    start_gate gate(unlimited, nullptr);
     EXPECT_TRUE(gate.is_open());
     gate.begin_entry();
     for (int i = 0; i != 100; ++i) {
@@ -20,7 +20,8 @@ TEST(start_gate, without_bounds_is_open) {
 }
 
 TEST(start_gate, says_why_nothing_more_begins) {
-    start_gate gate(2, 3, 1s);
+    muster::detail::rate_window three_in_a_second(3, 1s);
+    start_gate gate(2, &three_in_a_second);
     EXPECT_FALSE(gate.is_open());
     gate.begin_entry();
     gate.begin(0s);
@@ -56,7 +57,7 @@ TEST(start_gate, bounds_how_many_are_alive) {
         {5, unlimited, true, 25},
     };
     for (const auto& r : rows) {
-        const start_gate gate(r.limit, 0, 1s);
+        const start_gate gate(r.limit, nullptr);
         EXPECT_EQ(gate.most_alive(r.children, r.may_wait), r.alive) << "row " << &r - rows;
     }
 }

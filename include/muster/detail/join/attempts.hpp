@@ -74,6 +74,8 @@ public:
         if (clock_of(s).state_ != child_clock::state::idle)
             end_with_limit(s);
     }
+    /// False if each attempt of a child is its only one.
+    [[nodiscard]] bool may_be_tried_again() const noexcept { return rule_ != nullptr; }
     /// *Returns* whether the attempt failed in a way that is worth another one. *Errors*: what the rule's function
     /// throws.
     [[nodiscard]] bool worth_another(const join_slot& s) const;

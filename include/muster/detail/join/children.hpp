@@ -180,8 +180,8 @@ public:
         : loop_(&scheduler::require("start")),
           options_(&options),
           site_(options.site) {
-        if (options.limit != unlimited || options.rate != 0 || options.each_within || options.retry ||
-            options.order != start_order::in_turn)
+        if (options.limit != unlimited || options.rate() != nullptr || options.each_within() ||
+            options.retry() != nullptr || options.order != start_order::in_turn)
             throw_bad_option("limit, rate, each_within, retry and depth_first are for what is awaited: start() gives "
                              "all tasks to the loop");
     }

@@ -21,6 +21,7 @@
 #include <muster/detail/join/retry_rule.hpp>
 #include <muster/detail/join/slots.hpp>
 #include <muster/detail/join/start_gate.hpp>
+#include <muster/detail/rate_window.hpp>
 #include <muster/detail/scheduler.hpp>
 #include <muster/outcome.hpp>
 
@@ -44,23 +45,45 @@ enum class children_are : std::uint8_t { owned, left_alone };
 /// in front of them.
 enum class start_order : std::uint8_t { in_turn, depth_first };
 
+/// The options that few combinators have.
+struct rare_options {
+    rare_options() noexcept;
+    ~rare_options(); // not inlined, so that the code of a gather does not hold it
+
+    std::optional<nanoseconds> each_within; ///< how long each attempt of a child may take
+    std::optional<nanoseconds> within;      ///< how long all of it may take
+    rate_window rate;                       ///< how many attempts may begin in a stretch of time
+    std::unique_ptr<retry_rule> retry;
+    std::unique_ptr<std::string> name; ///< null if it was given none
+};
+
+/// The options of a combinator. They are moved with every word of a chain and once more into the join, so those that
+/// few combinators have stand behind one pointer.
 struct join_options {
-    explicit join_options(std::source_location where) noexcept : site(where) {}
-    [[nodiscard]] std::string_view called() const noexcept { return name ? std::string_view(*name) : kind; }
+    join_options(std::source_location where, const char* called) noexcept : kind(called), site(where) {}
+    [[nodiscard]] std::string_view called() const noexcept {
+        return rare && rare->name ? std::string_view(*rare->name) : kind;
+    }
     [[nodiscard]] std::string shown_name() const { return std::string(called()); }
+
+    /// The rare ones, to be changed. *Errors*: std::bad_alloc.
+    [[nodiscard]] rare_options& rarely();
+    [[nodiscard]] std::optional<nanoseconds> each_within() const noexcept {
+        return rare ? rare->each_within : std::nullopt;
+    }
+    [[nodiscard]] std::optional<nanoseconds> within() const noexcept { return rare ? rare->within : std::nullopt; }
+    /// Null if children are not tried again. *Lifetime* of this and of rate(): that of `rare`.
+    [[nodiscard]] const retry_rule* retry() const noexcept { return rare ? rare->retry.get() : nullptr; }
+    /// Null if any number of attempts may begin.
+    [[nodiscard]] rate_window* rate() const noexcept { return rare && rare->rate.bounds() ? &rare->rate : nullptr; }
 
     policy_rules rules;
     children_are children = children_are::owned;
     start_order order = start_order::in_turn;
-    std::size_t limit = unlimited;          ///< how many run at once
-    std::optional<nanoseconds> each_within; ///< how long each attempt of a child may take
-    std::optional<nanoseconds> within;      ///< how long all of it may take
-    std::size_t rate = 0;                   ///< how many attempts may begin in rate_window; 0: any number
-    nanoseconds rate_window{std::chrono::seconds(1)};
-    std::unique_ptr<retry_rule> retry;
-    const char* kind = "gather";       ///< its name, if it was given none
-    std::unique_ptr<std::string> name; ///< null if it was given none
+    std::size_t limit = unlimited; ///< how many run at once
+    const char* kind;              ///< its name, if it was given none
     std::source_location site;
+    std::unique_ptr<rare_options> rare; ///< null if it has none of them
 };
 
 class attempts;
@@ -194,6 +217,12 @@ private:
         owned_timer(timer::fire_function f, join& j) noexcept : timer(f), join_(&j) {}
         join* join_;
     };
+    /// The timers of a join with a deadline or a rate.
+    struct timers {
+        explicit timers(join& j) noexcept;
+        owned_timer deadline;
+        owned_timer pace; ///< strikes when the rate lets another attempt begin
+    };
 
     static const suspension_kind kind_of;
     static const fiber_owner_kind owner_kind_of;
@@ -214,7 +243,19 @@ private:
 
     void look_for_own_task() const;
     void begin_watches() noexcept;
-    void arm_deadline() noexcept;
+    /// *Returns* null without memory.
+    [[nodiscard]] timers* needed_timers() noexcept;
+    void disarm_timers() noexcept {
+        if (timers_) [[unlikely]] {
+            loop_->disarm(timers_->deadline);
+            loop_->disarm(timers_->pace);
+        }
+    }
+    void arm_deadline() noexcept {
+        if (options_.rare && options_.rare->within) [[unlikely]]
+            arm_deadline_after(*options_.rare->within);
+    }
+    void arm_deadline_after(nanoseconds within) noexcept;
     void act() noexcept;
     /// Queues the join's entry.
     void post_entry() noexcept {
@@ -225,16 +266,17 @@ private:
     }
     [[nodiscard]] bool goes_depth_first() const noexcept { return options_.order == start_order::depth_first; }
     void fill() noexcept;
-    [[nodiscard]] bool start_depth_first() noexcept;
+    [[nodiscard]] bool start_allowed() noexcept;
     /// Zero where the time does not matter: the loop then need not read its clock.
     [[nodiscard]] nanoseconds time_for_gate() const noexcept {
         return gate_.looks_at_clock() ? loop_->now() : nanoseconds(0);
     }
     [[nodiscard]] bool may_start() noexcept;
-    void start_given() noexcept;
+    [[nodiscard]] bool start_given() noexcept;
     void start_one_given() noexcept;
     void start_one() noexcept;
     void start_next(join_slot& s) noexcept;
+    void begin_child(join_slot& s) noexcept;
     [[nodiscard]] join_slot* take_slot() noexcept;
     void begin_attempt(join_slot& s) noexcept;
     void try_again(join_slot& s) noexcept;
@@ -244,7 +286,9 @@ private:
     void attempt_ended(join_slot& s) noexcept;
     [[nodiscard]] bool attempt_is_not_the_last(join_slot& s) noexcept;
     [[nodiscard]] bool waits_for_another_attempt(join_slot& s) noexcept;
+    void plain_value_came(join_slot& s) noexcept;
     void child_is_over(join_slot& s) noexcept;
+    void go_on_after_child() noexcept;
     void watch_ended(join_watch& w) noexcept;
     void note_duration(std::size_t index, nanoseconds began);
     void count(const outcome_base& o, std::size_t index) noexcept;
@@ -297,13 +341,19 @@ private:
     std::vector<nanoseconds> durations_;   ///< by index
     cancel_request stop_request_{cancel_reason::none};
     cancel_request own_cancellation_{cancel_reason::none}; ///< the caller's, which was passed on to the children
-    std::unique_ptr<owned_timer> deadline_;
-    std::unique_ptr<owned_timer> pace_;
-    std::unique_ptr<attempts> attempts_; ///< null without time limits and retries
+    std::unique_ptr<timers> timers_;                       ///< null until one is needed
+    std::unique_ptr<attempts> attempts_;                   ///< null without time limits and retries
     phase phase_ = phase::built;
     input input_ = input::goes_on;
     durations durations_are_ = durations::ignored;
     handles handles_ = handles::delivered;
+    /// How children begin, which says how much there is to look at when one begins or ends.
+    enum class children_start : std::uint8_t {
+        as_allowed, ///< may_start() says when
+        freely,     ///< they are given, and neither a limit, a rate nor a retry lets one wait
+        plainly,    ///< freely, and a value is only counted: no quorum, no time limits, no durations
+    };
+    children_start children_start_ = children_start::as_allowed;
     enum class filling : std::uint8_t {
         no,
         yes,         ///< children are being started: what ends meanwhile is looked at afterwards

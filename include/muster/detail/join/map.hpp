@@ -97,7 +97,7 @@ public:
         pull_children(in_.elements().size(), Elements::awaited ? kind::pulled_and_awaited : kind::pulled);
         if (!is_sized() && chosen.limit == unlimited)
             throw_bad_option("an input of unknown length needs limit(n): how many children may run at once");
-        if (chosen.retry && !Elements::repeatable)
+        if (chosen.retry() != nullptr && !Elements::repeatable)
             throw_bad_option("retry needs an input whose elements can be read again: a forward range");
     }
 
@@ -130,7 +130,7 @@ protected:
         join_.take_children(this, {});
         out_ = std::make_unique<outcome<value_type>[]>(join_.most_slots());
         if constexpr (Elements::repeatable)
-            if (join_.options().retry)
+            if (join_.options().retry() != nullptr)
                 at_.resize(join_.most_slots());
     }
 

@@ -42,7 +42,7 @@ public:
     Self each_within(std::chrono::duration<Rep, Period> d) && {
         if (d.count() < 0)
             throw_bad_option("each_within: the time must not be negative");
-        options_.each_within = clamp_to_nanoseconds(d, "each_within: the time");
+        options_.rarely().each_within = clamp_to_nanoseconds(d, "each_within: the time");
         return self();
     }
     /// All of it has this long: what has not ended then is cancelled or not started with reason deadline. The
@@ -51,7 +51,7 @@ public:
     Self within(std::chrono::duration<Rep, Period> d) && {
         if (d.count() < 0)
             throw_bad_option("within: the time must not be negative");
-        options_.within = clamp_to_nanoseconds(d, "within: the time");
+        options_.rarely().within = clamp_to_nanoseconds(d, "within: the time");
         return self();
     }
     /// At most n attempts, retries included, begin in any stretch of `window`.
@@ -61,8 +61,7 @@ public:
             throw_bad_option("rate(0, ...) would start nothing: give at least 1");
         if (window.count() <= 0)
             throw_bad_option("rate: the window must be longer than zero");
-        options_.rate_window = clamp_to_nanoseconds(window, "rate: the window");
-        options_.rate = n;
+        options_.rarely().rate = rate_window(n, clamp_to_nanoseconds(window, "rate: the window"));
         return self();
     }
     /// Once k have failed no more are started, and those that run are cancelled (reason: stopped).
@@ -84,12 +83,12 @@ public:
     }
     /// The name that reports call it by; its children are "NAME[0]", "NAME[1]"...
     Self named(std::string name) && {
-        options_.name = std::make_unique<std::string>(std::move(name));
+        options_.rarely().name = std::make_unique<std::string>(std::move(name));
         return self();
     }
 
 protected:
-    join_words(std::source_location site, const char* kind) noexcept : options_(site) { options_.kind = kind; }
+    join_words(std::source_location site, const char* kind) noexcept : options_(site, kind) {}
     explicit join_words(join_options&& options) noexcept : options_(std::move(options)) {}
 
     join_options options_;

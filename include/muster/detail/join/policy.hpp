@@ -9,6 +9,7 @@
 ///     policy.submit(3);
 ///     const auto decided = policy.child_ended(0, outcome_state::error);   // stop, sibling_failed
 
+#include <muster/detail/assert.hpp>
 #include <muster/error.hpp>
 #include <muster/ledger.hpp>
 #include <muster/outcome.hpp>
@@ -66,7 +67,11 @@ public:
         too_few,           ///< the input ended before the quorum could be reached
     };
 
-    explicit join_policy(const policy_rules& rules) noexcept;
+    explicit join_policy(const policy_rules& rules) noexcept : rules_(rules) {
+        // stop_after_failures(k) tolerates the failures before the k-th, and throws all of them together.
+        if (rules.policy == on_failure::cancel_siblings && rules.max_failures != unlimited)
+            rules_.policy = on_failure::finish_siblings;
+    }
 
     void set_length(input_length length) noexcept { length_ = length; }
     void submit(std::size_t n = 1) noexcept { counts_.submit(n); }
@@ -80,6 +85,15 @@ public:
         if (ended == outcome_state::value && !values_decide()) [[likely]]
             return {};
         return decide(index, ended);
+    }
+    /// The same for a child with a value where values decide nothing.
+    void count_value() noexcept {
+        MUSTER_ASSERT(!values_decide());
+        counts_.count(outcome_state::value);
+    }
+    /// True where the value of a child can stop the others, or let the caller go.
+    [[nodiscard]] bool values_decide() const noexcept {
+        return rules_.quorum != 0 || rules_.policy == on_failure::leave_siblings;
     }
     /// No more begin for a reason from outside: a cancellation, the deadline, a broken input. The first reason stays.
     void stop(cancel_reason reason) noexcept;
@@ -99,10 +113,6 @@ public:
     [[nodiscard]] conclusion conclude() const noexcept;
 
 private:
-    /// True where the value of a child can stop the others, or let the caller go.
-    [[nodiscard]] bool values_decide() const noexcept {
-        return rules_.quorum != 0 || rules_.policy == on_failure::leave_siblings;
-    }
     [[nodiscard]] decision decide(std::size_t index, outcome_state ended);
     [[nodiscard]] decision succeeded(std::size_t index);
     [[nodiscard]] decision ended_without_value(std::size_t index, bool failed) noexcept;

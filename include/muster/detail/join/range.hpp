@@ -178,8 +178,8 @@ public:
     [[nodiscard]] pulled next(join_slot& s) override {
         if constexpr (!of_handles) {
             adopt_child(s, std::move(input_.children()[s.index_]), out_[s.index_]);
-            if (s.index_ + 1 == tasks())
-                static_cast<void>(std::exchange(input_.children(), {}));
+            if (s.index_ + 1 == tasks()) [[unlikely]]
+                let_children_go();
             return pulled::child;
         } else {
             return pulled::end;
@@ -234,6 +234,9 @@ public:
     }
 
 private:
+    /// All children have begun. This function is not inlined, because next() needs no stack without it.
+    [[gnu::noinline]] void let_children_go() noexcept { static_cast<void>(std::exchange(input_.children(), {})); }
+
     void take_from_handles() {
         if constexpr (of_handles)
             for (std::size_t i = 0; i != out_.size(); ++i)

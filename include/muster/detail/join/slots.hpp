@@ -30,6 +30,7 @@ namespace muster::detail {
 /// One child that is a task. `out_` is where its outcome goes; null while the slot is free.
 struct join_slot : fiber {
     join_slot(fiber_loop& loop, fiber_owner& owner) noexcept : fiber(loop, owner) {}
+    ~join_slot() { release_locals(); }
 
     outcome_base* out_ = nullptr;
     std::uint64_t index_ = 0;  ///< the child's index in the input
@@ -57,11 +58,12 @@ public:
     chunks(const chunks&) = delete;
     chunks& operator=(const chunks&) = delete;
     ~chunks() {
-        for_each([](T& object) { std::destroy_at(&object); });
-        for (auto& c : more_)
-            std::allocator<T>().deallocate(c.items, c.room);
-        if (first_.items != nullptr)
-            std::allocator<T>().deallocate(first_.items, first_.room);
+        if (first_.items != nullptr) {
+            destroy_all_and_own_chunks();
+            return;
+        }
+        for (std::size_t i = 0; i != made_; ++i)
+            std::destroy_at(lent_.items + i);
     }
 
     /// `room`, which belongs to somebody else and lives longer, is for the first `count` objects.
@@ -110,6 +112,13 @@ private:
         T* items = nullptr;
         std::size_t room = 0;
     };
+
+    [[gnu::noinline]] void destroy_all_and_own_chunks() noexcept {
+        for_each([](T& object) { std::destroy_at(&object); });
+        for (auto& c : more_)
+            std::allocator<T>().deallocate(c.items, c.room);
+        std::allocator<T>().deallocate(first_.items, first_.room);
+    }
 
     /// Makes room for `wanted` more, or for as many as a chunk holds.
     [[gnu::noinline, gnu::cold]] bool add_chunk(std::size_t wanted) noexcept {

@@ -27,15 +27,14 @@ public:
         later,         ///< at opens_at(): the rate allows no more before
     };
 
-    start_gate(std::size_t limit, std::size_t rate, nanoseconds window) noexcept
-        : limit_(limit),
-          window_(rate, window) {}
+    /// `rate` is null if any number of attempts may begin; otherwise it lives longer than this.
+    start_gate(std::size_t limit, rate_window* rate) noexcept : limit_(limit), rate_(rate) {}
 
     /// True if nothing bounds how many begin.
-    [[nodiscard]] bool is_open() const noexcept { return limit_ == unlimited && !window_.bounds(); }
+    [[nodiscard]] bool is_open() const noexcept { return limit_ == unlimited && rate_ == nullptr; }
 
     /// False if the time that it is told does not matter.
-    [[nodiscard]] bool looks_at_clock() const noexcept { return window_.bounds(); }
+    [[nodiscard]] bool looks_at_clock() const noexcept { return rate_ != nullptr; }
 
     /// An entry of the loop begins, in which children may be started. A limit also bounds how many begin in it, so that
     /// children that end at once leave the loop room for its timers.
@@ -45,16 +44,28 @@ public:
             return answer::when_one_ends;
         if (left_in_entry_ == 0)
             return answer::next_entry;
-        return window_.earliest(now) > now ? answer::later : answer::now;
+        return opens_at(now) > now ? answer::later : answer::now;
     }
-    [[nodiscard]] nanoseconds opens_at(nanoseconds now) const noexcept { return window_.earliest(now); }
+    [[nodiscard]] nanoseconds opens_at(nanoseconds now) const noexcept {
+        return rate_ != nullptr ? rate_->earliest(now) : now;
+    }
 
     /// To be called before begin(). *Errors*: std::bad_alloc.
-    void make_room() { window_.make_room(); }
+    void make_room() {
+        if (rate_ != nullptr)
+            rate_->make_room();
+    }
     /// An attempt begins, which ask() has allowed.
     void begin(nanoseconds now) noexcept {
         MUSTER_ASSERT(ask(now) == answer::now);
-        window_.take(now);
+        if (rate_ != nullptr)
+            rate_->take(now);
+        --left_in_entry_;
+        ++running_;
+    }
+    /// The same for a gate that is open.
+    void begin_freely() noexcept {
+        MUSTER_ASSERT(is_open());
         --left_in_entry_;
         ++running_;
     }
@@ -82,7 +93,7 @@ private:
     std::size_t limit_;
     std::size_t left_in_entry_ = 0;
     std::size_t running_ = 0;
-    rate_window window_;
+    rate_window* rate_;
 };
 
 } // namespace muster::detail
