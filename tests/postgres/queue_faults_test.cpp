@@ -452,7 +452,7 @@ TEST_F(a_queue, gives_and_takes_no_more_bytes_at_once_than_a_step_has) {
 
 TEST_F(a_queue, loses_no_lease_to_many_calls_and_answers_that_together_take_longer_than_it) {
     faulty_relay::faults slow;
-    slow.rate = 3e6;
+    slow.rate = 2e6;
     const faulty_relay relay(socket(), slow);
     heard_events heard;
     const auto body = [&]() -> task<> {
@@ -461,9 +461,9 @@ TEST_F(a_queue, loses_no_lease_to_many_calls_and_answers_that_together_take_long
         for (std::size_t n = 0; n != 18; ++n)
             handles.push_back(muster::start_in_executor(queue, give_back(std::string(500'000 + n, 'x'))));
         co_await until([&] { return count_calls("state = 0") == "18"; });
-        // All of them on their way to the worker, or back, take 3 s.
+        // All of them on their way to the worker, or back, take 4.5 s.
         auto options = postgres::worker_options(relay.address()).schema(schema_).slots(18).look_every(50ms);
-        options.lease(2500ms).on_event(heard.listener());
+        options.lease(4s).on_event(heard.listener());
         auto serving = muster::create_task(postgres::serve(options, handlers()), "worker");
         for (std::size_t n = 0; n != handles.size(); ++n) {
             auto back = co_await soon(handles[n]);
