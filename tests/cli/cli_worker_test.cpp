@@ -501,10 +501,11 @@ TEST_F(muster_worker, a_signal_while_the_queue_is_looked_at_ends_with_the_ledger
 }
 
 TEST_F(muster_worker, leaves_an_output_open_and_that_is_said) {
+    write("stay", ""); // goes with the folder, and ends what was left behind
     program w(worker({"--allow", "sh"}));
     // Both attempts at the first line leave one open, and the last line none.
     program p(run({"--linger", "0", "-k", "--retries", "1", "--ledger", "always",
-        "if [ {} != 3 ]; then setsid sh -c 'until test -e " + path("go") +
+        "if [ {} != 3 ]; then setsid sh -c 'while test -e " + path("stay") +
             "; do sleep 0.05; done' & fi; echo {}; test {} != 1",
         ":::", "1", "2", "3"}));
     EXPECT_EQ(p.wait(), 1) << p.err;
@@ -514,7 +515,6 @@ TEST_F(muster_worker, leaves_an_output_open_and_that_is_said) {
     program quiet(run({"-q", "--linger", "0", "setsid sleep 1 & echo {}", ":::", "1"}));
     EXPECT_EQ(quiet.wait(), 0);
     EXPECT_EQ(quiet.err.find("still open"), std::string::npos) << quiet.err;
-    write("go", "");
     end(w);
 }
 
