@@ -41,6 +41,12 @@ TEST_F(named_files, what_commands_read_and_what_is_sent_is_not_cut_off_first) {
     EXPECT_EQ(read(text), "kept");
 }
 
+TEST_F(named_files, that_have_no_end_are_not_read_for_ever) {
+    for (const auto* option : {"-H", "-u"})
+        expect_refused({"fetch", option, "@/dev/zero", url("/ok")}, "is longer than 1 MiB, and may have no end");
+    expect_refused({"fetch", "--config", "/dev/zero", url("/ok")}, "is longer than 1 MiB, and may have no end");
+}
+
 TEST_F(named_files, two_things_are_not_written_into_one_file) {
     expect_refused({"run", "--jsonl", path("x"), "--failed", path("x"), "false", ":::", "a"}, "can't have one file");
     expect_refused({"fetch", "--cookie-jar", path("x"), "--failed", path("x"), url("/ok")}, "can't have one file");
