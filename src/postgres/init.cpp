@@ -81,6 +81,8 @@ task<> make(database& db, const std::string& schema, const queue_settings& setti
     std::string text = schema::roles(schema);
     if (from == 0)
         text += "CREATE SCHEMA " + schema + ";\n";
+    else // as reap() does, which locks the settings first and the workers then
+        text += "SELECT FROM " + schema + ".setting FOR UPDATE;\n";
     for (int to = from + 1; to <= schema::version; ++to)
         text += schema::migration(to, schema);
     text += schema::functions(schema) + statements_for(schema, settings) + "COMMIT;";

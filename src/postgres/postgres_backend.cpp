@@ -119,7 +119,8 @@ task<> postgres_backend::open() {
     const auto terms = std::move(asked).value();
     schema::expect_version(terms.size() == 1 ? terms.number(0, 0) : 0, where_.schema);
     payload_limit_ = static_cast<std::size_t>(std::clamp<std::int64_t>(terms.number(0, 1), 0, largest_payload_limit));
-    db_->expect_at_most(payload_limit_ + beyond_payload);
+    // The limit may have been lowered: what was taken before is larger, and has to be fetched all the same.
+    db_->expect_at_most(static_cast<std::size_t>(largest_payload_limit) + beyond_payload);
     auto setting =
         db_->run(settings_of_session + listen_to(listener_.empty() ? "work" : listener_), where_.answer_limit);
     co_await std::move(setting);

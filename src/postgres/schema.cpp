@@ -120,11 +120,12 @@ ALTER TABLE @.setting ADD COLUMN id text NOT NULL
 )sql";
 
 // A worker comes back with the secret that it was announced with. Times that no timestamp holds would fail whoever adds
-// them.
+// them, and a client's name that is no channel whoever ends a call of it.
 constexpr std::string_view tables_5 = R"sql(
 ALTER TABLE @.worker ADD COLUMN secret bytea NOT NULL DEFAULT '';
 UPDATE @.worker SET lease = least(greatest(lease, interval '0'), interval '1 year');
 UPDATE @.call SET keep = interval '0' WHERE keep < interval '0';
+UPDATE @.call SET client = md5(client) WHERE octet_length(client) NOT BETWEEN 1 AND 32;
 )sql";
 
 constexpr std::string_view all_functions = R"sql(

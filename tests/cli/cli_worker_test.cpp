@@ -500,6 +500,19 @@ TEST_F(muster_worker, a_signal_while_the_queue_is_looked_at_ends_with_the_ledger
     }
 }
 
+TEST_F(muster_worker, goes_on_when_a_signal_comes_that_was_ignored_when_it_was_started) {
+    cli::setting s;
+    s.ignored = {SIGHUP};
+    program w(with({"worker"}, {"--allow", "echo"}, "worker"), s);
+    ASSERT_TRUE(says(w, "runs echo")) << w.err;
+    w.signal(SIGHUP);
+    ::kill(process_of(w), SIGHUP);
+    program p(run({"echo", ":::", "1"}));
+    EXPECT_EQ(p.wait(), 0) << p.err;
+    end(w);
+    EXPECT_EQ(w.err.find("SIGHUP"), std::string::npos) << w.err;
+}
+
 TEST_F(muster_worker, leaves_an_output_open_and_that_is_said) {
     write("stay", ""); // goes with the folder, and ends what was left behind
     program w(worker({"--allow", "sh"}));

@@ -26,6 +26,16 @@ TEST(signals_by_two_ways, count_once_whichever_comes_first) {
     }
 }
 
+TEST(signals_by_two_ways, are_one_hang_up_when_a_terminal_is_closed) {
+    doubled_signals seen;
+    EXPECT_TRUE(seen.counts(SIGHUP, way::direct, start)); // the shell's
+    EXPECT_FALSE(seen.counts(SIGHUP, way::passed_on, start + 1ms));
+    EXPECT_FALSE(seen.counts(SIGHUP, way::direct, start + 2ms)); // the kernel's
+    EXPECT_FALSE(seen.counts(SIGHUP, way::passed_on, start + 3ms));
+    EXPECT_TRUE(seen.counts(SIGTERM, way::direct, start + 4ms));
+    EXPECT_TRUE(seen.counts(SIGHUP, way::direct, start + 1001ms));
+}
+
 TEST(signals_by_two_ways, count_twice_if_the_second_is_sent_before_the_twin_of_the_first_has_come) {
     doubled_signals seen;
     EXPECT_TRUE(seen.counts(SIGINT, way::direct, start));

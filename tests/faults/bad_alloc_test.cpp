@@ -410,6 +410,7 @@ TEST(bad_alloc, waits_and_completions) {
             auto h = co_await each.next();
             if (!h)
                 break;
+            EXPECT_FALSE(h->cancelled()) << "a wait without memory leaves the tasks alone";
             if (auto e = h->exception())
                 w.saw(e);
         }

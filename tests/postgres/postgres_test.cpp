@@ -555,12 +555,13 @@ TEST_F(a_queue, has_its_tables_brought_up_to_date_and_refuses_those_of_another_v
             made += postgres::schema::migration(to, old);
         sql(made + "INSERT INTO " + old +
             ".call (key, function, signature, digest, payload, priority, due_at, starts, keep, client) "
-            "VALUES (gen_random_uuid(), 'f', 's', '', 'x', 0, now(), 1, '1 day', 'c')");
+            "VALUES (gen_random_uuid(), 'f', 's', '', 'x', 0, now(), 1, '1 day', repeat('\u00e4', 32))");
         EXPECT_EQ(sql("SELECT version FROM " + old + ".setting"), std::to_string(from));
         muster::run(postgres::init(server->address(), old));
         muster::run(postgres::init(server->address(), old));
         EXPECT_EQ(sql("SELECT version FROM " + old + ".setting"), std::to_string(postgres::schema::version));
-        EXPECT_EQ(sql("SELECT count(*) FROM " + old + ".call WHERE function = 'f' AND state = 0"), "1") << from;
+        EXPECT_EQ(sql("SELECT octet_length(client) FROM " + old + ".call WHERE function = 'f' AND state = 0"), "32")
+            << from;
         const auto use_it = [&]() -> task<> {
             auto serving = muster::create_task(postgres::serve(worker().schema(old), handlers()), "worker");
             {

@@ -104,9 +104,9 @@ public:
         words.push_back(nullptr);
         pid_ = ::fork();
         if (pid_ == 0) {
-            // A shell has what it runs in the background ignore SIGINT.
-            std::signal(SIGINT, SIG_DFL);
-            std::signal(SIGTERM, SIG_DFL);
+            // A shell has what it runs in the background ignore SIGINT and SIGQUIT, and nohup has it ignore SIGHUP.
+            for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
+                std::signal(number, SIG_DFL);
             for (const int number : s.ignored)
                 std::signal(number, SIG_IGN);
             const int from = s.input_file.empty() ? in[0] : ::open(s.input_file.c_str(), O_RDONLY);

@@ -17,6 +17,7 @@
 
 #include "allowed_programs.hpp"
 #include "doubled_signals.hpp"
+#include "ignored_signal.hpp"
 #include "progress.hpp"
 #include "queue_address.hpp"
 #include "queue_message.hpp"
@@ -116,7 +117,8 @@ sigset_t signals_of_worker() noexcept {
     sigset_t all;
     sigemptyset(&all);
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
-        sigaddset(&all, number);
+        if (!is_ignored(number))
+            sigaddset(&all, number);
     return all;
 }
 
@@ -257,13 +259,14 @@ muster::task<muster::completed_process> run_whole(
 class command_worker {
 public:
     command_worker(const worker_setting& setting, allowed_programs allowed, std::optional<command_user> user,
-        std::string directory, agent_report& warden)
+        std::string directory, agent_report& warden, muster::detail::owned_fd signals)
         : setting_(setting),
           allowed_(std::move(allowed)),
           user_(std::move(user)),
           directory_(std::move(directory)),
           warden_(warden),
-          observer_(warden.observer()) {}
+          observer_(warden.observer()),
+          signals_to_read_(std::move(signals)) {}
 
     /// *Returns* the exit status.
     muster::task<int> work();
@@ -317,6 +320,7 @@ private:
     std::uint64_t begun_ = 0;
     progress_counts counts_;
     muster::loop_clock::time_point start_{};
+    muster::detail::owned_fd signals_to_read_;
 };
 
 void command_worker::enter(phase next) {
@@ -464,8 +468,7 @@ muster::task<queued_end> command_worker::run_one(queued_command what) {
 
 /// The signals stay blocked: they are read, as that tells who has sent them.
 muster::task<> command_worker::watch_signals(muster::task_handle<void> serving) {
-    const auto all = signals_of_worker();
-    auto signals = muster::io::stream::adopt(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+    auto signals = muster::io::stream::adopt(signals_to_read_.release());
     const pid_t warden = ::getppid();
     doubled_signals seen;
     for (;;) {
@@ -596,12 +599,15 @@ int serve_commands(const worker_setting& given) {
     // They are read by command_worker::watch_signals(), and kept until then.
     const auto signals = signals_of_worker();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    muster::detail::owned_fd to_read(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!to_read.is_open())
+        throw std::system_error(errno, std::generic_category(), "no descriptor for the worker's signals");
     auto report = watch_over_this_agent();
     // The end of the warden is an urgent signal to the worker: nobody else would end its commands.
     ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
     writer out;
     tell_rules(setting, allowed, user, directory);
-    command_worker worker(setting, std::move(allowed), user, directory, report);
+    command_worker worker(setting, std::move(allowed), user, directory, report, std::move(to_read));
     int status = some_failed;
     try {
         status = muster::run(worker.work(), muster::run_options().handle_interrupt(false));
@@ -611,6 +617,8 @@ int serve_commands(const worker_setting& given) {
     } catch (const pg::queue_error& e) {
         complain(e.what());
     }
+    // Nothing runs any more, and whoever reads the messages may take for ever: a signal ends the program.
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     out.drain();
     return status;
 }

@@ -17,6 +17,8 @@
 // is seen when the agent ends.
 #include "warden.hpp"
 
+#include "ignored_signal.hpp"
+
 #include <muster/detail/assert.hpp>
 
 #include <fcntl.h>
@@ -66,7 +68,8 @@ sigset_t signals_of_warden() noexcept {
     sigset_t all;
     sigemptyset(&all);
     for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT})
-        sigaddset(&all, number);
+        if (number == SIGCHLD || !is_ignored(number))
+            sigaddset(&all, number);
     return all;
 }
 

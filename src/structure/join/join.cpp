@@ -233,12 +233,31 @@ void join::entry(call_entry& c, bool run) noexcept {
     j.call_if_over();
 }
 
+namespace {
+
+void report_early_end(const join_options& options, const std::exception_ptr& why) noexcept {
+    report r(report_kind::suppressed);
+    r.site = options.site;
+    r.error = why;
+    send_report(r, [&] {
+        r.name = options.shown_name();
+        r.detail = "the wait has ended before its time, because there was no memory for it";
+    });
+}
+
+} // namespace
+
 inline void join::act() noexcept {
     if (is_over())
         return;
     if (!stopping()) {
         // A decision that falls while children start is carried out in the next entry.
         fill();
+    } else if (options_.children == children_are::left_alone) {
+        // Only a lack of memory stops a wait. It leaves the tasks alone all the same, and ends before its time.
+        report_early_end(options_, losses_.input_error());
+        end_wait();
+        return;
     } else if (phase_ < phase::accounted) {
         if (phase_ == phase::stop_decided)
             ask_children();
@@ -519,6 +538,10 @@ bool join::waits_for_another_attempt(join_slot& s) noexcept {
     count(*s.out_, s.index_);
     try {
         note_duration(s.index_, s.began_);
+    } catch (const std::bad_alloc&) {
+        input_failed(std::current_exception());
+    }
+    try {
         if (source_->is_pulled())
             source_->harvest(s);
     } catch (...) {
