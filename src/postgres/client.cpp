@@ -49,6 +49,12 @@ constexpr auto silence_limit = std::chrono::seconds(1);
 /// A connection without calls is looked after only so often.
 constexpr auto idle_time = std::chrono::seconds(30);
 
+/// A function of its own, so that nothing on this thread shares the error's text once a call has it.
+template <class Error>
+std::exception_ptr error_of(const std::string& text) {
+    return std::make_exception_ptr(Error(text));
+}
+
 task<> until_set(event& e) { co_await e.wait(); }
 
 task<> end_of(task_handle<void> handle) { co_await handle; }
@@ -220,12 +226,15 @@ task<> client::work() {
             continue;
         }
         begin_to_ask();
-        timeout_scope limit;
-        auto round = limit.run([this](timeout_scope& own) { return connect_and_talk(own); });
-        auto ended = co_await as_outcome(std::move(round));
-        if (ended.succeeded() || ended.failed_with<timeout_error>())
-            continue;
-        const std::exception_ptr error = ended.as_exception();
+        std::exception_ptr error;
+        {
+            timeout_scope limit;
+            auto round = limit.run([this](timeout_scope& own) { return connect_and_talk(own); });
+            auto ended = co_await as_outcome(std::move(round));
+            if (ended.succeeded() || ended.failed_with<timeout_error>())
+                continue;
+            error = ended.as_exception();
+        }
         if (history_ == history::of_use) {
             failures = 0;
             away_since.reset();
@@ -238,11 +247,11 @@ task<> client::work() {
             away_since = now;
         const auto* lost = get_if<connection_failure>(error);
         if (lost == nullptr) {
-            fail_all(error);
+            fail_all(std::move(error));
             away_since.reset();
         } else if ((lost->is_lasting() && history_ == history::never_connected) ||
                    now - *away_since > options_.reconnect_limit()) {
-            fail_all(std::make_exception_ptr(unreachable_error(lost->what())));
+            fail_all(error_of<unreachable_error>(lost->what()));
             away_since.reset();
         } else {
             auto pausing = wait_for(until_closing(), pauses.after(failures, random.next()));
@@ -512,9 +521,9 @@ task<bool> client::submit_some(backend& queue) {
         auto& e = found->second;
         const auto& record = e.record;
         if (record.payload.size() > queue.payload_limit()) {
-            fail(key, std::make_exception_ptr(wire_error(
+            fail(key, error_of<wire_error>(
                           "the arguments of '" + record.function + "' are " + std::to_string(record.payload.size()) +
-                          " bytes, and the payload limit of the queue is " + std::to_string(queue.payload_limit()))));
+                          " bytes, and the payload limit of the queue is " + std::to_string(queue.payload_limit())));
             continue;
         }
         e.at = entry::step::to_submit;
@@ -743,8 +752,8 @@ void client::conclude(const ended_call& ended) {
         to_fetch_.insert(ended.key);
         return;
     case end::unknown:
-        fail(ended.key, std::make_exception_ptr(unreachable_error(
-                            "the queue does not know the call " + ended.key.text() + " any more: was it made anew?")));
+        fail(ended.key, error_of<unreachable_error>(
+                            "the queue does not know the call " + ended.key.text() + " any more: was it made anew?"));
         return;
     }
     entries_.erase(found);
@@ -753,7 +762,8 @@ void client::conclude(const ended_call& ended) {
 void client::fail(const call_key& key, std::exception_ptr error) {
     const auto found = entries_.find(key);
     MUSTER_ASSERT(found != entries_.end());
-    finish(found->second, [&](job& j) { j.set_error(error); });
+    auto left = found->second.jobs.size();
+    finish(found->second, [&](job& j) { j.set_error(--left == 0 ? std::move(error) : error); });
     entries_.erase(found);
 }
 
@@ -763,10 +773,13 @@ void client::fail_if_there(const call_key& key, std::exception_ptr error) {
         fail(key, std::move(error));
 }
 
+/// The last call takes the error along, so that it ends with those who wait for the calls and not on this thread.
 void client::fail_all(std::exception_ptr error) {
     take_new();
-    while (!entries_.empty())
-        fail(entries_.begin()->first, error);
+    while (!entries_.empty()) {
+        const auto key = entries_.begin()->first;
+        fail(key, entries_.size() == 1 ? std::move(error) : error);
+    }
 }
 
 void client::end_all() {
