@@ -93,8 +93,10 @@ private:
 /// Functions that hear of the processes that an agent starts, for one who ends them if the agent is killed. Each may be
 /// empty. *Lifetime*: as long as the agent. They must not throw.
 struct agent_observer {
-    std::function<void(pid_t)> started; ///< the process leads a group of its own
-    std::function<void(pid_t)> ended;   ///< its number may be another process's by now
+    std::function<void(pid_t)> started;   ///< the process leads a group of its own
+    std::function<void(pid_t)> ended;     ///< its number may be another process's by now
+    std::function<void()> about_to_start; ///< a process, of which started() says the number
+    std::function<void()> not_started;    ///< the one that was about to be
 };
 
 /// The agent's side: runs the commands that come in through `from_client`, until that ends, is silent for too long or

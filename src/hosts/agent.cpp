@@ -409,7 +409,16 @@ task<completed_process> agent::run(job& j, command what) {
         what.stdin_pipe();
     const bool reads_out = what.parts().out.to == output::capture;
     const bool reads_err = !what.parts().err.merged && what.parts().err.to == output::capture;
-    j.running().emplace(start_process(std::move(what)));
+    // Once it is started the process may kill this one before its number is told.
+    if (observer_.about_to_start)
+        observer_.about_to_start();
+    try {
+        j.running().emplace(start_process(std::move(what)));
+    } catch (...) {
+        if (observer_.not_started)
+            observer_.not_started();
+        throw;
+    }
     auto& p = *j.running();
     if (observer_.started)
         observer_.started(p.pid());

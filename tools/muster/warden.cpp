@@ -249,6 +249,8 @@ muster::hosts::agent_observer agent_report::observer() {
     muster::hosts::agent_observer o;
     o.started = [to = to_.get()](pid_t number) { tell(to, number); };
     o.ended = [to = to_.get()](pid_t number) { tell(to, -number); };
+    o.about_to_start = [to = to_.get()] { tell(to, about_to_start_one); };
+    o.not_started = [to = to_.get()] { tell(to, not_started_one); };
     return o;
 }
 
