@@ -40,7 +40,7 @@ struct pipes {
     std::array<int, 4> ends; ///< ours to read and to write, the peer's to read and to write
 };
 
-/// Says all, hangs up, and reads to the end.
+/// The peer sends all of its bytes, closes its side, and reads until the other side is closed, too.
 muster::task<> play(stream in, stream out, std::string bytes, std::string& heard) {
     try {
         co_await out.write(std::move(bytes));

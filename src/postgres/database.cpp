@@ -75,7 +75,7 @@ private:
 
 task<> until_set(event& e) { co_await e.wait(); }
 
-/// Before a server has let somebody in it has little to say.
+/// A server that sends more than this before it has let the program in is flooding it: until then it has little to say.
 constexpr std::size_t most_bytes_of_greeting = std::size_t{1} << 20;
 /// Messages of channels beyond that are dropped: whoever listens looks for news now and then without them, too.
 constexpr std::size_t most_messages = 4096;

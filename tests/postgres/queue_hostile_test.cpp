@@ -43,7 +43,7 @@ task<muster::outcome<T>> outcome_soon(muster::task_handle<T> handle) {
     co_return ended;
 }
 
-/// *Returns* whether a terminal would obey any part of it.
+/// *Returns* whether a terminal would obey any part of the text.
 bool steers_a_terminal(const std::string& text) {
     return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }

@@ -37,7 +37,7 @@ public:
         double factor = 1;
         std::chrono::milliseconds delay{0};
         bool duplicates = false;
-        /// Each direction of a connection carries so many bytes a second.
+        /// The relay passes on at most so many bytes a second, in each direction of a connection.
         double rate = std::numeric_limits<double>::infinity();
     };
 

@@ -31,7 +31,7 @@ namespace {
 
 namespace http = muster::http;
 
-/// Of headers, of passwords, of options.
+/// A file of headers, passwords or options that is longer may have no end, and is refused.
 constexpr std::size_t largest_file = std::size_t{1} << 20;
 
 std::string read_standard_input() {

@@ -466,7 +466,7 @@ muster::task<queued_end> command_worker::run_one(queued_command what) {
     co_return end;
 }
 
-/// The signals stay blocked: they are read, as that tells who has sent them.
+/// The signals stay blocked and are read from a descriptor, because only what is read there says who has sent a signal.
 muster::task<> command_worker::watch_signals(muster::task_handle<void> serving) {
     auto signals = muster::io::stream::adopt(signals_to_read_.release());
     const pid_t warden = ::getppid();

@@ -26,7 +26,7 @@ struct worker_setting {
     std::vector<std::string> allowed;              ///< patterns of programs; none: nothing is run
     std::string user;                              ///< whose rights the commands have; empty: this one's
     std::string directory;                         ///< where they run; empty: here
-    std::optional<std::chrono::nanoseconds> lease; ///< not given: the library's own
+    std::optional<std::chrono::nanoseconds> lease; ///< --lease; without it that of worker_options
     bool quiet = false;
     bool shows_progress = true; ///< on a terminal
 };
